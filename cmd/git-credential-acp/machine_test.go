@@ -1,0 +1,405 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+)
+
+// machine is what surrounds the program in one script.
+type machine struct {
+	dir, home string
+	gitlab    *gitlabtest.Server
+	listeners map[string]*gitlabtest.Listener
+	proxy     *gitlabtest.Proxy
+	users     []string
+	// tokens are values by name; secrets are directories that rightly hold one.
+	tokens  map[string]string
+	secrets map[string]bool
+}
+
+type machineKey struct{}
+
+func (m *machine) close() {
+	if m.gitlab != nil {
+		m.gitlab.Close()
+	}
+	for _, l := range m.listeners {
+		l.Close()
+	}
+	if m.proxy != nil {
+		m.proxy.Close()
+	}
+}
+
+// commands are the scripts' own, see CONTRIBUTING or the functions below.
+func commands() map[string]func(*testscript.TestScript, bool, []string) {
+	with := func(f func(*testscript.TestScript, *machine, []string) error) func(*testscript.TestScript, bool, []string) {
+		return func(ts *testscript.TestScript, negated bool, args []string) {
+			if negated {
+				ts.Fatalf("can't be negated")
+			}
+			m, _ := ts.Value(machineKey{}).(*machine)
+			if err := f(ts, m, args); err != nil {
+				ts.Fatalf("%v", err)
+			}
+		}
+	}
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"gitlab":   with((*machineScript)(nil).gitlab),
+		"user":     with((*machineScript)(nil).user),
+		"token":    with((*machineScript)(nil).token),
+		"project":  with((*machineScript)(nil).project),
+		"fault":    with((*machineScript)(nil).fault),
+		"secret":   with((*machineScript)(nil).secret),
+		"listener": with((*machineScript)(nil).listener),
+		"proxy":    with((*machineScript)(nil).proxy),
+		"requests": with((*machineScript)(nil).requests),
+		"unseen":   with((*machineScript)(nil).unseen),
+		"file":     with((*machineScript)(nil).file),
+	}
+}
+
+type machineScript struct{}
+
+// options splits KEY=VALUE arguments and bare words (KEY=true).
+func options(args []string) map[string]string {
+	out := map[string]string{}
+	for _, arg := range args {
+		key, value, found := strings.Cut(arg, "=")
+		if !found {
+			value = "true"
+		}
+		out[key] = value
+	}
+	return out
+}
+
+// gitlab starts the stand-in:
+//
+//	gitlab [path=/gitlab] [hosts=a,b] [cert=expired] [http1] [http] [old]
+//
+// and sets GITLAB (the URL), GITLAB_HOST (as git names it) and GITLAB_CA. git
+// trusts it; the program does by the Secret's ca.crt.
+func (*machineScript) gitlab(ts *testscript.TestScript, m *machine, args []string) error {
+	o := options(args)
+	var hosts []string
+	if o["hosts"] != "" {
+		hosts = strings.Split(o["hosts"], ",")
+	}
+	server, err := gitlabtest.Start(gitlabtest.Options{
+		Dir: filepath.Join(m.dir, "gitlab"), Path: o["path"], Hosts: hosts, HTTP1Only: o["http1"] != "",
+		PlainHTTP: o["http"] != "", Certificate: gitlabtest.CertificateKind(o["cert"]),
+	})
+	if err != nil {
+		return err
+	}
+	m.gitlab = server
+	m.secrets[filepath.Join(m.dir, "gitlab")] = true
+	server.SetOld(o["old"] != "")
+	at, err := url.Parse(server.URL())
+	if err != nil {
+		return err
+	}
+	ts.Setenv("GITLAB", server.URL())
+	ts.Setenv("GITLAB_HOST", at.Host)
+	ts.Setenv("GITLAB_CA", server.CAFile())
+	return m.git("config", "--global", "http.sslCAInfo", server.CAFile())
+}
+
+func (m *machine) git(args ...string) error {
+	cmd := exec.Command("git", args...)
+	cmd.Env = append(os.Environ(), "HOME="+m.home, "GIT_CONFIG_NOSYSTEM=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// user adds an account:
+//
+//	user NAME [admin] [forbidden=TEXT]
+func (*machineScript) user(_ *testscript.TestScript, m *machine, args []string) error {
+	o := options(args[1:])
+	id := m.id(args[0])
+	m.gitlab.AddUser(gitlabtest.User{ID: id, Username: args[0], Name: args[0], Email: args[0] + "@example.com",
+		Admin: o["admin"] != "", Forbidden: o["forbidden"]})
+	return nil
+}
+
+// id is the number of a user, given when the name is first used.
+func (m *machine) id(name string) int {
+	if !slices.Contains(m.users, name) {
+		m.users = append(m.users, name)
+	}
+	return 70 + slices.Index(m.users, name)
+}
+
+// token adds a PAT of a user, with the four scopes and an expiry a year from
+// now, and sets TOKEN_name to its value:
+//
+//	token NAME user=USER [scopes=a,b] [expires=DATE|never|DAYSd] [revoked] [granular] [kind=oauth] [value=…]
+//
+// A token that exists is changed.
+func (*machineScript) token(ts *testscript.TestScript, m *machine, args []string) error {
+	name, o := args[0], options(args[1:])
+	t := gitlabtest.Token{
+		Value: m.tokens[name], Name: name, UserID: m.id(o["user"]),
+		Scopes:    []string{"api", "read_api", "read_user", "write_repository"},
+		ExpiresAt: date(o["expires"]), Revoked: o["revoked"] != "", Granular: o["granular"] != "", Kind: o["kind"],
+	}
+	if o["scopes"] != "" {
+		t.Scopes = strings.Split(o["scopes"], ",")
+	}
+	if t.Value == "" {
+		t.Value = o["value"]
+	}
+	if t.Value == "" {
+		// Reversed, so that the own part of no two tokens is the same, and no
+		// part of it is a word of a script.
+		t.Value = fmt.Sprintf("glpat-Canary%dZq%sX9w", len(m.tokens)+10, name)
+	}
+	m.tokens[name] = t.Value
+	ts.Setenv("TOKEN_"+name, t.Value)
+	m.gitlab.AddToken(t)
+	return nil
+}
+
+func date(text string) string {
+	days := 365
+	switch {
+	case text == "never":
+		return ""
+	case strings.HasSuffix(text, "d"):
+		days, _ = strconv.Atoi(strings.TrimSuffix(text, "d"))
+	case text != "":
+		return text
+	}
+	return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly)
+}
+
+// project adds a project, or changes one, with levels by user, and sets
+// PROJECT_ID:
+//
+//	project PATH [USER=LEVEL] [group:USER=LEVEL] [invited:USER=LEVEL] [archived] [public] [old=PATH]
+func (*machineScript) project(ts *testscript.TestScript, m *machine, args []string) error {
+	p := gitlabtest.Project{Path: args[0], Direct: map[int]int{}, Group: map[int]int{}, Invited: map[int]int{}}
+	for key, value := range options(args[1:]) {
+		level, _ := strconv.Atoi(value)
+		switch {
+		case key == "archived":
+			p.Archived = true
+		case key == "public":
+			p.Public = true
+		case key == "old":
+			p.OldPaths = []string{value}
+		case strings.HasPrefix(key, "group:"):
+			p.Group[m.id(key[len("group:"):])] = level
+		case strings.HasPrefix(key, "invited:"):
+			p.Invited[m.id(key[len("invited:"):])] = level
+		default:
+			p.Direct[m.id(key)] = level
+		}
+	}
+	if m.gitlab.RepositoryDir(p.Path) == "" {
+		return m.gitlab.AddProject(p)
+	}
+	return m.gitlab.UpdateProject(p.Path, func(old *gitlabtest.Project) {
+		p.ID = old.ID
+		*old = p
+	})
+}
+
+// fault makes the stand-in answer wrong, or right again:
+//
+//	fault MATCH [status=503] [times=2] [retry=SECONDS] [html] [hang] [close] [cut] [endless] [size=N] [to=URL] [body=…] [type=…]
+//	fault clear
+//	fault ban LIMIT
+func (*machineScript) fault(ts *testscript.TestScript, m *machine, args []string) error {
+	switch args[0] {
+	case "clear":
+		m.gitlab.ClearFaults()
+		return nil
+	case "ban":
+		limit, err := strconv.Atoi(args[1])
+		m.gitlab.SetGitBan(limit)
+		return err
+	}
+	o := options(args[1:])
+	number := func(key string) int { n, _ := strconv.Atoi(o[key]); return n }
+	f := gitlabtest.Fault{
+		Match: args[0], Status: number("status"), Times: number("times"), Body: o["body"], Hang: o["hang"] != "",
+		Close: o["close"] != "", Cut: o["cut"] != "", Endless: o["endless"] != "", Size: int64(number("size")),
+		HTML: o["html"] != "", RedirectTo: o["to"], Header: map[string][]string{},
+	}
+	if o["retry"] != "" {
+		f.Header.Set("Retry-After", o["retry"])
+	}
+	if o["body"] != "" {
+		f.Header.Set("Content-Type", "application/json")
+	}
+	m.gitlab.AddFault(f)
+	return nil
+}
+
+// secret mounts a Secret as kubelet does, or swaps another in:
+//
+//	secret TOKEN [dir=DIR] [form=json] [KEY=VALUE]…
+//
+// with the stand-in's URL and CA unless other keys are given; a key without a
+// value is left out. "-" is no token.
+func (*machineScript) secret(ts *testscript.TestScript, m *machine, args []string) error {
+	keys := map[string]string{"instanceUrl": m.gitlab.URL() + "\n"}
+	ca, err := os.ReadFile(m.gitlab.CAFile())
+	if err != nil {
+		return err
+	}
+	keys["ca.crt"] = string(ca)
+	if value, known := m.tokens[args[0]]; known {
+		keys["token"] = value + "\n"
+	} else if args[0] != "-" {
+		return fmt.Errorf("no token %q", args[0])
+	}
+	dir := filepath.Join(m.dir, "secret")
+	for _, arg := range args[1:] {
+		key, value, given := strings.Cut(arg, "=")
+		switch {
+		case key == "dir":
+			dir = filepath.Join(m.dir, value)
+		case key == "form" && value == "json":
+			keys["credentials.json"] = fmt.Sprintf(`{"userId":"dev","token":%q,"instanceUrl":%q,"updatedAt":"1790000000"}`,
+				strings.TrimSpace(keys["token"]), m.gitlab.URL())
+			delete(keys, "token")
+			delete(keys, "instanceUrl")
+		case !given:
+			delete(keys, key)
+		default:
+			keys[key] = unquote(value)
+		}
+	}
+	m.secrets[dir] = true
+	return gitlabtest.WriteSecret(dir, keys)
+}
+
+// listener starts a foreign host that git trusts, and sets NAME (its URL) and
+// NAME_HOST:
+//
+//	listener NAME [to=URL]
+func (*machineScript) listener(ts *testscript.TestScript, m *machine, args []string) error {
+	o := options(args[1:])
+	l, err := gitlabtest.StartListener(filepath.Join(m.dir, "gitlab"), gitlabtest.ListenerOptions{Redirect: o["to"], PlainHTTP: o["http"] != ""})
+	if err != nil {
+		return err
+	}
+	if m.listeners == nil {
+		m.listeners = map[string]*gitlabtest.Listener{}
+	}
+	m.listeners[args[0]] = l
+	ts.Setenv(args[0], l.URL())
+	ts.Setenv(args[0]+"_HOST", l.Addr())
+	return nil
+}
+
+// proxy starts a forward proxy that knows the stand-in by other names, and sets
+// PROXY to its URL:
+//
+//	proxy [NAME:PORT]… [status=407]
+func (*machineScript) proxy(ts *testscript.TestScript, m *machine, args []string) error {
+	o := gitlabtest.ProxyOptions{Routes: map[string]string{}}
+	for _, arg := range args {
+		if status, found := strings.CutPrefix(arg, "status="); found {
+			code, err := strconv.Atoi(status)
+			if err != nil {
+				return err
+			}
+			o.Answer = &code
+			continue
+		}
+		o.Routes[arg] = m.gitlab.Addr()
+	}
+	p, err := gitlabtest.StartProxy(o)
+	if err != nil {
+		return err
+	}
+	m.proxy = p
+	ts.Setenv("PROXY", p.URL())
+	return nil
+}
+
+// requests asserts how many requests the stand-in has seen since the last time:
+//
+//	requests [ENDPOINT=N]… [connections=N]
+//	requests reset
+func (*machineScript) requests(ts *testscript.TestScript, m *machine, args []string) error {
+	for _, arg := range args {
+		endpoint, number, _ := strings.Cut(arg, "=")
+		want, _ := strconv.Atoi(number)
+		got := 0
+		switch endpoint {
+		case "reset":
+			continue
+		case "connections":
+			got = m.gitlab.Connections()
+		default:
+			got = m.gitlab.Count(endpoint)
+		}
+		if got != want {
+			for _, r := range m.gitlab.Requests() {
+				ts.Logf("%s %s %d", r.Method, r.Path, r.Status)
+			}
+			return fmt.Errorf("%d requests to %s, want %d", got, endpoint, want)
+		}
+	}
+	m.gitlab.ResetRequests()
+	return nil
+}
+
+// unseen asserts that a foreign host was asked for something, and never saw a
+// token:
+//
+//	unseen NAME
+func (*machineScript) unseen(_ *testscript.TestScript, m *machine, args []string) error {
+	l := m.listeners[args[0]]
+	if l == nil || len(l.Requests()) == 0 {
+		return fmt.Errorf("%s was never asked for anything: the test proves nothing", args[0])
+	}
+	for name, value := range m.tokens {
+		if l.SawSecret(value) {
+			return fmt.Errorf("%s saw the token %s", args[0], name)
+		}
+	}
+	for _, r := range l.Requests() {
+		if r.Authorized {
+			return fmt.Errorf("%s got credentials for %s", args[0], r.Path)
+		}
+	}
+	return nil
+}
+
+// file writes a file, quoted as in Go, that may hold a token:
+//
+//	file PATH TEXT [MODE]
+//	file PATH size=N
+func (*machineScript) file(ts *testscript.TestScript, m *machine, args []string) error {
+	path := ts.MkAbs(args[0])
+	m.secrets[path] = true
+	text := unquote(args[1])
+	if size, found := strings.CutPrefix(args[1], "size="); found {
+		n, err := strconv.Atoi(size)
+		if err != nil {
+			return err
+		}
+		text = strings.Repeat("x", n)
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
+}

@@ -1,0 +1,23 @@
+// Command git-credential-acp is a git credential helper that hands a GitLab
+// token to its own instance, after asking GitLab whether it will work.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/ambient-code/git-credential-acp/internal/cli"
+)
+
+// version is set when a release is built.
+var version string
+
+func main() {
+	os.Exit(run())
+}
+
+func run() int {
+	return cli.Run(context.Background(), cli.Env{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Version: version,
+	}, os.Args[1:])
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/ambient-code/git-credential-acp/internal/cli"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		cli.Name: func() { os.Exit(recorded()) },
+		"ask":    func() { os.Exit(ask(os.Args[1:])) },
+	})
+}
+
+// recorded is the real program, whose standard error is kept as well, so that
+// it can be searched for a token after the script, whoever called the program.
+func recorded() int {
+	dir := os.Getenv("ACP_TEST_RECORD")
+	if dir == "" {
+		return run()
+	}
+	file, err := os.CreateTemp(dir, "stderr")
+	if err != nil {
+		panic(err)
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		panic(err)
+	}
+	stderr, done := os.Stderr, make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(io.MultiWriter(stderr, file), reader)
+	}()
+	os.Stderr = writer
+	code := run()
+	_ = writer.Close()
+	<-done
+	return code
+}
+
+// ask calls the program as git does, with the attributes in args on stdin:
+//
+//	ask [op=OPERATION] [exit=CODE] [flag=FLAG]… [KEY=VALUE]…
+//
+// Without protocol and host, it asks for the stand-in's. In a value, \n, \r and
+// the like are as in Go. It fails when the exit code is not the one named (0).
+func ask(args []string) int {
+	op, want := "get", 0
+	var flags []string
+	var in strings.Builder
+	given := map[string]bool{}
+	for _, arg := range args {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "op":
+			op = value
+		case "exit":
+			want, _ = strconv.Atoi(value)
+		case "flag":
+			flags = append(flags, value)
+		case "raw":
+			given["protocol"], given["host"] = true, true
+			in.WriteString(unquote(value))
+		default:
+			given[key] = true
+			fmt.Fprintf(&in, "%s=%s\n", key, unquote(value))
+		}
+	}
+	if !given["host"] {
+		fmt.Fprintf(&in, "host=%s\n", os.Getenv("GITLAB_HOST"))
+	}
+	if !given["protocol"] {
+		fmt.Fprintln(&in, "protocol=https")
+	}
+	cmd := exec.Command(cli.Name, append(flags, op)...)
+	cmd.Stdin = strings.NewReader(in.String())
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		fmt.Fprintln(os.Stderr, "ask:", err)
+		return 99
+	}
+	if code := cmd.ProcessState.ExitCode(); code != want {
+		fmt.Fprintf(os.Stderr, "ask: exit code %d, want %d\n", code, want)
+		return 98
+	}
+	return 0
+}
+
+func unquote(text string) string {
+	if out, err := strconv.Unquote(`"` + text + `"`); err == nil {
+		return out
+	}
+	return text
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("..", "..", "testdata", "scripts"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               setup,
+		Cmds:                commands(),
+	})
+}
+
+// setup gives each script a machine of its own: a home with git's
+// configuration, a place for the Secret, and nothing of the caller's.
+func setup(env *testscript.Env) error {
+	home := filepath.Join(env.WorkDir, "home")
+	record := filepath.Join(env.WorkDir, "record")
+	for _, dir := range []string{home, record} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	env.Setenv("HOME", home)
+	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
+	env.Setenv("GIT_TERMINAL_PROMPT", "0")
+	env.Setenv("ACP_TEST_RECORD", record)
+	env.Setenv("ACP_GITLAB_SECRET_DIR", filepath.Join(env.WorkDir, "secret"))
+	env.Setenv("ACP_GITLAB_TIMEOUT", "10s")
+	m := &machine{dir: env.WorkDir, home: home, secrets: map[string]bool{}, tokens: map[string]string{}}
+	env.Values[machineKey{}] = m
+	env.Defer(func() {
+		m.close()
+		if where := m.leaks(); len(where) > 0 {
+			env.T().Fatal("a token, or a part of one, was left in: " + strings.Join(where, ", "))
+		}
+	})
+	return os.WriteFile(filepath.Join(home, ".gitconfig"), []byte(gitConfig), 0o644)
+}
+
+const gitConfig = `[user]
+	name = Test
+	email = test@example.com
+[init]
+	defaultBranch = main
+[credential]
+	helper = acp
+	useHttpPath = true
+[protocol "file"]
+	allow = always
+[advice]
+	detachedHead = false
+`
+
+// leaks searches all that the script left behind, and all that the program
+// said, for the tokens and for parts of eight characters of them.
+func (m *machine) leaks() []string {
+	var found []string
+	_ = filepath.WalkDir(m.dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		name, _ := filepath.Rel(m.dir, path)
+		if m.secrets[path] {
+			return filepath.SkipDir
+		}
+		if part := m.leak([]byte(name)); part != "" {
+			found = append(found, "the name of "+name)
+		}
+		if !entry.Type().IsRegular() {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err == nil && m.leak(data) != "" {
+			found = append(found, name+" ("+m.leak(data)+")")
+		}
+		return nil
+	})
+	return found
+}
+
+// leak finds eight characters in a row of a token's own part, or of a base64
+// form of it, in data.
+func (m *machine) leak(data []byte) string {
+	for _, value := range m.tokens {
+		own := strings.TrimPrefix(value, "glpat-")
+		forms := []string{own}
+		for offset := range 3 {
+			// A base64 text shows its input at one of three offsets; what
+			// stands at the ends depends on the neighbours.
+			encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", offset) + own))
+			forms = append(forms, encoded[4:len(encoded)-2])
+		}
+		for _, form := range forms {
+			for i := 0; i+8 <= len(form); i++ {
+				if bytes.Contains(data, []byte(form[i:i+8])) {
+					return form[i : i+8]
+				}
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,97 @@
+package access
+
+import "time"
+
+// State says how GitLab answered one question.
+type State int
+
+const (
+	// Unasked is the zero value: nothing is known because nothing was asked.
+	Unasked State = iota
+	// Given: GitLab answered what was asked (200).
+	Given
+	// Absent: GitLab knows no such thing, or hides it from this token (404).
+	Absent
+	// Rejected: GitLab does not accept the token (401). Reason says which way.
+	Rejected
+	// Forbidden: GitLab knows the token and refuses (403). Reason says why.
+	Forbidden
+	// Silent: nothing was learned; Reason says what was in the way.
+	Silent
+)
+
+// Reply is what every answer of GitLab has.
+type Reply struct {
+	State State
+	// Reason is set unless State is Unasked, Given or Absent.
+	Reason Reason
+	// Detail is a few words for people about a Silent reply: a host, a status.
+	// It never holds text that a server sent.
+	Detail string
+	// Wait is how long GitLab asks callers to stay away; 0 if it doesn't say.
+	Wait time.Duration
+}
+
+// Self is GET /personal_access_tokens/self, which any scope may ask
+// (GitLab 15.5 and newer).
+type Self struct {
+	Reply
+	ID     int64
+	UserID int64
+	Name   string
+	Scopes []string
+	// Granular marks a fine-grained token, whose scopes say nothing about git.
+	Granular bool
+	Active   bool
+	Revoked  bool
+	// ExpiresAt is the first moment at which the token no longer works:
+	// midnight UTC at the start of GitLab's expires_at. Zero: never.
+	ExpiresAt time.Time
+}
+
+// User is GET /user: the owner of the token.
+type User struct {
+	Reply
+	ID       int64
+	Username string
+	// Admin is only ever true when the token's owner is an administrator.
+	Admin bool
+}
+
+// Project is GET /projects/:id.
+type Project struct {
+	Reply
+	ID int64
+	// Level is the higher of the direct and the group membership. It leaves
+	// out invited groups and administrators: too low proves nothing.
+	Level    int
+	Archived bool
+}
+
+// Member is GET /projects/:id/members/all/:user_id: the effective level,
+// inherited and invited groups included. Absent means not a member.
+type Member struct {
+	Reply
+	Level int
+}
+
+// Facts is all that GitLab was asked about a token and a project.
+type Facts struct {
+	Self    Self
+	User    User
+	Project Project
+	Member  Member
+}
+
+// UserID is the number of the token's owner, 0 when no answer told it.
+func (f Facts) UserID() int64 {
+	if f.Self.UserID != 0 {
+		return f.Self.UserID
+	}
+	return f.User.ID
+}
+
+// replies are the answers in the order in which they decide.
+func (f Facts) replies() []Reply {
+	return []Reply{f.Self.Reply, f.User.Reply, f.Project.Reply, f.Member.Reply}
+}

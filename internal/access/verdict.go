@@ -1,0 +1,86 @@
+package access
+
+import "time"
+
+// Outcome is how a judgement ends. The zero value never lets a token out.
+type Outcome int
+
+const (
+	// Unverified: nothing definite was learned.
+	Unverified Outcome = iota
+	// Refused: GitLab said something definite that stands against the token.
+	Refused
+	// Granted: the token is alive and allowed.
+	Granted
+)
+
+// Reason names why a verdict is not Granted. The names are stable: they are
+// stored, documented and shown by their words in package message.
+type Reason string
+
+// Reasons for a refusal.
+const (
+	TokenUnknown     Reason = "token-unknown"
+	TokenExpired     Reason = "token-expired"
+	TokenRevoked     Reason = "token-revoked"
+	TokenInactive    Reason = "token-inactive"
+	TokenNotPersonal Reason = "token-not-personal"
+	AccountBlocked   Reason = "account-blocked"
+	AccountPending   Reason = "account-pending"
+	AccountTerms     Reason = "account-terms"
+	AccountInactive  Reason = "account-deactivated"
+	AccountEmail     Reason = "account-email"
+	AccountPassword  Reason = "account-password"
+	ScopeMissing     Reason = "scope-missing"
+	GrantMissing     Reason = "grant-missing"
+	ProjectNotFound  Reason = "project-not-found"
+	LevelTooLow      Reason = "level-too-low"
+	AccessForbidden  Reason = "access-forbidden"
+)
+
+// Reasons why nothing was learned.
+const (
+	RateLimited  Reason = "rate-limited"
+	Timeout      Reason = "timeout"
+	Interrupted  Reason = "interrupted"
+	NameUnknown  Reason = "name-unknown"
+	Unreachable  Reason = "unreachable"
+	ProxyFailed  Reason = "proxy-failed"
+	TLSUntrusted Reason = "tls-untrusted"
+	TLSWrongName Reason = "tls-wrong-name"
+	TLSExpired   Reason = "tls-expired"
+	TLSFailed    Reason = "tls-failed"
+	ServerError  Reason = "server-error"
+	InFront      Reason = "in-front"
+	Garbled      Reason = "garbled"
+	NotGitLab    Reason = "not-gitlab"
+)
+
+// Reasons lists every reason, for tests that hold words and documents to them.
+func Reasons() []Reason {
+	return []Reason{
+		TokenUnknown, TokenExpired, TokenRevoked, TokenInactive, TokenNotPersonal,
+		AccountBlocked, AccountPending, AccountTerms, AccountInactive, AccountEmail, AccountPassword,
+		ScopeMissing, GrantMissing, ProjectNotFound, LevelTooLow, AccessForbidden,
+		RateLimited, Timeout, Interrupted, NameUnknown, Unreachable, ProxyFailed,
+		TLSUntrusted, TLSWrongName, TLSExpired, TLSFailed, ServerError, InFront, Garbled, NotGitLab,
+	}
+}
+
+// Verdict is what a policy makes of facts.
+type Verdict struct {
+	Outcome Outcome
+	// Reason is set unless Outcome is Granted.
+	Reason Reason
+	// Detail and Wait are those of the Reply that decided (see there).
+	Detail string
+	Wait   time.Duration
+	// Missing are the scopes that the token lacks, for ScopeMissing.
+	Missing []string
+	// Level and Minimum are the access level held and asked for, for
+	// LevelTooLow.
+	Level, Minimum int
+	// ExpiresAt is when the token stops working, zero when it doesn't or
+	// nobody knows.
+	ExpiresAt time.Time
+}

@@ -1,0 +1,143 @@
+// Package cli is the command line: it wires the parts together, runs a command
+// and prints what it has to say. It is the only place that builds the parts.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// Name is the program's name, and the prefix of all it says.
+const Name = "git-credential-acp"
+
+// Exit codes.
+const (
+	exitGood       = 0
+	exitRefused    = 1
+	exitUsage      = 2
+	exitUnverified = 3
+)
+
+// Env is all that the program takes from its surroundings.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	// Version is the released version, "" for a build from a checkout.
+	Version string
+}
+
+// exitError ends a command with an exit code; what there is to say has been
+// said.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// Run runs the command in args and returns the exit code.
+func Run(ctx context.Context, env Env, args []string) int {
+	// Libraries log through the standard logger, net/http's debug output even
+	// the Authorization header. What this program has to say goes to Stderr.
+	log.SetOutput(io.Discard)
+	a := &app{env: env}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(ctx)
+	var code exitError
+	switch {
+	case err == nil:
+		return exitGood
+	case errors.As(err, &code):
+		return int(code)
+	}
+	// Everything else is cobra's, about the command line.
+	a.line(err.Error())
+	a.line("hint: " + Name + " help shows the commands and flags")
+	return exitUsage
+}
+
+// app is one run of the program.
+type app struct {
+	env          Env
+	instanceFlag string
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   Name,
+		Short: "git credential helper for GitLab on the Ambient Code Platform",
+		Long: `git-credential-acp hands the user's GitLab token to git: only for the user's own
+instance, over TLS, and after asking GitLab whether the token is alive, has the
+scopes and gives access to the project. When it refuses, it says why and what
+to do.
+
+git calls it with get, store, erase and capability once it is set as a helper:
+
+  git config --global credential.https://gitlab.example.com.helper acp
+  git config --global credential.https://gitlab.example.com.useHttpPath true`,
+		Args:          cobra.ArbitraryArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				// An operation of a git that is newer than this program
+				// (gitcredentials(7): to be ignored silently).
+				return nil
+			}
+			a.line("no command given")
+			a.line("hint: " + Name + " help shows the commands and flags")
+			return exitError(exitUsage)
+		},
+	}
+	root.PersistentFlags().StringVar(&a.instanceFlag, "instance", "",
+		"`URL` of the one instance to answer for; a missing token is then told in words")
+	root.AddCommand(a.get(), a.silent("store", "Do nothing: tokens are kept by the Secret, not by git"),
+		a.silent("erase", "Do nothing: tokens are kept by the Secret, not by git"), a.capability(), a.version())
+	return root
+}
+
+// line prints one line for people.
+func (a *app) line(text string) {
+	_, _ = fmt.Fprintf(a.env.Stderr, "%s: %s\n", Name, text)
+}
+
+// tell prints a message for people, with what is known of a token taken out.
+func (a *app) tell(m *message.Message, redact func(string) string) {
+	for _, line := range m.Lines() {
+		a.line(redact(line))
+	}
+}
+
+func (a *app) version() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(a.env.Stdout, "%s %s\n", Name, versionOf(a.env.Version))
+			return err
+		},
+	}
+}
+
+// versionOf is the version to show: the released one, else what the go command
+// recorded in the binary.
+func versionOf(released string) string {
+	if released != "" {
+		return released
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

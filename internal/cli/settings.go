@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/helper"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
+)
+
+// The environment variables that are read. README.md has a table of them; a
+// test holds the two together.
+const (
+	envSecretDir    = "ACP_GITLAB_SECRET_DIR"
+	envTokenFile    = "ACP_GITLAB_TOKEN_FILE"
+	envToken        = "GITLAB_TOKEN"
+	envInstanceURL  = "ACP_GITLAB_INSTANCE_URL"
+	envMinAccess    = "ACP_GITLAB_MIN_ACCESS"
+	envScopes       = "ACP_GITLAB_REQUIRED_SCOPES"
+	envOnUnverified = "ACP_GITLAB_ON_UNVERIFIED"
+	envTimeout      = "ACP_GITLAB_TIMEOUT"
+	envSource       = "ACP_GITLAB_SOURCE"
+	envHTTPLoopback = "ACP_GITLAB_ALLOW_HTTP_LOOPBACK"
+	envGitCAInfo    = "GIT_SSL_CAINFO"
+	envCertFile     = "SSL_CERT_FILE"
+)
+
+const defaultTimeout = 20 * time.Second
+
+func (a *app) secrets() ([]secret.Found, []string, *message.Message) {
+	source, problem := secret.ParseSource(a.env.Getenv(envSource))
+	if problem != nil {
+		return nil, nil, problem
+	}
+	config := secret.Config{
+		Source:            source,
+		Dirs:              filepath.SplitList(a.env.Getenv(envSecretDir)),
+		TokenFile:         a.env.Getenv(envTokenFile),
+		TokenEnv:          func() string { return a.env.Getenv(envToken) },
+		InstanceURL:       a.env.Getenv(envInstanceURL),
+		AllowHTTPLoopback: a.allowHTTPLoopback(),
+	}
+	if len(config.Dirs) == 0 {
+		config.Dirs = []string{secret.DefaultDir}
+	}
+	found, looked := config.Find()
+	return found, looked, nil
+}
+
+func (a *app) allowHTTPLoopback() bool { return a.env.Getenv(envHTTPLoopback) == "1" }
+
+// known is the instance of the --instance flag, else of the environment.
+func (a *app) known() (*instance.Instance, *message.Message) {
+	raw, where := a.instanceFlag, "--instance"
+	if raw == "" {
+		raw, where = a.env.Getenv(envInstanceURL), envInstanceURL
+	}
+	if raw == "" {
+		return nil, nil
+	}
+	i, err := instance.Parse(raw, a.allowHTTPLoopback())
+	if err != nil {
+		return nil, message.InstanceInvalid(where, err)
+	}
+	return &i, nil
+}
+
+func (a *app) rules() (helper.Rules, *message.Message) {
+	rules := helper.Rules{Minimum: access.Developer, Scopes: access.DefaultScopes()}
+	var err error
+	if text := a.env.Getenv(envMinAccess); text != "" {
+		if rules.Minimum, err = access.ParseLevel(text); err != nil {
+			return rules, message.SettingInvalid(envMinAccess, err)
+		}
+	}
+	if text := a.env.Getenv(envScopes); text != "" {
+		if rules.Scopes, err = access.ParseScopes(text); err != nil {
+			return rules, message.SettingInvalid(envScopes, err)
+		}
+	}
+	switch a.env.Getenv(envOnUnverified) {
+	case "", "deny":
+	case "allow":
+		rules.AllowUnverified = true
+	default:
+		return rules, message.SettingInvalid(envOnUnverified, errors.New("neither deny nor allow"))
+	}
+	return rules, nil
+}
+
+func (a *app) timeout() (time.Duration, *message.Message) {
+	text := a.env.Getenv(envTimeout)
+	if text == "" {
+		return defaultTimeout, nil
+	}
+	timeout, err := time.ParseDuration(text)
+	if err != nil || timeout <= 0 {
+		return 0, message.SettingInvalid(envTimeout, errors.New("not a time such as 20s or 1m"))
+	}
+	return timeout, nil
+}

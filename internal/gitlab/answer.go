@@ -1,0 +1,203 @@
+package gitlab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+)
+
+// self asks GET /personal_access_tokens/self.
+func (c *Client) self(ctx context.Context) access.Self {
+	var answer struct {
+		ID        int64    `json:"id"`
+		UserID    int64    `json:"user_id"`
+		Name      string   `json:"name"`
+		Scopes    []string `json:"scopes"`
+		Granular  bool     `json:"granular"`
+		Active    *bool    `json:"active"`
+		Revoked   bool     `json:"revoked"`
+		ExpiresAt *string  `json:"expires_at"`
+	}
+	reply := c.ask(ctx, "/personal_access_tokens/self", &answer)
+	if reply.State != access.Given {
+		return access.Self{Reply: reply}
+	}
+	expiresAt, dated := midnight(answer.ExpiresAt)
+	if answer.ID <= 0 || answer.UserID <= 0 || answer.Scopes == nil || answer.Active == nil || !dated {
+		return access.Self{Reply: incomplete("token")}
+	}
+	return access.Self{
+		Reply: reply, ID: answer.ID, UserID: answer.UserID, Name: answer.Name, Scopes: answer.Scopes,
+		Granular: answer.Granular, Active: *answer.Active, Revoked: answer.Revoked, ExpiresAt: expiresAt,
+	}
+}
+
+// midnight is the moment at which a token with that expires_at stops working:
+// 00:00:00 UTC at the beginning of the date (GitLab's documentation of token
+// expiry). Null is a token that never does.
+func midnight(date *string) (at time.Time, ok bool) {
+	if date == nil {
+		return time.Time{}, true
+	}
+	at, err := time.Parse(time.DateOnly, *date)
+	return at, err == nil
+}
+
+// user asks GET /user.
+func (c *Client) user(ctx context.Context) access.User {
+	var answer struct {
+		ID       int64  `json:"id"`
+		Username string `json:"username"`
+		Admin    bool   `json:"is_admin"`
+	}
+	reply := c.ask(ctx, "/user", &answer)
+	if reply.State == access.Given && answer.ID <= 0 {
+		reply = incomplete("user")
+	}
+	return access.User{Reply: reply, ID: answer.ID, Username: answer.Username, Admin: answer.Admin}
+}
+
+// project asks GET /projects/:id, with a full path for the id.
+func (c *Client) project(ctx context.Context, path string) access.Project {
+	type membership struct {
+		Level int `json:"access_level"`
+	}
+	var answer struct {
+		ID          int64 `json:"id"`
+		Archived    bool  `json:"archived"`
+		Permissions struct {
+			Project *membership `json:"project_access"`
+			Group   *membership `json:"group_access"`
+		} `json:"permissions"`
+	}
+	reply := c.ask(ctx, "/projects/"+url.PathEscape(path), &answer)
+	if reply.State == access.Given && answer.ID <= 0 {
+		reply = incomplete("project")
+	}
+	project := access.Project{Reply: reply, ID: answer.ID, Archived: answer.Archived}
+	for _, member := range []*membership{answer.Permissions.Project, answer.Permissions.Group} {
+		if member != nil {
+			project.Level = max(project.Level, member.Level)
+		}
+	}
+	return project
+}
+
+// member asks GET /projects/:id/members/all/:user_id.
+func (c *Client) member(ctx context.Context, project, user int64) access.Member {
+	var answer struct {
+		ID    int64 `json:"id"`
+		Level int   `json:"access_level"`
+	}
+	reply := c.ask(ctx, fmt.Sprintf("/projects/%d/members/all/%d", project, user), &answer)
+	if reply.State == access.Given && answer.ID != user {
+		reply = incomplete("member")
+	}
+	return access.Member{Reply: reply, Level: answer.Level}
+}
+
+func incomplete(of string) access.Reply {
+	return silent(access.Garbled, "a "+of+" without what GitLab tells of one")
+}
+
+// answered turns a response into a reply, and decodes it when it is a 200.
+func (a *attempt) answered(resp *http.Response, answer any) access.Reply {
+	isJSON := jsonType(resp.Header.Get("Content-Type"))
+	switch status := resp.StatusCode; {
+	case status == http.StatusTooManyRequests || status >= 500:
+		return refusedService(resp, a.client.config.Now())
+	case status >= 300 && status < 400:
+		return silent(access.InFront, "a redirect out of the API, "+strconv.Itoa(status))
+	case status == http.StatusNotFound && !isJSON:
+		return silent(access.NotGitLab, "")
+	case !isJSON:
+		return silent(access.InFront, strconv.Itoa(status)+" and no JSON")
+	case status == http.StatusOK:
+		if json.Unmarshal(a.body, answer) != nil {
+			return silent(access.Garbled, "broken JSON")
+		}
+		return access.Reply{State: access.Given}
+	}
+	return a.refusal(resp.StatusCode)
+}
+
+func jsonType(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
+}
+
+// refusal reads GitLab's own refusals. Nothing of their text is kept.
+func (a *attempt) refusal(status int) access.Reply {
+	var body struct {
+		Error       string          `json:"error"`
+		Description string          `json:"error_description"`
+		Message     json.RawMessage `json:"message"`
+	}
+	if json.Unmarshal(a.body, &body) != nil {
+		return silent(access.Garbled, "broken JSON")
+	}
+	var text string
+	_ = json.Unmarshal(body.Message, &text) // any other type says nothing to us
+	switch status {
+	case http.StatusUnauthorized:
+		return access.Reply{State: access.Rejected, Reason: rejection(body.Error, body.Description)}
+	case http.StatusForbidden:
+		return access.Reply{State: access.Forbidden, Reason: prohibition(body.Error, text)}
+	case http.StatusNotFound:
+		return access.Reply{State: access.Absent}
+	case http.StatusBadRequest:
+		if strings.Contains(text, "token type to be a personal access token") {
+			return access.Reply{State: access.Rejected, Reason: access.TokenNotPersonal}
+		}
+	}
+	return silent(access.Garbled, "the status "+strconv.Itoa(status))
+}
+
+// rejection tells the kinds of 401 apart: GitLab says invalid_token only of a
+// token that it knows.
+func rejection(code, description string) access.Reason {
+	switch {
+	case code != "invalid_token":
+		return access.TokenUnknown
+	case strings.Contains(description, "expired"):
+		return access.TokenExpired
+	case strings.Contains(description, "revoked"):
+		return access.TokenRevoked
+	}
+	return access.TokenInactive
+}
+
+// prohibition tells the kinds of 403 apart.
+func prohibition(code, text string) access.Reason {
+	switch code {
+	case "insufficient_scope":
+		return access.ScopeMissing
+	case "insufficient_granular_scope":
+		return access.GrantMissing
+	}
+	for _, known := range []struct {
+		part   string
+		reason access.Reason
+	}{
+		// "pending approval … and hence blocked" before "blocked".
+		{"pending approval", access.AccountPending},
+		{"has been blocked", access.AccountBlocked},
+		{"Terms of Service", access.AccountTerms},
+		{"deactivated", access.AccountInactive},
+		{"not confirmed", access.AccountEmail},
+		{"password expired", access.AccountPassword},
+	} {
+		if strings.Contains(text, known.part) {
+			return known.reason
+		}
+	}
+	return access.AccessForbidden
+}

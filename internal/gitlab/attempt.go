@@ -1,0 +1,126 @@
+package gitlab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+)
+
+// attempt is one question, over all its tries.
+type attempt struct {
+	client *Client
+	ctx    context.Context
+	body   []byte
+	// last is what the try before met, told when time runs out during a wait.
+	last access.Reply
+}
+
+var (
+	errTooLarge = errors.New("an answer of more than 1 MiB")
+	errCut      = errors.New("an answer that was cut short")
+)
+
+// read takes the body of a response that is not tried again anyway.
+func (a *attempt) read(resp *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errCut, err)
+	}
+	if len(body) > maxBody {
+		return errTooLarge
+	}
+	a.body = body
+	return nil
+}
+
+// check says whether a try is made again: after faults of the connection, 429,
+// 502, 503 and 504, and only if the wait that GitLab asks for leaves time.
+func (a *attempt) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case err != nil:
+		a.last = a.client.silence(err)
+		return passing(a.last.Reason) && !errors.Is(err, errTooLarge), err
+	case resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusBadGateway &&
+		resp.StatusCode != http.StatusServiceUnavailable && resp.StatusCode != http.StatusGatewayTimeout:
+		return false, nil
+	}
+	a.last = refusedService(resp, a.client.config.Now())
+	deadline, bounded := ctx.Deadline()
+	return !bounded || a.last.Wait < deadline.Sub(a.client.config.Now()), nil
+}
+
+// passing reports whether a fault may be gone a moment later.
+func passing(reason access.Reason) bool {
+	switch reason {
+	case access.Unreachable, access.ProxyFailed, access.Garbled:
+		return true
+	}
+	return false
+}
+
+// refusedService is the reply for a status that means "not now".
+func refusedService(resp *http.Response, now time.Time) access.Reply {
+	reply := silent(access.ServerError, strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode))
+	if resp.StatusCode == http.StatusTooManyRequests {
+		reply = silent(access.RateLimited, "")
+	}
+	reply.Wait = asked(resp.Header, now)
+	return reply
+}
+
+// asked is the wait that an answer asks for: Retry-After in seconds or as a
+// date (RFC 9110, 10.2.3), else until RateLimit-Reset (GitLab: unix seconds).
+func asked(header http.Header, now time.Time) time.Duration {
+	var wait time.Duration
+	after := header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(after, 10, 31); err == nil {
+		wait = time.Duration(seconds) * time.Second
+	} else if date, err := http.ParseTime(after); err == nil {
+		wait = date.Sub(now)
+	} else if reset, err := strconv.ParseInt(header.Get("RateLimit-Reset"), 10, 64); err == nil {
+		wait = time.Unix(reset, 0).Sub(now)
+	}
+	return max(wait, 0)
+}
+
+// backoff is the wait before the next try: what GitLab asks for, else a quarter
+// of a second doubled each time; a little longer by chance, so that pods that
+// were refused together don't come back together.
+func (a *attempt) backoff(_, _ time.Duration, tries int, _ *http.Response) time.Duration {
+	wait := a.last.Wait
+	if wait == 0 {
+		wait = 250 * time.Millisecond << tries
+	}
+	wait += rand.N(wait/4 + time.Millisecond)
+	if a.client.config.OnWait != nil {
+		a.client.config.OnWait(wait, a.last.Reason)
+	}
+	return wait
+}
+
+// failed is the reply when there is no response.
+func (a *attempt) failed(err error) access.Reply {
+	switch {
+	case errors.Is(a.ctx.Err(), context.Canceled):
+		return silent(access.Interrupted, "")
+	case a.ctx.Err() == nil && err != nil:
+		return a.client.silence(err)
+	case a.last.State == access.Silent:
+		// Time ran out between two tries: what they met says more.
+		return a.last
+	}
+	return silent(access.Timeout, "")
+}
+
+func silent(reason access.Reason, detail string) access.Reply {
+	return access.Reply{State: access.Silent, Reason: reason, Detail: detail}
+}

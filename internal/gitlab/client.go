@@ -1,0 +1,177 @@
+// Package gitlab asks a GitLab instance about a token and a project over its
+// REST API, version 4. It turns statuses and bodies into facts; what they mean
+// is for package access to say.
+package gitlab
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Limits of one check.
+const (
+	// maxBody bounds the body of an answer in bytes.
+	maxBody = 1 << 20
+	// maxHeader bounds the headers of an answer in bytes.
+	maxHeader = 64 << 10
+	// maxRedirects bounds how often a request is sent on; a moved project is
+	// one step away.
+	maxRedirects = 3
+	// maxRetries is how often a request is made again. With the waits between
+	// them (a quarter of a second, doubled each time) that is about 4 s of an
+	// outage.
+	maxRetries = 4
+	// dialTimeout bounds one attempt to connect, so that a lost packet leaves
+	// time for another.
+	dialTimeout = 10 * time.Second
+)
+
+// Config is what a Client needs.
+type Config struct {
+	// Instance is where the token belongs, and the only place it is sent to.
+	Instance instance.Instance
+	Token    token.Token
+	// Roots are the authorities to trust; nil means the system's.
+	Roots *x509.CertPool
+	// Proxy finds the proxy for a request; nil means none.
+	Proxy func(*http.Request) (*url.URL, error)
+	// UserAgent names the program and its version.
+	UserAgent string
+	// OnWait is told before a wait between two attempts; nil tells nobody.
+	OnWait func(wait time.Duration, why access.Reason)
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Client asks one instance about one token.
+type Client struct {
+	config Config
+	http   *http.Client
+	proxy  proxySeen
+}
+
+// New makes a client. It opens no connection.
+func New(config Config) *Client {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	c := &Client{config: config}
+	transport := &http.Transport{
+		Proxy:                  c.proxy.watch(config.Proxy),
+		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSClientConfig:        &tls.Config{RootCAs: config.Roots, MinVersion: tls.VersionTLS12},
+		OnProxyConnectResponse: proxyAnswered,
+		ForceAttemptHTTP2:      true,
+		// The two questions of a check share one HTTP/2 connection; without the
+		// bound, both would open one.
+		MaxConnsPerHost:        1,
+		MaxResponseHeaderBytes: maxHeader,
+		DisableCompression:     true,
+	}
+	c.http = &http.Client{Transport: transport, CheckRedirect: c.checkRedirect}
+	return c
+}
+
+// Close ends the client's connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// checkRedirect follows a redirect only within the API of the instance: same
+// scheme, host and port, below the same path. net/http alone would carry the
+// Authorization header to any subdomain.
+func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
+	base, err := url.Parse(c.config.Instance.API())
+	if err != nil || len(via) > maxRedirects || req.URL.Scheme != base.Scheme || req.URL.Host != base.Host ||
+		req.URL.User != nil || !below(base.Path, req.URL.Path) {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+func below(base, path string) bool {
+	return len(path) > len(base) && path[:len(base)+1] == base+"/"
+}
+
+// Check asks what the policy needs to know: about the token and the project at
+// the same time, then the rest, if any, in turn. project is a full path; it is
+// not asked about unless the policy has a project to check. The context bounds
+// all of it, retries included.
+func (c *Client) Check(ctx context.Context, project string, policy access.Policy) access.Verdict {
+	start := c.config.Now()
+	facts := c.first(ctx, project, policy.Project)
+	for {
+		verdict, need := policy.Judge(facts, c.config.Now())
+		switch need {
+		case access.AskUser:
+			facts.User = c.user(ctx)
+		case access.AskMember:
+			facts.Member = c.member(ctx, facts.Project.ID, facts.UserID())
+		default:
+			if limit, bounded := ctx.Deadline(); bounded && verdict.Reason == access.Timeout {
+				verdict.Detail = limit.Sub(start).Round(100 * time.Millisecond).String()
+			}
+			return verdict
+		}
+	}
+}
+
+// first asks the two questions of every check. An answer that rules the token
+// out ends the other one: there is no point in waiting for it.
+func (c *Client) first(ctx context.Context, path string, withProject bool) access.Facts {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var facts access.Facts
+	var group sync.WaitGroup
+	if withProject {
+		group.Go(func() {
+			if facts.Project = c.project(ctx, path); facts.Project.State == access.Rejected {
+				cancel()
+			}
+		})
+	}
+	if facts.Self = c.self(ctx); facts.Self.State == access.Rejected {
+		cancel()
+	}
+	group.Wait()
+	return facts
+}
+
+// ask gets one address of the API and decodes a 200 into answer.
+func (c *Client) ask(ctx context.Context, path string, answer any) access.Reply {
+	attempt := &attempt{client: c, ctx: ctx}
+	// A retry client of its own holds what this one request has met.
+	retry := &retryablehttp.Client{
+		HTTPClient:   c.http,
+		RetryMax:     maxRetries,
+		CheckRetry:   attempt.check,
+		Backoff:      attempt.backoff,
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}
+	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, c.config.Instance.API()+path, nil)
+	if err != nil {
+		return silent(access.Garbled, "an address that can't be asked")
+	}
+	req.Header.Set("Authorization", "Bearer "+c.config.Token.Reveal())
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.config.UserAgent)
+	req.SetResponseHandler(attempt.read)
+	resp, err := retry.Do(req)
+	if resp != nil {
+		defer func() { _ = resp.Body.Close() }()
+	}
+	if err != nil || resp == nil {
+		return attempt.failed(err)
+	}
+	return attempt.answered(resp, answer)
+}

@@ -1,0 +1,267 @@
+package gitlabtest
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxHalf bounds the answer that a Cut or Size fault holds in memory.
+const maxHalf = 8 << 20
+
+// Fault makes a server answer wrong. The first one that matches, in the order
+// in which they were added, strikes alone; it comes before authentication, the
+// rate limit and the ban, as trouble in front of GitLab does. With nothing but
+// Delay or Header, the right answer follows.
+type Fault struct {
+	// Match is an endpoint ("self", "user", "project", "member", "branch",
+	// "rotate", "revoke", "version", "git", "lfs", "other"), "api" for all of
+	// REST, "all", or the beginning of an escaped path, with its slash.
+	Match string
+	Times int // how many requests it hits; 0: all, until cleared
+
+	Status int         // answer with this status, Header and Body; 200 if only Body is set
+	Header http.Header // set on right answers too, where nothing else is asked for
+	Body   string
+
+	Delay   time.Duration // before anything else; ends early when the client leaves or the server closes
+	Hang    bool          // never answer
+	Close   bool          // cut the connection without an answer
+	Cut     bool          // the right answer's header with its whole length, half of its body, then cut
+	Endless bool          // a body of the right type that does not end
+	Size    int64         // the right answer, blown up to that many bytes of valid JSON
+
+	// RedirectTo is a Location, with 302 unless Status is set; a "*" at its
+	// end stands for the request's escaped path and query.
+	RedirectTo string
+	// HTML is the sign-in page of a proxy in front: text/html, with 200
+	// unless Status is set.
+	HTML bool
+}
+
+// matchNames are what Fault.Match may be, beside paths.
+var matchNames = []string{"self", "user", "project", "member", "branch", "rotate", "revoke", "version", "git", "lfs", "other", "api", "all"}
+
+// faults are those that wait for a request.
+type faults struct {
+	mu   sync.Mutex
+	list []*Fault
+}
+
+// AddFault adds a fault behind those that are there. It panics on a Match that
+// can't match: a fault that never strikes makes a test pass for nothing.
+func (s *Server) AddFault(f Fault) {
+	if !strings.HasPrefix(f.Match, "/") && !slices.Contains(matchNames, f.Match) {
+		panic(fmt.Sprintf("gitlabtest: no endpoint %q for a fault", f.Match))
+	}
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	f.Header = f.Header.Clone()
+	s.faults.list = append(s.faults.list, &f)
+}
+
+// ClearFaults removes all faults. Requests that hang on one already go on to.
+func (s *Server) ClearFaults() {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.list = nil
+}
+
+func (f *Fault) matches(rt route, r *http.Request) bool {
+	switch f.Match {
+	case "all", rt.endpoint:
+		return true
+	case "api":
+		return rt.rest
+	}
+	return strings.HasPrefix(f.Match, "/") && strings.HasPrefix(r.URL.EscapedPath(), f.Match)
+}
+
+// take finds the fault for a request and uses it up once.
+func (fs *faults) take(rt route, r *http.Request) (Fault, bool) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for i, f := range fs.list {
+		if !f.matches(rt, r) {
+			continue
+		}
+		hit := *f
+		if f.Times == 1 {
+			fs.list = append(fs.list[:i:i], fs.list[i+1:]...)
+		} else if f.Times > 1 {
+			f.Times--
+		}
+		return hit, true
+	}
+	return Fault{}, false
+}
+
+// strike answers with a fault; answer is what would have been right.
+func (s *Server) strike(f Fault, w http.ResponseWriter, r *http.Request, rt route, answer func(http.ResponseWriter)) {
+	if f.Delay > 0 && !pause(r, f.Delay) {
+		panic(http.ErrAbortHandler)
+	}
+	for k, v := range f.Header {
+		w.Header()[k] = v
+	}
+	switch {
+	case f.Hang:
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
+	case f.Close:
+		cut(r)
+	case f.Cut:
+		right := hold(answer)
+		right.write(w, right.body[:len(right.body)/2], len(right.body))
+		_ = http.NewResponseController(w).Flush()
+		cut(r)
+	case f.Endless:
+		endless(w, r, rt)
+	case f.Size > 0:
+		right := hold(answer)
+		body := blowUp(right.body, f.Size)
+		right.write(w, nil, int(f.Size))
+		_, _ = io.Copy(w, body)
+	case f.RedirectTo != "":
+		to, whole := strings.CutSuffix(f.RedirectTo, "*")
+		if whole {
+			to += r.URL.RequestURI()
+		}
+		w.Header().Set("Location", to)
+		f.page(w, http.StatusFound, `<html><body>You are being <a href="`+to+`">redirected</a>.</body></html>`)
+	case f.HTML:
+		f.page(w, http.StatusOK, signInPage)
+	case f.Status != 0 || f.Body != "":
+		if f.Status == 0 {
+			f.Status = http.StatusOK
+		}
+		if w.Header().Get("Content-Type") == "" {
+			w.Header().Set("Content-Type", typePlain)
+			if strings.HasPrefix(f.Body, "{") {
+				w.Header().Set("Content-Type", typeJSON)
+			}
+		}
+		w.WriteHeader(f.Status)
+		_, _ = io.WriteString(w, f.Body)
+	default:
+		answer(w)
+	}
+}
+
+const signInPage = `<!DOCTYPE html>
+<html><head><title>Sign in - Corporate SSO</title></head>
+<body><form action="/sso/login" method="post"><input name="user"><input name="password" type="password"></form></body></html>
+`
+
+// page writes HTML; the fault's own status and body come before those given.
+func (f Fault) page(w http.ResponseWriter, status int, body string) {
+	if f.Status != 0 {
+		status = f.Status
+	}
+	if f.Body != "" {
+		body = f.Body
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
+}
+
+// pause waits, unless the client leaves or the server closes before.
+func pause(r *http.Request, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+// held is an answer that was kept from going out.
+type held struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// hold takes an answer that is written to it, up to maxHalf of body.
+func hold(answer func(http.ResponseWriter)) *held {
+	h := &held{header: http.Header{}}
+	answer(h)
+	return h
+}
+
+func (h *held) Header() http.Header { return h.header }
+
+func (h *held) WriteHeader(code int) {
+	if h.status == 0 {
+		h.status = code
+	}
+}
+
+func (h *held) Write(b []byte) (int, error) {
+	h.WriteHeader(http.StatusOK)
+	if len(h.body)+len(b) > maxHalf {
+		return 0, fmt.Errorf("gitlabtest: answer of more than %d bytes", maxHalf)
+	}
+	h.body = append(h.body, b...)
+	return len(b), nil
+}
+
+// write sends what was held with another body, whose length is as claimed.
+func (h *held) write(w http.ResponseWriter, body []byte, length int) {
+	for k, v := range h.header {
+		w.Header()[k] = v
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(length))
+	w.WriteHeader(cmp.Or(h.status, http.StatusOK))
+	_, _ = w.Write(body)
+}
+
+// blowUp adds a field to a JSON object so that it has size bytes. Where there
+// is no object, or it is longer already, it makes one up.
+func blowUp(right []byte, size int64) io.Reader {
+	const open, shut = `,"pad":"`, `"}`
+	head := bytes.TrimSuffix(bytes.TrimSpace(right), []byte("}"))
+	if len(head) < 2 || head[0] != '{' || int64(len(head)+len(open)+len(shut)) > size {
+		head = []byte(`{"id":1`)
+	}
+	pad := max(0, size-int64(len(head)+len(open)+len(shut)))
+	return io.LimitReader(io.MultiReader(bytes.NewReader(head), strings.NewReader(open), io.LimitReader(letters{}, pad), strings.NewReader(shut)), size)
+}
+
+// letters reads as an endless run of one letter.
+type letters struct{}
+
+func (letters) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = 'a'
+	}
+	return len(b), nil
+}
+
+// endless writes until the client has had enough or the server closes: JSON
+// that stays valid so far for the API, packet lines for git.
+func endless(w http.ResponseWriter, r *http.Request, rt route) {
+	start, block := `{"id":1,"name":"`, strings.Repeat("a", 32<<10)
+	w.Header().Set("Content-Type", typeJSON)
+	if rt.endpoint == "git" && rt.repo != nil {
+		w.Header().Set("Content-Type", "application/x-"+rt.repo.service+"-advertisement")
+		start = "001e# service=git-upload-pack\n0000"
+		line := fmt.Sprintf("%s refs/heads/%s\n", strings.Repeat("1", 40), strings.Repeat("a", 100))
+		block = strings.Repeat(fmt.Sprintf("%04x%s", len(line)+4, line), 200)
+	}
+	w.WriteHeader(http.StatusOK)
+	_, err := io.WriteString(w, start)
+	for err == nil && r.Context().Err() == nil {
+		_, err = io.WriteString(w, block)
+	}
+}

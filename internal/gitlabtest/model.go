@@ -1,0 +1,313 @@
+package gitlabtest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Access levels, as GitLab numbers them (facts/gitlab.md, "Access levels").
+const (
+	levelMinimal    = 5
+	levelGuest      = 10
+	levelReporter   = 20 // the least that may clone private code
+	levelDeveloper  = 30 // the least that may push
+	levelMaintainer = 40 // the least that may push to a protected branch
+)
+
+// User is an account.
+type User struct {
+	ID                    int
+	Username, Name, Email string
+	State                 string // "active" if empty
+	Admin                 bool
+	// Forbidden is why the account may not act: the text after
+	// "403 Forbidden - " in the API, such as "Your account has been
+	// blocked.". git answers 401 to a blocked account, which can't sign in,
+	// and 403 with the same text to the others.
+	Forbidden string
+}
+
+// Token is a credential. A project's, a group's or an impersonation token is a
+// personal one whose user is a bot.
+type Token struct {
+	Value  string
+	ID     int // 0: the server gives one
+	UserID int
+	Name   string
+	Scopes []string
+	// ExpiresAt is "2026-12-31", or empty for none. The token stops working
+	// at 00:00:00 UTC on that day.
+	ExpiresAt string
+	Revoked   bool
+	// Granular is a fine-grained token: it shows scopes ["granular"], and
+	// Scopes are what its grants amount to (none: it may only ask about
+	// itself).
+	Granular bool
+	// Kind is "" for a personal token, "oauth" (works with git for the user
+	// name oauth2 only) or "deploy" (not with the API; with git for the user
+	// name gitlab+deploy-token-<ID>).
+	Kind                  string
+	CreatedAt, LastUsedAt time.Time // zero: some fixed time; never
+	// family is the ID of the token that this one was rotated from first.
+	family int
+}
+
+// Project is a project with its repository and wiki.
+type Project struct {
+	ID       int    // 0: the server gives one
+	Path     string // full path, group/sub/project
+	Archived bool
+	Public   bool
+	// Direct, Group and Invited are access levels by user ID: membership of
+	// the project, of its group or that group's ancestors, and of a group
+	// that it is shared with. The highest counts; the API's permissions show
+	// the first two only.
+	Direct, Group, Invited map[int]int
+	// OldPaths are where it was before it moved: 301 from the API, while git
+	// is served, with a notice after a push.
+	OldPaths []string
+	// ProtectedBranches may be pushed to from Maintainer up. None is
+	// protected by itself, unlike in GitLab.
+	ProtectedBranches []string
+	// NoRepository leaves out repository and wiki: git answers 404.
+	NoRepository bool
+	// Empty makes a repository without commits.
+	Empty bool
+	// RepositoryAccessLevel is "enabled" if empty; "disabled" refuses all of
+	// git, "private" lets members only clone a public project.
+	RepositoryAccessLevel string
+	// MarkedForDeletionOn is a date such as "2026-12-31", or empty.
+	MarkedForDeletionOn string
+}
+
+// level is the user's effective access, 0 without any. Minimal access is
+// access to a group's page, not to its projects.
+func (p Project) level(userID int) int {
+	l := max(p.Direct[userID], p.Group[userID], p.Invited[userID])
+	if l <= levelMinimal {
+		return 0
+	}
+	return l
+}
+
+func (p Project) visible(u User) bool { return p.Public || u.Admin || p.level(u.ID) > 0 }
+
+// codeVisible says whether u may clone; u may be the zero user, who is nobody.
+func (p Project) codeVisible(u User) bool {
+	switch {
+	case p.RepositoryAccessLevel == "disabled":
+		return false
+	case u.Admin || p.level(u.ID) >= levelReporter:
+		return true
+	case p.RepositoryAccessLevel == "private":
+		return false
+	}
+	return p.Public
+}
+
+func (p Project) pushable(u User, branchProtected bool) bool {
+	need := levelDeveloper
+	if branchProtected {
+		need = levelMaintainer
+	}
+	return !p.Archived && p.RepositoryAccessLevel != "disabled" && (u.Admin || p.level(u.ID) >= need)
+}
+
+func (p Project) clone() Project {
+	p.Direct, p.Group, p.Invited = maps.Clone(p.Direct), maps.Clone(p.Group), maps.Clone(p.Invited)
+	p.OldPaths, p.ProtectedBranches = slices.Clone(p.OldPaths), slices.Clone(p.ProtectedBranches)
+	return p
+}
+
+// state is what the instance knows. Values go in and out as copies, and maps
+// and slices in them are never changed in place.
+type state struct {
+	mu       sync.Mutex
+	users    map[int]User
+	tokens   map[string]Token
+	projects map[int]Project
+	nextID   int
+	old      bool
+	refusal  gitRefusal
+}
+
+func (st *state) init() {
+	st.users, st.tokens, st.projects = map[int]User{}, map[string]Token{}, map[int]Project{}
+	st.nextID = 1000
+}
+
+func (st *state) id(given int) int {
+	if given != 0 {
+		return given
+	}
+	st.nextID++
+	return st.nextID
+}
+
+func (st *state) user(id int) (User, bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	u, ok := st.users[id]
+	return u, ok
+}
+
+func (st *state) token(value string) (Token, bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	t, ok := st.tokens[value]
+	return t, ok
+}
+
+func (st *state) isOld() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.old
+}
+
+// project finds by number or by full path, whose case doesn't matter, as with
+// GitLab's routes; moved says that the path is one of its former ones.
+func (st *state) project(ref string) (p Project, moved, ok bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if id, err := strconv.Atoi(ref); err == nil {
+		p, ok = st.projects[id]
+		return p, false, ok
+	}
+	for _, p := range st.projects {
+		if strings.EqualFold(p.Path, ref) {
+			return p, false, true
+		}
+	}
+	for _, p := range st.projects {
+		if slices.ContainsFunc(p.OldPaths, func(old string) bool { return strings.EqualFold(old, ref) }) {
+			return p, true, true
+		}
+	}
+	return Project{}, false, false
+}
+
+// AddUser adds an account, or replaces the one with its ID.
+func (s *Server) AddUser(u User) {
+	if u.State == "" {
+		u.State = "active"
+	}
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.state.users[u.ID] = u
+}
+
+// AddToken adds a token, or replaces the one with its value.
+func (s *Server) AddToken(t Token) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.state.addToken(t)
+}
+
+func (st *state) addToken(t Token) Token {
+	t.ID = st.id(t.ID)
+	if t.family == 0 {
+		t.family = t.ID
+	}
+	t.Scopes = slices.Clone(t.Scopes)
+	st.tokens[t.Value] = t
+	return t
+}
+
+// AddProject adds a project with a bare repository that has one commit on main
+// and a wiki likewise (but for NoRepository and Empty), or replaces what is
+// known of the one with its ID and leaves its repositories as they are.
+func (s *Server) AddProject(p Project) error {
+	if strings.Trim(p.Path, "/") != p.Path || !strings.Contains(p.Path, "/") {
+		return fmt.Errorf("gitlabtest: project path %q is not of the form group/project", p.Path)
+	}
+	s.state.mu.Lock()
+	p.ID = s.state.id(p.ID)
+	s.state.mu.Unlock()
+	if !p.NoRepository {
+		if err := s.git.create(p); err != nil {
+			return err
+		}
+	}
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.state.projects[p.ID] = p.clone()
+	return nil
+}
+
+// UpdateUser changes an account of a running server.
+func (s *Server) UpdateUser(id int, change func(*User)) error {
+	return update(&s.state, s.state.users, id, change)
+}
+
+// UpdateToken changes a token of a running server, as in revoking it. Its
+// value stays.
+func (s *Server) UpdateToken(value string, change func(*Token)) error {
+	return update(&s.state, s.state.tokens, value, func(t *Token) {
+		t.Scopes = slices.Clone(t.Scopes)
+		change(t)
+		t.Value = value
+	})
+}
+
+// UpdateProject changes a project of a running server: a level, its path, its
+// archiving. Its ID stays, and with it its repositories.
+func (s *Server) UpdateProject(path string, change func(*Project)) error {
+	p, _, ok := s.state.project(path)
+	if !ok {
+		return errors.New("gitlabtest: no such project: " + path)
+	}
+	return update(&s.state, s.state.projects, p.ID, func(p *Project) {
+		id := p.ID
+		*p = p.clone()
+		change(p)
+		p.ID = id
+	})
+}
+
+func update[K comparable, V any](st *state, m map[K]V, key K, change func(*V)) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	v, ok := m[key]
+	if !ok {
+		return fmt.Errorf("gitlabtest: nothing to change: no such %T", v) // no key: it may be a token
+	}
+	change(&v)
+	m[key] = v
+	return nil
+}
+
+// Token returns what the server knows of a token, as for seeing that one was
+// revoked.
+func (s *Server) Token(value string) (Token, bool) {
+	t, ok := s.state.token(value)
+	t.Scopes = slices.Clone(t.Scopes)
+	return t, ok
+}
+
+// RepositoryDir is the bare repository of a project ("" if there is no such
+// project), or of its wiki for path.wiki. A trailing ".git" is ignored.
+func (s *Server) RepositoryDir(path string) string {
+	path = strings.TrimSuffix(path, ".git")
+	base, wiki := strings.CutSuffix(path, ".wiki")
+	p, _, ok := s.state.project(path)
+	if ok {
+		wiki = false
+	} else if p, _, ok = s.state.project(base); !ok {
+		return ""
+	}
+	return s.git.dir(p.ID, wiki)
+}
+
+// SetOld makes the instance one before GitLab 15.5, which has none of the
+// personal_access_tokens/self endpoints: they answer 404 to everybody.
+func (s *Server) SetOld(old bool) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	s.state.old = old
+}

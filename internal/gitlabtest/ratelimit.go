@@ -1,0 +1,77 @@
+package gitlabtest
+
+import (
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// maxKeys bounds the number of tokens that are counted at a time.
+const maxKeys = 10_000
+
+// rateLimits counts API requests in fixed windows, by token, or by address
+// where there is none.
+type rateLimits struct {
+	mu      sync.Mutex
+	limit   int
+	window  time.Duration
+	windows map[string]*rateWindow
+}
+
+type rateWindow struct {
+	ends time.Time
+	seen int
+}
+
+// SetRateLimit allows each token that many API requests in a window, which
+// begins with its first request by the server's clock. While it is on, every
+// response carries RateLimit-Limit, -Observed, -Remaining and -Reset (unix
+// seconds); beyond it, 429 with the text "Retry later" and Retry-After
+// (seconds) come from in front of GitLab. A limit of 0 turns it off.
+func (s *Server) SetRateLimit(limit int, window time.Duration) {
+	s.limits.mu.Lock()
+	defer s.limits.mu.Unlock()
+	s.limits.limit, s.limits.window, s.limits.windows = limit, window, map[string]*rateWindow{}
+}
+
+func limitKey(r *http.Request) string {
+	if t := apiToken(r); t != "" {
+		return t
+	}
+	ip, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return "ip " + ip
+}
+
+// hit counts a request and says what the headers are, and whether it is over.
+func (l *rateLimits) hit(key string, now time.Time) (http.Header, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.limit == 0 {
+		return nil, false
+	}
+	w := l.windows[key]
+	if w == nil || !now.Before(w.ends) {
+		if len(l.windows) >= maxKeys {
+			clear(l.windows)
+		}
+		w = &rateWindow{ends: now.Add(l.window)}
+		l.windows[key] = w
+	}
+	w.seen++
+	// http.Header.Set would spell it Ratelimit; GitLab sends RateLimit, and
+	// HTTP/1 clients that compare letters see the difference.
+	h := http.Header{
+		"RateLimit-Limit":     {strconv.Itoa(l.limit)},
+		"RateLimit-Observed":  {strconv.Itoa(w.seen)},
+		"RateLimit-Remaining": {strconv.Itoa(max(0, l.limit-w.seen))},
+		"RateLimit-Reset":     {strconv.FormatInt(w.ends.Unix(), 10)},
+	}
+	if w.seen <= l.limit {
+		return h, false
+	}
+	h.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(w.ends.Sub(now).Seconds())))))
+	return h, true
+}

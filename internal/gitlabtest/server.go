@@ -1,0 +1,177 @@
+// Package gitlabtest is a GitLab for tests and for the demo: the few REST
+// endpoints that a credential helper asks, and real git repositories behind
+// `git http-backend`, over TLS with HTTP/2, on a loopback address.
+//
+// Statuses, headers and bodies follow facts/gitlab.md, which was gathered from
+// GitLab's source and documentation. A test that passes here is worth only as
+// much as that likeness, so a behaviour that GitLab doesn't have belongs in a
+// [Fault], never in an endpoint.
+//
+// Beside the server stand the parts that a test of a whole machine needs: a
+// [Listener] that is not GitLab and must never see a token, a [Proxy] that
+// stands in for DNS and for distance, and [WriteSecret], which mounts a
+// Kubernetes Secret the way a kubelet does.
+package gitlabtest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Options says what kind of GitLab to start. The zero value but for Dir is an
+// instance on https://127.0.0.1:<free port>.
+type Options struct {
+	// Dir holds the repositories and the certificate authority. It is
+	// required and made if missing; two servers may share one, and then share
+	// the authority, so that one CA file serves both.
+	Dir string
+	// Path is the relative URL root of the instance, such as "/gitlab"; empty
+	// for an instance at the root of its host.
+	Path string
+	// Hosts are further DNS names or addresses in the certificate; 127.0.0.1,
+	// ::1 and localhost are always in it.
+	Hosts []string
+	// Addr is where to listen, "127.0.0.1:0" if empty. Only loopback
+	// addresses are taken: the tokens are fake, the git server is not.
+	Addr string
+	// PlainHTTP serves without TLS.
+	PlainHTTP bool
+	// HTTP1Only offers no HTTP/2 in the TLS handshake.
+	HTTP1Only bool
+	// Now is the server's clock for expiry, rotation and rate limits; nil is
+	// time.Now. Certificates always follow the real clock, because clients do.
+	Now func() time.Time
+	// Certificate chooses a flaw in the server certificate.
+	Certificate CertificateKind
+}
+
+// Server is a running GitLab. All its methods may be called at any time, from
+// any goroutine, while clients are being served.
+type Server struct {
+	web   *web
+	opts  Options
+	ca    *authority
+	root  string // this server's own directory below Options.Dir
+	git   gitProgram
+	state state
+
+	faults faults
+	limits rateLimits
+	ban    loginBan
+}
+
+// Start makes the directories and the certificate and begins to serve. The
+// error names what is missing: git, git-http-backend, or a usable Dir or Addr.
+func Start(o Options) (*Server, error) {
+	if o.Dir == "" {
+		return nil, errors.New("gitlabtest: Options.Dir is required")
+	}
+	if o.Path != "" && (!strings.HasPrefix(o.Path, "/") || strings.HasSuffix(o.Path, "/")) {
+		return nil, fmt.Errorf("gitlabtest: path %q must begin with a slash and not end with one", o.Path)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("gitlabtest: %w", err)
+	}
+	o.Dir = dir
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("gitlabtest: %w", err)
+	}
+	ca, err := loadAuthority(dir)
+	if err != nil {
+		return nil, err
+	}
+	// Each server has repositories of its own, even in a shared Dir: ids and
+	// paths of two instances must not meet.
+	root, err := os.MkdirTemp(dir, "gitlab-")
+	if err != nil {
+		return nil, fmt.Errorf("gitlabtest: %w", err)
+	}
+	s := &Server{opts: o, ca: ca, root: root}
+	s.state.init()
+	if s.git, err = newGitProgram(root); err != nil {
+		return nil, err
+	}
+	wo := webOptions{addr: o.Addr, http1Only: o.HTTP1Only}
+	if !o.PlainHTTP {
+		if wo.certificate, err = ca.issue(o.Certificate, o.Hosts); err != nil {
+			return nil, err
+		}
+	}
+	if s.web, err = startWeb(wo, http.HandlerFunc(s.serve)); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// URL is the instance's URL as a user would write it, with Options.Path and
+// without a trailing slash.
+func (s *Server) URL() string { return s.web.url + s.opts.Path }
+
+// Addr is host:port where the server listens, as for [Proxy.Route].
+func (s *Server) Addr() string { return s.web.addr }
+
+// CAFile names the PEM file with the authority that signed the certificate. It
+// exists for plain and for self-signed servers too, where it helps nobody.
+func (s *Server) CAFile() string { return s.ca.file }
+
+// Close cuts all connections and returns when no request is being served any
+// more and git's processes have ended. It may be called twice.
+func (s *Server) Close() { s.web.close() }
+
+// serve is every request's way: what it asks for, what is remembered of it,
+// what fault it meets, and only then GitLab.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	rt := s.route(r)
+	entry := s.web.log.begin(r, rt.endpoint, rt.rest)
+	sw := &statusWriter{ResponseWriter: w}
+	defer func() { s.web.log.finish(entry, sw.status) }()
+
+	answer := func(w http.ResponseWriter) {
+		switch {
+		case rt.rest:
+			s.serveAPI(w, r, rt)
+		case rt.repo != nil && rt.endpoint == "lfs":
+			s.serveLFS(w, r, rt.repo)
+		case rt.repo != nil:
+			s.serveGit(w, r, rt.repo)
+		default:
+			s.servePage(w, r)
+		}
+	}
+	if f, ok := s.faults.take(rt, r); ok {
+		s.strike(f, sw, r, rt, answer)
+		return
+	}
+	answer(sw)
+}
+
+// servePage answers for the web interface, of which there is none but the
+// redirect to its sign-in page.
+func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
+	path := strings.TrimPrefix(r.URL.Path, s.opts.Path)
+	if path == "" || path == "/" {
+		http.Redirect(w, r, s.origin(r)+s.opts.Path+"/users/sign_in", http.StatusFound)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = w.Write([]byte("<!DOCTYPE html>\n<html><head><title>Not Found</title></head><body><h1>404</h1></body></html>\n"))
+}
+
+// origin is scheme and host as the client used them, so that what GitLab says
+// about itself stays true behind a [Proxy] that gives it another name.
+func (s *Server) origin(r *http.Request) string {
+	if r.TLS == nil {
+		return "http://" + r.Host
+	}
+	return "https://" + r.Host
+}

@@ -1,0 +1,224 @@
+// Package helper answers git: the steps from a request to a credential or a
+// refusal, in their order.
+package helper
+
+import (
+	"context"
+	"io"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
+)
+
+// Outcome is how a request ends. The zero value never lets a token out.
+type Outcome int
+
+const (
+	// Failed: the request could not be understood or worked on.
+	Failed Outcome = iota
+	// NotOurs: the request is none of our business; nothing is said.
+	NotOurs
+	// Refused: the request is for our instance, and gets no token.
+	Refused
+	// Unverified: the same, because nothing could be learned.
+	Unverified
+	// Answered: git gets the token.
+	Answered
+)
+
+// Result is what git and people get.
+type Result struct {
+	Outcome Outcome
+	// Answer goes to git's side, whole; it holds the token when Outcome is
+	// Answered, and must not be printed elsewhere.
+	Answer []byte
+	// Messages go to people.
+	Messages []*message.Message
+	// Redact takes what is known of the token out of a text for people; never
+	// nil.
+	Redact func(string) string
+}
+
+// Question is what a verdict is wanted for.
+type Question struct {
+	Found secret.Found
+	// Project is a full path, "" when no project is known.
+	Project string
+	Policy  access.Policy
+}
+
+// Rules are the settings that a verdict depends on.
+type Rules struct {
+	// Minimum is the lowest access level that will do, Scopes what the token
+	// must hold.
+	Minimum int
+	Scopes  []string
+	// AllowUnverified hands the token to its own instance although nothing
+	// could be learned.
+	AllowUnverified bool
+}
+
+// Helper has what it takes to answer. All fields must be set unless noted.
+type Helper struct {
+	// Secrets finds the places that may hold a token, and names where it
+	// looked.
+	Secrets func() (found []secret.Found, looked []string, problem *message.Message)
+	// Known is the instance that this helper is set up for, if that is known
+	// from elsewhere than the token: a request for it that can't be answered
+	// is refused in words. Nil when it isn't known.
+	Known func() (*instance.Instance, *message.Message)
+	// Only makes Known the one instance that is served at all.
+	Only bool
+	// Rules reads the settings. It is called only for requests that are ours,
+	// so that a wrong setting disturbs nobody else.
+	Rules func() (Rules, *message.Message)
+	// Verify asks for a verdict. A message says that it could not even ask.
+	Verify func(context.Context, Question) (access.Verdict, *message.Message)
+}
+
+// user is the name that git gets when it names none. GitLab ignores it.
+const user = "oauth2"
+
+// Get answers git's get.
+//
+// The order is the security argument. The request is read strictly before
+// anything else happens. Whether it is ours is decided before any setting is
+// read or anybody asked, and outside whatever remembers verdicts, so that none
+// can serve a host that would be refused. The token is looked at only for its
+// own instance. It is revealed only for an answer, which is built whole.
+func (h Helper) Get(ctx context.Context, in io.Reader) Result {
+	req, err := credential.ReadRequest(in)
+	if err != nil {
+		return stop(Failed, message.MalformedRequest(err))
+	}
+	if instance.OtherCredential(req.Username) || req.Protocol != "https" && req.Protocol != "http" {
+		return Result{Outcome: NotOurs, Redact: asIs}
+	}
+	found, result := h.find(req)
+	if found == nil {
+		return result
+	}
+	result = h.answer(ctx, req, *found)
+	result.Redact = found.Token.Redact
+	return result
+}
+
+// find gives the place whose instance is exactly the request's, or the result
+// when there is none.
+func (h Helper) find(req credential.Request) (*secret.Found, Result) {
+	places, looked, problem := h.Secrets()
+	known, knownProblem := h.Known()
+	wanted := known == nil || known.Match(req.Protocol, req.Host, req.Path) != instance.Foreign
+	if h.Only && !wanted {
+		return nil, Result{Outcome: NotOurs, Redact: asIs}
+	}
+	var doubt *message.Message
+	for _, place := range places {
+		switch place.Instance.Match(req.Protocol, req.Host, req.Path) {
+		case instance.Ours:
+			return &place, Result{}
+		case instance.Downgraded:
+			return nil, stop(Failed, message.Downgraded(place.Instance.URL()))
+		}
+		if place.Instance == (instance.Instance{}) && doubt == nil {
+			doubt = place.Problem
+		}
+	}
+	for _, p := range []*message.Message{problem, knownProblem} {
+		if doubt == nil {
+			doubt = p
+		}
+	}
+	return nil, h.without(req, known, doubt, places, looked)
+}
+
+// without is the result when no token's instance is the request's.
+func (h Helper) without(req credential.Request, known *instance.Instance, doubt *message.Message, places []secret.Found, looked []string) Result {
+	if known != nil {
+		switch known.Match(req.Protocol, req.Host, req.Path) {
+		case instance.Foreign:
+			return Result{Outcome: NotOurs, Redact: asIs}
+		case instance.Downgraded:
+			return stop(Failed, message.Downgraded(known.URL()))
+		}
+		switch {
+		case doubt != nil:
+			return refuse(Refused, doubt)
+		case len(places) > 0:
+			p := places[0]
+			return refuse(Refused, message.OtherInstance(known.String(), p.Instance.String(), p.Where, p.Belongs))
+		}
+		return refuse(Refused, message.NotConnected(known.String(), looked))
+	}
+	if doubt != nil {
+		// Whose the token is can't be told, so this may be its instance or not.
+		// People are told; but git is not made to stop, since another helper
+		// may well have a credential for this host.
+		return stop(Failed, doubt)
+	}
+	return Result{Outcome: NotOurs, Redact: asIs}
+}
+
+// answer decides over a request for the instance of found.
+func (h Helper) answer(ctx context.Context, req credential.Request, found secret.Found) Result {
+	project, err := found.Instance.Project(req.Path)
+	if err != nil {
+		return stop(Failed, message.MalformedPath(err))
+	}
+	if found.Problem != nil {
+		return refuse(Refused, found.Problem)
+	}
+	rules, problem := h.Rules()
+	if problem != nil {
+		return refuse(Refused, problem)
+	}
+	verdict, problem := h.Verify(ctx, Question{Found: found, Project: project,
+		Policy: access.Policy{Minimum: rules.Minimum, Scopes: rules.Scopes, Project: project != ""}})
+	if problem != nil {
+		return refuse(Refused, problem)
+	}
+	if verdict.Outcome == access.Granted {
+		return grant(req, found, verdict)
+	}
+	why := message.Explain(verdict, message.Subject{Instance: found.Instance.String(), URL: found.Instance.URL(),
+		Project: project, Where: found.Where, Renew: found.Renew})
+	switch {
+	case verdict.Outcome == access.Refused:
+		return refuse(Refused, why)
+	case rules.AllowUnverified && verdict.Reason != access.Interrupted:
+		result := grant(req, found, verdict)
+		result.Messages = append(result.Messages, message.AllowedUnverified(why))
+		return result
+	}
+	return refuse(Unverified, why)
+}
+
+func grant(req credential.Request, found secret.Found, verdict access.Verdict) Result {
+	login := credential.Login{Username: req.Username, Password: found.Token.Reveal, Expiry: verdict.ExpiresAt}
+	if login.Username == "" {
+		login.Username = user
+	}
+	answer, err := req.Answer(login)
+	if err != nil {
+		return refuse(Refused, message.Unanswerable(err))
+	}
+	return Result{Outcome: Answered, Answer: answer}
+}
+
+// stop ends a request without a word to git.
+func stop(outcome Outcome, why *message.Message) Result {
+	return Result{Outcome: outcome, Messages: []*message.Message{why}, Redact: asIs}
+}
+
+// refuse ends a request and makes git stop: no other helper, and no prompt at a
+// terminal that isn't there.
+func refuse(outcome Outcome, why *message.Message) Result {
+	result := stop(outcome, why)
+	result.Answer = credential.Quit()
+	return result
+}
+
+func asIs(text string) string { return text }

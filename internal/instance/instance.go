@@ -1,0 +1,300 @@
+// Package instance knows what a GitLab instance's address is, whether a
+// request of git's is for that instance, and which project it is about. Every
+// decision compares parsed values for equality: a host that only looks like
+// the instance's is another host.
+package instance
+
+import (
+	"errors"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Instance is the address of a GitLab. Instances are equal when == says so.
+// The zero value is no instance, and matches nothing.
+type Instance struct {
+	scheme string
+	host   string // lower case, with a port unless it is the scheme's own
+	path   string // "" or "/segment/…", without a slash at the end
+}
+
+// Parse reads an instance URL: https, a host, perhaps a port and a path; one
+// slash at the end and space around it are forgiven. With allowHTTPLoopback, an
+// http URL of a loopback address is good too. The error says what is wrong and
+// never quotes the URL, which could hold a secret.
+func Parse(raw string, allowHTTPLoopback bool) (Instance, error) {
+	raw = strings.Trim(raw, " \t\r\n")
+	for i := range len(raw) {
+		if raw[i] <= ' ' || raw[i] >= 0x7f {
+			return Instance{}, errors.New("holds a character that no address has (write an international name in its xn-- form)")
+		}
+	}
+	scheme, rest, found := strings.Cut(raw, "://")
+	if !found {
+		return Instance{}, errors.New("does not begin with https://")
+	}
+	scheme = lower(scheme)
+	if scheme != "https" && scheme != "http" {
+		return Instance{}, errors.New("has a scheme other than https")
+	}
+	switch {
+	case strings.Contains(rest, "@"):
+		return Instance{}, errors.New("has a user name or password in it")
+	case strings.Contains(rest, "?"):
+		return Instance{}, errors.New("has a query in it")
+	case strings.Contains(rest, "#"):
+		return Instance{}, errors.New("has a fragment in it")
+	}
+	authority, path, _ := strings.Cut(rest, "/")
+	host, err := parseAuthority(authority, scheme)
+	if err != nil {
+		return Instance{}, err
+	}
+	if path, err = parsePath(path); err != nil {
+		return Instance{}, err
+	}
+	i := Instance{scheme: scheme, host: host, path: path}
+	if scheme == "http" && (!allowHTTPLoopback || !i.loopback()) {
+		return Instance{}, errors.New("is http, which would show the token to the network; only https will do")
+	}
+	return i, nil
+}
+
+func parseAuthority(authority, scheme string) (string, error) {
+	authority = lower(authority)
+	name, port := authority, ""
+	if i := strings.LastIndexByte(authority, ':'); i >= 0 && !strings.HasSuffix(authority, "]") {
+		name, port = authority[:i], authority[i+1:]
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
+			return "", errors.New("has a port that is not a number from 1 to 65535")
+		}
+	}
+	if !validHost(name) {
+		return "", errors.New("has no valid host name")
+	}
+	if port == "" || port == defaultPort(scheme) {
+		return name, nil
+	}
+	return name + ":" + port, nil
+}
+
+// lower folds ASCII letters only. Unicode folds more: the Kelvin sign becomes a
+// k, and another host would pass for ours.
+func lower(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, text)
+}
+
+func defaultPort(scheme string) string {
+	if scheme == "http" {
+		return "80"
+	}
+	return "443"
+}
+
+// validHost takes host names (RFC 1123, and the underscore that some networks
+// use), IPv4 addresses and IPv6 addresses in brackets, without a zone.
+func validHost(name string) bool {
+	if inner, found := strings.CutPrefix(name, "["); found {
+		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		return err == nil && addr.Is6() && addr.Zone() == "" && strings.HasSuffix(inner, "]")
+	}
+	if name == "" || len(name) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
+			return false
+		}
+		if strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func parsePath(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	path = strings.TrimSuffix(path, "/")
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "" || segment == "." || segment == ".." ||
+			strings.Trim(segment, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~") != "" {
+			return "", errors.New("has a path that no instance has")
+		}
+	}
+	if path == "api/v4" || strings.HasSuffix(path, "/api/v4") {
+		return "", errors.New("is the address of the API; leave out /api/v4")
+	}
+	return "/" + path, nil
+}
+
+func (i Instance) loopback() bool {
+	name := i.host
+	if at := strings.LastIndexByte(name, ':'); at >= 0 && !strings.HasSuffix(name, "]") {
+		name = name[:at]
+	}
+	addr, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return name == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// URL is the instance's address, without a slash at the end.
+func (i Instance) URL() string { return i.scheme + "://" + i.host + i.path }
+
+// String is the instance as people name it: its URL without the scheme.
+func (i Instance) String() string { return i.host + i.path }
+
+// API is the base of the instance's REST API, version 4.
+func (i Instance) API() string { return i.URL() + "/api/v4" }
+
+// Match says what a request has to do with an instance.
+type Match int
+
+const (
+	// Foreign: another host, port, protocol or path. None of our business.
+	Foreign Match = iota
+	// Downgraded: our host, but over plain http.
+	Downgraded
+	// Ours: exactly this instance.
+	Ours
+)
+
+// Match compares a request's protocol, host and path, as git sent them, with
+// the instance. The host must be the instance's in full, port included; only
+// letter case and the protocol's own port are forgiven. A path that git sends
+// must lie below the instance's own. An empty path is one that git did not
+// send (credential.useHttpPath is off).
+func (i Instance) Match(protocol, host, path string) Match {
+	if i.host == "" || protocol != "https" && protocol != "http" {
+		return Foreign
+	}
+	host = strings.TrimSuffix(lower(host), ":"+defaultPort(protocol))
+	switch {
+	case host != i.host, !i.above(path):
+		return Foreign
+	case protocol == i.scheme:
+		return Ours
+	case protocol == "http":
+		return Downgraded
+	}
+	return Foreign
+}
+
+// above reports whether path lies below the instance's own path.
+func (i Instance) above(path string) bool {
+	if i.path == "" || path == "" {
+		return true
+	}
+	_, below := strings.CutPrefix("/"+strings.TrimPrefix(path, "/")+"/", i.path+"/")
+	return below
+}
+
+// maxPath is more than any path on a GitLab: namespaces nest 20 deep, and each
+// name has at most 255 characters, but a URL that long fits no server.
+const maxPath = 2048
+
+// Project finds the full path of the project ("group/subgroup/project") in the
+// path of a request that is Ours. It knows the addresses of repositories, wikis
+// (project.wiki.git), snippets, LFS (project.git/info/lfs) and of pages below a
+// project (project/-/…). It is "" for a path that names no project, such as a
+// group, a personal snippet or no path at all. A path that climbs, has empty
+// segments or control characters is an error, which never quotes it.
+func (i Instance) Project(path string) (string, error) {
+	if len(path) > maxPath {
+		return "", errors.New("is longer than any path on GitLab")
+	}
+	path, err := url.PathUnescape(path)
+	if err != nil {
+		return "", errors.New("has a percent sign that encodes nothing")
+	}
+	segments, err := split(strings.TrimPrefix(path, "/"))
+	if err != nil {
+		return "", err
+	}
+	own, _ := split(strings.TrimPrefix(i.path, "/"))
+	if len(segments) < len(own) {
+		return "", nil
+	}
+	segments = segments[len(own):]
+	segments = withoutLFS(withoutPage(segments))
+	if len(segments) == 0 {
+		return "", nil
+	}
+	last := &segments[len(segments)-1]
+	*last = strings.TrimSuffix(*last, ".git")
+	if n := len(segments); n >= 2 && segments[n-2] == "snippets" && isNumber(*last) {
+		segments = segments[:n-2]
+	} else {
+		*last = strings.TrimSuffix(*last, ".wiki")
+	}
+	// A project always has a namespace before it.
+	if len(segments) < 2 {
+		return "", nil
+	}
+	if segments[len(segments)-1] == "" {
+		return "", errors.New("has a name that is only an ending")
+	}
+	return strings.Join(segments, "/"), nil
+}
+
+func split(path string) ([]string, error) {
+	path = strings.TrimSuffix(path, "/")
+	if path == "" {
+		return nil, nil
+	}
+	segments := strings.Split(path, "/")
+	for _, segment := range segments {
+		switch segment {
+		case "":
+			return nil, errors.New("has an empty segment")
+		case ".", "..":
+			return nil, errors.New("climbs with . or ..")
+		}
+		for _, r := range segment {
+			if r < 0x20 || r >= 0x7f && r <= 0x9f || r == 0x2028 || r == 0x2029 {
+				return nil, errors.New("holds a control character")
+			}
+		}
+	}
+	return segments, nil
+}
+
+// withoutPage cuts "-" and what follows, GitLab's divider between a project
+// and its pages; a project snippet below it is a page too.
+func withoutPage(segments []string) []string {
+	for n, segment := range segments {
+		if segment == "-" && n >= 1 {
+			return segments[:n]
+		}
+	}
+	return segments
+}
+
+// withoutLFS cuts "info/lfs" and what follows, where a repository stands
+// before it: a group may well be named info.
+func withoutLFS(segments []string) []string {
+	for n := 1; n+1 < len(segments); n++ {
+		if segments[n] == "info" && segments[n+1] == "lfs" && (n >= 2 || strings.HasSuffix(segments[n-1], ".git")) {
+			return segments[:n]
+		}
+	}
+	return segments
+}
+
+func isNumber(text string) bool {
+	return text != "" && strings.Trim(text, "0123456789") == ""
+}
+
+// OtherCredential reports whether a user name that git was given means another
+// kind of credential than a PAT: a CI job token or a deploy token (GitLab's
+// documentation of both). Such a request is not ours to answer.
+func OtherCredential(username string) bool {
+	return strings.HasSuffix(username, "-ci-token") || strings.HasPrefix(username, "gitlab+deploy-token-")
+}

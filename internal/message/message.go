@@ -1,0 +1,193 @@
+// Package message holds the words of the program: every line that people read
+// when something is wrong, in one place, so that code, documents and tests
+// agree. A message says first what is wrong and then what to do. No message
+// ever holds a token or text that a server sent.
+package message
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Topic is the beginning of a message, in the words that readers of the
+// platform's guide search for.
+type Topic string
+
+// The topics. Those of the first group are refusals; RateLimit and NotVerified
+// mean that nothing was learned.
+const (
+	Authentication Topic = "authentication failed"
+	Permissions    Topic = "insufficient permissions"
+	Configuration  Topic = "configuration"
+	Malformed      Topic = "malformed request"
+	RateLimit      Topic = "rate limit exceeded"
+	NotVerified    Topic = "not verified"
+)
+
+// Message is one thing to tell people. It is an error, too.
+type Message struct {
+	// Code is the stable name of the message, and its anchor in
+	// docs/troubleshooting.md.
+	Code  string
+	Topic Topic
+	// What says what is wrong; Hint what to do about it, or is empty.
+	What, Hint string
+}
+
+// Error is the message without its hint: "topic: what".
+func (m *Message) Error() string { return string(m.Topic) + ": " + m.What }
+
+// Lines are what is printed of a message, a line each, without prefix.
+func (m *Message) Lines() []string {
+	if m.Hint == "" {
+		return []string{m.Error()}
+	}
+	return []string{m.Error(), "hint: " + m.Hint}
+}
+
+// Unverified reports whether the message says that nothing was learned, rather
+// than that something is wrong.
+func (m *Message) Unverified() bool { return m.Topic == RateLimit || m.Topic == NotVerified }
+
+// maxQuoted bounds what is shown of a text from outside, in bytes.
+const maxQuoted = 200
+
+// Quote makes a text from outside fit for a terminal and a log: as it is when
+// it is plain, else quoted with escapes, and never longer than a line.
+func Quote(text string) string {
+	if len(text) > maxQuoted {
+		text = strings.ToValidUTF8(text[:maxQuoted], "") + "..."
+	}
+	for _, r := range text {
+		if r <= ' ' || r >= utf8.RuneSelf || r == '"' || r == '\\' || r == 0x7f {
+			return strconv.QuoteToASCII(text)
+		}
+	}
+	if text == "" {
+		return `""`
+	}
+	return text
+}
+
+// MalformedRequest is for input that breaks git's protocol. It has one line
+// only: it may well be an attack, and there is nobody to help.
+func MalformedRequest(why error) *Message {
+	return &Message{Code: "malformed-request", Topic: Malformed, What: why.Error() + "; nothing was answered"}
+}
+
+// MalformedPath is for a request for our instance whose path names no place
+// that GitLab can have.
+func MalformedPath(why error) *Message {
+	return &Message{Code: "malformed-path", Topic: Malformed, What: "the path " + why.Error() + "; nothing was answered"}
+}
+
+// Downgraded is for a request for our host over plain http.
+func Downgraded(url string) *Message {
+	return &Message{Code: "plain-http", Topic: Configuration,
+		What: "git asks for the token over plain http, which would show it to the network; use " + url + " in the remote instead"}
+}
+
+// SettingInvalid is for an environment variable or flag with a value that
+// can't be. The value is not shown: it could be a secret in the wrong place.
+func SettingInvalid(name string, why error) *Message {
+	return &Message{Code: "setting-invalid", Topic: Configuration,
+		What: "the value of " + name + " is " + why.Error(),
+		Hint: "correct " + name + ", or unset it to get the default"}
+}
+
+// InstanceInvalid is for an instance URL, found at where, that can't be used.
+func InstanceInvalid(where string, why error) *Message {
+	return &Message{Code: "instance-invalid", Topic: Configuration,
+		What: "the instance URL in " + where + " " + why.Error(),
+		Hint: "use the form https://gitlab.example.com, with a port or path where the instance has one"}
+}
+
+// NotConnected is for a request for an instance that is known, but of which
+// there is no token. Places are where one was looked for.
+func NotConnected(instance string, places []string) *Message {
+	return &Message{Code: "not-connected", Topic: Configuration,
+		What: "GitLab is not connected: there is no token for " + instance + " (looked at " + strings.Join(places, ", ") + ")",
+		Hint: "connect GitLab under Settings → Integrations → GitLab, and see that the Secret is mounted"}
+}
+
+// OtherInstance is for a request for an instance that is known, while the only
+// token, found at where, belongs to another one, as the setting belongs says.
+func OtherInstance(asked, have, where, belongs string) *Message {
+	return &Message{Code: "other-instance", Topic: Configuration,
+		What: "the token from " + where + " belongs to " + have + ", not to " + asked,
+		Hint: "connect " + asked + " under Settings → Integrations → GitLab, or correct " + belongs + " (without it, a token belongs to gitlab.com)"}
+}
+
+// AllowedUnverified is said when ACP_GITLAB_ON_UNVERIFIED=allow lets a token
+// out over why.
+func AllowedUnverified(why *Message) *Message {
+	m := *why
+	m.What += "; the token is handed to its own instance all the same"
+	m.Hint = "ACP_GITLAB_ON_UNVERIFIED=allow says so; unset it to refuse what can't be verified"
+	return &m
+}
+
+// Unanswerable is for a credential that git's protocol can't carry.
+func Unanswerable(err error) *Message {
+	return &Message{Code: "unanswerable", Topic: Configuration, What: err.Error(),
+		Hint: "take the user name out of the remote's URL"}
+}
+
+// SecretNotDirectory is for a Secret's place that is something else.
+func SecretNotDirectory(path string) *Message {
+	return &Message{Code: "secret-not-directory", Topic: Configuration,
+		What: Quote(path) + " is not a directory",
+		Hint: "set ACP_GITLAB_SECRET_DIR to the directory where the Secret is mounted; for a single file there is ACP_GITLAB_TOKEN_FILE"}
+}
+
+// FileUnreadable is for a file of a Secret, or a token file, that can't be read.
+func FileUnreadable(path, why string) *Message {
+	return &Message{Code: "file-unreadable", Topic: Configuration,
+		What: Quote(path) + " can't be read: " + why,
+		Hint: "see that it is a regular file that this user id may read (a mounted Secret is, by default)"}
+}
+
+// FileTooLarge is for a file that can't be what it should be, because of its
+// size; limit is in KiB.
+func FileTooLarge(path string, limit int) *Message {
+	return &Message{Code: "file-too-large", Topic: Configuration,
+		What: fmt.Sprintf("%s is larger than %d KiB", Quote(path), limit),
+		Hint: "see that it holds what its name says and nothing else"}
+}
+
+// TokenKeyMissing is for a Secret that is there but holds no token.
+func TokenKeyMissing(dir string) *Message {
+	return &Message{Code: "token-key-missing", Topic: Configuration,
+		What: "the Secret at " + Quote(dir) + " has neither a key token nor a key credentials.json",
+		Hint: "reconnect under Settings → Integrations → GitLab, or write the token to the Secret's key token"}
+}
+
+// TwoForms is for a Secret that holds a token in both forms, so that nobody
+// knows which counts.
+func TwoForms(dir string) *Message {
+	return &Message{Code: "two-forms", Topic: Configuration,
+		What: "the Secret at " + Quote(dir) + " has both a key token and a key credentials.json",
+		Hint: "remove one of the two keys from the Secret"}
+}
+
+// CredentialsGarbled is for a credentials.json that can't be understood.
+func CredentialsGarbled(path string) *Message {
+	return &Message{Code: "credentials-garbled", Topic: Configuration,
+		What: Quote(path) + ` is not a JSON object such as {"token":"…","instanceUrl":"https://…"}`,
+		Hint: "reconnect under Settings → Integrations → GitLab so that the platform writes it anew"}
+}
+
+// CAInvalid is for a file of certificate authorities that can't be used.
+func CAInvalid(where, why string) *Message {
+	return &Message{Code: "ca-invalid", Topic: Configuration,
+		What: "the certificate authorities in " + where + " can't be used: " + why,
+		Hint: "see that it is a file of certificates in PEM form (-----BEGIN CERTIFICATE-----)"}
+}
+
+// SourceUnknown is for an ACP_GITLAB_SOURCE that is none; known lists the ones
+// there are.
+func SourceUnknown(known []string) *Message {
+	return SettingInvalid("ACP_GITLAB_SOURCE", fmt.Errorf("not one of %s", strings.Join(known, ", ")))
+}

@@ -1,0 +1,174 @@
+package message
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+)
+
+// Subject is what a verdict is about.
+type Subject struct {
+	// Instance is the instance as people name it; URL its address.
+	Instance, URL string
+	// Project is the full path, "" when no project was checked.
+	Project string
+	// Where names the source of the token ("the Secret at …"); Renew says how
+	// to bring a new one there.
+	Where, Renew string
+}
+
+func (s Subject) project() string { return Quote(s.Project) + " on " + s.Instance }
+
+// newToken is what to do about a token that is no good any more.
+func (s Subject) newToken() string {
+	return "create a new token with the scopes " + scopeList + " at " + s.URL +
+		"/-/profile/personal_access_tokens, then " + s.Renew
+}
+
+func (s Subject) account(what, todo string) (Topic, string, string) {
+	return Authentication, "the account of the token from " + s.Where + " " + what, todo
+}
+
+// Explain gives the words for a verdict that is not Granted.
+func Explain(v access.Verdict, s Subject) *Message {
+	topic, what, hint := explain(v, s)
+	return &Message{Code: string(v.Reason), Topic: topic, What: what, Hint: hint}
+}
+
+func explain(v access.Verdict, s Subject) (topic Topic, what, hint string) {
+	if v.Outcome == access.Unverified {
+		return explainUnverified(v, s)
+	}
+	switch v.Reason {
+	case access.TokenUnknown:
+		return Authentication, "the GitLab token from " + s.Where + " is invalid: " + s.Instance + " does not know it",
+			"see that it was copied whole and belongs to " + s.Instance + "; else " + s.newToken()
+	case access.TokenExpired:
+		what = "the GitLab token from " + s.Where + " has expired"
+		if !v.ExpiresAt.IsZero() {
+			what = "the GitLab token from " + s.Where + " expired on " + v.ExpiresAt.Format(time.DateOnly)
+		}
+		return Authentication, what, s.newToken()
+	case access.TokenRevoked:
+		return Authentication, "the GitLab token from " + s.Where + " was revoked", s.newToken()
+	case access.TokenInactive:
+		return Authentication, s.Instance + " calls the token from " + s.Where + " inactive", s.newToken()
+	case access.TokenNotPersonal:
+		return Authentication, "the token from " + s.Where + " is not a Personal Access Token", s.newToken()
+	case access.AccountBlocked:
+		return s.account("is blocked on "+s.Instance, "ask an administrator of "+s.Instance+" to unblock it")
+	case access.AccountPending:
+		return s.account("waits for approval on "+s.Instance, "ask an administrator of "+s.Instance+" to approve it")
+	case access.AccountTerms:
+		return s.account("has not accepted the Terms of Service of "+s.Instance, "sign in at "+s.URL+" and accept them")
+	case access.AccountInactive:
+		return s.account("was deactivated on "+s.Instance, "sign in at "+s.URL+" to activate it again, or ask an administrator")
+	case access.AccountEmail:
+		return s.account("has no confirmed e-mail address on "+s.Instance, "sign in at "+s.URL+" and confirm it")
+	case access.AccountPassword:
+		return s.account("has an expired password on "+s.Instance, "sign in at "+s.URL+" and set a new password")
+	}
+	return explainPermissions(v, s)
+}
+
+func explainPermissions(v access.Verdict, s Subject) (topic Topic, what, hint string) {
+	topic = Permissions
+	switch v.Reason {
+	case access.ScopeMissing:
+		what = "the GitLab token from " + s.Where + " lacks the " + plural("scope", v.Missing) + " on " + s.Instance
+		hint = "scopes can't be added to a token: " + s.newToken() + " (write_repository is the one often missing)"
+	case access.GrantMissing:
+		what = "the fine-grained token from " + s.Where + " has no permission to read " + s.subject()
+		hint = "use a token with scopes instead: " + s.newToken()
+	case access.ProjectNotFound:
+		what = "the project " + s.project() + " was not found or you don't have access to it"
+		hint = "see that the remote's URL is right; if it is, ask a maintainer of the project for the Developer role"
+	case access.LevelTooLow:
+		what = fmt.Sprintf("you have %s on the project %s; you need at least %s access",
+			access.LevelName(v.Level), s.project(), access.LevelName(v.Minimum))
+		hint = "ask a maintainer of the project for that role, or, if it is only read from, have ACP_GITLAB_MIN_ACCESS=reporter set"
+	default:
+		what = s.Instance + " forbids the token from " + s.Where + " to read " + s.subject()
+		hint = "see whether the group restricts access by IP address or single sign-on, then ask its owner or an administrator of " + s.Instance
+	}
+	return topic, what, hint
+}
+
+func (s Subject) subject() string {
+	if s.Project == "" {
+		return "its own account"
+	}
+	return "the project " + Quote(s.Project)
+}
+
+func plural(noun string, items []string) string {
+	if len(items) == 1 {
+		return noun + " " + items[0]
+	}
+	return noun + "s " + strings.Join(items[:len(items)-1], ", ") + " and " + items[len(items)-1]
+}
+
+const caSettings = "add the authority's certificate as the key ca.crt of the Secret, or name a file that holds it in GIT_SSL_CAINFO or SSL_CERT_FILE"
+
+func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint string) {
+	topic = NotVerified
+	again := "try again; if it lasts, ask an administrator of " + s.Instance
+	switch v.Reason {
+	case access.RateLimited:
+		topic, what = RateLimit, s.Instance+" answers 429, too many requests"
+		hint = "wait a minute, and look for a loop that calls git or the API without pause"
+		if v.Wait > 0 {
+			hint = fmt.Sprintf("wait %d s, and look for a loop that calls git or the API without pause", int(v.Wait.Seconds()))
+		}
+	case access.Timeout:
+		what = s.Instance + " did not answer within the time limit (" + v.Detail + ")"
+		hint = "see whether " + s.URL + " can be reached from here; ACP_GITLAB_TIMEOUT sets the limit"
+	case access.Interrupted:
+		what, hint = "the check with "+s.Instance+" was interrupted by a signal", "run the command again"
+	case access.NameUnknown:
+		what = "the host name " + v.Detail + " can't be resolved"
+		hint = "see that the instance URL is right and that DNS works here"
+	case access.Unreachable:
+		what = "there is no connection to " + v.Detail
+		hint = "see whether a firewall or network policy is in the way, and whether HTTPS_PROXY has to be set"
+	case access.ProxyFailed:
+		what = "the proxy " + v.Detail + " gives no connection to " + s.Instance
+		hint = "see that HTTPS_PROXY is right, or put the instance's host into NO_PROXY"
+	case access.TLSUntrusted:
+		what = "the certificate of " + s.Instance + " is signed by an authority that is not trusted here"
+		hint = caSettings
+	case access.TLSWrongName:
+		what = "the certificate of " + s.Instance + " is for another host"
+		hint = "see that the instance URL is right; else something else answers in the instance's place"
+	case access.TLSExpired:
+		what = "the certificate of " + s.Instance + " has expired or is not valid yet"
+		hint = "see that the clock is right here; else ask an administrator of " + s.Instance + " to renew the certificate"
+	case access.TLSFailed:
+		what = "no TLS connection can be made with " + s.Instance
+		hint = "see that the instance URL has the right port, and that nothing in between takes TLS apart"
+	case access.ServerError:
+		what, hint = s.Instance+" answers "+v.Detail, again
+	case access.InFront:
+		what = "something in front of GitLab answered for " + s.Instance + " (" + v.Detail + ")"
+		hint = "see whether a login page or proxy stands before " + s.URL + "/api/v4, and let the API through"
+	case access.NotGitLab:
+		what = "there is no GitLab API at " + s.URL + "/api/v4"
+		hint = "see that the instance URL is right, and has the path if the instance lives below one"
+	default:
+		what = s.Instance + " gave an answer that can't be understood (" + v.Detail + ")"
+		hint = again
+	}
+	return topic, what, hint
+}
+
+// Waiting is said before a wait that people would notice.
+func Waiting(wait time.Duration, why access.Reason, instance string) *Message {
+	m := &Message{Code: "waiting", Topic: NotVerified,
+		What: fmt.Sprintf("%s does not answer as it should; trying again in %d s", instance, int(wait.Seconds()))}
+	if why == access.RateLimited {
+		m.Topic, m.What = RateLimit, fmt.Sprintf("%s asks to wait; trying again in %d s", instance, int(wait.Seconds()))
+	}
+	return m
+}

@@ -1,0 +1,167 @@
+// Package secret finds the user's token: in a mounted Kubernetes Secret, a file
+// or the environment. It reads afresh at every call, because kubelet swaps a
+// rotated Secret under a running pod.
+package secret
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Source is a kind of place that a token can come from.
+type Source string
+
+// The sources, in the order in which they are looked at. Auto is the first of
+// them that is there.
+const (
+	Auto  Source = "auto"
+	Mount Source = "mount"
+	File  Source = "file"
+	Env   Source = "env"
+)
+
+// Config says where to look. The zero value finds nothing.
+type Config struct {
+	// Source is the only source to look at; Auto and "" mean the first that is
+	// there.
+	Source Source
+	// Dirs are directories in each of which a Secret may be mounted.
+	Dirs []string
+	// TokenFile is the path of a file with a bare token, "" for none.
+	TokenFile string
+	// TokenEnv reads the environment variable with a bare token; a function,
+	// so that printing a Config can't show it. Nil means there is none.
+	TokenEnv func() string
+	// InstanceURL is the instance that TokenFile and TokenEnv belong to.
+	InstanceURL string
+	// AllowHTTPLoopback lets instances be plain http on a loopback address.
+	AllowHTTPLoopback bool
+}
+
+// Found is a place with a token, or with something that should be one.
+type Found struct {
+	Source Source
+	// Where is the place in words, Renew how to bring a new token there, and
+	// Belongs what says which instance the token is for.
+	Where, Renew, Belongs string
+	// Instance is the one that the token belongs to; the zero value when the
+	// place is too broken to tell.
+	Instance instance.Instance
+	Token    token.Token
+	// Problem says why Token can't be used; nil when it can.
+	Problem *message.Message
+	// CA reads the certificate authorities that came with the token, in PEM
+	// form; nil when the source has none. Nobody needs them until a connection
+	// is made, so they are not read before.
+	CA func() ([]byte, *message.Message)
+}
+
+// DefaultDir is where a session pod has its Secret, and DefaultInstanceURL the
+// instance that a token without one belongs to (the platform stores "" for it).
+const (
+	DefaultDir         = "/var/run/secrets/acp/gitlab"
+	DefaultInstanceURL = "https://gitlab.com"
+)
+
+const reconnect = "reconnect under Settings → Integrations → GitLab"
+
+// Find looks at the sources in their order and returns what the first has that
+// is there: several places only when several directories have a Secret. An
+// empty directory, as kubelet makes it for an optional Secret that does not
+// exist, is not there. The second result names the places looked at.
+func (c Config) Find() ([]Found, []string) {
+	var looked []string
+	if c.wants(Mount) {
+		var found []Found
+		for _, dir := range c.Dirs {
+			looked = append(looked, "the Secret at "+message.Quote(dir))
+			if f, there := c.mount(dir); there {
+				found = append(found, f)
+			}
+		}
+		if len(found) > 0 {
+			return found, looked
+		}
+	}
+	if c.wants(File) && c.TokenFile != "" {
+		looked = append(looked, "the token file "+message.Quote(c.TokenFile))
+		if f, there := c.file(); there {
+			return []Found{f}, looked
+		}
+	}
+	if c.wants(Env) {
+		looked = append(looked, "the environment variable GITLAB_TOKEN")
+		if f, there := c.env(); there {
+			return []Found{f}, looked
+		}
+	}
+	return nil, looked
+}
+
+func (c Config) wants(s Source) bool { return c.Source == "" || c.Source == Auto || c.Source == s }
+
+// ParseSource reads the name of a source; "" is Auto.
+func ParseSource(text string) (Source, *message.Message) {
+	switch s := Source(text); s {
+	case "":
+		return Auto, nil
+	case Auto, Mount, File, Env:
+		return s, nil
+	}
+	return Auto, message.SourceUnknown([]string{string(Auto), string(Mount), string(File), string(Env)})
+}
+
+func (c Config) file() (Found, bool) {
+	f := Found{Source: File, Where: "the token file " + message.Quote(c.TokenFile),
+		Renew: "write it to " + message.Quote(c.TokenFile), Belongs: "ACP_GITLAB_INSTANCE_URL"}
+	text, problem, there := readPath(c.TokenFile)
+	if !there {
+		return Found{}, false
+	}
+	f.Problem = problem
+	if problem == nil {
+		f.setToken(text)
+	}
+	f.setInstance(c.InstanceURL, "ACP_GITLAB_INSTANCE_URL", c.AllowHTTPLoopback)
+	return f, true
+}
+
+func (c Config) env() (Found, bool) {
+	if c.TokenEnv == nil || c.TokenEnv() == "" {
+		return Found{}, false
+	}
+	f := Found{Source: Env, Where: "the environment variable GITLAB_TOKEN", Renew: "put it into GITLAB_TOKEN",
+		Belongs: "ACP_GITLAB_INSTANCE_URL"}
+	f.setToken(c.TokenEnv())
+	f.setInstance(c.InstanceURL, "ACP_GITLAB_INSTANCE_URL", c.AllowHTTPLoopback)
+	return f, true
+}
+
+func (f *Found) setToken(text string) {
+	tok, err := token.Parse(text)
+	var fault *token.Error
+	if errors.As(err, &fault) {
+		f.Problem = message.TokenFault(fault, f.Where, f.Renew)
+		return
+	}
+	f.Token = tok
+}
+
+// setInstance reads the instance URL that stands at where. One that can't be
+// used leaves the instance unknown, and is the problem to tell: nobody can say
+// whom the token belongs to.
+func (f *Found) setInstance(raw, where string, allowHTTPLoopback bool) {
+	if strings.TrimSpace(raw) == "" {
+		raw = DefaultInstanceURL
+	}
+	i, err := instance.Parse(raw, allowHTTPLoopback)
+	if err != nil {
+		f.Problem = message.InstanceInvalid(where, err)
+		return
+	}
+	f.Instance = i
+}

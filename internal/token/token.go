@@ -1,0 +1,222 @@
+// Package token holds a GitLab Personal Access Token (PAT) so that it can't be
+// printed by accident, and finds what can be known of one without asking
+// GitLab: whether it is a token at all, of another kind, or cut in pasting.
+package token
+
+import (
+	"encoding/base64"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Token is a PAT. It lives in a closure, so that no printer, encoder or
+// debugger's dump of an outer value reaches it. The zero value is no token.
+type Token struct{ reveal func() string }
+
+const redacted = "[redacted]"
+
+// maxLength is far over GitLab's longest token (routable ones stay under 300).
+const maxLength = 1024
+
+// Fault names what is wrong with a text that should be a PAT.
+type Fault string
+
+// The faults that show without asking GitLab.
+const (
+	// Empty: nothing but white space.
+	Empty Fault = "token-empty"
+	// Broken: white space within, as from a paste over two lines.
+	Broken Fault = "token-broken"
+	// Garbled: bytes that no token has, or far too many.
+	Garbled Fault = "token-garbled"
+	// OtherKind: the prefix is another kind of credential's.
+	OtherKind Fault = "token-other-kind"
+	// Damaged: the checksum of a routable token does not match.
+	Damaged Fault = "token-damaged"
+)
+
+// Error is a text that is no usable PAT. It holds no part of the text but a
+// well-known prefix.
+type Error struct {
+	Fault Fault
+	// Kind is the other kind, in words with its prefix, for OtherKind.
+	Kind string
+}
+
+func (e *Error) Error() string {
+	if e.Kind != "" {
+		return string(e.Fault) + ": " + e.Kind
+	}
+	return string(e.Fault)
+}
+
+// kinds are the prefixes of GitLab's other tokens (GitLab's documentation,
+// "Token prefixes") and of the neighbour that is pasted by mistake most.
+var kinds = []struct{ prefix, name string }{
+	{"gldt-", "a deploy token"},
+	{"glcbt-", "a CI job token"},
+	{"gloas-", "an OAuth application secret"},
+	{"glrt-", "a runner token"},
+	{"glrtr-", "a runner registration token"},
+	{"glptt-", "a pipeline trigger token"},
+	{"glft-", "a feed token"},
+	{"glimt-", "an incoming mail token"},
+	{"glagent-", "a Kubernetes agent token"},
+	{"glwt-", "a workspace token"},
+	{"glsoat-", "a SCIM token"},
+	{"glffct-", "a feature flags client token"},
+	{"github_pat_", "a GitHub token"},
+	{"ghp_", "a GitHub token"},
+	{"gho_", "a GitHub token"},
+	{"ghs_", "a GitHub token"},
+}
+
+// personal is the usual prefix of a PAT. It can be changed for an instance, and
+// old tokens have none: its absence proves nothing.
+const personal = "glpat-"
+
+// Parse reads a token. White space around it is trimmed, and so is a byte order
+// mark. The error is an *Error.
+func Parse(text string) (Token, error) {
+	text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))
+	switch {
+	case text == "":
+		return Token{}, &Error{Fault: Empty}
+	case strings.ContainsAny(text, " \t\r\n\v\f"):
+		return Token{}, &Error{Fault: Broken}
+	case len(text) > maxLength || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return Token{}, &Error{Fault: Garbled}
+	}
+	for _, kind := range kinds {
+		if strings.HasPrefix(text, kind.prefix) {
+			return Token{}, &Error{Fault: OtherKind, Kind: kind.name + " (" + kind.prefix + ")"}
+		}
+	}
+	if damaged(text) {
+		return Token{}, &Error{Fault: Damaged}
+	}
+	return Token{reveal: func() string { return text }}, nil
+}
+
+// damaged reports a routable token (GitLab's "routable tokens" design) whose
+// checksum does not fit. Texts that only may be routable are given the benefit
+// of the doubt: the prefix is the instance's choice and can hold a dot itself.
+func damaged(text string) bool {
+	body, dot := text, strings.IndexByte(text, '.')
+	if dot < 0 {
+		return false
+	}
+	if at := strings.Index(text, personal); at >= 0 {
+		// After GitLab's own prefix, only routable tokens have a dot.
+		body = text[at+len(personal):]
+		return strings.Contains(body, ".") && !routable(text)
+	}
+	return looksRoutable(text) && !routable(text)
+}
+
+// checksumLength is the length in characters of what ends a routable token:
+// two of length, seven of CRC-32, all in base 36.
+const checksumLength = 9
+
+// looksRoutable reports whether text has the form of a routable token:
+// <prefix><b64>.01.<LL><CCCCCCC>, or, older, <prefix><b64>.<LL><CCCCCCC>.
+func looksRoutable(text string) bool {
+	dot := strings.LastIndexByte(text, '.')
+	if dot < 0 || len(text)-dot-1 != checksumLength {
+		return false
+	}
+	tail, head := text[dot+1:], strings.TrimSuffix(text[:dot], ".01")
+	if strings.Trim(tail, "0123456789abcdefghijklmnopqrstuvwxyz") != "" {
+		return false
+	}
+	length, err := strconv.ParseUint(tail[:2], 36, 16)
+	if err != nil || length == 0 || int(length) > len(head) {
+		return false
+	}
+	_, err = base64.RawURLEncoding.DecodeString(head[len(head)-int(length):])
+	return err == nil
+}
+
+// routable reports whether text is a whole routable token, checksum included:
+// the IEEE CRC-32, in base 36, of everything before it.
+func routable(text string) bool {
+	if !looksRoutable(text) {
+		return false
+	}
+	at := len(text) - 7
+	sum, err := strconv.ParseUint(text[at:], 36, 64)
+	return err == nil && sum == uint64(crc32.ChecksumIEEE([]byte(text[:at])))
+}
+
+// Reveal gives the token itself, "" for no token. Its callers are the answer to
+// git, the Authorization header to the token's own instance, and digests.
+func (t Token) Reveal() string {
+	if t.reveal == nil {
+		return ""
+	}
+	return t.reveal()
+}
+
+// IsZero reports whether there is no token.
+func (t Token) IsZero() bool { return t.reveal == nil }
+
+// Format prints a token as "[redacted]", whatever the verb.
+func (t Token) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
+
+// MarshalText encodes a token as "[redacted]", for JSON and logs.
+func (t Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// window is the length in characters from which on a part of a token counts as
+// a leak.
+const window = 8
+
+// Redact replaces in text the token, any part of it from eight characters on,
+// and the same of its base64 forms in a Basic credential. It is the last line
+// of defence: nothing is meant to need it.
+func (t Token) Redact(text string) string {
+	secret := t.Reveal()
+	if secret == "" {
+		return text
+	}
+	marked := make([]bool, len(text))
+	found := mark(marked, text, secret)
+	// A base64 text shows its input at one of three offsets.
+	for offset := range 3 {
+		encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x00", offset) + secret))
+		encoded = strings.TrimRight(encoded, "=")
+		if skip := (offset*8 + 5) / 6; skip < len(encoded)-1 {
+			found = mark(marked, text, encoded[skip:len(encoded)-1]) || found
+		}
+	}
+	if !found {
+		return text
+	}
+	var out strings.Builder
+	for i := range len(text) {
+		switch {
+		case !marked[i]:
+			out.WriteByte(text[i])
+		case i == 0 || !marked[i-1]:
+			out.WriteString(redacted)
+		}
+	}
+	return out.String()
+}
+
+// mark marks every place in text that holds a part of secret.
+func mark(marked []bool, text, secret string) bool {
+	size := min(window, len(secret))
+	found := false
+	for i := 0; i+size <= len(text); i++ {
+		if strings.Contains(secret, text[i:i+size]) {
+			found = true
+			for n := i; n < i+size; n++ {
+				marked[n] = true
+			}
+		}
+	}
+	return found
+}
