@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"hash/crc32"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,9 +20,10 @@ import (
 // machine is what surrounds the program in one script.
 type machine struct {
 	dir, home string
+	// gitlab is the stand-in that was started last.
 	gitlab    *gitlabtest.Server
 	listeners map[string]*gitlabtest.Listener
-	proxy     *gitlabtest.Proxy
+	closers   []func()
 	users     []string
 	// tokens are values by name; secrets are directories that rightly hold one.
 	tokens  map[string]string
@@ -31,14 +33,8 @@ type machine struct {
 type machineKey struct{}
 
 func (m *machine) close() {
-	if m.gitlab != nil {
-		m.gitlab.Close()
-	}
-	for _, l := range m.listeners {
-		l.Close()
-	}
-	if m.proxy != nil {
-		m.proxy.Close()
+	for _, c := range m.closers {
+		c()
 	}
 }
 
@@ -104,7 +100,7 @@ func (*machineScript) gitlab(ts *testscript.TestScript, m *machine, args []strin
 	if err != nil {
 		return err
 	}
-	m.gitlab = server
+	m.gitlab, m.closers = server, append(m.closers, server.Close)
 	m.secrets[filepath.Join(m.dir, "gitlab")] = true
 	server.SetOld(o["old"] != "")
 	at, err := url.Parse(server.URL())
@@ -165,9 +161,8 @@ func (*machineScript) token(ts *testscript.TestScript, m *machine, args []string
 		t.Value = o["value"]
 	}
 	if t.Value == "" {
-		// Reversed, so that the own part of no two tokens is the same, and no
-		// part of it is a word of a script.
-		t.Value = fmt.Sprintf("glpat-Canary%dZq%sX9w", len(m.tokens)+10, name)
+		// No part of it is a word that may rightly stand somewhere.
+		t.Value = fmt.Sprintf("glpat-Canary%08X", crc32.ChecksumIEEE([]byte(name)))
 	}
 	m.tokens[name] = t.Value
 	ts.Setenv("TOKEN_"+name, t.Value)
@@ -287,6 +282,9 @@ func (*machineScript) secret(ts *testscript.TestScript, m *machine, args []strin
 			keys[key] = unquote(value)
 		}
 	}
+	if value := strings.TrimSpace(keys["token"]); strings.HasPrefix(value, "glpat-") {
+		m.tokens[value] = value
+	}
 	m.secrets[dir] = true
 	return gitlabtest.WriteSecret(dir, keys)
 }
@@ -301,10 +299,7 @@ func (*machineScript) listener(ts *testscript.TestScript, m *machine, args []str
 	if err != nil {
 		return err
 	}
-	if m.listeners == nil {
-		m.listeners = map[string]*gitlabtest.Listener{}
-	}
-	m.listeners[args[0]] = l
+	m.listeners[args[0]], m.closers = l, append(m.closers, l.Close)
 	ts.Setenv(args[0], l.URL())
 	ts.Setenv(args[0]+"_HOST", l.Addr())
 	return nil
@@ -331,7 +326,7 @@ func (*machineScript) proxy(ts *testscript.TestScript, m *machine, args []string
 	if err != nil {
 		return err
 	}
-	m.proxy = p
+	m.closers = append(m.closers, p.Close)
 	ts.Setenv("PROXY", p.URL())
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/ambient-code/git-credential-acp/internal/cli"
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
 func TestMain(m *testing.M) {
@@ -135,7 +136,10 @@ func setup(env *testscript.Env) error {
 	env.Setenv("ACP_TEST_RECORD", record)
 	env.Setenv("ACP_GITLAB_SECRET_DIR", filepath.Join(env.WorkDir, "secret"))
 	env.Setenv("ACP_GITLAB_TIMEOUT", "10s")
-	m := &machine{dir: env.WorkDir, home: home, secrets: map[string]bool{}, tokens: map[string]string{}}
+	m := &machine{
+		dir: env.WorkDir, home: home,
+		listeners: map[string]*gitlabtest.Listener{}, secrets: map[string]bool{}, tokens: map[string]string{},
+	}
 	env.Values[machineKey{}] = m
 	env.Defer(func() {
 		m.close()

@@ -18,7 +18,10 @@ type attempt struct {
 	client *Client
 	ctx    context.Context
 	body   []byte
-	// last is what the try before met, told when time runs out during a wait.
+	// tries counts the waits so far, and wait is the one that comes next.
+	tries int
+	wait  time.Duration
+	// last is what the try before met, told when time runs out.
 	last access.Reply
 }
 
@@ -41,21 +44,41 @@ func (a *attempt) read(resp *http.Response) error {
 }
 
 // check says whether a try is made again: after faults of the connection, 429,
-// 502, 503 and 504, and only if the wait that GitLab asks for leaves time.
+// 502, 503 and 504, and only if the wait before it leaves time.
 func (a *attempt) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	switch {
 	case ctx.Err() != nil:
 		return false, ctx.Err()
 	case err != nil:
 		a.last = a.client.silence(err)
-		return passing(a.last.Reason) && !errors.Is(err, errTooLarge), err
+		return passing(a.last.Reason) && !errors.Is(err, errTooLarge) && a.waitable(ctx), err
 	case resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusBadGateway &&
 		resp.StatusCode != http.StatusServiceUnavailable && resp.StatusCode != http.StatusGatewayTimeout:
 		return false, nil
 	}
 	a.last = refusedService(resp, a.client.config.Now())
+	return a.waitable(ctx), nil
+}
+
+// waitable decides on the wait before the next try: what GitLab asks for, else a
+// quarter of a second doubled each time; a little longer by chance, so that pods
+// that were refused together don't come back together. It is false for a wait
+// that would not end in time.
+func (a *attempt) waitable(ctx context.Context) bool {
+	a.wait = a.last.Wait
+	if a.wait == 0 {
+		a.wait = 250 * time.Millisecond << a.tries
+	}
+	a.wait += rand.N(a.wait/4 + time.Millisecond)
+	a.tries++
 	deadline, bounded := ctx.Deadline()
-	return !bounded || a.last.Wait < deadline.Sub(a.client.config.Now()), nil
+	return !bounded || a.wait < deadline.Sub(a.client.config.Now())
+}
+
+// backoff is called before a wait.
+func (a *attempt) backoff(_, _ time.Duration, _ int, _ *http.Response) time.Duration {
+	a.client.announce(a.wait, a.last.Reason)
+	return a.wait
 }
 
 // passing reports whether a fault may be gone a moment later.
@@ -90,21 +113,6 @@ func asked(header http.Header, now time.Time) time.Duration {
 		wait = time.Unix(reset, 0).Sub(now)
 	}
 	return max(wait, 0)
-}
-
-// backoff is the wait before the next try: what GitLab asks for, else a quarter
-// of a second doubled each time; a little longer by chance, so that pods that
-// were refused together don't come back together.
-func (a *attempt) backoff(_, _ time.Duration, tries int, _ *http.Response) time.Duration {
-	wait := a.last.Wait
-	if wait == 0 {
-		wait = 250 * time.Millisecond << tries
-	}
-	wait += rand.N(wait/4 + time.Millisecond)
-	if a.client.config.OnWait != nil {
-		a.client.config.OnWait(wait, a.last.Reason)
-	}
-	return wait
 }
 
 // failed is the reply when there is no response.

@@ -60,6 +60,10 @@ type Client struct {
 	config Config
 	http   *http.Client
 	proxy  proxySeen
+
+	mu sync.Mutex
+	// announced is until when people know of a wait.
+	announced time.Time
 }
 
 // New makes a client. It opens no connection.
@@ -86,6 +90,18 @@ func New(config Config) *Client {
 
 // Close ends the client's connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// announce tells of a wait, once for the questions that wait together.
+func (c *Client) announce(wait time.Duration, why access.Reason) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	until := c.config.Now().Add(wait)
+	if c.config.OnWait == nil || until.Before(c.announced.Add(wait/2)) {
+		return
+	}
+	c.announced = until
+	c.config.OnWait(wait, why)
+}
 
 // checkRedirect follows a redirect only within the API of the instance: same
 // scheme, host and port, below the same path. net/http alone would carry the

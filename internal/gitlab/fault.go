@@ -32,8 +32,6 @@ func (c *Client) silence(err error) access.Reply {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return silent(access.Timeout, "")
-	case errors.Is(err, errProxySetting):
-		return silent(access.ProxyFailed, "that the environment names")
 	case errors.As(err, &refused):
 		return silent(access.ProxyFailed, message.Quote(c.proxy.host())+" answered "+strconv.Itoa(refused.status)+", it")
 	case errors.As(err, &op) && op.Op == "proxyconnect":
@@ -55,8 +53,6 @@ func (c *Client) silence(err error) access.Reply {
 	}
 	return silent(access.Unreachable, c.config.Instance.String())
 }
-
-var errProxySetting = errors.New("the setting of the proxy is no URL")
 
 // proxyError is a proxy's answer to CONNECT that is not 200.
 type proxyError struct{ status int }
@@ -82,16 +78,12 @@ func (p *proxySeen) watch(find func(*http.Request) (*url.URL, error)) func(*http
 	}
 	return func(req *http.Request) (*url.URL, error) {
 		proxy, err := find(req)
-		if err != nil {
-			// The error quotes the setting, and with it a password.
-			return nil, errProxySetting
-		}
 		if proxy != nil {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.name = proxy.Host // never its user and password
 		}
-		return proxy, nil
+		return proxy, err
 	}
 }
 

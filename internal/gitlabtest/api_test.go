@@ -3,6 +3,7 @@ package gitlabtest
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -301,8 +302,8 @@ func TestRevoke(t *testing.T) {
 }
 
 func TestRateLimit(t *testing.T) {
-	now := noon()
-	s := gitlab(t, Options{Now: func() time.Time { return now }})
+	var minutes atomic.Int64
+	s := gitlab(t, Options{Now: func() time.Time { return noon().Add(time.Duration(minutes.Load()) * time.Minute) }})
 	if a := get(t, s, "user", canary); a.header.Get("RateLimit-Limit") != "" {
 		t.Errorf("headers without a limit: %v", a.header)
 	}
@@ -324,7 +325,7 @@ func TestRateLimit(t *testing.T) {
 	if a := get(t, s, "user", "glpat-CanaryOther"); a.status != 401 || a.header.Get("RateLimit-Observed") != "1" {
 		t.Errorf("another token: %d %v", a.status, a.header)
 	}
-	now = now.Add(time.Minute)
+	minutes.Add(1)
 	if a := get(t, s, "user", canary); a.status != 200 {
 		t.Errorf("next window: %d", a.status)
 	}

@@ -115,7 +115,10 @@ func (h Helper) find(req credential.Request) (*secret.Found, Result) {
 	if h.Only && !wanted {
 		return nil, Result{Outcome: NotOurs, Redact: asIs}
 	}
-	var doubt *message.Message
+	doubt := knownProblem
+	if doubt == nil {
+		doubt = problem
+	}
 	for _, place := range places {
 		switch place.Instance.Match(req.Protocol, req.Host, req.Path) {
 		case instance.Ours:
@@ -125,11 +128,6 @@ func (h Helper) find(req credential.Request) (*secret.Found, Result) {
 		}
 		if place.Instance == (instance.Instance{}) && doubt == nil {
 			doubt = place.Problem
-		}
-	}
-	for _, p := range []*message.Message{problem, knownProblem} {
-		if doubt == nil {
-			doubt = p
 		}
 	}
 	return nil, h.without(req, known, doubt, places, looked)

@@ -63,10 +63,8 @@ func Parse(raw string, allowHTTPLoopback bool) (Instance, error) {
 }
 
 func parseAuthority(authority, scheme string) (string, error) {
-	authority = lower(authority)
-	name, port := authority, ""
-	if i := strings.LastIndexByte(authority, ':'); i >= 0 && !strings.HasSuffix(authority, "]") {
-		name, port = authority[:i], authority[i+1:]
+	name, port := splitPort(lower(authority))
+	if len(name) < len(authority) {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
 			return "", errors.New("has a port that is not a number from 1 to 65535")
 		}
@@ -78,6 +76,15 @@ func parseAuthority(authority, scheme string) (string, error) {
 		return name, nil
 	}
 	return name + ":" + port, nil
+}
+
+// splitPort divides an authority at the colon before its port, if it has one.
+func splitPort(authority string) (name, port string) {
+	at := strings.LastIndexByte(authority, ':')
+	if at < 0 || strings.HasSuffix(authority, "]") {
+		return authority, ""
+	}
+	return authority[:at], authority[at+1:]
 }
 
 // lower folds ASCII letters only. Unicode folds more: the Kelvin sign becomes a
@@ -137,10 +144,7 @@ func parsePath(path string) (string, error) {
 }
 
 func (i Instance) loopback() bool {
-	name := i.host
-	if at := strings.LastIndexByte(name, ':'); at >= 0 && !strings.HasSuffix(name, "]") {
-		name = name[:at]
-	}
+	name, _ := splitPort(i.host)
 	addr, err := netip.ParseAddr(strings.Trim(name, "[]"))
 	return name == "localhost" || err == nil && addr.IsLoopback()
 }
@@ -175,9 +179,14 @@ func (i Instance) Match(protocol, host, path string) Match {
 	if i.host == "" || protocol != "https" && protocol != "http" {
 		return Foreign
 	}
-	host = strings.TrimSuffix(lower(host), ":"+defaultPort(protocol))
+	if name, port := splitPort(i.host); port == "" {
+		// The protocol's own port may stand there, but not behind another one.
+		if asked, port := splitPort(lower(host)); asked == name && port == defaultPort(protocol) {
+			host = name
+		}
+	}
 	switch {
-	case host != i.host, !i.above(path):
+	case lower(host) != i.host, !i.above(path):
 		return Foreign
 	case protocol == i.scheme:
 		return Ours

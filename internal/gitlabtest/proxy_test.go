@@ -1,0 +1,200 @@
+package gitlabtest
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func proxy(t *testing.T, o ProxyOptions) *Proxy {
+	t.Helper()
+	p, err := StartProxy(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// through is a client that goes through the proxy for everything.
+func through(t *testing.T, caFile string, p *Proxy, user string) *http.Client {
+	t.Helper()
+	c := client(t, caFile)
+	u, err := url.Parse(p.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user != "" {
+		u.User = url.UserPassword(user, "secret-of-the-proxy")
+	}
+	c.Transport.(*http.Transport).Proxy = http.ProxyURL(u)
+	return c
+}
+
+// connectThrough opens a tunnel by hand.
+func connectThrough(t *testing.T, p *Proxy, hostport string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(p.URL(), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, "CONNECT "+hostport+" HTTP/1.1\r\nHost: "+hostport+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: http.MethodConnect})
+	if err != nil || res.StatusCode != 200 {
+		t.Fatalf("CONNECT: %v %v", res, err)
+	}
+	return c
+}
+
+func TestProxyNames(t *testing.T) {
+	s := gitlab(t, Options{Path: "/gitlab", Hosts: []string{"gitlab.example.com"}})
+	p := proxy(t, ProxyOptions{Routes: map[string]string{"GitLab.example.com:443": s.Addr()}})
+	c := through(t, s.CAFile(), p, "")
+	a := mustSend(t, c, http.MethodGet, "https://gitlab.example.com/gitlab/api/v4/projects/7", "Bearer "+canary, "")
+	if a.status != 200 || a.proto != "HTTP/2.0" || !strings.Contains(a.body, `"http_url_to_repo":"https://gitlab.example.com/gitlab/group/sub/project.git"`) {
+		t.Errorf("%d %s %s", a.status, a.proto, a.body)
+	}
+	for _, u := range []string{"https://gitlab.example.com:8443/", "https://example.org/", s.URL()} {
+		if _, err := send(t, c, http.MethodGet, u, "", ""); err == nil || !strings.Contains(err.Error(), "Bad Gateway") {
+			t.Errorf("%s: %v", u, err)
+		}
+	}
+	got := p.Requests()
+	if len(got) != 4 || got[0].Method != "CONNECT" || got[0].Path != "gitlab.example.com:443" || got[0].Status != 200 || got[2].Path != "example.org:443" || got[2].Status != 502 {
+		t.Errorf("%+v", got)
+	}
+	if p.SawSecret(canary) {
+		t.Error("the token was outside the tunnel")
+	}
+	p.Route("example.org:443", s.Addr())
+	if _, err := send(t, c, http.MethodGet, "https://example.org/", "", ""); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("new route: %v", err)
+	}
+	// And git itself.
+	out, err := gitRun(t, s.CAFile(), "oauth2:"+canary, t.TempDir(), "-c", "http.proxy="+p.URL(), "ls-remote", "https://gitlab.example.com/gitlab/"+project+".git")
+	if strings.Contains(out, "refs/heads/main") == (err != nil) || err != nil {
+		t.Errorf("git: %v %s", err, out)
+	}
+	p.Route("gitlab.example.com:443", "192.0.2.1:443")
+	c.CloseIdleConnections()
+	if _, err := send(t, c, http.MethodGet, "https://gitlab.example.com/", "", ""); err == nil {
+		t.Error("left the machine")
+	}
+}
+
+func TestProxyAuthentication(t *testing.T) {
+	s := gitlab(t, Options{Hosts: []string{"gitlab.example.com"}})
+	p := proxy(t, ProxyOptions{Routes: map[string]string{"gitlab.example.com:443": s.Addr()}, RequireAuth: true})
+	const u = "https://gitlab.example.com/api/v4/user"
+	if _, err := send(t, through(t, s.CAFile(), p, ""), http.MethodGet, u, "Bearer "+canary, ""); err == nil || !strings.Contains(err.Error(), "Proxy Authentication Required") {
+		t.Errorf("without: %v", err)
+	}
+	if a := mustSend(t, through(t, s.CAFile(), p, "me"), http.MethodGet, u, "Bearer "+canary, ""); a.status != 200 {
+		t.Errorf("with: %d", a.status)
+	}
+	got := p.Requests()
+	if len(got) != 2 || got[0].Status != 407 || got[0].Authorized || got[1].User != "me" || !got[1].Authorized || !p.SawSecret("secret-of-the-proxy") {
+		t.Errorf("%+v", got)
+	}
+	status := 403
+	refusing := proxy(t, ProxyOptions{Routes: map[string]string{"gitlab.example.com:443": s.Addr()}, Answer: &status})
+	if _, err := send(t, through(t, s.CAFile(), refusing, ""), http.MethodGet, u, "", ""); err == nil || !strings.Contains(err.Error(), "Forbidden") {
+		t.Errorf("answer: %v", err)
+	}
+}
+
+func TestProxyDelay(t *testing.T) {
+	const trip = 60 * time.Millisecond
+	s := gitlab(t, Options{Hosts: []string{"gitlab.example.com"}})
+	p := proxy(t, ProxyOptions{Routes: map[string]string{"gitlab.example.com:443": s.Addr()}, Delay: trip})
+	c := through(t, s.CAFile(), p, "")
+	timed := func(u string) time.Duration {
+		t.Helper()
+		start := time.Now()
+		if a := mustSend(t, c, http.MethodGet, u, "Bearer "+canary, ""); a.status != 200 {
+			t.Fatalf("%d", a.status)
+		}
+		return time.Since(start)
+	}
+	const u = "https://gitlab.example.com/api/v4/user"
+	// Connecting, TLS 1.3, and the request: three round trips; then one.
+	if d := timed(u); d < 3*trip || d > 6*trip {
+		t.Errorf("cold: %v", d)
+	}
+	if d := timed(u); d < trip || d > 3*trip {
+		t.Errorf("warm: %v", d)
+	}
+	// Much data takes no longer than little: distance is not bandwidth.
+	s.AddFault(Fault{Match: "user", Size: 4 << 20})
+	if d := timed(u); d > 20*trip {
+		t.Errorf("4 MiB: %v", d)
+	}
+}
+
+func TestProxyPlain(t *testing.T) {
+	s := gitlab(t, Options{PlainHTTP: true})
+	p := proxy(t, ProxyOptions{Routes: map[string]string{"gitlab.example.com:80": s.Addr(), "gitlab.example.com:8080": s.Addr()}})
+	c := through(t, s.CAFile(), p, "me")
+	for _, host := range []string{"gitlab.example.com:8080", "gitlab.example.com"} {
+		a := mustSend(t, c, http.MethodGet, "http://"+host+"/api/v4/user", "Bearer "+canary, "")
+		if a.status != 200 || !strings.Contains(a.body, "http://"+host+"/alice") {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	if a := mustSend(t, c, http.MethodGet, "http://other.example.com/x?y", "", ""); a.status != 502 {
+		t.Errorf("%d", a.status)
+	}
+	if got := p.Requests(); got[0].Path != "http://gitlab.example.com:8080/api/v4/user" || got[0].Scheme != "Bearer" {
+		t.Errorf("%+v", got[0])
+	}
+	if !p.SawSecret(canary) || s.SawSecret("secret-of-the-proxy") {
+		t.Error("evidence is wrong")
+	}
+}
+
+func TestListener(t *testing.T) {
+	dir := t.TempDir()
+	s := gitlab(t, Options{Dir: dir})
+	for _, plainHTTP := range []bool{false, true} {
+		l, err := StartListener(dir, ListenerOptions{PlainHTTP: plainHTTP, Hosts: []string{"evil.example"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		// git asks its helper for the foreign host and sends what it gets; what
+		// no helper of ours would give it.
+		failGit(t, s, "mallory:glpat-CanaryLeaked", t.TempDir(), "Authentication failed", "ls-remote", l.URL()+"/group/sub/project.git")
+		got := l.Requests()
+		if len(got) != 2 || got[0].Authorized || got[0].Status != 401 || got[1].Scheme != "Basic" || got[1].User != "mallory" {
+			t.Errorf("%+v", got)
+		}
+		if !l.SawSecret("glpat-CanaryLeaked") || l.SawSecret(canary) {
+			t.Error("evidence is wrong")
+		}
+	}
+}
+
+// A redirect before authentication makes git ask for the new host.
+func TestListenerRedirect(t *testing.T) {
+	dir := t.TempDir()
+	s := gitlab(t, Options{Dir: dir, Path: "/gitlab"})
+	l, err := StartListener(dir, ListenerOptions{Redirect: s.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	out := mustGit(t, s, t.TempDir(), "ls-remote", l.URL()+"/"+project+".git")
+	if !strings.Contains(out, "redirecting to "+s.URL()) || !strings.Contains(out, "refs/heads/main") {
+		t.Errorf("%s", out)
+	}
+	if l.SawSecret(canary) || !s.SawSecret(canary) || len(l.Requests()) != 1 {
+		t.Errorf("evidence is wrong: %+v", l.Requests())
+	}
+}
