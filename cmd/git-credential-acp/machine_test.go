@@ -187,7 +187,7 @@ func date(text string) string {
 // PROJECT_ID:
 //
 //	project PATH [USER=LEVEL] [group:USER=LEVEL] [invited:USER=LEVEL] [archived] [public] [old=PATH]
-func (*machineScript) project(ts *testscript.TestScript, m *machine, args []string) error {
+func (*machineScript) project(_ *testscript.TestScript, m *machine, args []string) error {
 	p := gitlabtest.Project{Path: args[0], Direct: map[int]int{}, Group: map[int]int{}, Invited: map[int]int{}}
 	for key, value := range options(args[1:]) {
 		level, _ := strconv.Atoi(value)
@@ -220,7 +220,7 @@ func (*machineScript) project(ts *testscript.TestScript, m *machine, args []stri
 //	fault MATCH [status=503] [times=2] [retry=SECONDS] [html] [hang] [close] [cut] [endless] [size=N] [to=URL] [body=…] [type=…]
 //	fault clear
 //	fault ban LIMIT
-func (*machineScript) fault(ts *testscript.TestScript, m *machine, args []string) error {
+func (*machineScript) fault(_ *testscript.TestScript, m *machine, args []string) error {
 	switch args[0] {
 	case "clear":
 		m.gitlab.ClearFaults()
@@ -253,7 +253,7 @@ func (*machineScript) fault(ts *testscript.TestScript, m *machine, args []string
 //
 // with the stand-in's URL and CA unless other keys are given; a key without a
 // value is left out. "-" is no token.
-func (*machineScript) secret(ts *testscript.TestScript, m *machine, args []string) error {
+func (*machineScript) secret(_ *testscript.TestScript, m *machine, args []string) error {
 	keys := map[string]string{"instanceUrl": m.gitlab.URL() + "\n"}
 	ca, err := os.ReadFile(m.gitlab.CAFile())
 	if err != nil {
@@ -335,11 +335,18 @@ func (*machineScript) proxy(ts *testscript.TestScript, m *machine, args []string
 //
 //	requests [ENDPOINT=N]… [connections=N]
 //	requests reset
+//
+// or waits until it has seen them:
+//
+//	requests await [ENDPOINT=N]…
 func (*machineScript) requests(ts *testscript.TestScript, m *machine, args []string) error {
+	if args[0] == "await" {
+		return m.await(args[1:])
+	}
 	for _, arg := range args {
 		endpoint, number, _ := strings.Cut(arg, "=")
 		want, _ := strconv.Atoi(number)
-		got := 0
+		var got int
 		switch endpoint {
 		case "reset":
 			continue
@@ -356,6 +363,21 @@ func (*machineScript) requests(ts *testscript.TestScript, m *machine, args []str
 		}
 	}
 	m.gitlab.ResetRequests()
+	return nil
+}
+
+func (m *machine) await(args []string) error {
+	deadline := time.Now().Add(10 * time.Second)
+	for _, arg := range args {
+		endpoint, number, _ := strings.Cut(arg, "=")
+		want, _ := strconv.Atoi(number)
+		for m.gitlab.Count(endpoint) < want {
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%d requests to %s never came", want, endpoint)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
 	return nil
 }
 

@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -55,13 +57,16 @@ func recorded() int {
 
 // ask calls the program as git does, with the attributes in args on stdin:
 //
-//	ask [op=OPERATION] [exit=CODE] [flag=FLAG]… [KEY=VALUE]…
+//	ask [op=OPERATION] [exit=CODE] [flag=FLAG]… [signal=TERM] [KEY=VALUE]…
+//
+// With signal, it waits for an interrupt and then sends the program that one.
 //
 // Without protocol and host, it asks for the stand-in's. In a value, \n, \r and
 // the like are as in Go. It fails when the exit code is not the one named (0).
 func ask(args []string) int {
 	op, want := "get", 0
 	var flags []string
+	var forward os.Signal
 	var in strings.Builder
 	given := map[string]bool{}
 	for _, arg := range args {
@@ -73,6 +78,8 @@ func ask(args []string) int {
 			want, _ = strconv.Atoi(value)
 		case "flag":
 			flags = append(flags, value)
+		case "signal":
+			forward = map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": os.Interrupt, "KILL": os.Kill}[value]
 		case "raw":
 			given["protocol"], given["host"] = true, true
 			in.WriteString(unquote(value))
@@ -90,7 +97,18 @@ func ask(args []string) int {
 	cmd := exec.Command(cli.Name, append(flags, op)...)
 	cmd.Stdin = strings.NewReader(in.String())
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	err := cmd.Run()
+	interrupted := make(chan os.Signal, 1)
+	if forward != nil {
+		signal.Notify(interrupted, os.Interrupt)
+	}
+	err := cmd.Start()
+	if err == nil {
+		go func() {
+			<-interrupted
+			_ = cmd.Process.Signal(forward)
+		}()
+		err = cmd.Wait()
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		fmt.Fprintln(os.Stderr, "ask:", err)

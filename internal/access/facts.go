@@ -8,15 +8,15 @@ type State int
 const (
 	// Unasked is the zero value: nothing is known because nothing was asked.
 	Unasked State = iota
-	// Given: GitLab answered what was asked (200).
+	// Given means GitLab answered what was asked (200).
 	Given
-	// Absent: GitLab knows no such thing, or hides it from this token (404).
+	// Absent means GitLab knows no such thing, or hides it from this token (404).
 	Absent
-	// Rejected: GitLab does not accept the token (401). Reason says which way.
+	// Rejected means GitLab does not accept the token (401). Reason says which way.
 	Rejected
-	// Forbidden: GitLab knows the token and refuses (403). Reason says why.
+	// Forbidden means GitLab knows the token and refuses (403). Reason says why.
 	Forbidden
-	// Silent: nothing was learned; Reason says what was in the way.
+	// Silent means nothing was learned; Reason says what was in the way.
 	Silent
 )
 

@@ -6,11 +6,11 @@ import "time"
 type Outcome int
 
 const (
-	// Unverified: nothing definite was learned.
+	// Unverified means nothing definite was learned.
 	Unverified Outcome = iota
-	// Refused: GitLab said something definite that stands against the token.
+	// Refused means GitLab said something definite that stands against the token.
 	Refused
-	// Granted: the token is alive and allowed.
+	// Granted means the token is alive and allowed.
 	Granted
 )
 

@@ -88,7 +88,7 @@ git calls it with get, store, erase and capability once it is set as a helper:
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				// An operation of a git that is newer than this program
 				// (gitcredentials(7): to be ignored silently).

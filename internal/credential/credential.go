@@ -60,7 +60,7 @@ func Read(r io.Reader) ([]Attribute, error) {
 	var attrs []Attribute
 	for number := 1; ; number++ {
 		line, err := readLine(in)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			var malformed *MalformedError
 			if errors.As(err, &malformed) {
 				malformed.Line = number
@@ -81,7 +81,7 @@ func Read(r io.Reader) ([]Attribute, error) {
 			return nil, &MalformedError{Line: number, Reason: reason}
 		}
 		attrs = append(attrs, attr)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return attrs, nil
 		}
 	}

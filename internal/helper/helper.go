@@ -17,15 +17,15 @@ import (
 type Outcome int
 
 const (
-	// Failed: the request could not be understood or worked on.
+	// Failed means the request could not be understood or worked on.
 	Failed Outcome = iota
-	// NotOurs: the request is none of our business; nothing is said.
+	// NotOurs means the request is none of our business; nothing is said.
 	NotOurs
-	// Refused: the request is for our instance, and gets no token.
+	// Refused means the request is for our instance, and gets no token.
 	Refused
-	// Unverified: the same, because nothing could be learned.
+	// Unverified means the same, because nothing could be learned.
 	Unverified
-	// Answered: git gets the token.
+	// Answered means git gets the token.
 	Answered
 )
 

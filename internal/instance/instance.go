@@ -162,11 +162,11 @@ func (i Instance) API() string { return i.URL() + "/api/v4" }
 type Match int
 
 const (
-	// Foreign: another host, port, protocol or path. None of our business.
+	// Foreign means another host, port, protocol or path. None of our business.
 	Foreign Match = iota
-	// Downgraded: our host, but over plain http.
+	// Downgraded means our host, but over plain http.
 	Downgraded
-	// Ours: exactly this instance.
+	// Ours means exactly this instance.
 	Ours
 )
 
@@ -264,7 +264,7 @@ func split(path string) ([]string, error) {
 		case "":
 			return nil, errors.New("has an empty segment")
 		case ".", "..":
-			return nil, errors.New("climbs with . or ..")
+			return nil, errors.New("climbs (a segment is . or ..)")
 		}
 		for _, r := range segment {
 			if r < 0x20 || r >= 0x7f && r <= 0x9f || r == 0x2028 || r == 0x2029 {

@@ -105,13 +105,13 @@ func Parse(text string) (Token, error) {
 // checksum does not fit. Texts that only may be routable are given the benefit
 // of the doubt: the prefix is the instance's choice and can hold a dot itself.
 func damaged(text string) bool {
-	body, dot := text, strings.IndexByte(text, '.')
+	dot := strings.IndexByte(text, '.')
 	if dot < 0 {
 		return false
 	}
 	if at := strings.Index(text, personal); at >= 0 {
 		// After GitLab's own prefix, only routable tokens have a dot.
-		body = text[at+len(personal):]
+		body := text[at+len(personal):]
 		return strings.Contains(body, ".") && !routable(text)
 	}
 	return looksRoutable(text) && !routable(text)

@@ -1,0 +1,54 @@
+# The program is static: it has to run in containers with another libc or none.
+export CGO_ENABLED = 0
+
+VERSION ?= $(shell git describe --tags --dirty --always 2>/dev/null)
+PROGRAM := bin/git-credential-acp
+FUZZTIME ?= 30s
+
+.PHONY: build test demo fuzz lint cross clean
+
+build: $(PROGRAM)
+
+.PHONY: $(PROGRAM)
+$(PROGRAM):
+	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $@ ./cmd/git-credential-acp
+
+# The race detector needs cgo and a C compiler; where there is none, the tests
+# run without it.
+test:
+	@if command -v "$$(go env CC)" >/dev/null; then \
+		echo 'CGO_ENABLED=1 go test -race ./...'; CGO_ENABLED=1 go test -race ./...; \
+	else \
+		echo 'go test ./... (no C compiler: without the race detector)'; go test ./...; \
+	fi
+
+demo: $(PROGRAM)
+	go run ./internal/demo $(PROGRAM)
+
+# Every fuzz target, FUZZTIME each.
+fuzz:
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+cross:
+	@set -e; for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
+		echo "$$target"; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null ./...; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} go vet ./...; \
+	done
+
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l . | sed 's/^/gofmt would change /'; exit 1; }
+	go vet ./...
+	go mod tidy -diff
+	go mod verify
+	go run $(GOLANGCI_LINT) run
+
+clean:
+	rm -rf bin

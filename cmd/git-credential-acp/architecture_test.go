@@ -1,0 +1,149 @@
+package main
+
+import (
+	"debug/elf"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	module = "github.com/ambient-code/git-credential-acp"
+	root   = "../.."
+)
+
+// The packages at the centre know neither files nor network, and nothing that
+// does.
+func TestPurePackages(t *testing.T) {
+	pure := []string{"credential", "instance", "token", "access", "message"}
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"/internal/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); decoder.More(); {
+		var pkg struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := decoder.Decode(&pkg); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(pure, strings.TrimPrefix(pkg.ImportPath, module+"/internal/")) {
+			continue
+		}
+		seen++
+		for _, path := range pkg.Imports {
+			inner, own := strings.CutPrefix(path, module+"/internal/")
+			switch first, _, _ := strings.Cut(path, "/"); {
+			case own && slices.Contains(pure, inner):
+			case own || strings.Contains(first, "."):
+				t.Errorf("%s imports %s, which is not pure", pkg.ImportPath, path)
+			case path == "os" || path == "net" || path == "net/http" || path == "syscall" || strings.HasPrefix(path, "os/"):
+				t.Errorf("%s imports %s", pkg.ImportPath, path)
+			}
+		}
+	}
+	if seen != len(pure) {
+		t.Errorf("%d pure packages found of %d", seen, len(pure))
+	}
+}
+
+// Every environment variable that is read has a row in README's table, and
+// every row is read.
+func TestEnvironmentTable(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, match := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\|").FindAllStringSubmatch(string(readme), -1) {
+		rows = append(rows, match[1])
+	}
+	names := environmentNames(t)
+	slices.Sort(rows)
+	slices.Sort(names)
+	if len(names) == 0 || !slices.Equal(rows, names) {
+		t.Errorf("read:     %v\nin table: %v", names, rows)
+	}
+}
+
+// environmentNames are the names that the program passes to Getenv.
+func environmentNames(t *testing.T) []string {
+	files, err := filepath.Glob(filepath.Join(root, "internal", "cli", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	constants, read := map[string]string{}, map[string]bool{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(node ast.Node) bool {
+			switch n := node.(type) {
+			case *ast.ValueSpec:
+				for i, value := range n.Values {
+					if literal, ok := value.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+						constants[n.Names[i].Name], _ = strconv.Unquote(literal.Value)
+					}
+				}
+			case *ast.CallExpr:
+				if called, ok := n.Fun.(*ast.SelectorExpr); ok && called.Sel.Name == "Getenv" {
+					name, ok := n.Args[0].(*ast.Ident)
+					if !ok {
+						t.Errorf("%s: Getenv of something that is no constant", file)
+						return true
+					}
+					read[name.Name] = true
+				}
+			}
+			return true
+		})
+	}
+	var names []string
+	for name := range read {
+		value, known := constants[name]
+		if !known {
+			t.Errorf("Getenv of %s, whose value was not found", name)
+		}
+		names = append(names, value)
+	}
+	return names
+}
+
+// The program is static: it runs in images with another libc, or with none.
+func TestStatic(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "program")
+	build := exec.Command("go", "build", "-o", program, module+"/cmd/git-credential-acp")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	file, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	libraries, err := file.ImportedLibraries()
+	if err != nil || len(libraries) > 0 {
+		t.Errorf("it needs %v (%v)", libraries, err)
+	}
+	for _, part := range file.Progs {
+		if part.Type == elf.PT_INTERP {
+			t.Error("it needs an interpreter")
+		}
+	}
+}

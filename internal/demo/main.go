@@ -1,0 +1,232 @@
+// Command demo shows the helper at work: a private project on a GitLab made for
+// the occasion, a token in a directory as kubelet mounts a Secret, and the real
+// git in between. It fails when anything does not go as told.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+)
+
+// limit ends a demo that hangs.
+const limit = time.Minute
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: demo PATH-OF-git-credential-acp")
+		os.Exit(2)
+	}
+	if err := run(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+const (
+	project   = "demo/team/project"
+	developer = "glpat-Canary11111111"
+	reporter  = "glpat-Canary22222222"
+)
+
+func run(program string) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "git-credential-acp-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	gitlab, err := startGitLab(dir)
+	if err != nil {
+		return err
+	}
+	defer gitlab.Close()
+	s, err := newStage(ctx, dir, program, gitlab)
+	if err != nil {
+		return err
+	}
+	return s.play()
+}
+
+func startGitLab(dir string) (*gitlabtest.Server, error) {
+	gitlab, err := gitlabtest.Start(gitlabtest.Options{Dir: filepath.Join(dir, "gitlab")})
+	if err != nil {
+		return nil, err
+	}
+	scopes := []string{"api", "read_api", "read_user", "write_repository"}
+	expires := time.Now().AddDate(0, 0, 90).Format(time.DateOnly)
+	gitlab.AddUser(gitlabtest.User{ID: 1, Username: "developer"})
+	gitlab.AddUser(gitlabtest.User{ID: 2, Username: "reporter"})
+	gitlab.AddToken(gitlabtest.Token{Value: developer, UserID: 1, Scopes: scopes, ExpiresAt: expires})
+	gitlab.AddToken(gitlabtest.Token{Value: reporter, UserID: 2, Scopes: scopes, ExpiresAt: expires})
+	err = gitlab.AddProject(gitlabtest.Project{Path: project, Direct: map[int]int{1: 30, 2: 20}})
+	return gitlab, err
+}
+
+// stage is a machine with git and the helper.
+type stage struct {
+	ctx          context.Context
+	env          []string
+	secret, work string
+	gitlab       *gitlabtest.Server
+}
+
+func newStage(ctx context.Context, dir, program string, gitlab *gitlabtest.Server) (*stage, error) {
+	program, err := filepath.Abs(program)
+	if err != nil {
+		return nil, err
+	}
+	s := &stage{ctx: ctx, gitlab: gitlab, secret: filepath.Join(dir, "secret"), work: filepath.Join(dir, "work")}
+	for _, made := range []string{s.work, filepath.Join(dir, "home")} {
+		if err := os.Mkdir(made, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	// Nothing of the caller's but the programs that are there.
+	s.env = []string{
+		"HOME=" + filepath.Join(dir, "home"),
+		"PATH=" + filepath.Dir(program) + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C",
+		"ACP_GITLAB_SECRET_DIR=" + s.secret,
+		// git trusts the demo's authority; the helper finds it in the Secret.
+		"GIT_SSL_CAINFO=" + gitlab.CAFile(),
+	}
+	return s, nil
+}
+
+func (s *stage) mount(token string) error {
+	ca, err := os.ReadFile(s.gitlab.CAFile())
+	if err != nil {
+		return err
+	}
+	return gitlabtest.WriteSecret(s.secret, map[string]string{"token": token, "instanceUrl": s.gitlab.URL(), "ca.crt": string(ca)})
+}
+
+func (s *stage) play() error {
+	url := s.gitlab.URL()
+	say("A GitLab for this demo answers on %s, with the private project %s.", url, project)
+	say("The token of a Developer is mounted as kubelet mounts a Secret:")
+	if err := s.mount(developer); err != nil {
+		return err
+	}
+	if err := s.list(); err != nil {
+		return err
+	}
+	for _, step := range []step{
+		{say: "git is told to ask the helper for this instance:",
+			command: "git config --global credential." + url + ".helper acp"},
+		{command: "git config --global credential." + url + ".useHttpPath true"},
+		{command: "git config --global user.name Demo"},
+		{command: "git config --global user.email demo@example.com"},
+		{say: "Clone, commit, push:", command: "git clone " + url + "/" + project + ".git"},
+		{dir: "project", command: "git commit --allow-empty -m demo"},
+		{dir: "project", command: "git push origin main", want: "main -> main"},
+		{say: "The Secret is swapped for the token of a Reporter, who may not push:", mount: reporter,
+			dir: "project", command: "git commit --allow-empty -m refused"},
+		{dir: "project", command: "git push origin main", fails: true, want: "insufficient permissions"},
+	} {
+		if err := s.run(step); err != nil {
+			return err
+		}
+	}
+	logins := 0
+	for _, r := range s.gitlab.Requests() {
+		if r.Endpoint != "git" || !r.Authorized {
+			continue
+		}
+		if logins++; r.Status >= 400 {
+			return fmt.Errorf("git logged in to %s with a token that was refused", r.Path)
+		}
+	}
+	say("GitLab saw %d questions on its API and %d requests of git with a token, none of which it refused.",
+		s.gitlab.Count("api"), logins)
+	return nil
+}
+
+// list shows the Secret as it is mounted, without what is in it.
+func (s *stage) list() error {
+	entries, err := os.ReadDir(s.secret)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		line := entry.Name()
+		if target, err := os.Readlink(filepath.Join(s.secret, entry.Name())); err == nil {
+			line += " -> " + target
+		}
+		fmt.Println("   ", line)
+	}
+	return nil
+}
+
+// step is a command to type: after say is printed and the token of mount is
+// swapped in, in dir. It must fail or not, and print want.
+type step struct {
+	say, mount, dir, command string
+	fails                    bool
+	want                     string
+}
+
+// run types a command, shows what it prints, and holds it to what is expected.
+func (s *stage) run(step step) error {
+	if step.say != "" {
+		say("%s", step.say)
+	}
+	if step.mount != "" {
+		if err := s.mount(step.mount); err != nil {
+			return err
+		}
+	}
+	fmt.Println("  $", step.command)
+	words := strings.Fields(step.command)
+	cmd := exec.CommandContext(s.ctx, words[0], words[1:]...)
+	cmd.Dir, cmd.Env = filepath.Join(s.work, step.dir), s.env
+	var out bytes.Buffer
+	indented := &indent{to: io.MultiWriter(os.Stdout, &out)}
+	cmd.Stdout, cmd.Stderr = indented, indented
+	err := cmd.Run()
+	switch {
+	case s.ctx.Err() != nil:
+		return fmt.Errorf("%q did not end in time", step.command)
+	case err != nil && !step.fails:
+		return fmt.Errorf("%q failed: %w", step.command, err)
+	case err == nil && step.fails:
+		return fmt.Errorf("%q was not refused", step.command)
+	case !strings.Contains(out.String(), step.want):
+		return fmt.Errorf("%q did not print %q", step.command, step.want)
+	case strings.Contains(out.String(), "Canary"):
+		return fmt.Errorf("%q printed a token", step.command)
+	}
+	return nil
+}
+
+func say(format string, args ...any) { fmt.Printf("\n"+format+"\n", args...) }
+
+// indent puts space before each line.
+type indent struct {
+	to     io.Writer
+	within bool
+}
+
+func (w *indent) Write(p []byte) (int, error) {
+	for line := range strings.Lines(string(p)) {
+		if !w.within {
+			line = "    " + line
+		}
+		w.within = !strings.HasSuffix(line, "\n")
+		if _, err := io.WriteString(w.to, line); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
