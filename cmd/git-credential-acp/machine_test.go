@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
 	"hash/crc32"
 	"net/url"
@@ -52,17 +53,18 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		}
 	}
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"gitlab":   with((*machineScript)(nil).gitlab),
-		"user":     with((*machineScript)(nil).user),
-		"token":    with((*machineScript)(nil).token),
-		"project":  with((*machineScript)(nil).project),
-		"fault":    with((*machineScript)(nil).fault),
-		"secret":   with((*machineScript)(nil).secret),
-		"listener": with((*machineScript)(nil).listener),
-		"proxy":    with((*machineScript)(nil).proxy),
-		"requests": with((*machineScript)(nil).requests),
-		"unseen":   with((*machineScript)(nil).unseen),
-		"file":     with((*machineScript)(nil).file),
+		"gitlab":     with((*machineScript)(nil).gitlab),
+		"user":       with((*machineScript)(nil).user),
+		"token":      with((*machineScript)(nil).token),
+		"project":    with((*machineScript)(nil).project),
+		"fault":      with((*machineScript)(nil).fault),
+		"gitrefuses": with((*machineScript)(nil).gitrefuses),
+		"secret":     with((*machineScript)(nil).secret),
+		"listener":   with((*machineScript)(nil).listener),
+		"proxy":      with((*machineScript)(nil).proxy),
+		"requests":   with((*machineScript)(nil).requests),
+		"unseen":     with((*machineScript)(nil).unseen),
+		"file":       with((*machineScript)(nil).file),
 	}
 }
 
@@ -142,7 +144,7 @@ func (m *machine) id(name string) int {
 }
 
 // token adds a PAT of a user, with the four scopes and an expiry a year from
-// now, and sets TOKEN_name to its value:
+// now, and sets TOKEN_name to its value and BASIC_name to its Basic credential:
 //
 //	token NAME user=USER [scopes=a,b] [expires=DATE|never|DAYSd] [revoked] [granular] [kind=oauth] [value=…]
 //
@@ -166,6 +168,7 @@ func (*machineScript) token(ts *testscript.TestScript, m *machine, args []string
 	}
 	m.tokens[name] = t.Value
 	ts.Setenv("TOKEN_"+name, t.Value)
+	ts.Setenv("BASIC_"+name, base64.StdEncoding.EncodeToString([]byte("oauth2:"+t.Value)))
 	m.gitlab.AddToken(t)
 	return nil
 }
@@ -245,6 +248,19 @@ func (*machineScript) fault(_ *testscript.TestScript, m *machine, args []string)
 	}
 	m.gitlab.AddFault(f)
 	return nil
+}
+
+// gitrefuses makes git refuse every login, or no more, whatever the API says:
+//
+//	gitrefuses [STATUS TEXT]
+func (*machineScript) gitrefuses(_ *testscript.TestScript, m *machine, args []string) error {
+	if len(args) == 0 {
+		m.gitlab.SetGitRefuses("", 0)
+		return nil
+	}
+	status, err := strconv.Atoi(args[0])
+	m.gitlab.SetGitRefuses(args[1], status)
+	return err
 }
 
 // secret mounts a Secret as kubelet does, or swaps another in:

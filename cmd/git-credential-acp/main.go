@@ -18,6 +18,7 @@ func main() {
 
 func run() int {
 	return cli.Run(context.Background(), cli.Env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Version: version,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
+		TempDir: os.TempDir(), UserID: os.Getuid(), Version: version,
 	}, os.Args[1:])
 }

@@ -154,6 +154,8 @@ func setup(env *testscript.Env) error {
 	env.Setenv("ACP_TEST_RECORD", record)
 	env.Setenv("ACP_GITLAB_SECRET_DIR", filepath.Join(env.WorkDir, "secret"))
 	env.Setenv("ACP_GITLAB_TIMEOUT", "10s")
+	// Scripts that are about remembering set a directory.
+	env.Setenv("ACP_GITLAB_CACHE_DIR", "off")
 	m := &machine{
 		dir: env.WorkDir, home: home,
 		listeners: map[string]*gitlabtest.Listener{}, secrets: map[string]bool{}, tokens: map[string]string{},

@@ -123,9 +123,9 @@ func (p Policy) Judge(f Facts, now time.Time) (Verdict, Question) {
 	if v.Outcome != Granted || need != Nothing || !p.Project {
 		return v, need
 	}
-	expiresAt := v.ExpiresAt
+	expiresAt, unlimited := v.ExpiresAt, v.Unlimited
 	v, need = p.judgeProject(f)
-	v.ExpiresAt = expiresAt
+	v.ExpiresAt, v.Unlimited = expiresAt, unlimited
 	return v, need
 }
 
@@ -159,7 +159,7 @@ func (p Policy) judgeToken(f Facts, now time.Time) (Verdict, Question) {
 }
 
 func (p Policy) judgeSelf(self Self, now time.Time) Verdict {
-	v := Verdict{Outcome: Refused, ExpiresAt: self.ExpiresAt}
+	v := Verdict{Outcome: Refused, ExpiresAt: self.ExpiresAt, Unlimited: self.ExpiresAt.IsZero()}
 	switch {
 	case self.Revoked:
 		v.Reason = TokenRevoked

@@ -81,7 +81,20 @@ type Facts struct {
 	User    User
 	Project Project
 	Member  Member
+	// Rate is what the answers told of the rate limit.
+	Rate Rate
 }
+
+// Rate is what is left of a rate limit (GitLab's RateLimit-… headers).
+type Rate struct {
+	// Limit is how many requests a window allows, 0 when no answer said;
+	// Remaining how many are left in it, and Reset when the next one begins.
+	Limit, Remaining int
+	Reset            time.Time
+}
+
+// Low reports whether a tenth or less of the limit is left.
+func (r Rate) Low() bool { return r.Limit > 0 && r.Remaining*10 <= r.Limit }
 
 // UserID is the number of the token's owner, 0 when no answer told it.
 func (f Facts) UserID() int64 {
@@ -89,6 +102,20 @@ func (f Facts) UserID() int64 {
 		return f.Self.UserID
 	}
 	return f.User.ID
+}
+
+// Rejected reports whether GitLab rejected the token, in any of its answers.
+func (f Facts) Rejected() bool { return f.Rejection().State == Rejected }
+
+// Rejection is the first answer that rejected the token, the zero Reply if none
+// did.
+func (f Facts) Rejection() Reply {
+	for _, reply := range f.replies() {
+		if reply.State == Rejected {
+			return reply
+		}
+	}
+	return Reply{}
 }
 
 // replies are the answers in the order in which they decide.

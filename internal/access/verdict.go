@@ -81,6 +81,17 @@ type Verdict struct {
 	// LevelTooLow.
 	Level, Minimum int
 	// ExpiresAt is when the token stops working, zero when it doesn't or
-	// nobody knows.
+	// nobody knows. Unlimited is the case in which it is known not to.
 	ExpiresAt time.Time
+	Unlimited bool
+}
+
+// expirySoon is how long before its expiry a token is worth a word (the platform's
+// guide has people set a reminder for seven days before).
+const expirySoon = 7 * 24 * time.Hour
+
+// ExpiryWorthTelling reports whether people should hear of a good token's
+// expiry: it is near, or there is none.
+func (v Verdict) ExpiryWorthTelling(now time.Time) bool {
+	return v.Outcome == Granted && (v.Unlimited || !v.ExpiresAt.IsZero() && v.ExpiresAt.Sub(now) <= expirySoon)
 }

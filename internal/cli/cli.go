@@ -31,6 +31,9 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
+	// TempDir is where temporary files go, and UserID the number of the user.
+	TempDir string
+	UserID  int
 	// Version is the released version, "" for a build from a checkout.
 	Version string
 }
@@ -101,8 +104,7 @@ git calls it with get, store, erase and capability once it is set as a helper:
 	}
 	root.PersistentFlags().StringVar(&a.instanceFlag, "instance", "",
 		"`URL` of the one instance to answer for; a missing token is then told in words")
-	root.AddCommand(a.get(), a.silent("store", "Do nothing: tokens are kept by the Secret, not by git"),
-		a.silent("erase", "Do nothing: tokens are kept by the Secret, not by git"), a.capability(), a.version())
+	root.AddCommand(a.get(), a.store(), a.erase(), a.capability(), a.version())
 	return root
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -10,6 +11,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/verdict"
 )
 
 // The environment variables that are read. README.md has a table of them; a
@@ -23,13 +25,19 @@ const (
 	envScopes       = "ACP_GITLAB_REQUIRED_SCOPES"
 	envOnUnverified = "ACP_GITLAB_ON_UNVERIFIED"
 	envTimeout      = "ACP_GITLAB_TIMEOUT"
+	envCacheDir     = "ACP_GITLAB_CACHE_DIR"
+	envCacheTTL     = "ACP_GITLAB_CACHE_TTL"
+	envRuntimeDir   = "XDG_RUNTIME_DIR"
 	envSource       = "ACP_GITLAB_SOURCE"
 	envHTTPLoopback = "ACP_GITLAB_ALLOW_HTTP_LOOPBACK"
 	envGitCAInfo    = "GIT_SSL_CAINFO"
 	envCertFile     = "SSL_CERT_FILE"
 )
 
-const defaultTimeout = 20 * time.Second
+const (
+	defaultTimeout = 20 * time.Second
+	defaultTTL     = 5 * time.Minute
+)
 
 func (a *app) secrets() ([]secret.Found, []string, *message.Message) {
 	source, problem := secret.ParseSource(a.env.Getenv(envSource))
@@ -93,13 +101,36 @@ func (a *app) rules() (helper.Rules, *message.Message) {
 }
 
 func (a *app) timeout() (time.Duration, *message.Message) {
-	text := a.env.Getenv(envTimeout)
+	return a.duration(envTimeout, defaultTimeout)
+}
+
+func (a *app) duration(name string, standard time.Duration) (time.Duration, *message.Message) {
+	text := a.env.Getenv(name)
 	if text == "" {
-		return defaultTimeout, nil
+		return standard, nil
 	}
-	timeout, err := time.ParseDuration(text)
-	if err != nil || timeout <= 0 {
-		return 0, message.SettingInvalid(envTimeout, errors.New("not a time such as 20s or 1m"))
+	value, err := time.ParseDuration(text)
+	if err != nil || value <= 0 {
+		return 0, message.SettingInvalid(name, errors.New("not a time such as 20s or 5m"))
 	}
-	return timeout, nil
+	return value, nil
+}
+
+// verdicts is where verdicts are remembered.
+func (a *app) verdicts() (verdict.Store, *message.Message) {
+	ttl, problem := a.duration(envCacheTTL, defaultTTL)
+	if problem != nil {
+		return verdict.Store{}, problem
+	}
+	dir := a.env.Getenv(envCacheDir)
+	switch {
+	case dir == "off":
+		dir = ""
+	case dir != "":
+	case a.env.Getenv(envRuntimeDir) != "":
+		dir = filepath.Join(a.env.Getenv(envRuntimeDir), Name)
+	default:
+		dir = filepath.Join(a.env.TempDir, Name+"-"+strconv.Itoa(a.env.UserID))
+	}
+	return verdict.Store{Dir: dir, TTL: ttl}, nil
 }

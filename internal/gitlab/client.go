@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -64,6 +65,7 @@ type Client struct {
 	mu sync.Mutex
 	// announced is until when people know of a wait.
 	announced time.Time
+	rate      access.Rate
 }
 
 // New makes a client. It opens no connection.
@@ -120,12 +122,15 @@ func below(base, path string) bool {
 }
 
 // Check asks what the policy needs to know: about the token and the project at
-// the same time, then the rest, if any, in turn. project is a full path; it is
-// not asked about unless the policy has a project to check. The context bounds
-// all of it, retries included.
-func (c *Client) Check(ctx context.Context, project string, policy access.Policy) access.Verdict {
+// the same time, then the rest, if any, in turn. What is known is not asked
+// again. project is a full path; it is not asked about unless the policy has a
+// project to check. The context bounds all of it, retries included.
+func (c *Client) Check(ctx context.Context, project string, policy access.Policy, known access.Facts) (access.Verdict, access.Facts) {
 	start := c.config.Now()
-	facts := c.first(ctx, project, policy.Project)
+	facts := known
+	if !known.Rejected() {
+		c.first(ctx, &facts, project, policy.Project)
+	}
 	for {
 		verdict, need := policy.Judge(facts, c.config.Now())
 		switch need {
@@ -137,17 +142,17 @@ func (c *Client) Check(ctx context.Context, project string, policy access.Policy
 			if limit, bounded := ctx.Deadline(); bounded && verdict.Reason == access.Timeout {
 				verdict.Detail = limit.Sub(start).Round(100 * time.Millisecond).String()
 			}
-			return verdict
+			facts.Rate = c.lowest()
+			return verdict, facts
 		}
 	}
 }
 
 // first asks the two questions of every check. An answer that rules the token
 // out ends the other one: there is no point in waiting for it.
-func (c *Client) first(ctx context.Context, path string, withProject bool) access.Facts {
+func (c *Client) first(ctx context.Context, facts *access.Facts, path string, withProject bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var facts access.Facts
 	var group sync.WaitGroup
 	if withProject {
 		group.Go(func() {
@@ -156,11 +161,33 @@ func (c *Client) first(ctx context.Context, path string, withProject bool) acces
 			}
 		})
 	}
-	if facts.Self = c.self(ctx); facts.Self.State == access.Rejected {
-		cancel()
+	if facts.Self.State == access.Unasked {
+		if facts.Self = c.self(ctx); facts.Self.State == access.Rejected {
+			cancel()
+		}
 	}
 	group.Wait()
-	return facts
+}
+
+// note keeps the lowest of what answers tell of the rate limit.
+func (c *Client) note(header http.Header) {
+	limit, err1 := strconv.Atoi(header.Get("RateLimit-Limit"))
+	remaining, err2 := strconv.Atoi(header.Get("RateLimit-Remaining"))
+	reset, err3 := strconv.ParseInt(header.Get("RateLimit-Reset"), 10, 64)
+	if err1 != nil || err2 != nil || err3 != nil || limit <= 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rate.Limit == 0 || remaining < c.rate.Remaining {
+		c.rate = access.Rate{Limit: limit, Remaining: remaining, Reset: time.Unix(reset, 0)}
+	}
+}
+
+func (c *Client) lowest() access.Rate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rate
 }
 
 // ask gets one address of the API and decodes a 200 into answer.
@@ -189,5 +216,6 @@ func (c *Client) ask(ctx context.Context, path string, answer any) access.Reply 
 	if err != nil || resp == nil {
 		return attempt.failed(err)
 	}
+	c.note(resp.Header)
 	return attempt.answered(resp, answer)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
 // Outcome is how a request ends. The zero value never lets a token out.
@@ -75,8 +76,19 @@ type Helper struct {
 	// Rules reads the settings. It is called only for requests that are ours,
 	// so that a wrong setting disturbs nobody else.
 	Rules func() (Rules, *message.Message)
-	// Verify asks for a verdict. A message says that it could not even ask.
-	Verify func(context.Context, Question) (access.Verdict, *message.Message)
+	// Verify finds a verdict.
+	Verify func(context.Context, Question) Finding
+	// Forget drops what is remembered of a token, and says whether there was
+	// anything.
+	Forget func(token.Token) bool
+}
+
+// Finding is a verdict and what people should know of how it came about.
+type Finding struct {
+	Verdict access.Verdict
+	Notes   []*message.Message
+	// Problem says why nobody could be asked; Verdict does not count then.
+	Problem *message.Message
 }
 
 // user is the name that git gets when it names none. GitLab ignores it.
@@ -101,9 +113,7 @@ func (h Helper) Get(ctx context.Context, in io.Reader) Result {
 	if found == nil {
 		return result
 	}
-	result = h.answer(ctx, req, *found)
-	result.Redact = found.Token.Redact
-	return result
+	return h.answer(ctx, req, *found)
 }
 
 // find gives the place whose instance is exactly the request's, or the result
@@ -173,25 +183,78 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found secret
 	if problem != nil {
 		return refuse(Refused, problem)
 	}
-	verdict, problem := h.Verify(ctx, Question{Found: found, Project: project,
-		Policy: access.Policy{Minimum: rules.Minimum, Scopes: rules.Scopes, Project: project != ""}})
-	if problem != nil {
-		return refuse(Refused, problem)
+	question := Question{Found: found, Project: project,
+		Policy: access.Policy{Minimum: rules.Minimum, Scopes: rules.Scopes, Project: project != ""}}
+	finding := h.Verify(ctx, question)
+	if finding.Problem == nil && finding.Verdict.Outcome == access.Refused {
+		// The Secret may have been rotated since it was read: the token that is
+		// there now counts.
+		if now, _ := h.find(req); now != nil && now.Problem == nil && now.Token.Reveal() != found.Token.Reveal() {
+			question.Found = *now
+			finding = h.Verify(ctx, question)
+		}
 	}
-	if verdict.Outcome == access.Granted {
-		return grant(req, found, verdict)
+	result := conclude(req, question, rules, finding)
+	result.Messages = append(finding.Notes, result.Messages...)
+	result.Redact = question.Found.Token.Redact
+	return result
+}
+
+// conclude makes a result of what was found.
+func conclude(req credential.Request, q Question, rules Rules, finding Finding) Result {
+	if finding.Problem != nil {
+		return refuse(Refused, finding.Problem)
 	}
-	why := message.Explain(verdict, message.Subject{Instance: found.Instance.String(), URL: found.Instance.URL(),
-		Project: project, Where: found.Where, Renew: found.Renew})
+	if finding.Verdict.Outcome == access.Granted {
+		return grant(req, q.Found, finding.Verdict)
+	}
+	why := message.Explain(finding.Verdict, SubjectOf(q))
 	switch {
-	case verdict.Outcome == access.Refused:
+	case finding.Verdict.Outcome == access.Refused:
 		return refuse(Refused, why)
-	case rules.AllowUnverified && verdict.Reason != access.Interrupted:
-		result := grant(req, found, verdict)
+	case rules.AllowUnverified && finding.Verdict.Reason != access.Interrupted:
+		result := grant(req, q.Found, finding.Verdict)
 		result.Messages = append(result.Messages, message.AllowedUnverified(why))
 		return result
 	}
 	return refuse(Unverified, why)
+}
+
+// SubjectOf is what messages call the parts of a question.
+func SubjectOf(q Question) message.Subject {
+	return message.Subject{Instance: q.Found.Instance.String(), URL: q.Found.Instance.URL(),
+		Project: q.Project, Where: q.Found.Where, Renew: q.Found.Renew}
+}
+
+// Erase hears from git that a login failed (a 401 over git's own protocol). If
+// it was with a token of ours, what is remembered of it is dropped, and people
+// learn which of two things happened. Everything else is silent: git tells every
+// helper of every failure.
+func (h Helper) Erase(in io.Reader) Result {
+	silent := Result{Outcome: NotOurs, Redact: asIs}
+	req, err := credential.ReadRequest(in)
+	if err != nil || req.Password == nil || instance.OtherCredential(req.Username) {
+		return silent
+	}
+	found, _ := h.find(req)
+	if found == nil || found.Problem != nil {
+		return silent
+	}
+	failed, err := token.Parse(req.Password())
+	if err != nil {
+		return silent
+	}
+	known := h.Forget(failed)
+	subject := SubjectOf(Question{Found: *found})
+	redact := func(text string) string { return found.Token.Redact(failed.Redact(text)) }
+	switch {
+	case failed.Reveal() == found.Token.Reveal():
+		return Result{Outcome: Refused, Messages: []*message.Message{message.GitRefused(subject)}, Redact: redact}
+	case known:
+		return Result{Outcome: Refused, Messages: []*message.Message{message.Rotated(subject)}, Redact: redact}
+	}
+	// A password that was never ours, for our host.
+	return silent
 }
 
 func grant(req credential.Request, found secret.Found, verdict access.Verdict) Result {

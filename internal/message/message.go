@@ -15,8 +15,8 @@ import (
 // platform's guide search for.
 type Topic string
 
-// The topics. Those of the first group are refusals; RateLimit and NotVerified
-// mean that nothing was learned.
+// The topics. RateLimit and NotVerified mean that nothing was learned; a Warning
+// stops nobody; the others are refusals.
 const (
 	Authentication Topic = "authentication failed"
 	Permissions    Topic = "insufficient permissions"
@@ -24,6 +24,7 @@ const (
 	Malformed      Topic = "malformed request"
 	RateLimit      Topic = "rate limit exceeded"
 	NotVerified    Topic = "not verified"
+	Warning        Topic = "warning"
 )
 
 // Message is one thing to tell people. It is an error, too.

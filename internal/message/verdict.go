@@ -172,3 +172,56 @@ func Waiting(wait time.Duration, why access.Reason, instance string) *Message {
 	}
 	return m
 }
+
+// GitRefused is said when GitLab's git refused a token that its API accepted.
+func GitRefused(s Subject) *Message {
+	return &Message{Code: "git-refused", Topic: Authentication,
+		What: "git on " + s.Instance + " refused the token from " + s.Where + ", which the API accepted",
+		Hint: "try again: the token is checked anew; if it goes on, see whether an IP allow list, single sign-on or switched-off Git access over HTTP is in the way"}
+}
+
+// Rotated is said when git was refused a token that is no longer the current
+// one.
+func Rotated(s Subject) *Message {
+	return &Message{Code: "rotated", Topic: Authentication,
+		What: "git on " + s.Instance + " refused a token that has been replaced since",
+		Hint: "try again: " + s.Where + " has another one now"}
+}
+
+// Bridged is said when the last good verdict stands in for one that could not be
+// had because of trouble.
+func Bridged(trouble access.Verdict, age time.Duration, s Subject) *Message {
+	m := Explain(trouble, s)
+	return &Message{Code: "bridged", Topic: m.Topic,
+		What: m.What + "; the token was found good " + ago(age) + " ago, which counts for up to 12 hours"}
+}
+
+func ago(age time.Duration) string {
+	switch {
+	case age < time.Minute:
+		return fmt.Sprintf("%d s", int(age.Seconds()))
+	case age < time.Hour:
+		return fmt.Sprintf("%d min", int(age.Minutes()))
+	}
+	return fmt.Sprintf("%d h %d min", int(age.Hours()), int(age.Minutes())%60)
+}
+
+// Expiry is the warning about a good token that soon expires, or never does.
+func Expiry(v access.Verdict, now time.Time, s Subject) *Message {
+	if v.Unlimited {
+		return &Message{Code: "no-expiry", Topic: Warning,
+			What: "the GitLab token from " + s.Where + " never expires",
+			Hint: "replace it by one that expires within 90 days, then " + s.Renew}
+	}
+	days := int(v.ExpiresAt.Sub(now).Hours() / 24)
+	in := fmt.Sprintf("in %d days", days)
+	switch days {
+	case 0:
+		in = "in less than a day"
+	case 1:
+		in = "in 1 day"
+	}
+	return &Message{Code: "expires-soon", Topic: Warning,
+		What: "the GitLab token from " + s.Where + " expires on " + v.ExpiresAt.Format(time.DateOnly) + " at 00:00 UTC, " + in,
+		Hint: s.newToken()}
+}

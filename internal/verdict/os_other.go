@@ -1,0 +1,17 @@
+//go:build !unix
+
+package verdict
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+const nonBlocking = 0
+
+// ownedAlone has no answer here: the directory lies in the user's own profile.
+func ownedAlone(fs.FileInfo) bool { return true }
+
+// tryLock can't lock here, so every caller asks for itself.
+func tryLock(*os.File) (bool, error) { return false, errors.ErrUnsupported }
