@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --dirty --always 2>/dev/null)
 PROGRAM := bin/git-credential-acp
 FUZZTIME ?= 30s
 
-.PHONY: build test demo fuzz lint cross clean
+.PHONY: build test demo bench fuzz lint cross clean
 
 build: $(PROGRAM)
 
@@ -24,6 +24,10 @@ test:
 
 demo: $(PROGRAM)
 	go run ./internal/demo $(PROGRAM)
+
+# Measures the program against its rivals; BENCH=-quick only sees that it works.
+bench: $(PROGRAM)
+	go run ./internal/bench $(BENCH) $(PROGRAM)
 
 # Every fuzz target, FUZZTIME each.
 fuzz:

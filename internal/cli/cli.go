@@ -18,6 +18,8 @@ import (
 // Name is the program's name, and the prefix of all it says.
 const Name = "git-credential-acp"
 
+const flagInstance = "instance"
+
 // Exit codes.
 const (
 	exitGood       = 0
@@ -31,6 +33,8 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
+	// Exit ends the process, for the one case in which returning can't.
+	Exit func(code int)
 	// TempDir is where temporary files go, and UserID the number of the user.
 	TempDir string
 	UserID  int
@@ -50,12 +54,19 @@ func Run(ctx context.Context, env Env, args []string) int {
 	// the Authorization header. What this program has to say goes to Stderr.
 	log.SetOutput(io.Discard)
 	a := &app{env: env}
+	if op, found := a.direct(args); found {
+		return a.exitCode(op.run(a, ctx))
+	}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	err := root.ExecuteContext(ctx)
+	return a.exitCode(root.ExecuteContext(ctx))
+}
+
+// exitCode is the code for what a command returned.
+func (a *app) exitCode(err error) int {
 	var code exitError
 	switch {
 	case err == nil:
@@ -102,9 +113,12 @@ git calls it with get, store, erase and capability once it is set as a helper:
 			return exitError(exitUsage)
 		},
 	}
-	root.PersistentFlags().StringVar(&a.instanceFlag, "instance", "",
+	root.PersistentFlags().StringVar(&a.instanceFlag, flagInstance, "",
 		"`URL` of the one instance to answer for; a missing token is then told in words")
-	root.AddCommand(a.get(), a.store(), a.erase(), a.capability(), a.version())
+	for _, op := range operations() {
+		root.AddCommand(op.command(a))
+	}
+	root.AddCommand(a.version())
 	return root
 }
 

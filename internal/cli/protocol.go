@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"os/signal"
@@ -25,29 +24,86 @@ import (
 // caller that never ends it must not keep this process for ever.
 const inputLimit = time.Minute
 
-var errInputLate = errors.New("the request did not end within a minute")
+// operation is something that git asks a helper for.
+type operation struct {
+	name, short string
+	run         func(*app, context.Context) error
+}
 
-func (a *app) get() *cobra.Command {
-	return &cobra.Command{
-		Use:   "get",
-		Short: "Answer git's request for a credential (on stdin)",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.conclude(a.helper().Get(cmd.Context(), a.input()))
-		},
+func operations() []operation {
+	return []operation{
+		{"get", "Answer git's request for a credential (on stdin)",
+			func(a *app, ctx context.Context) error { return a.conclude(a.helper().Get(ctx, a.input())) }},
+		// The input is left unread: git does not mind.
+		{"store", "Do nothing: tokens are kept by the Secret, not by git",
+			func(*app, context.Context) error { return nil }},
+		{"erase", "Forget what is remembered of a token that git was refused (on stdin)",
+			func(a *app, _ context.Context) error { return a.conclude(a.helper().Erase(a.input())) }},
+		{"capability", "Tell git what this helper can do",
+			func(a *app, _ context.Context) error {
+				_, err := a.env.Stdout.Write(credential.Capabilities())
+				return err
+			}},
 	}
 }
 
-func (a *app) erase() *cobra.Command {
+// direct finds the operation when args are just what git calls a helper with:
+// perhaps --instance URL, then its name. Building all commands to find it there
+// would take longer than most answers.
+func (a *app) direct(args []string) (operation, bool) {
+	var instance string
+	if len(args) == 3 && args[0] == "--"+flagInstance {
+		instance, args = args[1], args[2:]
+	}
+	if len(args) == 1 {
+		for _, op := range operations() {
+			if op.name == args[0] {
+				a.instanceFlag = instance
+				return op, true
+			}
+		}
+	}
+	return operation{}, false
+}
+
+func (o operation) command(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "erase",
-		Short: "Forget what is remembered of a token that git was refused (on stdin)",
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return a.conclude(a.helper().Erase(a.input())) },
+		Use: o.name, Short: o.short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(a, cmd.Context()) },
 	}
 }
 
-func (a *app) input() io.Reader { return &timedReader{in: a.env.Stdin, limit: inputLimit} }
+// input is a request. One that does not end in time ends the process: a read
+// can't be called off.
+func (a *app) input() io.Reader {
+	late := time.AfterFunc(inputLimit, func() {
+		a.line("the request did not end within " + inputLimit.String())
+		a.env.Exit(exitRefused)
+	})
+	return &input{in: a.env.Stdin, late: late}
+}
+
+// input calls off the alarm when the request has ended: with the input, or with
+// a blank line.
+type input struct {
+	in    io.Reader
+	late  *time.Timer
+	ended byte
+}
+
+func (i *input) Read(p []byte) (int, error) {
+	n, err := i.in.Read(p)
+	for _, c := range p[:n] {
+		if c == '\n' && i.ended == '\n' {
+			i.late.Stop()
+		}
+		i.ended = c
+	}
+	if err != nil {
+		i.late.Stop()
+	}
+	return n, err
+}
 
 // conclude prints a result and turns it into an exit code.
 func (a *app) conclude(result helper.Result) error {
@@ -68,29 +124,6 @@ func (a *app) conclude(result helper.Result) error {
 		return exitError(exitUnverified)
 	}
 	return exitError(exitRefused)
-}
-
-// store does nothing, before any file or network is touched. The input is left
-// unread: git does not mind.
-func (a *app) store() *cobra.Command {
-	return &cobra.Command{
-		Use:   "store",
-		Short: "Do nothing: tokens are kept by the Secret, not by git",
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return nil },
-	}
-}
-
-func (a *app) capability() *cobra.Command {
-	return &cobra.Command{
-		Use:   "capability",
-		Short: "Tell git what this helper can do",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := a.env.Stdout.Write(credential.Capabilities())
-			return err
-		},
-	}
 }
 
 func (a *app) helper() helper.Helper {
@@ -183,34 +216,3 @@ func (a *app) client(found secret.Found) (*gitlab.Client, *message.Message) {
 
 // noticeable is the wait from which on people are told.
 const noticeable = 2 * time.Second
-
-// timedReader gives up on an input that does not end in time.
-type timedReader struct {
-	in    io.Reader
-	limit time.Duration
-	timer <-chan time.Time
-}
-
-func (t *timedReader) Read(p []byte) (int, error) {
-	if t.timer == nil {
-		t.timer = time.After(t.limit)
-	}
-	type read struct {
-		data []byte
-		err  error
-	}
-	done := make(chan read, 1)
-	go func() {
-		// A buffer of its own: the caller's must not be written to once the
-		// time is up.
-		data := make([]byte, len(p))
-		n, err := t.in.Read(data)
-		done <- read{data[:n], err}
-	}()
-	select {
-	case r := <-done:
-		return copy(p, r.data), r.err
-	case <-t.timer:
-		return 0, errInputLate
-	}
-}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,9 +19,6 @@ const (
 	maxEntries = 256
 	// maxEntry bounds one file in bytes.
 	maxEntry = 16 << 10
-	// lockBuckets is how many lock files there are of each kind. They are
-	// never removed: who removes a lock that another one waits for lets two in.
-	lockBuckets = 32
 )
 
 var errNotOurs = errors.New("not a directory of one's own")
@@ -153,6 +149,3 @@ func (d *directory) list() []fs.DirEntry {
 	entries, _ := dir.ReadDir(-1) // what could be read is better than nothing
 	return entries
 }
-
-// path is the whole path of a file, for a lock.
-func (d *directory) path(name string) string { return filepath.Join(d.root.Name(), name) }

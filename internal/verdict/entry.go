@@ -1,14 +1,15 @@
 package verdict
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -18,26 +19,65 @@ import (
 // another version's entries are never even opened.
 const format = 1
 
-// entry is what is remembered under one name.
+// entry is what is remembered under one name. Times are unix milliseconds, 0 for
+// never.
 type entry struct {
-	// Made is when GitLab was asked, in unix milliseconds.
-	Made int64 `json:"made"`
-	// Verdict is what was decided; not set in entries of a token's facts.
+	head
+	detail
+}
+
+// head is all that the way through memory needs of a good verdict. It is one
+// line of numbers: decoding JSON would cost as much as the rest of the way.
+type head struct {
+	// Made is when GitLab was asked.
+	Made int64
+	// Outcome, Expires and Unlimited are the verdict's.
+	Outcome   access.Outcome
+	Expires   int64
+	Unlimited bool
+	// Warned is the day, counted from 1970, on which the expiry was last told.
+	Warned int64
+	// Tried is when GitLab was asked again in vain. A good verdict stays, for
+	// the bridge.
+	Tried int64
+	// Until is when the rate limit is full again, in entries of a rate limit.
+	Until int64
+}
+
+// detail is the rest, which only the slower ways need.
+type detail struct {
+	// Verdict is a refusal; a good verdict is all in the head.
 	Verdict access.Verdict `json:"verdict,omitzero"`
+	// Trouble is what was in the way when GitLab was asked in vain.
+	Trouble access.Verdict `json:"trouble,omitzero"`
 	// Facts is what GitLab said of the token itself.
 	Facts access.Facts `json:"facts,omitzero"`
-	// Tried is when GitLab was asked again in vain, in unix milliseconds, and
-	// Trouble what was in the way. A good verdict stays, for the bridge.
-	Tried   int64          `json:"tried,omitzero"`
-	Trouble access.Verdict `json:"trouble,omitzero"`
-	// Warned is the day (2006-01-02, UTC) on which the expiry was last told.
-	Warned string `json:"warned,omitzero"`
-	// Until is when the rate limit is full again, in unix milliseconds; only
-	// in entries of a rate limit.
-	Until int64 `json:"until,omitzero"`
+}
+
+func entryOf(v access.Verdict, made time.Time) entry {
+	e := entry{head: head{Made: made.UnixMilli(), Outcome: v.Outcome, Unlimited: v.Unlimited}}
+	if !v.ExpiresAt.IsZero() {
+		e.Expires = v.ExpiresAt.UnixMilli()
+	}
+	if v.Outcome != access.Granted {
+		e.Verdict = v
+	}
+	return e
 }
 
 func (e entry) made() time.Time { return time.UnixMilli(e.Made) }
+
+// verdict is what was decided.
+func (e entry) verdict() access.Verdict {
+	if e.Outcome != access.Granted {
+		return e.Verdict
+	}
+	v := access.Verdict{Outcome: access.Granted, Unlimited: e.Unlimited}
+	if e.Expires != 0 {
+		v.ExpiresAt = time.UnixMilli(e.Expires).UTC()
+	}
+	return v
+}
 
 // names are the files of one question. They are digests, from which the token
 // can't be found: it is long and random.
@@ -79,12 +119,17 @@ func digest(fields ...string) string {
 	return hex.EncodeToString(hash.Sum(nil))
 }
 
-// marshal gives the bytes of an entry: its seal on the first line, for this name
-// only, then JSON.
+// marshal gives the bytes of an entry: its seal, for this name only, the head,
+// and the detail as JSON, a line each.
 func (e entry) marshal(name string, key []byte) ([]byte, error) {
-	body, err := json.Marshal(e)
-	if err != nil {
-		return nil, err
+	h := e.head
+	body := []byte(fmt.Sprintf("%d %d %d %t %d %d %d\n", h.Made, h.Outcome, h.Expires, h.Unlimited, h.Warned, h.Tried, h.Until))
+	if e.Outcome != access.Granted || e.Tried != 0 {
+		text, err := json.Marshal(e.detail)
+		if err != nil {
+			return nil, err
+		}
+		body = append(body, text...)
 	}
 	return append([]byte(sealOf(name, key, body)+"\n"), body...), nil
 }
@@ -92,15 +137,41 @@ func (e entry) marshal(name string, key []byte) ([]byte, error) {
 // unmarshal reads an entry; false for one that is cut, changed, of another
 // version or another's.
 func unmarshal(data []byte, name string, key []byte) (entry, bool) {
-	seal, body, found := bytes.Cut(data, []byte("\n"))
-	if !found || !hmac.Equal(seal, []byte(sealOf(name, key, body))) {
+	seal, body, found := strings.Cut(string(data), "\n")
+	if !found || !hmac.Equal([]byte(seal), []byte(sealOf(name, key, []byte(body)))) {
 		return entry{}, false
 	}
 	var e entry
-	if json.Unmarshal(body, &e) != nil {
+	line, text, _ := strings.Cut(body, "\n")
+	if !e.parse(strings.Split(line, " ")) {
+		return entry{}, false
+	}
+	if text != "" && json.Unmarshal([]byte(text), &e.detail) != nil {
 		return entry{}, false
 	}
 	return e, true
+}
+
+// parse reads the head.
+func (h *head) parse(fields []string) bool {
+	numbers := make([]int64, 7)
+	if len(fields) != len(numbers) {
+		return false
+	}
+	for n, field := range fields {
+		var err error
+		if n == 3 {
+			h.Unlimited, err = strconv.ParseBool(field)
+		} else {
+			numbers[n], err = strconv.ParseInt(field, 10, 64)
+		}
+		if err != nil {
+			return false
+		}
+	}
+	h.Made, h.Outcome, h.Expires = numbers[0], access.Outcome(numbers[1]), numbers[2]
+	h.Warned, h.Tried, h.Until = numbers[4], numbers[5], numbers[6]
+	return true
 }
 
 func sealOf(name string, key, body []byte) string {

@@ -2,43 +2,47 @@ package verdict
 
 import (
 	"context"
+	"encoding/binary"
 	"os"
-	"strconv"
-	"time"
+	"sync"
 )
 
-const lockSuffix = ".lock"
-
-// Locks are taken in this order: a question's before its token's. The buckets
-// of the two are apart, so that no two callers wait for each other.
+// Locks are taken in this order: a question's before its token's. Each kind is
+// a file, and each name a byte in it, so that two names never wait for each
+// other and no file is ever left over.
 const (
-	lockVerdict = "verdict"
-	lockToken   = "token"
+	lockSuffix  = ".lock"
+	lockVerdict = "verdict" + lockSuffix
+	lockToken   = "token" + lockSuffix
 )
 
-// lockPause is the time between two tries.
-const lockPause = 4 * time.Millisecond
-
-// lock waits until nobody else holds the lock of that kind for name, or ctx
-// ends. Without a lock to be had, it returns at once: then every caller asks for
-// itself. release is never nil.
+// lock waits until no other process holds the lock of that kind for name, or ctx
+// ends. Where there is no lock to be had, it returns at once: then every caller
+// asks for itself. release is never nil. A process takes one lock of a kind at a
+// time: closing the file gives up all that it holds in it.
 func (d *directory) lock(ctx context.Context, kind, name string) (release func()) {
-	bucket, _ := strconv.ParseUint(digest(name)[:4], 16, 16)
-	file, err := d.root.OpenFile(kind+"-"+strconv.FormatUint(bucket%lockBuckets, 10)+lockSuffix,
-		os.O_RDWR|os.O_CREATE|nonBlocking, 0o600)
+	file, err := d.root.OpenFile(kind, os.O_RDWR|os.O_CREATE|nonBlocking, 0o600)
 	if err != nil {
 		return func() {}
 	}
-	release = func() { _ = file.Close() }
-	for {
-		held, err := tryLock(file)
-		if held || err != nil {
-			return release
+	release = sync.OnceFunc(func() { _ = file.Close() })
+	sum := binary.BigEndian.Uint64([]byte(digest(name)))
+	place := int64(sum >> 2) //nolint:gosec // 62 bits fit
+	if held, err := tryLock(file, place); held || err != nil {
+		return release
+	}
+	taken := make(chan struct{})
+	go func() {
+		defer close(taken)
+		if waitLock(file, place) != nil || ctx.Err() != nil {
+			// Too late: nobody waits for this any more.
+			release()
 		}
-		select {
-		case <-ctx.Done():
-			return release
-		case <-time.After(lockPause):
-		}
+	}()
+	select {
+	case <-taken:
+		return release
+	case <-ctx.Done():
+		return func() {}
 	}
 }

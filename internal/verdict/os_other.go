@@ -14,4 +14,6 @@ const nonBlocking = 0
 func ownedAlone(fs.FileInfo) bool { return true }
 
 // tryLock can't lock here, so every caller asks for itself.
-func tryLock(*os.File) (bool, error) { return false, errors.ErrUnsupported }
+func tryLock(*os.File, int64) (bool, error) { return false, errors.ErrUnsupported }
+
+func waitLock(*os.File, int64) error { return errors.ErrUnsupported }

@@ -18,12 +18,24 @@ func ownedAlone(info fs.FileInfo) bool {
 	return ok && int(stat.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
 }
 
-// tryLock takes the lock of an open file without waiting. The kernel frees it
-// when the process ends, however it does.
-func tryLock(file *os.File) (held bool, err error) {
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
+// tryLock takes the lock of one byte of a file without waiting. The kernel frees
+// it when the process ends, however it does.
+func tryLock(file *os.File, place int64) (held bool, err error) {
+	err = flock(file, syscall.F_SETLK, place)
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// waitLock takes the lock and waits for it as long as it takes.
+func waitLock(file *os.File, place int64) error { return flock(file, syscall.F_SETLKW, place) }
+
+func flock(file *os.File, how int, place int64) error {
+	for {
+		err := syscall.FcntlFlock(file.Fd(), how, &syscall.Flock_t{Type: syscall.F_WRLCK, Start: place, Len: 1})
+		if !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
 }

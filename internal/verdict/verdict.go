@@ -6,6 +6,7 @@ package verdict
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -132,9 +133,9 @@ func (s Store) fresh(dir *directory, n names) (Answer, bool) {
 	now := s.now()
 	age := now.Sub(e.made())
 	switch {
-	case e.Verdict.Outcome == access.Refused && age < refusalTTL:
-		return Answer{Verdict: e.Verdict}, true
-	case e.Verdict.Outcome == access.Granted && age < s.TTL && alive(e.Verdict, now):
+	case e.Outcome == access.Refused && age < refusalTTL:
+		return Answer{Verdict: e.verdict()}, true
+	case e.Outcome == access.Granted && age < s.TTL && alive(e.verdict(), now):
 		return s.granted(dir, n, e), true
 	case now.Sub(time.UnixMilli(e.Tried)) < outageTTL:
 		return s.bridge(dir, n, e)
@@ -150,7 +151,7 @@ func (s Store) fresh(dir *directory, n names) (Answer, bool) {
 func (s Store) shared(ctx context.Context, dir *directory, n names, start time.Time) (Answer, bool) {
 	now := s.now()
 	e, _ := s.load(dir, n.verdict, n.seal)
-	if e.Tried >= start.UnixMilli() && e.Tried > e.Made {
+	if e.Tried > start.UnixMilli() && e.Tried > e.Made {
 		return Answer{Verdict: e.Trouble}, true
 	}
 	rate, _ := s.load(dir, n.rate, n.seal)
@@ -158,7 +159,7 @@ func (s Store) shared(ctx context.Context, dir *directory, n names, start time.T
 	if left <= 0 {
 		return Answer{}, false
 	}
-	if e.Verdict.Outcome == access.Granted && now.Sub(e.made()) <= stretch && alive(e.Verdict, now) {
+	if e.Outcome == access.Granted && now.Sub(e.made()) <= stretch && alive(e.verdict(), now) {
 		return s.granted(dir, n, e), true
 	}
 	if deadline, bounded := ctx.Deadline(); rate.Trouble.Reason != access.RateLimited || bounded && left < time.Until(deadline) {
@@ -182,7 +183,7 @@ func alive(v access.Verdict, now time.Time) bool {
 func (s Store) bridge(dir *directory, n names, e entry) (Answer, bool) {
 	now := s.now()
 	age := now.Sub(e.made())
-	if e.Verdict.Outcome != access.Granted || age > grace || !alive(e.Verdict, now) {
+	if e.Outcome != access.Granted || age > grace || !alive(e.verdict(), now) {
 		return Answer{}, false
 	}
 	a := s.granted(dir, n, e)
@@ -209,11 +210,12 @@ func (s Store) ask(ctx, waiting context.Context, dir *directory, n names, ask As
 	if verdict.Outcome == access.Unverified {
 		return s.unverified(dir, n, verdict, now)
 	}
-	e := entry{Made: now.UnixMilli(), Verdict: verdict}
+	made := now
 	if !of.IsZero() {
 		// A verdict is as old as the oldest of what it is made from.
-		e.Made = of.UnixMilli()
+		made = of
 	}
+	e := entryOf(verdict, made)
 	s.save(dir, n.verdict, n.seal, e)
 	dir.sweep(now)
 	if verdict.Outcome == access.Granted {
@@ -224,7 +226,7 @@ func (s Store) ask(ctx, waiting context.Context, dir *directory, n names, ask As
 
 // saveRate remembers a rate limit that is used up, or nearly.
 func (s Store) saveRate(dir *directory, n names, verdict access.Verdict, rate access.Rate, now time.Time) {
-	e := entry{Made: now.UnixMilli()}
+	e := entry{head: head{Made: now.UnixMilli()}}
 	switch {
 	case verdict.Reason == access.RateLimited:
 		e.Until, e.Trouble = now.Add(min(verdict.Wait, stretch)).UnixMilli(), verdict
@@ -244,7 +246,7 @@ func (s Store) unverified(dir *directory, n names, trouble access.Verdict, now t
 		return Answer{Verdict: trouble}
 	}
 	e, ok := s.load(dir, n.verdict, n.seal)
-	if !ok || e.Verdict.Outcome != access.Granted {
+	if !ok || e.Outcome != access.Granted {
 		e = entry{}
 	}
 	e.Tried, e.Trouble = now.UnixMilli(), trouble
@@ -287,19 +289,19 @@ func (s Store) saveFacts(dir *directory, n names, learned access.Facts, now time
 	if facts.User.State == access.Silent {
 		facts.User = access.User{}
 	}
-	s.save(dir, n.facts, n.seal, entry{Made: now.UnixMilli(), Facts: facts})
+	s.save(dir, n.facts, n.seal, entry{head: head{Made: now.UnixMilli()}, detail: detail{Facts: facts}})
 }
 
 // granted is the answer for a good verdict. It says whether the expiry is to be
 // told: once a day and token, whichever project it is first asked for.
 func (s Store) granted(dir *directory, n names, e entry) Answer {
-	a := Answer{Verdict: e.Verdict}
+	a := Answer{Verdict: e.verdict()}
 	now := s.now()
-	today := now.UTC().Format(time.DateOnly)
-	if !e.Verdict.ExpiryWorthTelling(now) || e.Warned == today {
+	today := now.Unix() / int64((24 * time.Hour).Seconds())
+	if !a.Verdict.ExpiryWorthTelling(now) || e.Warned == today {
 		return a
 	}
-	a.Tell = dir.once(n.token + "-w-" + today)
+	a.Tell = dir.once(n.token + "-w-" + strconv.FormatInt(today, 10))
 	e.Warned = today
 	s.save(dir, n.verdict, n.seal, e)
 	return a

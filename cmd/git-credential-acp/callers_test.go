@@ -1,0 +1,293 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+)
+
+// These tests run the program as it is built for release, in processes of its
+// own: what is shared between callers is files and locks.
+
+var built struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+func program(t *testing.T) string {
+	built.once.Do(func() {
+		var dir string
+		if dir, built.err = os.MkdirTemp("", "git-credential-acp-test-"); built.err != nil {
+			return
+		}
+		built.path = filepath.Join(dir, "git-credential-acp")
+		if runtime.GOOS == "windows" {
+			built.path += ".exe"
+		}
+		build := exec.Command("go", "build", "-o", built.path, module+"/cmd/git-credential-acp")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("%w: %s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
+}
+
+// pod is a machine with a stand-in GitLab, a mounted Secret and the program.
+type pod struct {
+	t      *testing.T
+	dir    string
+	gitlab *gitlabtest.Server
+	env    []string
+}
+
+const (
+	podToken   = "glpat-Canary0FA1B2C3"
+	otherToken = "glpat-Canary9E8D7C6B"
+)
+
+func newPod(t *testing.T, projects ...string) *pod {
+	t.Helper()
+	dir := t.TempDir()
+	gitlab, err := gitlabtest.Start(gitlabtest.Options{Dir: filepath.Join(dir, "gitlab")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(gitlab.Close)
+	scopes := []string{"api", "read_api", "read_user", "write_repository"}
+	gitlab.AddUser(gitlabtest.User{ID: 7, Username: "dev"})
+	for _, value := range []string{podToken, otherToken} {
+		gitlab.AddToken(gitlabtest.Token{Value: value, UserID: 7, Scopes: scopes,
+			ExpiresAt: time.Now().AddDate(0, 0, 90).Format(time.DateOnly)})
+	}
+	for _, path := range projects {
+		if err := gitlab.AddProject(gitlabtest.Project{Path: path, Direct: map[int]int{7: 30}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &pod{t: t, dir: dir, gitlab: gitlab}
+	p.mount(podToken)
+	home := filepath.Join(dir, "home")
+	if err := os.Mkdir(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.env = []string{
+		"HOME=" + home,
+		"PATH=" + filepath.Dir(program(t)) + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "GIT_SSL_CAINFO=" + gitlab.CAFile(),
+		"ACP_GITLAB_SECRET_DIR=" + p.path("secret"),
+		"ACP_GITLAB_CACHE_DIR=" + p.path("cache"),
+	}
+	p.git("config", "--global", "credential.helper", "acp")
+	p.git("config", "--global", "credential.useHttpPath", "true")
+	p.git("config", "--global", "user.name", "Test")
+	p.git("config", "--global", "user.email", "test@example.com")
+	gitlab.ResetRequests()
+	return p
+}
+
+func (p *pod) path(name string) string { return filepath.Join(p.dir, name) }
+
+func (p *pod) mount(token string) {
+	p.t.Helper()
+	if err := gitlabtest.WriteSecret(p.path("secret"), map[string]string{"token": token, "instanceUrl": p.gitlab.URL()}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *pod) git(args ...string) {
+	p.t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir, cmd.Env = p.dir, p.env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		p.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// get prepares one call of get for a project.
+func (p *pod) get(project string) (cmd *exec.Cmd, out *bytes.Buffer) {
+	cmd, out = exec.Command(program(p.t), "get"), &bytes.Buffer{}
+	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, out, out
+	host := strings.TrimPrefix(p.gitlab.URL(), "https://")
+	cmd.Stdin = strings.NewReader("protocol=https\nhost=" + host + "\npath=" + project + ".git\n")
+	return cmd, out
+}
+
+func (p *pod) mustGet(project, token string) {
+	p.t.Helper()
+	cmd, out := p.get(project)
+	if err := cmd.Run(); err != nil || !strings.Contains(out.String(), "\npassword="+token+"\n") {
+		p.t.Errorf("get: %v\n%s", err, out)
+	}
+}
+
+// wantRequests holds the stand-in's counts to what is expected, and resets them.
+func (p *pod) wantRequests(want map[string]int) {
+	p.t.Helper()
+	for endpoint, n := range want {
+		if got := p.gitlab.Count(endpoint); got != n {
+			p.t.Errorf("%d requests to %s, want %d", got, endpoint, n)
+		}
+	}
+	p.gitlab.ResetRequests()
+}
+
+// A hundred calls at once ask GitLab two questions, and all are answered.
+func TestHundredAtOnce(t *testing.T) {
+	p := newPod(t, "group/project")
+	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Delay: 300 * time.Millisecond})
+	var group sync.WaitGroup
+	for range 100 {
+		group.Go(func() { p.mustGet("group/project", podToken) })
+	}
+	group.Wait()
+	p.wantRequests(map[string]int{"self": 1, "project": 1, "api": 2})
+}
+
+// What one of many learns in vain counts for all who waited for it.
+func TestManyInAnOutage(t *testing.T) {
+	p := newPod(t, "group/project")
+	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Status: 500, Delay: time.Second})
+	var started, done sync.WaitGroup
+	for range 20 {
+		started.Add(1)
+		done.Go(func() {
+			cmd, out := p.get("group/project")
+			err := cmd.Start()
+			started.Done()
+			if err == nil {
+				err = cmd.Wait()
+			}
+			if cmd.ProcessState.ExitCode() != 3 || !strings.Contains(out.String(), "not verified: ") {
+				t.Errorf("get: %v\n%s", err, out)
+			}
+		})
+	}
+	done.Wait()
+	// A process that was slow to start comes after the first answer and asks
+	// again; that all 20 do would mean that none waited.
+	if got := p.gitlab.Count("api"); got < 2 || got > 10 {
+		t.Errorf("%d requests", got)
+	}
+}
+
+// Twenty submodules cloned at once: one question about the token, one about
+// each project.
+func TestSubmodulesAtOnce(t *testing.T) {
+	const modules = 20
+	projects := []string{"group/super"}
+	for n := range modules {
+		projects = append(projects, fmt.Sprintf("group/lib%02d", n))
+	}
+	p := newPod(t, projects...)
+	p.git("clone", p.gitlab.URL()+"/group/super.git", "super")
+	for _, project := range projects[1:] {
+		p.git("-C", "super", "submodule", "add", p.gitlab.URL()+"/"+project+".git", filepath.Base(project))
+	}
+	p.git("-C", "super", "commit", "-m", "submodules")
+	p.git("-C", "super", "push", "origin", "main")
+	if err := os.RemoveAll(p.path("cache")); err != nil {
+		t.Fatal(err)
+	}
+	p.gitlab.ResetRequests()
+
+	p.git("clone", "--recurse-submodules", "--jobs", "20", p.gitlab.URL()+"/group/super.git", "again")
+	p.wantRequests(map[string]int{"self": 1, "project": 1 + modules, "api": 2 + modules})
+	for _, project := range projects[1:] {
+		if _, err := os.Stat(p.path("again/" + filepath.Base(project) + "/README.md")); err != nil {
+			t.Error(err)
+		}
+	}
+	entries, err := os.ReadDir(p.path("cache"))
+	if err != nil || len(entries) == 0 || len(entries) > 256+64 {
+		t.Errorf("%d files for verdicts, %v", len(entries), err)
+	}
+}
+
+// The one that asks is killed: the next one asks, without waiting for it.
+func TestHolderKilled(t *testing.T) {
+	p := newPod(t, "group/project")
+	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Hang: true})
+	holder, _ := p.get("group/project")
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.await("api", 2)
+	p.gitlab.ClearFaults()
+	waiter, out := p.get("group/project")
+	if err := waiter.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = holder.Wait() // it was killed
+	if err := waiter.Wait(); err != nil || !strings.Contains(out.String(), "password="+podToken) {
+		t.Errorf("get: %v\n%s", err, out)
+	}
+	p.wantRequests(map[string]int{"self": 2, "project": 2})
+}
+
+// The one that asks gets no answer: the others wait for half their time, then
+// ask for themselves, and what they learn serves the one as well.
+func TestHolderHangs(t *testing.T) {
+	p := newPod(t, "group/project")
+	p.env = append(p.env, "ACP_GITLAB_TIMEOUT=6s")
+	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Hang: true, Times: 2})
+	holder, out := p.get("group/project")
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.await("api", 2)
+	p.mustGet("group/project", podToken)
+	if err := holder.Wait(); err != nil || !strings.Contains(out.String(), "did not answer within the time limit (6s); the token was found good") {
+		t.Errorf("get: %v\n%s", err, out)
+	}
+	p.wantRequests(map[string]int{"self": 2, "project": 2})
+}
+
+// The Secret is swapped while a call waits for the lock: what it answers is one
+// token, whole, that was found good.
+func TestSwapWhileWaiting(t *testing.T) {
+	p := newPod(t, "group/project")
+	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Delay: time.Second, Times: 2})
+	first, _ := p.get("group/project")
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.await("api", 2)
+	second, out := p.get("group/project")
+	if err := second.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.mount(otherToken)
+	if err := p.gitlab.UpdateToken(podToken, func(tok *gitlabtest.Token) { tok.Revoked = true }); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Wait() // its token died while it asked: either answer is right
+	if err := second.Wait(); err != nil || !strings.Contains(out.String(), "password="+otherToken+"\n") {
+		t.Errorf("get: %v\n%s", err, out)
+	}
+}
+
+func (p *pod) await(endpoint string, n int) {
+	p.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); p.gitlab.Count(endpoint) < n; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%d requests to %s never came", n, endpoint)
+		}
+	}
+}

@@ -1,0 +1,271 @@
+// Command bench measures the helper against its rivals, each row in one run on
+// one machine, and prints a table. It fails when a count is not what it should
+// be (requests, failures, bytes); times are for people to judge.
+//
+//	bench [-quick] PATH-OF-git-credential-acp
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+func main() {
+	quick := flag.Bool("quick", false, "few rounds: whether it works, not how fast")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		fmt.Fprintln(os.Stderr, "usage: bench [-quick] PATH-OF-git-credential-acp")
+		os.Exit(2)
+	}
+	if err := run(flag.Arg(0), *quick); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// Limits that are counts, not times: bytes, and bytes of memory.
+const (
+	maxBinary = 15 << 20
+	maxMemory = 20 << 20
+)
+
+// row is one line of the table: what was measured, against what, and how they
+// compare.
+type row struct{ what, ours, rival, ratio, limit string }
+
+type bench struct {
+	*stage
+	rounds int
+	rows   []row
+	memory int64
+}
+
+func run(program string, quick bool) (err error) {
+	dir, err := os.MkdirTemp("", "git-credential-acp-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	s, err := newStage(dir, program)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	b := &bench{stage: s, rounds: 300}
+	if quick {
+		b.rounds = 3
+	}
+	for _, measure := range []func() error{b.warm, b.cold, b.together, b.projects, b.clone, b.size} {
+		if err := measure(); err != nil {
+			return err
+		}
+	}
+	b.print()
+	return nil
+}
+
+// median runs two commands in turn, so that whatever else the machine does
+// meets both, and gives the median of each.
+func (b *bench) median(rounds int, ours, rival func() (time.Duration, error)) (time.Duration, time.Duration, error) {
+	var times [2][]time.Duration
+	for range rounds {
+		for n, measure := range []func() (time.Duration, error){ours, rival} {
+			took, err := measure()
+			if err != nil {
+				return 0, 0, err
+			}
+			times[n] = append(times[n], took)
+		}
+	}
+	for _, list := range times {
+		slices.Sort(list)
+	}
+	return times[0][rounds/2], times[1][rounds/2], nil
+}
+
+func (b *bench) compare(what, against, limit string, ours, rival time.Duration) {
+	b.rows = append(b.rows, row{what, show(ours), against + " " + show(rival),
+		fmt.Sprintf("%.2f×", float64(ours)/float64(rival)), limit})
+}
+
+func show(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
+
+// get runs one get and holds it to its answer.
+func (b *bench) get(project string, env ...string) (time.Duration, error) {
+	took, out, err := b.timed(b.request(project), env, b.program, "get")
+	if err == nil && !strings.Contains(out.stdout, "\npassword="+token+"\n") {
+		err = fmt.Errorf("get answered %q", out.stderr)
+	}
+	b.memory = max(b.memory, out.memory)
+	return took, err
+}
+
+func (b *bench) warm() error {
+	if _, err := b.get(first, "HTTPS_PROXY="+b.far.URL()); err != nil {
+		return err
+	}
+	b.gitlab.ResetRequests()
+	ours, rival, err := b.median(b.rounds,
+		func() (time.Duration, error) { return b.get(first) },
+		func() (time.Duration, error) {
+			took, out, err := b.timed(b.request(""), nil, b.store, "--file", b.path("credentials"), "get")
+			if err == nil && !strings.Contains(out.stdout, "password="+token) {
+				err = errors.New("credential-store did not answer")
+			}
+			return took, err
+		})
+	if err != nil {
+		return err
+	}
+	if n := b.gitlab.Count("api"); n != 0 {
+		return fmt.Errorf("warm calls made %d requests", n)
+	}
+	b.compare("warm `get`", "`git credential-store`", "≤ 3.0×", ours, rival)
+	return nil
+}
+
+// cold measures a get that asks GitLab 50 ms away, against one curl.
+func (b *bench) cold() error {
+	if b.curl == "" {
+		b.rows = append(b.rows, row{"cold `get`, GitLab 50 ms away", "-", "no `curl` here", "-", "≤ 1.25×"})
+		return nil
+	}
+	env := []string{"HTTPS_PROXY=" + b.far.URL()}
+	rounds := max(3, b.rounds/10)
+	ours, rival, err := b.median(rounds,
+		func() (time.Duration, error) {
+			return b.coldGet(env)
+		},
+		func() (time.Duration, error) {
+			took, out, err := b.timed("", env, b.curl, "-sS", "-f", "--cacert", b.gitlab.CAFile(),
+				"-H", "Authorization: Bearer "+token, b.instance+"/api/v4/user")
+			if err == nil && !strings.Contains(out.stdout, `"username"`) {
+				err = fmt.Errorf("curl got %q", out.stdout)
+			}
+			return took, err
+		})
+	if err != nil {
+		return err
+	}
+	b.compare("cold `get`, GitLab 50 ms away", "one `curl` of `/user`", "≤ 1.25×", ours, rival)
+	return nil
+}
+
+func (b *bench) coldGet(env []string) (time.Duration, error) {
+	if err := os.RemoveAll(b.path("cache")); err != nil {
+		return 0, err
+	}
+	b.gitlab.ResetRequests()
+	took, err := b.get(first, env...)
+	if n := b.gitlab.Count("api"); err == nil && n != 2 {
+		err = fmt.Errorf("a cold get made %d requests", n)
+	}
+	return took, err
+}
+
+// together measures many cold calls at once.
+func (b *bench) together() error {
+	for _, callers := range []int{1, 10, 100} {
+		took, err := b.atOnce(callers, func(int) string { return first })
+		if err != nil {
+			return err
+		}
+		if n := b.gitlab.Count("api"); n != 2 {
+			return fmt.Errorf("%d callers made %d requests", callers, n)
+		}
+		b.rows = append(b.rows, row{fmt.Sprintf("%d cold `get`s at once, GitLab 50 ms away", callers), show(took) + " in all",
+			"2 requests, 0 failures", "-", "2 requests, 0 failures"})
+	}
+	return nil
+}
+
+// projects measures cold calls for many projects at once.
+func (b *bench) projects() error {
+	for _, projects := range []int{1, 10, len(b.paths)} {
+		took, err := b.atOnce(projects, func(n int) string { return b.paths[n] })
+		if err != nil {
+			return err
+		}
+		if n := b.gitlab.Count("api"); n != projects+1 {
+			return fmt.Errorf("%d projects made %d requests", projects, n)
+		}
+		b.rows = append(b.rows, row{fmt.Sprintf("cold `get`s for %d projects at once, GitLab 50 ms away", projects), show(took) + " in all",
+			fmt.Sprintf("%d requests, 0 failures", projects+1), "-", "1 request and 1 a project"})
+	}
+	return nil
+}
+
+func (b *bench) atOnce(callers int, project func(int) string) (time.Duration, error) {
+	if err := os.RemoveAll(b.path("cache")); err != nil {
+		return 0, err
+	}
+	b.gitlab.ResetRequests()
+	errs := make([]error, callers)
+	var group sync.WaitGroup
+	start := time.Now()
+	for n := range callers {
+		group.Go(func() {
+			_, out, err := b.timed(b.request(project(n)), []string{"HTTPS_PROXY=" + b.far.URL()}, b.program, "get")
+			if err == nil && !strings.Contains(out.stdout, "\npassword="+token+"\n") {
+				err = fmt.Errorf("get answered %q", out.stderr)
+			}
+			errs[n] = err
+		})
+	}
+	group.Wait()
+	return time.Since(start), errors.Join(errs...)
+}
+
+func (b *bench) clone() error {
+	clone := func(helper, withPath string) func() (time.Duration, error) {
+		return func() (time.Duration, error) {
+			if err := os.RemoveAll(b.path("clone")); err != nil {
+				return 0, err
+			}
+			took, out, err := b.timed("", nil, "git", "-c", "credential.helper=", "-c", "credential.helper="+helper,
+				"-c", "credential.useHttpPath="+withPath, "clone", "-q", b.gitlab.URL()+"/"+first+".git", b.path("clone"))
+			if err != nil {
+				err = fmt.Errorf("%w: %s", err, out.stderr)
+			}
+			return took, err
+		}
+	}
+	ours, rival, err := b.median(max(3, b.rounds/10), clone("acp", "true"), clone("store --file="+b.path("credentials"), "false"))
+	if err != nil {
+		return err
+	}
+	b.compare("clone of a small repository, warm", "with `credential-store`", "≤ 1.05×", ours, rival)
+	return nil
+}
+
+func (b *bench) size() error {
+	info, err := os.Stat(b.program)
+	if err != nil {
+		return err
+	}
+	mib := func(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20)) }
+	b.rows = append(b.rows,
+		row{"peak memory", mib(b.memory), "-", "-", "≤ 20 MB"},
+		row{"binary, stripped", mib(info.Size()), "-", "-", "≤ 15 MB"})
+	if b.memory > maxMemory || info.Size() > maxBinary {
+		return fmt.Errorf("%s of memory, %s of binary", mib(b.memory), mib(info.Size()))
+	}
+	return nil
+}
+
+func (b *bench) print() {
+	fmt.Println("| what | ours | against | ratio | limit |")
+	fmt.Println("|---|---|---|---|---|")
+	for _, r := range b.rows {
+		fmt.Printf("| %s | %s | %s | %s | %s |\n", r.what, r.ours, r.rival, r.ratio, r.limit)
+	}
+}
+
+func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }

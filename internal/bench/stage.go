@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+)
+
+const (
+	token = "glpat-Canary33333333"
+	first = "group/project00"
+	// host is the name by which GitLab is reached through the slow line.
+	host = "gitlab.example.com"
+	// distance is the round trip to it.
+	distance = 50 * time.Millisecond
+	// limit ends a command that hangs.
+	limit = time.Minute
+)
+
+// stage is a machine with a GitLab at hand, the same one far away, a mounted
+// Secret, and git set up for nothing.
+type stage struct {
+	dir, program, store, curl string
+	gitlab                    *gitlabtest.Server
+	far                       *gitlabtest.Proxy
+	// instance is the URL by which the token's instance is known: that of the
+	// far one, which the near one goes by as well.
+	instance string
+	paths    []string
+	env      []string
+}
+
+func newStage(dir, program string) (*stage, error) {
+	s := &stage{dir: dir, instance: "https://" + host}
+	var err error
+	if s.program, err = filepath.Abs(program); err != nil {
+		return nil, err
+	}
+	core, err := exec.Command("git", "--exec-path").Output()
+	if err != nil {
+		return nil, err
+	}
+	s.store = filepath.Join(strings.TrimSpace(string(core)), "git-credential-store")
+	s.curl, _ = exec.LookPath("curl")
+	if s.gitlab, err = gitlabtest.Start(gitlabtest.Options{Dir: s.path("gitlab"), Hosts: []string{host}}); err != nil {
+		return nil, err
+	}
+	if s.far, err = gitlabtest.StartProxy(gitlabtest.ProxyOptions{
+		Routes: map[string]string{host + ":443": s.gitlab.Addr()}, Delay: distance}); err != nil {
+		s.gitlab.Close()
+		return nil, err
+	}
+	if err := s.furnish(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *stage) close() {
+	s.far.Close()
+	s.gitlab.Close()
+}
+
+// furnish fills the stand-in, mounts a Secret for each of its two addresses,
+// and writes the same credential for credential-store.
+func (s *stage) furnish() error {
+	s.gitlab.AddUser(gitlabtest.User{ID: 1, Username: "dev"})
+	s.gitlab.AddToken(gitlabtest.Token{Value: token, UserID: 1, Scopes: []string{"api", "read_api", "read_user", "write_repository"},
+		ExpiresAt: time.Now().AddDate(0, 0, 90).Format(time.DateOnly)})
+	for n := range 100 {
+		p := gitlabtest.Project{Path: fmt.Sprintf("group/project%02d", n), Direct: map[int]int{1: 30}, NoRepository: n > 0}
+		if err := s.gitlab.AddProject(p); err != nil {
+			return err
+		}
+		s.paths = append(s.paths, p.Path)
+	}
+	ca, err := os.ReadFile(s.gitlab.CAFile())
+	if err != nil {
+		return err
+	}
+	near, err := url.Parse(s.gitlab.URL())
+	if err != nil {
+		return err
+	}
+	var credentials string
+	for name, at := range map[string]string{"secret-far": s.instance, "secret-near": s.gitlab.URL()} {
+		if err := gitlabtest.WriteSecret(s.path(name), map[string]string{"token": token, "instanceUrl": at, "ca.crt": string(ca)}); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{host, near.Host} {
+		credentials += "https://oauth2:" + token + "@" + name + "\n"
+	}
+	if err := os.WriteFile(s.path("credentials"), []byte(credentials), 0o600); err != nil {
+		return err
+	}
+	if err := os.Mkdir(s.path("home"), 0o755); err != nil {
+		return err
+	}
+	s.env = []string{
+		"HOME=" + s.path("home"), "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
+		"PATH=" + filepath.Dir(s.program) + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"GIT_SSL_CAINFO=" + s.gitlab.CAFile(),
+		"ACP_GITLAB_SECRET_DIR=" + s.path("secret-far") + string(os.PathListSeparator) + s.path("secret-near"),
+		"ACP_GITLAB_CACHE_DIR=" + s.path("cache"),
+	}
+	return nil
+}
+
+// request is what git writes for a project of the far instance, "" for none
+// (credential-store has no answer for a path that it wasn't given).
+func (s *stage) request(project string) string {
+	if project == "" {
+		return "protocol=https\nhost=" + host + "\n"
+	}
+	return "protocol=https\nhost=" + host + "\npath=" + project + ".git\n"
+}
+
+// output is what a command left.
+type output struct {
+	stdout, stderr string
+	// memory is the most that it used, in bytes.
+	memory int64
+}
+
+// timed runs a command to its end.
+func (s *stage) timed(in string, env []string, name string, args ...string) (time.Duration, output, error) {
+	cmd := exec.Command(name, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Dir, cmd.Env = s.dir, append(s.env[:len(s.env):len(s.env)], env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(in), &stdout, &stderr
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return 0, output{}, err
+	}
+	timer := time.AfterFunc(limit, func() { _ = cmd.Process.Kill() })
+	err := cmd.Wait()
+	took := time.Since(start)
+	timer.Stop()
+	if err != nil {
+		err = fmt.Errorf("%s: %w: %s", filepath.Base(name), err, stderr.String())
+	}
+	return took, output{stdout.String(), stderr.String(), peakMemory(cmd.ProcessState)}, err
+}
