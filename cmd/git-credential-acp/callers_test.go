@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -289,5 +290,53 @@ func (p *pod) await(endpoint string, n int) {
 		if time.Now().After(deadline) {
 			p.t.Fatalf("%d requests to %s never came", n, endpoint)
 		}
+	}
+}
+
+// What is remembered is answered without a network, authorities, proxy or git:
+// each of them would fail or hang here if it were touched.
+func TestWarmTouchesNothing(t *testing.T) {
+	p := newPod(t, "group/project")
+	p.mustGet("group/project", podToken)
+	p.gitlab.Close()
+	trap := p.path("trap")
+	if err := os.Mkdir(trap, 0o755); err != nil { // a directory is no file of certificates
+		t.Fatal(err)
+	}
+	p.env = []string{
+		"HOME=/nonexistent", "PATH=/nonexistent", "TMPDIR=/nonexistent",
+		"GIT_SSL_CAINFO=" + trap, "SSL_CERT_FILE=" + trap, "HTTPS_PROXY=http://127.0.0.1:1",
+		"ACP_GITLAB_TIMEOUT=1ns",
+		"ACP_GITLAB_SECRET_DIR=" + p.path("secret"), "ACP_GITLAB_CACHE_DIR=" + p.path("cache"),
+	}
+	p.mustGet("group/project", podToken)
+	cmd, out := p.get("group/other")
+	if err := cmd.Run(); err == nil {
+		t.Errorf("the traps trap nothing: %s", out)
+	}
+}
+
+// A blank line ends a request, although the input stays open.
+func TestBlankLineEndsARequest(t *testing.T) {
+	p := newPod(t, "group/project")
+	cmd, out := p.get("group/project")
+	request, err := io.ReadAll(cmd.Stdin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdin = nil
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write(append(request, '\n')); err != nil {
+		t.Fatal(err)
+	}
+	// The pipe stays open, as with a person at a terminal.
+	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "password="+podToken) {
+		t.Errorf("get: %v\n%s", err, out)
 	}
 }

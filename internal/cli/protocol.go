@@ -75,9 +75,11 @@ func (o operation) command(a *app) *cobra.Command {
 
 // input is a request. One that does not end in time ends the process: a read
 // can't be called off.
-func (a *app) input() io.Reader {
-	late := time.AfterFunc(inputLimit, func() {
-		a.line("the request did not end within " + inputLimit.String())
+func (a *app) input() io.Reader { return a.inputWithin(inputLimit) }
+
+func (a *app) inputWithin(limit time.Duration) io.Reader {
+	late := time.AfterFunc(limit, func() {
+		a.line("the request did not end within " + limit.String())
 		a.env.Exit(exitRefused)
 	})
 	return &input{in: a.env.Stdin, late: late}
