@@ -127,10 +127,10 @@ func (p *pod) get(project string) (cmd *exec.Cmd, out *bytes.Buffer) {
 	return cmd, out
 }
 
-func (p *pod) mustGet(project, token string) {
+func (p *pod) mustGet() {
 	p.t.Helper()
-	cmd, out := p.get(project)
-	if err := cmd.Run(); err != nil || !strings.Contains(out.String(), "\npassword="+token+"\n") {
+	cmd, out := p.get("group/project")
+	if err := cmd.Run(); err != nil || !strings.Contains(out.String(), "\npassword="+podToken+"\n") {
 		p.t.Errorf("get: %v\n%s", err, out)
 	}
 }
@@ -152,7 +152,7 @@ func TestHundredAtOnce(t *testing.T) {
 	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Delay: 300 * time.Millisecond})
 	var group sync.WaitGroup
 	for range 100 {
-		group.Go(func() { p.mustGet("group/project", podToken) })
+		group.Go(func() { p.mustGet() })
 	}
 	group.Wait()
 	p.wantRequests(map[string]int{"self": 1, "project": 1, "api": 2})
@@ -253,7 +253,7 @@ func TestHolderHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.await("api", 2)
-	p.mustGet("group/project", podToken)
+	p.mustGet()
 	if err := holder.Wait(); err != nil || !strings.Contains(out.String(), "did not answer within the time limit (6s); the token was found good") {
 		t.Errorf("get: %v\n%s", err, out)
 	}
@@ -297,7 +297,7 @@ func (p *pod) await(endpoint string, n int) {
 // each of them would fail or hang here if it were touched.
 func TestWarmTouchesNothing(t *testing.T) {
 	p := newPod(t, "group/project")
-	p.mustGet("group/project", podToken)
+	p.mustGet()
 	p.gitlab.Close()
 	trap := p.path("trap")
 	if err := os.Mkdir(trap, 0o755); err != nil { // a directory is no file of certificates
@@ -309,7 +309,7 @@ func TestWarmTouchesNothing(t *testing.T) {
 		"ACP_GITLAB_TIMEOUT=1ns",
 		"ACP_GITLAB_SECRET_DIR=" + p.path("secret"), "ACP_GITLAB_CACHE_DIR=" + p.path("cache"),
 	}
-	p.mustGet("group/project", podToken)
+	p.mustGet()
 	cmd, out := p.get("group/other")
 	if err := cmd.Run(); err == nil {
 		t.Errorf("the traps trap nothing: %s", out)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -135,7 +136,7 @@ type output struct {
 func (s *stage) timed(in string, env []string, name string, args ...string) (time.Duration, output, error) {
 	cmd := exec.Command(name, args...)
 	var stdout, stderr bytes.Buffer
-	cmd.Dir, cmd.Env = s.dir, append(s.env[:len(s.env):len(s.env)], env...)
+	cmd.Dir, cmd.Env = s.dir, slices.Concat(s.env, env)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(in), &stdout, &stderr
 	start := time.Now()
 	if err := cmd.Start(); err != nil {

@@ -27,7 +27,7 @@ func (d *directory) lock(ctx context.Context, kind, name string) (release func()
 	}
 	release = sync.OnceFunc(func() { _ = file.Close() })
 	sum := binary.BigEndian.Uint64([]byte(digest(name)))
-	place := int64(sum >> 2) //nolint:gosec // 62 bits fit
+	place := int64(sum >> 2)
 	if held, err := tryLock(file, place); held || err != nil {
 		return release
 	}
