@@ -42,13 +42,14 @@ func world(t *testing.T, o Options) *Server {
 	s.AddToken(Token{Value: "glpat-CanaryFine", UserID: 1, Granular: true})
 	s.AddToken(Token{Value: "glpat-CanaryFineAll", UserID: 1, Granular: true, Scopes: []string{"api"}})
 	s.AddToken(Token{Value: "CanaryOAuth", UserID: 1, Scopes: []string{"api"}, Kind: "oauth"})
-	s.AddToken(Token{Value: "gldt-CanaryDeploy", ID: 77, Scopes: []string{"read_repository"}, Kind: "deploy"})
+	s.AddToken(Token{Value: "gldt-CanaryDeploy", ID: 77, UserID: 1, Scopes: []string{"read_repository"}, Kind: "deploy"})
 	for _, p := range []Project{
 		{ID: 8, Path: "group/public", Public: true},
 		{ID: 9, Path: "group/moved.js", Direct: map[int]int{1: 40}, OldPaths: []string{"old/place"}, Archived: true},
 		{ID: 10, Path: "group/shared", Invited: map[int]int{1: 30}, Group: map[int]int{4: 10}, NoRepository: true, MarkedForDeletionOn: "2026-12-01"},
 		{ID: 12, Path: "group/minimal", Group: map[int]int{1: 5}, NoRepository: true},
 		{ID: 13, Path: "group/protected", Group: map[int]int{1: 30}, Direct: map[int]int{4: 20}, ProtectedBranches: []string{"main"}},
+		{ID: 15, Path: "group/guests", Direct: map[int]int{1: 10}},
 		{ID: 14, Path: "group/empty", Direct: map[int]int{1: 30}, Empty: true},
 	} {
 		if err := s.AddProject(p); err != nil {
@@ -118,7 +119,8 @@ func TestAPI(t *testing.T) {
 		{"stranger, public", "projects/8", "Bearer glpat-CanaryCarol", 200, `…"permissions":{"project_access":null,"group_access":null}`, ""},
 		{"invited group", "projects/10", "Bearer " + canary, 200, `…"permissions":{"project_access":null,"group_access":null}`, ""},
 		{"group", "projects/10", "Bearer glpat-CanaryCarol", 200, `…"permissions":{"project_access":null,"group_access":{"access_level":10,"notification_level":3}}`, ""},
-		{"guest sees no branch", "projects/10", "Bearer glpat-CanaryCarol", 200, `…"path_with_namespace":"group/shared","http_url_to_repo"`, ""},
+		{"guest sees no branch", "projects/15", "Bearer " + canary, 200, `…"path_with_namespace":"group/guests","http_url_to_repo"`, ""},
+		{"guest asks for a branch", "projects/15/repository/branches/main", "Bearer " + canary, 403, `{"message":"403 Forbidden"}`, ""},
 		{"admin, no member", "projects/7", "Bearer glpat-CanaryRoot", 200, `…"permissions":{"project_access":null,"group_access":null}`, ""},
 		{"minimal access", "projects/12", "Bearer " + canary, 404, noProject, ""},
 		{"to be deleted", "projects/10", "Bearer " + canary, 200, `…"marked_for_deletion_on":"2026-12-01"`, ""},
@@ -136,6 +138,7 @@ func TestAPI(t *testing.T) {
 		{"protected branch", "projects/13/repository/branches/main", "Bearer " + canary, 200, `…"protected":true,"developers_can_push":false,"developers_can_merge":false,"can_push":false,"default":true`, ""},
 		{"protected branch, admin", "projects/13/repository/branches/main", "Bearer glpat-CanaryRoot", 200, `…"can_push":true`, ""},
 		{"branch, reporter", "projects/13/repository/branches/main", "Bearer glpat-CanaryCarol", 200, `…"can_push":false`, ""},
+		{"branch, archived", "projects/9/repository/branches/main", "Bearer " + canary, 200, `…"can_push":false`, ""},
 		{"no such branch", "projects/7/repository/branches/none%2Fhere", "Bearer " + canary, 404, `{"message":"404 Branch Not Found"}`, ""},
 		{"a branch is no revision", "projects/7/repository/branches/main%5E0", "Bearer " + canary, 404, `{"message":"404 Branch Not Found"}`, ""},
 		{"empty has none", "projects/14/repository/branches/main", "Bearer " + canary, 404, `{"message":"404 Branch Not Found"}`, ""},

@@ -121,6 +121,7 @@ func (s *Server) strike(f Fault, w http.ResponseWriter, r *http.Request, rt rout
 		right := hold(answer)
 		right.write(w, right.body[:len(right.body)/2], len(right.body))
 		_ = http.NewResponseController(w).Flush()
+		pause(r, 20*time.Millisecond) // HTTP/2 writes frames out after Flush has returned
 		cut(r)
 	case f.Endless:
 		endless(w, r, rt)
@@ -264,4 +265,5 @@ func endless(w http.ResponseWriter, r *http.Request, rt route) {
 	for err == nil && r.Context().Err() == nil {
 		_, err = io.WriteString(w, block)
 	}
+	panic(http.ErrAbortHandler) // an end in good order would be one
 }

@@ -31,7 +31,7 @@ const (
 )
 
 // otherKinds are user names that mean another kind of credential than a
-// personal token (facts/gitlab.md, "Git over HTTPS").
+// personal token (GitLab's documentation of deploy tokens and CI job tokens).
 var otherKinds = regexp.MustCompile(`^([A-Za-z]*-ci-token|gitlab\+deploy-token-[0-9]+)$`)
 
 // gitRefusal is what SetGitRefuses sets.

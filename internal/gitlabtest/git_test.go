@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -193,6 +194,25 @@ func TestGitMessages(t *testing.T) {
 	}
 	failGit(t, s, "", dir, "could not read Username", "ls-remote", s.URL()+"/"+project+".git")
 	failGit(t, s, "oauth2:glpat-CanaryReader", dir, "You are not allowed to upload code.", "push", s.URL()+"/"+project+".git", "HEAD:main")
+}
+
+// Without Git-Protocol reaching the backend, git would fall back in silence.
+func TestGitProtocolVersion(t *testing.T) {
+	s := gitlab(t, Options{})
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL()+"/"+project+".git/info/refs?service=git-upload-pack", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth("oauth2", canary)
+	r.Header.Set("Git-Protocol", "version=2")
+	res, err := client(t, s.CAFile()).Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if b, _ := io.ReadAll(res.Body); !strings.Contains(string(b), "version 2") {
+		t.Errorf("%s", b)
+	}
 }
 
 func TestGitBan(t *testing.T) {

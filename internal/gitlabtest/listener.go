@@ -47,10 +47,11 @@ func StartListener(dir string, o ListenerOptions) (*Listener, error) {
 			return nil, err
 		}
 	}
-	l.web, err = startWeb(wo, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.serve(w, r, o.Redirect) }))
+	l.web, err = newWeb(wo, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.serve(w, r, o.Redirect) }))
 	if err != nil {
 		return nil, err
 	}
+	l.web.start()
 	return l, nil
 }
 

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Access levels, as GitLab numbers them (facts/gitlab.md, "Access levels").
+// Access levels, as GitLab numbers them (its Gitlab::Access module).
 const (
 	levelMinimal    = 5
 	levelGuest      = 10

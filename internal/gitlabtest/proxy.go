@@ -53,9 +53,10 @@ func StartProxy(o ProxyOptions) (*Proxy, error) {
 	}
 	p.transport = &http.Transport{DialContext: p.dial, DisableKeepAlives: true, DisableCompression: true}
 	var err error
-	if p.web, err = startWeb(webOptions{}, http.HandlerFunc(p.serve)); err != nil {
+	if p.web, err = newWeb(webOptions{}, http.HandlerFunc(p.serve)); err != nil {
 		return nil, err
 	}
+	p.web.start()
 	return p, nil
 }
 

@@ -15,7 +15,7 @@ import (
 // Bounds of what a server remembers. A fault such as an endless body, or a
 // client in a loop, must not eat the memory of the test that watches it.
 const (
-	maxRequests = 10_000   // requests kept; older ones are dropped
+	maxRequests = 10_000   // requests kept; the oldest are dropped
 	maxHeader   = 64 << 10 // bytes of header and URL taken, so that their evidence is bounded too
 	maxBody     = 1 << 20  // bytes of body kept of each
 	maxAll      = 64 << 20 // bytes of evidence kept of all
@@ -82,7 +82,7 @@ func (l *requestLog) begin(r *http.Request, endpoint string, rest bool) *logEntr
 
 	l.mu.Lock()
 	if len(l.entries) >= maxRequests {
-		l.drop(len(l.entries) - maxRequests + 1)
+		l.drop(maxRequests / 10) // many at a time: dropping moves all the others
 	}
 	l.entries = append(l.entries, e)
 	l.counts[endpoint]++
@@ -104,7 +104,8 @@ func (l *requestLog) begin(r *http.Request, endpoint string, rest bool) *logEntr
 	return e
 }
 
-// keep counts n more bytes of evidence and drops the oldest beyond the bound.
+// keep counts n more bytes of evidence and drops the oldest evidence beyond the
+// bound.
 func (l *requestLog) keep(n int) {
 	l.size += n
 	for _, e := range l.entries {
@@ -119,6 +120,7 @@ func (l *requestLog) keep(n int) {
 	}
 }
 
+// drop forgets the n oldest requests.
 func (l *requestLog) drop(n int) {
 	for _, e := range l.entries[:n] {
 		l.size -= len(e.evidence) + len(e.body)
@@ -128,6 +130,7 @@ func (l *requestLog) drop(n int) {
 	l.entries = append([]*logEntry(nil), l.entries[n:]...)
 }
 
+// finish notes what was answered.
 func (l *requestLog) finish(e *logEntry, status int) {
 	l.mu.Lock()
 	e.Status = status

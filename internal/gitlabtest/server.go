@@ -2,8 +2,8 @@
 // endpoints that a credential helper asks, and real git repositories behind
 // `git http-backend`, over TLS with HTTP/2, on a loopback address.
 //
-// Statuses, headers and bodies follow facts/gitlab.md, which was gathered from
-// GitLab's source and documentation. A test that passes here is worth only as
+// Statuses, headers and bodies follow GitLab's source and documentation
+// (versions up to 19.5). A test that passes here is worth only as
 // much as that likeness, so a behaviour that GitLab doesn't have belongs in a
 // [Fault], never in an endpoint.
 //
@@ -106,9 +106,10 @@ func Start(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	if s.web, err = startWeb(wo, http.HandlerFunc(s.serve)); err != nil {
+	if s.web, err = newWeb(wo, http.HandlerFunc(s.serve)); err != nil {
 		return nil, err
 	}
+	s.web.start()
 	return s, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -88,8 +89,11 @@ func TestProtocols(t *testing.T) {
 func TestCertificates(t *testing.T) {
 	dir := t.TempDir()
 	for kind, want := range map[CertificateKind]func(error) bool{
-		CertificateGood:       func(err error) bool { return err == nil },
-		CertificateExpired:    func(err error) bool { var e x509.CertificateInvalidError; return errors.As(err, &e) && e.Reason == x509.Expired },
+		CertificateGood: func(err error) bool { return err == nil },
+		CertificateExpired: func(err error) bool {
+			var e x509.CertificateInvalidError
+			return errors.As(err, &e) && e.Reason == x509.Expired
+		},
 		CertificateWrongName:  func(err error) bool { return errors.As(err, new(x509.HostnameError)) },
 		CertificateSelfSigned: func(err error) bool { return errors.As(err, new(x509.UnknownAuthorityError)) },
 	} {
@@ -120,26 +124,28 @@ func TestCertificates(t *testing.T) {
 
 func TestSharedAuthority(t *testing.T) {
 	dir := t.TempDir()
-	var files sync.Map
-	var wg sync.WaitGroup
-	for i := range 8 {
-		wg.Go(func() {
-			a, err := loadAuthority(dir)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			files.Store(i, string(a.cert.Raw))
-		})
-	}
-	wg.Wait()
-	first, _ := files.Load(0)
-	files.Range(func(_, v any) bool {
-		if v != first {
-			t.Error("two authorities in one directory")
+	for i := range 20 { // a race is to be lost now and then
+		sub := filepath.Join(dir, fmt.Sprint(i))
+		if err := os.Mkdir(sub, 0o755); err != nil {
+			t.Fatal(err)
 		}
-		return true
-	})
+		found := make([]string, 8)
+		var wg sync.WaitGroup
+		for j := range found {
+			wg.Go(func() {
+				a, err := loadAuthority(sub)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				found[j] = string(a.cert.Raw)
+			})
+		}
+		wg.Wait()
+		if len(slices.Compact(found)) != 1 {
+			t.Fatal("two authorities in one directory")
+		}
+	}
 	a, b := gitlab(t, Options{Dir: dir}), gitlab(t, Options{Dir: dir})
 	c := client(t, a.CAFile())
 	for _, s := range []*Server{a, b} {
@@ -184,7 +190,7 @@ func TestLogIsBounded(t *testing.T) {
 		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "/x", strings.NewReader(fmt.Sprintf("body %d", i)))
 		l.finish(l.begin(r, "user", true), 200)
 	}
-	if n := len(l.requests()); n != maxRequests || l.count("api") != maxRequests+50 {
+	if n := len(l.requests()); n > maxRequests || n < maxRequests/2 || l.count("api") != maxRequests+50 {
 		t.Errorf("%d kept, %d counted", n, l.count("api"))
 	}
 	if !l.saw("anything") {
@@ -227,6 +233,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		clients.Go(func() {
 			r, _ := http.NewRequestWithContext(ctx, method, url, body)
 			r.SetBasicAuth("oauth2", canary)
+			r.Header.Set("Content-Type", "application/x-git-receive-pack-request")
 			if res, err := c.Do(r); err == nil {
 				_, _ = io.Copy(io.Discard, res.Body)
 				res.Body.Close()
@@ -238,7 +245,9 @@ func TestCloseLeavesNothing(t *testing.T) {
 	get(http.MethodGet, l.URL(), nil)
 	pr, pw := io.Pipe()
 	get(http.MethodPost, s.URL()+"/"+project+".git/git-receive-pack", pr)
-	clients.Go(func() { _, _ = pw.Write(bytes.Repeat([]byte("0"), maxBody+1)) }) // past what is read ahead; then silence
+	// Lines that receive-pack takes, past what is read ahead; then silence.
+	line := "0035shallow " + strings.Repeat("1", 40) + "\n"
+	clients.Go(func() { _, _ = io.WriteString(pw, strings.Repeat(line, 2*maxBody/len(line))) })
 	tunnel := connectThrough(t, p, "far.example:443")
 	eventually(t, "all have come", func() bool { return s.Count("all") == 3 && len(l.Requests()) == 1 })
 	if running(s.root) >= 0 {

@@ -17,6 +17,9 @@ import (
 // run that never ends.
 const closeTimeout = 10 * time.Second
 
+// maxWindow is how much of HTTP/2 request bodies may be on the way unread.
+const maxWindow = 64 << 20
+
 // webOptions are what the servers of this package differ in on the wire.
 type webOptions struct {
 	addr        string
@@ -31,6 +34,7 @@ type web struct {
 	addr string
 	log  *requestLog
 
+	ln     net.Listener
 	srv    *http.Server
 	ctx    context.Context // ends when close begins
 	cancel context.CancelFunc
@@ -46,8 +50,10 @@ type web struct {
 
 type connKey struct{}
 
-// startWeb listens and serves h. Addresses that are not loopback are refused.
-func startWeb(o webOptions, h http.Handler) (*web, error) {
+// newWeb listens, so that the address is known, and does not serve h before
+// start is called: h may need what is built upon the web. Addresses that are
+// not loopback are refused.
+func newWeb(o webOptions, h http.Handler) (*web, error) {
 	if o.addr == "" {
 		o.addr = "127.0.0.1:0"
 	}
@@ -62,7 +68,7 @@ func startWeb(o webOptions, h http.Handler) (*web, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gitlabtest: %w", err)
 	}
-	w := &web{addr: ln.Addr().String(), log: newRequestLog(), served: make(chan struct{})}
+	w := &web{addr: ln.Addr().String(), ln: ln, log: newRequestLog(), served: make(chan struct{})}
 	w.changed = sync.NewCond(&w.mu)
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.url = "http://" + w.addr
@@ -77,20 +83,30 @@ func startWeb(o webOptions, h http.Handler) (*web, error) {
 		},
 		ConnState: w.connState,
 	}
+	// With the usual window of 1 MiB, one push in ten of more than that hangs
+	// for good in git with curl 7.88 (Debian 12): after a pause, curl reads on
+	// behind the end that git has told it, and git waits for itself.
+	w.srv.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: maxWindow, MaxReceiveBufferPerConnection: maxWindow}
 	w.srv.Protocols = new(http.Protocols)
 	w.srv.Protocols.SetHTTP1(true)
-	serve := w.srv.Serve
 	if o.certificate != nil {
 		w.url = "https://" + w.addr
 		w.srv.Protocols.SetHTTP2(!o.http1Only)
 		w.srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.certificate}, MinVersion: tls.VersionTLS12}
-		serve = func(ln net.Listener) error { return w.srv.ServeTLS(ln, "", "") }
 	}
+	return w, nil
+}
+
+// start serves until close.
+func (w *web) start() {
 	go func() {
 		defer close(w.served)
-		_ = serve(ln)
+		if w.srv.TLSConfig != nil {
+			_ = w.srv.ServeTLS(w.ln, "", "")
+		} else {
+			_ = w.srv.Serve(w.ln)
+		}
 	}()
-	return w, nil
 }
 
 // counted keeps close from returning while a request is being served. A
