@@ -14,6 +14,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	pat "github.com/ambient-code/git-credential-acp/internal/token"
 )
 
 const (
@@ -58,6 +61,77 @@ func TestPurePackages(t *testing.T) {
 	}
 }
 
+// Every message has an entry in the guide to them, and every entry a message.
+func TestTroubleshooting(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join(root, "docs", "troubleshooting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var entries []string
+	for _, match := range regexp.MustCompile("(?m)^### (.+)$").FindAllStringSubmatch(string(guide), -1) {
+		entries = append(entries, match[1])
+	}
+	codes := map[string]bool{}
+	for _, reason := range access.Reasons() {
+		codes[string(reason)] = true
+	}
+	for _, fault := range pat.Faults() {
+		codes[string(fault)] = true
+	}
+	// The others are literals where messages are made.
+	for _, file := range sources(t, "message") {
+		ast.Inspect(file, func(node ast.Node) bool {
+			var value ast.Expr
+			switch n := node.(type) {
+			case *ast.KeyValueExpr:
+				if key, ok := n.Key.(*ast.Ident); ok && key.Name == "Code" {
+					value = n.Value
+				}
+			case *ast.AssignStmt:
+				if left, ok := n.Lhs[0].(*ast.SelectorExpr); ok && left.Sel.Name == "Code" {
+					value = n.Rhs[0]
+				}
+			}
+			if literal, ok := value.(*ast.BasicLit); ok {
+				code, _ := strconv.Unquote(literal.Value)
+				codes[code] = true
+			}
+			return true
+		})
+	}
+	for code := range codes {
+		if !slices.Contains(entries, code) {
+			t.Errorf("no entry for %q", code)
+		}
+	}
+	for _, entry := range entries {
+		if !codes[entry] {
+			t.Errorf("an entry for %q, which is no message", entry)
+		}
+	}
+}
+
+// sources parses the files of an inner package, without its tests.
+func sources(t *testing.T, pkg string) []*ast.File {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "internal", pkg, "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no sources of %s: %v", pkg, err)
+	}
+	var parsed []*ast.File
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed = append(parsed, file)
+	}
+	return parsed
+}
+
 // Every environment variable that is read has a row in README's table, and
 // every row is read.
 func TestEnvironmentTable(t *testing.T) {
@@ -81,20 +155,9 @@ func TestEnvironmentTable(t *testing.T) {
 // asks the environment for; a linter sees to it that each is used, and that
 // nothing else reads the environment.
 func environmentNames(t *testing.T) []string {
-	files, err := filepath.Glob(filepath.Join(root, "internal", "cli", "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var names []string
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(parsed, func(node ast.Node) bool {
+	for _, file := range sources(t, "cli") {
+		ast.Inspect(file, func(node ast.Node) bool {
 			switch n := node.(type) {
 			case *ast.ValueSpec:
 				for i, value := range n.Values {
@@ -107,7 +170,7 @@ func environmentNames(t *testing.T) []string {
 				called, ok := n.Fun.(*ast.SelectorExpr)
 				if ok && called.Sel.Name == "Getenv" {
 					if argument, ok := n.Args[0].(*ast.Ident); !ok || !strings.HasPrefix(argument.Name, "env") && argument.Name != "name" {
-						t.Errorf("%s: Getenv of something that is no constant env…", file)
+						t.Errorf("%s: Getenv of something that is no constant env…", file.Name)
 					}
 				}
 			}

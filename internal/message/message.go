@@ -125,6 +125,7 @@ func OtherInstance(asked, have, where, belongs string) *Message {
 // out over why.
 func AllowedUnverified(why *Message) *Message {
 	m := *why
+	m.Code = "allowed-unverified"
 	m.What += "; the token is handed to its own instance all the same"
 	m.Hint = "ACP_GITLAB_ON_UNVERIFIED=allow says so; unset it to refuse what can't be verified"
 	return &m

@@ -38,6 +38,9 @@ const (
 	Damaged Fault = "token-damaged"
 )
 
+// Faults lists every fault, for tests that hold words and documents to them.
+func Faults() []Fault { return []Fault{Empty, Broken, Garbled, OtherKind, Damaged} }
+
 // Error is a text that is no usable PAT. It holds no part of the text but a
 // well-known prefix.
 type Error struct {
