@@ -132,16 +132,18 @@ func sources(t *testing.T, pkg string) []*ast.File {
 	return parsed
 }
 
-// Every environment variable that is read has a row in README's table, and
-// every row is read.
+// Every environment variable that is read has a row in README's table, or in
+// that of git's own variables, and every row is read.
 func TestEnvironmentTable(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var rows []string
-	for _, match := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\|").FindAllStringSubmatch(string(readme), -1) {
-		rows = append(rows, match[1])
+	for _, document := range []string{"README.md", "docs/architecture.md"} {
+		text, err := os.ReadFile(filepath.Join(root, document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\|").FindAllStringSubmatch(string(text), -1) {
+			rows = append(rows, match[1])
+		}
 	}
 	names := environmentNames(t)
 	slices.Sort(rows)
@@ -151,7 +153,7 @@ func TestEnvironmentTable(t *testing.T) {
 	}
 }
 
-// environmentNames are the values of cli's constants env…, which are all that it
+// environmentNames are the values of cli's constants env… and prefix…, which are all that it
 // asks the environment for; a linter sees to it that each is used, and that
 // nothing else reads the environment.
 func environmentNames(t *testing.T) []string {
@@ -161,7 +163,7 @@ func environmentNames(t *testing.T) []string {
 			switch n := node.(type) {
 			case *ast.ValueSpec:
 				for i, value := range n.Values {
-					if literal, ok := value.(*ast.BasicLit); ok && strings.HasPrefix(n.Names[i].Name, "env") {
+					if literal, ok := value.(*ast.BasicLit); ok && (strings.HasPrefix(n.Names[i].Name, "env") || strings.HasPrefix(n.Names[i].Name, "prefix")) {
 						name, _ := strconv.Unquote(literal.Value)
 						names = append(names, name)
 					}
@@ -169,7 +171,12 @@ func environmentNames(t *testing.T) []string {
 			case *ast.CallExpr:
 				called, ok := n.Fun.(*ast.SelectorExpr)
 				if ok && called.Sel.Name == "Getenv" {
-					if argument, ok := n.Args[0].(*ast.Ident); !ok || !strings.HasPrefix(argument.Name, "env") && argument.Name != "name" {
+					argument := n.Args[0]
+					if sum, ok := argument.(*ast.BinaryExpr); ok {
+						argument = sum.X // a numbered variable
+					}
+					name, ok := argument.(*ast.Ident)
+					if !ok || !strings.HasPrefix(name.Name, "env") && !strings.HasPrefix(name.Name, "prefix") && name.Name != "name" {
 						t.Errorf("%s: Getenv of something that is no constant env…", file.Name)
 					}
 				}

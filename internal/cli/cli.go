@@ -33,6 +33,8 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
+	// Getwd is the working directory.
+	Getwd func() (string, error)
 	// Exit ends the process, for the one case in which returning can't.
 	Exit func(code int)
 	// TempDir is where temporary files go, and UserID the number of the user.

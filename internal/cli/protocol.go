@@ -134,6 +134,7 @@ func (a *app) helper() helper.Helper {
 		Known:   a.known,
 		Only:    a.instanceFlag != "",
 		Rules:   a.rules,
+		Remotes: a.remotes,
 		Verify:  a.verify,
 		Forget: func(tok token.Token) bool {
 			store, problem := a.verdicts()

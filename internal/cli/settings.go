@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -32,6 +34,23 @@ const (
 	envHTTPLoopback = "ACP_GITLAB_ALLOW_HTTP_LOOPBACK"
 	envGitCAInfo    = "GIT_SSL_CAINFO"
 	envCertFile     = "SSL_CERT_FILE"
+)
+
+// Variables of git's own, which say where its repository and its configuration
+// are (git(1), git-config(1)). docs/architecture.md has the table.
+const (
+	envGitDir       = "GIT_DIR"
+	envGitGlobal    = "GIT_CONFIG_GLOBAL"
+	envGitSystem    = "GIT_CONFIG_SYSTEM"
+	envGitNoSystem  = "GIT_CONFIG_NOSYSTEM"
+	envGitCount     = "GIT_CONFIG_COUNT"
+	envHome         = "HOME"
+	envConfigHome   = "XDG_CONFIG_HOME"
+	prefixGitKey    = "GIT_CONFIG_KEY_"
+	prefixGitValue  = "GIT_CONFIG_VALUE_"
+	systemGitConfig = "/etc/gitconfig"
+	// maxPairs bounds how many pairs of the environment are read.
+	maxPairs = 1000
 )
 
 const (
@@ -133,4 +152,34 @@ func (a *app) verdicts() (verdict.Store, *message.Message) {
 		dir = filepath.Join(a.env.TempDir, Name+"-"+strconv.Itoa(a.env.UserID))
 	}
 	return verdict.Store{Dir: dir, TTL: ttl}, nil
+}
+
+// remotes are the URLs of the remotes of the repository that git is working in.
+func (a *app) remotes() []string {
+	dir, err := a.env.Getwd()
+	if err != nil {
+		return nil
+	}
+	place := gitconfig.Place{Dir: dir, GitDir: a.env.Getenv(envGitDir), Global: a.globalConfig()}
+	count, _ := strconv.Atoi(a.env.Getenv(envGitCount))
+	for n := range min(count, maxPairs) {
+		place.Pairs = append(place.Pairs, [2]string{
+			a.env.Getenv(prefixGitKey + strconv.Itoa(n)), a.env.Getenv(prefixGitValue + strconv.Itoa(n))})
+	}
+	return place.RemoteURLs()
+}
+
+// globalConfig are git's files of configuration that belong to no repository.
+func (a *app) globalConfig() []string {
+	var files []string
+	if a.env.Getenv(envGitNoSystem) == "" {
+		files = append(files, cmp.Or(a.env.Getenv(envGitSystem), systemGitConfig))
+	}
+	if global := a.env.Getenv(envGitGlobal); global != "" {
+		return append(files, global)
+	}
+	home := a.env.Getenv(envHome)
+	return append(files,
+		filepath.Join(cmp.Or(a.env.Getenv(envConfigHome), filepath.Join(home, ".config")), "git", "config"),
+		filepath.Join(home, ".gitconfig"))
 }

@@ -76,6 +76,10 @@ type Helper struct {
 	// Rules reads the settings. It is called only for requests that are ours,
 	// so that a wrong setting disturbs nobody else.
 	Rules func() (Rules, *message.Message)
+	// Remotes are the URLs of the remotes of the repository that git is working
+	// in. They are asked for when git sends no path, to find out which project
+	// to ask about, and for nothing else: anybody may have written them.
+	Remotes func() []string
 	// Verify finds a verdict.
 	Verify func(context.Context, Question) Finding
 	// Forget drops what is remembered of a token, and says whether there was
@@ -176,6 +180,9 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found secret
 	if err != nil {
 		return stop(Failed, message.MalformedPath(err))
 	}
+	if req.Path == "" {
+		project = h.projectHere(found.Instance)
+	}
 	if found.Problem != nil {
 		return refuse(Refused, found.Problem)
 	}
@@ -198,6 +205,22 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found secret
 	result.Messages = append(finding.Notes, result.Messages...)
 	result.Redact = question.Found.Token.Redact
 	return result
+}
+
+// projectHere is the one project on the instance among the remotes of the
+// repository that git is working in; "" when there is none, or are several.
+func (h Helper) projectHere(i instance.Instance) string {
+	var only string
+	for _, remote := range h.Remotes() {
+		switch project := i.ProjectOf(remote); {
+		case project == "" || project == only:
+		case only != "":
+			return ""
+		default:
+			only = project
+		}
+	}
+	return only
 }
 
 // conclude makes a result of what was found.

@@ -253,6 +253,20 @@ func (i Instance) Project(path string) (string, error) {
 	return strings.Join(segments, "/"), nil
 }
 
+// ProjectOf finds the project that a remote's URL is about; "" when the URL is
+// another host's, or names none.
+func (i Instance) ProjectOf(remote string) string {
+	at, err := url.Parse(remote)
+	if err != nil || i.Match(at.Scheme, at.Host, strings.TrimPrefix(at.EscapedPath(), "/")) != Ours {
+		return ""
+	}
+	project, err := i.Project(at.EscapedPath())
+	if err != nil {
+		return ""
+	}
+	return project
+}
+
 func split(path string) ([]string, error) {
 	path = strings.TrimSuffix(path, "/")
 	if path == "" {

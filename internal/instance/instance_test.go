@@ -202,6 +202,28 @@ func TestProjectRefuses(t *testing.T) {
 	}
 }
 
+func TestProjectOf(t *testing.T) {
+	i := mustParse(t, "https://gitlab.example.com/lab")
+	for remote, want := range map[string]string{
+		"https://gitlab.example.com/lab/group/project.git":          "group/project",
+		"https://user:secret@GitLab.example.com:443/lab/a/b/c":      "a/b/c",
+		"https://gitlab.example.com/lab/group%2Fproject":            "group/project",
+		"https://gitlab.example.com/lab/group/../project":           "",
+		"https://gitlab.example.com/group/project":                  "",
+		"https://gitlab.example.com.evil.example/lab/group/project": "",
+		"http://gitlab.example.com/lab/group/project":               "",
+		"git@gitlab.example.com:lab/group/project.git":              "",
+		"ssh://git@gitlab.example.com/lab/group/project.git":        "",
+		"/srv/git/lab/group/project":                                "",
+		"https://gitlab.example.com/lab/%zz":                        "",
+		"":                                                          "",
+	} {
+		if got := i.ProjectOf(remote); got != want {
+			t.Errorf("%q: %q, want %q", remote, got, want)
+		}
+	}
+}
+
 func TestOtherCredential(t *testing.T) {
 	for name, want := range map[string]bool{
 		"gitlab-ci-token": true, "my-ci-token": true, "gitlab+deploy-token-17": true,

@@ -1,0 +1,172 @@
+package gitconfig
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// place is a home and a working directory for the real git.
+type place struct {
+	t          *testing.T
+	root, home string
+}
+
+func newPlace(t *testing.T) *place {
+	root := t.TempDir()
+	p := &place{t: t, root: root, home: filepath.Join(root, "home")}
+	if err := os.Mkdir(p.home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *place) git(dir string, args ...string) string {
+	p.t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir = filepath.Join(p.root, dir)
+	cmd.Env = []string{"HOME=" + p.home, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C",
+		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b"}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		p.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (p *place) urls(dir, gitDir string) []string {
+	urls := Place{Dir: filepath.Join(p.root, dir), GitDir: gitDir, Global: []string{filepath.Join(p.home, ".gitconfig")}}.RemoteURLs()
+	slices.Sort(urls)
+	return urls
+}
+
+func (p *place) want(dir, gitDir string, want ...string) {
+	p.t.Helper()
+	if got := p.urls(dir, gitDir); !slices.Equal(got, want) {
+		p.t.Errorf("in %q with GIT_DIR=%q: %q, want %q", dir, gitDir, got, want)
+	}
+}
+
+// In every kind of repository that git makes, the remotes are those that git
+// itself names.
+func TestRemoteURLs(t *testing.T) {
+	const url = "https://gitlab.example.com/group/project.git"
+	p := newPlace(t)
+	p.want("", "")
+	p.git("", "init", "-q", "-b", "main", "work")
+	p.want("work", "")
+	p.git("work", "remote", "add", "origin", url)
+	p.git("work", "commit", "--allow-empty", "-qm", "x")
+	if err := os.MkdirAll(filepath.Join(p.root, "work/a/b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.want("work", "", url)
+	p.want("work/a/b", "", url)
+	p.want("work", ".git", url)
+	p.want("", filepath.Join(p.root, "work", ".git"), url)
+	p.want("home", "../work/.git", url)
+	p.want("work", filepath.Join(p.root, "nowhere"))
+
+	p.git("work", "worktree", "add", "-q", "../tree")
+	p.want("tree", "", url)
+	p.want("", filepath.Join(p.root, "work/.git/worktrees/tree"), url)
+	p.git("", "clone", "-q", "--bare", "work", "bare.git")
+	p.git("bare.git", "remote", "set-url", "origin", url)
+	p.want("bare.git", "", url)
+	p.want("bare.git/refs", "", url)
+
+	p.git("", "-c", "protocol.file.allow=always", "clone", "-q", "work", "lib")
+	p.git("work", "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", filepath.Join(p.root, "lib"), "sub")
+	p.git("work/sub", "remote", "set-url", "origin", url+"-sub")
+	p.want("work/sub", "", url+"-sub")
+	p.want("work", filepath.Join(p.root, "work/.git/modules/sub"), url+"-sub")
+
+	p.git("work", "remote", "add", "fork", "https://gitlab.example.com/me/project.git")
+	p.git("work", "remote", "set-url", "--push", "fork", "https://gitlab.example.com/me/push.git")
+	p.want("work", "", url, "https://gitlab.example.com/me/project.git", "https://gitlab.example.com/me/push.git")
+}
+
+// Rewritten URLs are those that git itself uses.
+func TestInsteadOf(t *testing.T) {
+	p := newPlace(t)
+	p.git("", "init", "-q", "work")
+	p.git("work", "config", "--global", "url.https://gitlab.example.com/.insteadOf", "git@gitlab.example.com:")
+	p.git("work", "config", "--global", "--add", "url.https://gitlab.example.com/.insteadOf", "lab:")
+	p.git("work", "config", "url.https://gitlab.example.com/team/.insteadOf", "lab:t/")
+	for _, url := range []string{"git@gitlab.example.com:group/project.git", "lab:group/project", "lab:t/project", "https://other.example.com/x/y"} {
+		p.git("work", "remote", "add", "origin", url)
+		p.want("work", "", p.git("work", "remote", "get-url", "origin"))
+		p.git("work", "remote", "remove", "origin")
+	}
+}
+
+// Rules from the environment count as well.
+func TestInsteadOfPairs(t *testing.T) {
+	p := newPlace(t)
+	p.git("", "init", "-q", "work")
+	p.git("work", "remote", "add", "origin", "git@gitlab.example.com:group/project.git")
+	place := Place{Dir: filepath.Join(p.root, "work"), Pairs: [][2]string{
+		{"url..insteadOf", "x"}, {"url.x", "y"}, {"user.name", "z"},
+		{"URL.https://gitlab.example.com/.insteadof", "git@gitlab.example.com:"},
+	}}
+	if got := place.RemoteURLs(); len(got) != 1 || got[0] != "https://gitlab.example.com/group/project.git" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// What is broken, hostile or in the way is no repository, at once.
+func TestHostile(t *testing.T) {
+	p := newPlace(t)
+	p.git("", "init", "-q", "work")
+	config := filepath.Join(p.root, "work/.git/config")
+	for _, text := range []string{"[remote \"origin\"\n", "\x00\xff", "[remote]\nurl", strings.Repeat("[a]\n", 1<<18), "[include]\npath = ../../home/.gitconfig\n"} {
+		if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p.want("work", "")
+	}
+	for _, pointer := range []string{"gitdir: .git\n", "gitdir: \n", "gitdir: /dev/zero\n", "nonsense"} {
+		if err := os.RemoveAll(filepath.Join(p.root, "work/.git")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(p.root, "work/.git"), []byte(pointer), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			p.want("work", "")
+			close(done)
+		}()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%q: it hangs", pointer)
+		}
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add("[remote \"origin\"]\n\turl = https://h/a/b\n[url \"https://h/\"]\n\tinsteadOf = h:\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		dir := t.TempDir()
+		for _, name := range []string{"objects", "refs"} {
+			if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, text := range map[string]string{"HEAD": "ref: refs/heads/main\n", "config": text} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, url := range (Place{Dir: dir}).RemoteURLs() {
+			if len(url) > maxFile {
+				t.Fatalf("a URL of %d bytes from %d", len(url), len(text))
+			}
+		}
+	})
+}
