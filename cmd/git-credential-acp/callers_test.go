@@ -226,17 +226,96 @@ func TestHolderKilled(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.await("api", 2)
+	p.await(2)
 	p.gitlab.ClearFaults()
 	waiter, out := p.get("group/project")
 	if err := waiter.Start(); err != nil {
 		t.Fatal(err)
+	}
+	// Long enough for one that doesn't wait to have asked.
+	time.Sleep(500 * time.Millisecond)
+	if n := p.gitlab.Count("api"); n != 2 {
+		t.Errorf("%d requests while the first one asks", n)
 	}
 	if err := holder.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = holder.Wait() // it was killed
 	if err := waiter.Wait(); err != nil || !strings.Contains(out.String(), "password="+podToken) {
+		t.Errorf("get: %v\n%s", err, out)
+	}
+	p.wantRequests(map[string]int{"self": 2, "project": 2})
+}
+
+// Twenty projects, cold and at once: one question about the token, which all
+// wait for, and one about each project. In an outage, the token's trouble is
+// everybody's.
+func TestProjectsAtOnce(t *testing.T) {
+	const projects = 20
+	var paths []string
+	for n := range projects {
+		paths = append(paths, fmt.Sprintf("group/lib%02d", n))
+	}
+	p := newPod(t, paths...)
+	for _, test := range []struct {
+		fault    gitlabtest.Fault
+		code     int
+		requests func(self, project int) bool
+	}{
+		{gitlabtest.Fault{Match: "api", Delay: 300 * time.Millisecond}, 0,
+			func(self, project int) bool { return self == 1 && project == projects }},
+		// One asks about the token and its own project, five times each.
+		{gitlabtest.Fault{Match: "api", Status: 503}, 3,
+			func(self, project int) bool { return self <= 10 && project <= 10 }},
+	} {
+		if err := os.RemoveAll(p.path("cache")); err != nil {
+			t.Fatal(err)
+		}
+		p.gitlab.ResetRequests()
+		p.gitlab.ClearFaults()
+		p.gitlab.AddFault(test.fault)
+		var group sync.WaitGroup
+		for _, path := range paths {
+			group.Go(func() {
+				cmd, out := p.get(path)
+				_ = cmd.Run() // its exit code counts
+				if cmd.ProcessState.ExitCode() != test.code {
+					t.Errorf("exit code %d, want %d\n%s", cmd.ProcessState.ExitCode(), test.code, out)
+				}
+			})
+		}
+		group.Wait()
+		if self, project := p.gitlab.Count("self"), p.gitlab.Count("project"); !test.requests(self, project) {
+			t.Errorf("exit code %d: %d requests about the token, %d about projects", test.code, self, project)
+		}
+	}
+}
+
+// While one waits as GitLab asks, the others hear of it and don't ask: those
+// that can't wait that long are told so.
+func TestManyAtARateLimit(t *testing.T) {
+	p := newPod(t, "group/project", "group/other")
+	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Status: 429, Times: 2, Header: map[string][]string{"Retry-After": {"4"}}})
+	first, out := p.get("group/project")
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.await(2)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if left, _ := filepath.Glob(p.path("cache/*-r-*")); len(left) > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the limit is not made known")
+		}
+	}
+	p.env = append(p.env, "ACP_GITLAB_TIMEOUT=2s")
+	hasty, said := p.get("group/other")
+	if err := hasty.Run(); err == nil || !strings.Contains(said.String(), "rate limit exceeded: ") {
+		t.Errorf("get: %v\n%s", err, said)
+	}
+	p.gitlab.ClearFaults()
+	if err := first.Wait(); err != nil || !strings.Contains(out.String(), "waiting: ") || !strings.Contains(out.String(), "password="+podToken) {
 		t.Errorf("get: %v\n%s", err, out)
 	}
 	p.wantRequests(map[string]int{"self": 2, "project": 2})
@@ -252,9 +331,9 @@ func TestHolderHangs(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.await("api", 2)
+	p.await(2)
 	p.mustGet()
-	if err := holder.Wait(); err != nil || !strings.Contains(out.String(), "did not answer within the time limit (6s); the token was found good") {
+	if err := holder.Wait(); err != nil || !strings.Contains(out.String(), "password="+podToken) || strings.Contains(out.String(), "not verified") {
 		t.Errorf("get: %v\n%s", err, out)
 	}
 	p.wantRequests(map[string]int{"self": 2, "project": 2})
@@ -269,7 +348,7 @@ func TestSwapWhileWaiting(t *testing.T) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.await("api", 2)
+	p.await(2)
 	second, out := p.get("group/project")
 	if err := second.Start(); err != nil {
 		t.Fatal(err)
@@ -284,11 +363,11 @@ func TestSwapWhileWaiting(t *testing.T) {
 	}
 }
 
-func (p *pod) await(endpoint string, n int) {
+func (p *pod) await(n int) {
 	p.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); p.gitlab.Count(endpoint) < n; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); p.gitlab.Count("api") < n; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("%d requests to %s never came", n, endpoint)
+			p.t.Fatalf("%d requests never came", n)
 		}
 	}
 }

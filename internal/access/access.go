@@ -57,7 +57,8 @@ func DefaultScopes() []string {
 	return []string{"api", "read_api", "read_user", "write_repository"}
 }
 
-// ParseScopes reads a list of scopes divided by commas or space.
+// ParseScopes reads a list of scopes divided by commas or space, and gives each
+// once, in alphabetical order.
 func ParseScopes(text string) ([]string, error) {
 	scopes := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 	for _, scope := range scopes {
@@ -68,7 +69,8 @@ func ParseScopes(text string) ([]string, error) {
 	if len(scopes) == 0 {
 		return nil, fmt.Errorf("an empty list of scopes")
 	}
-	return scopes, nil
+	slices.Sort(scopes)
+	return slices.Compact(scopes), nil
 }
 
 // impliedBy holds the scopes that api includes (GitLab's documentation of
@@ -80,7 +82,8 @@ var impliedBy = map[string]string{"read_api": "api", "read_user": "api"}
 func missingScopes(required, held []string) []string {
 	var missing []string
 	for _, scope := range required {
-		if !slices.Contains(held, scope) && !slices.Contains(held, impliedBy[scope]) {
+		broader, implied := impliedBy[scope]
+		if !slices.Contains(held, scope) && (!implied || !slices.Contains(held, broader)) {
 			missing = append(missing, scope)
 		}
 	}
@@ -116,7 +119,9 @@ type Policy struct {
 // could not be learned, so that a dead token is named as that during an
 // outage; and nothing is granted that was not learned.
 func (p Policy) Judge(f Facts, now time.Time) (Verdict, Question) {
-	if v, dead := tokenRefused(f); dead {
+	if f.Rejected() {
+		v := refusedBy(f.Rejection())
+		v.ExpiresAt = f.Self.ExpiresAt
 		return v, Nothing
 	}
 	v, need := p.judgeToken(f, now)
@@ -129,20 +134,6 @@ func (p Policy) Judge(f Facts, now time.Time) (Verdict, Question) {
 	return v, need
 }
 
-// tokenRefused finds an answer that rules the token out, whatever the others
-// say: GitLab rejects it, or its account may not act.
-func tokenRefused(f Facts) (Verdict, bool) {
-	for _, reply := range f.replies() {
-		if reply.State == Rejected {
-			return Verdict{Outcome: Refused, Reason: reply.Reason, ExpiresAt: f.Self.ExpiresAt}, true
-		}
-		if reply.State == Forbidden && strings.HasPrefix(string(reply.Reason), "account-") {
-			return Verdict{Outcome: Refused, Reason: reply.Reason}, true
-		}
-	}
-	return Verdict{}, false
-}
-
 // judgeToken looks at the token alone: alive, and with the scopes.
 func (p Policy) judgeToken(f Facts, now time.Time) (Verdict, Question) {
 	switch f.Self.State {
@@ -153,7 +144,8 @@ func (p Policy) judgeToken(f Facts, now time.Time) (Verdict, Question) {
 		// can't be known, which is not the same as missing.
 		return judgeOld(f.User)
 	case Forbidden:
-		return refusedBy(f.Self.Reply), Nothing
+		// Any scope may ask this; so the ones that are asked for aren't there.
+		return withScope(refusedBy(f.Self.Reply), p.Scopes...), Nothing
 	}
 	return unverifiedBy(f.Self.Reply), Nothing
 }
@@ -221,7 +213,7 @@ func (p Policy) judgeProject(f Facts) (Verdict, Question) {
 // judgeLevel looks at the level, in the order of what it costs to learn:
 // memberships come with the project, invited groups and administrators don't.
 func (p Policy) judgeLevel(f Facts) (Verdict, Question) {
-	level := f.Project.Level
+	level := max(f.Project.Level, 0)
 	if level >= p.Minimum {
 		return Verdict{Outcome: Granted}, Nothing
 	}
@@ -236,8 +228,11 @@ func (p Policy) judgeLevel(f Facts) (Verdict, Question) {
 		return unverifiedBy(f.User.Reply), Nothing
 	case Silent:
 		return unverifiedBy(f.Member.Reply), Nothing
+	case Forbidden:
+		return withScope(refusedBy(f.Member.Reply), "read_api"), Nothing
+	case Given:
+		level = max(level, f.Member.Level)
 	}
-	level = max(level, f.Member.Level)
 	if level >= p.Minimum {
 		return Verdict{Outcome: Granted}, Nothing
 	}
@@ -247,7 +242,7 @@ func (p Policy) judgeLevel(f Facts) (Verdict, Question) {
 	case Silent:
 		return unverifiedBy(f.User.Reply), Nothing
 	}
-	if f.User.Admin {
+	if f.User.State == Given && f.User.Admin {
 		return Verdict{Outcome: Granted}, Nothing
 	}
 	return Verdict{Outcome: Refused, Reason: LevelTooLow, Level: level, Minimum: p.Minimum}, Nothing
@@ -257,10 +252,10 @@ func refusedBy(r Reply) Verdict {
 	return Verdict{Outcome: Refused, Reason: r.Reason}
 }
 
-// withScope names the scope for a refusal that is about one.
-func withScope(v Verdict, scope string) Verdict {
+// withScope names the scopes for a refusal that is about scopes.
+func withScope(v Verdict, scopes ...string) Verdict {
 	if v.Reason == ScopeMissing {
-		v.Missing = []string{scope}
+		v.Missing = scopes
 	}
 	return v
 }

@@ -1,6 +1,9 @@
 package access
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // State says how GitLab answered one question.
 type State int
@@ -38,7 +41,6 @@ type Self struct {
 	Reply
 	ID     int64
 	UserID int64
-	Name   string
 	Scopes []string
 	// Granular marks a fine-grained token, whose scopes say nothing about git.
 	Granular bool
@@ -52,8 +54,7 @@ type Self struct {
 // User is GET /user: the owner of the token.
 type User struct {
 	Reply
-	ID       int64
-	Username string
+	ID int64
 	// Admin is only ever true when the token's owner is an administrator.
 	Admin bool
 }
@@ -104,14 +105,15 @@ func (f Facts) UserID() int64 {
 	return f.User.ID
 }
 
-// Rejected reports whether GitLab rejected the token, in any of its answers.
-func (f Facts) Rejected() bool { return f.Rejection().State == Rejected }
+// Rejected reports whether an answer rules the token out, whatever the others
+// say: GitLab rejects it, or its account may not act.
+func (f Facts) Rejected() bool { return f.Rejection().State != Unasked }
 
-// Rejection is the first answer that rejected the token, the zero Reply if none
-// did.
+// Rejection is the first answer that rules the token out, the zero Reply if none
+// does.
 func (f Facts) Rejection() Reply {
 	for _, reply := range f.replies() {
-		if reply.State == Rejected {
+		if reply.State == Rejected || reply.State == Forbidden && strings.HasPrefix(string(reply.Reason), "account-") {
 			return reply
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
 // Name is the program's name, and the prefix of all it says.
@@ -84,8 +85,10 @@ func (a *app) exitCode(err error) int {
 
 // app is one run of the program.
 type app struct {
-	env          Env
-	instanceFlag string
+	env Env
+	// instanceFlag counts when it was given, even if it is empty.
+	instanceFlag  string
+	instanceGiven bool
 }
 
 func (a *app) root() *cobra.Command {
@@ -124,9 +127,9 @@ git calls it with get, store, erase and capability once it is set as a helper:
 	return root
 }
 
-// line prints one line for people.
+// line prints one line for people, without what looks like a token.
 func (a *app) line(text string) {
-	_, _ = fmt.Fprintf(a.env.Stderr, "%s: %s\n", Name, text)
+	_, _ = fmt.Fprintf(a.env.Stderr, "%s: %s\n", Name, token.Mask(text))
 }
 
 // tell prints a message for people, with what is known of a token taken out.
@@ -135,6 +138,8 @@ func (a *app) tell(m *message.Message, redact func(string) string) {
 		a.line(redact(line))
 	}
 }
+
+func asIs(text string) string { return text }
 
 func (a *app) version() *cobra.Command {
 	return &cobra.Command{

@@ -18,7 +18,7 @@ func TestInputLimit(t *testing.T) {
 	go func() { _, _ = in.Read(make([]byte, 1)) }()
 	select {
 	case code := <-ended:
-		if code != exitRefused || said.String() != "git-credential-acp: the request did not end within 1ms\n" {
+		if code != exitRefused || said.String() != "git-credential-acp: malformed request: it did not end within 1ms; nothing was answered\n" {
 			t.Errorf("exit code %d, said %q", code, said.String())
 		}
 	case <-time.After(10 * time.Second):

@@ -52,13 +52,14 @@ func operations() []operation {
 // would take longer than most answers.
 func (a *app) direct(args []string) (operation, bool) {
 	var instance string
-	if len(args) == 3 && args[0] == "--"+flagInstance {
+	given := len(args) == 3 && args[0] == "--"+flagInstance
+	if given {
 		instance, args = args[1], args[2:]
 	}
 	if len(args) == 1 {
 		for _, op := range operations() {
 			if op.name == args[0] {
-				a.instanceFlag = instance
+				a.instanceFlag, a.instanceGiven = instance, given
 				return op, true
 			}
 		}
@@ -69,7 +70,10 @@ func (a *app) direct(args []string) (operation, bool) {
 func (o operation) command(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: o.name, Short: o.short, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(a, cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.instanceGiven = cmd.Flags().Changed(flagInstance)
+			return o.run(a, cmd.Context())
+		},
 	}
 }
 
@@ -79,7 +83,7 @@ func (a *app) input() io.Reader { return a.inputWithin(inputLimit) }
 
 func (a *app) inputWithin(limit time.Duration) io.Reader {
 	late := time.AfterFunc(limit, func() {
-		a.line("the request did not end within " + limit.String())
+		a.tell(message.RequestLate(limit), asIs)
 		a.env.Exit(exitRefused)
 	})
 	return &input{in: a.env.Stdin, late: late}
@@ -115,7 +119,7 @@ func (a *app) conclude(result helper.Result) error {
 	if len(result.Answer) > 0 {
 		// One write: git reads as it comes.
 		if _, err := a.env.Stdout.Write(result.Answer); err != nil {
-			a.line("the answer could not be written to git")
+			a.tell(message.AnswerLost(), asIs)
 			return exitError(exitRefused)
 		}
 	}
@@ -132,13 +136,13 @@ func (a *app) helper() helper.Helper {
 	return helper.Helper{
 		Secrets: a.secrets,
 		Known:   a.known,
-		Only:    a.instanceFlag != "",
+		Only:    a.instanceGiven,
 		Rules:   a.rules,
 		Remotes: a.remotes,
 		Verify:  a.verify,
 		Forget: func(tok token.Token) bool {
 			store, problem := a.verdicts()
-			return problem == nil && store.Forget(tok) > 0
+			return problem == nil && store.Forget(tok)
 		},
 	}
 }
@@ -163,9 +167,18 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	defer a.guard(ctx)()
+	store.OnWait = a.onWait(q.Found)
+	store.OnLock = func() { a.tell(message.WaitForOther(q.Found.Instance.String()), q.Found.Token.Redact) }
 	answer := store.Verify(ctx, question, func(ctx context.Context, known access.Facts) (access.Verdict, access.Facts) {
 		var client *gitlab.Client
-		if client, problem = a.client(q.Found); problem != nil {
+		limited := func(wait time.Duration, why access.Reason) {
+			if why == access.RateLimited {
+				store.Limited(question, wait)
+			}
+			store.OnWait(wait, why)
+		}
+		if client, problem = a.client(q.Found, timeout, limited); problem != nil {
 			return access.Verdict{}, access.Facts{}
 		}
 		defer client.Close()
@@ -189,10 +202,39 @@ func finding(answer verdict.Answer, q helper.Question) helper.Finding {
 	return f
 }
 
+// guard ends the process when the time limit or a signal has ended ctx and the
+// work goes on all the same: some reads of files can't be called off. What it
+// returns calls it off.
+func (a *app) guard(ctx context.Context) func() {
+	finished := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		select {
+		case <-finished:
+		case <-time.After(overtime):
+			a.tell(message.Overtime(), asIs)
+			_, _ = a.env.Stdout.Write(credential.Quit())
+			a.env.Exit(exitUnverified)
+		}
+	})
+	return func() { close(finished) }
+}
+
+// overtime is how long the work may take to notice that its time is up.
+const overtime = 2 * time.Second
+
+func (a *app) onWait(found secret.Found) func(time.Duration, access.Reason) {
+	return func(wait time.Duration, why access.Reason) {
+		if wait > noticeable {
+			a.tell(message.Wait(wait, why, found.Instance.String()), found.Token.Redact)
+		}
+	}
+}
+
 // client makes a client for the instance of a token.
-func (a *app) client(found secret.Found) (*gitlab.Client, *message.Message) {
+func (a *app) client(found secret.Found, limit time.Duration, onWait func(time.Duration, access.Reason)) (*gitlab.Client, *message.Message) {
 	var problem *message.Message
-	trust := gitlab.Trust{Required: a.env.Getenv(envGitCAInfo), RequiredBy: envGitCAInfo, Optional: a.env.Getenv(envCertFile)}
+	trust := gitlab.Trust{Required: a.env.Getenv(envGitCAInfo), RequiredBy: envGitCAInfo,
+		Optional: a.env.Getenv(envCertFile), OptionalBy: envCertFile}
 	if found.CA != nil {
 		trust.Where = "the key ca.crt of the Secret"
 		if trust.PEM, problem = found.CA(); problem != nil {
@@ -208,12 +250,9 @@ func (a *app) client(found secret.Found) (*gitlab.Client, *message.Message) {
 		Token:     found.Token,
 		Roots:     roots,
 		Proxy:     http.ProxyFromEnvironment,
+		Limit:     limit,
 		UserAgent: Name + "/" + versionOf(a.env.Version),
-		OnWait: func(wait time.Duration, why access.Reason) {
-			if wait > noticeable {
-				a.tell(message.Waiting(wait, why, found.Instance.String()), found.Token.Redact)
-			}
-		},
+		OnWait:    onWait,
 	}), nil
 }
 

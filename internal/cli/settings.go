@@ -59,10 +59,9 @@ const (
 )
 
 func (a *app) secrets() ([]secret.Found, []string, *message.Message) {
+	// With a source that there isn't, what is found still tells whose requests
+	// to refuse over it.
 	source, problem := secret.ParseSource(a.env.Getenv(envSource))
-	if problem != nil {
-		return nil, nil, problem
-	}
 	config := secret.Config{
 		Source:            source,
 		Dirs:              filepath.SplitList(a.env.Getenv(envSecretDir)),
@@ -75,19 +74,18 @@ func (a *app) secrets() ([]secret.Found, []string, *message.Message) {
 		config.Dirs = []string{secret.DefaultDir}
 	}
 	found, looked := config.Find()
-	return found, looked, nil
+	return found, looked, problem
 }
 
 func (a *app) allowHTTPLoopback() bool { return a.env.Getenv(envHTTPLoopback) == "1" }
 
 // known is the instance of the --instance flag, else of the environment.
 func (a *app) known() (*instance.Instance, *message.Message) {
-	raw, where := a.instanceFlag, "--instance"
-	if raw == "" {
-		raw, where = a.env.Getenv(envInstanceURL), envInstanceURL
-	}
-	if raw == "" {
-		return nil, nil
+	raw, where := a.instanceFlag, "--"+flagInstance
+	if !a.instanceGiven {
+		if raw, where = a.env.Getenv(envInstanceURL), envInstanceURL; raw == "" {
+			return nil, nil
+		}
 	}
 	i, err := instance.Parse(raw, a.allowHTTPLoopback())
 	if err != nil {
@@ -141,17 +139,18 @@ func (a *app) verdicts() (verdict.Store, *message.Message) {
 	if problem != nil {
 		return verdict.Store{}, problem
 	}
-	dir := a.env.Getenv(envCacheDir)
-	switch {
-	case dir == "off":
-		dir = ""
-	case dir != "":
-	case a.env.Getenv(envRuntimeDir) != "":
-		dir = filepath.Join(a.env.Getenv(envRuntimeDir), Name)
+	store := verdict.Store{TTL: ttl}
+	switch dir := a.env.Getenv(envCacheDir); dir {
+	case "off":
+	case "":
+		if runtime := a.env.Getenv(envRuntimeDir); runtime != "" {
+			store.Dirs = append(store.Dirs, filepath.Join(runtime, Name))
+		}
+		store.Dirs = append(store.Dirs, filepath.Join(a.env.TempDir, Name+"-"+strconv.Itoa(a.env.UserID)))
 	default:
-		dir = filepath.Join(a.env.TempDir, Name+"-"+strconv.Itoa(a.env.UserID))
+		store.Dirs = []string{dir}
 	}
-	return verdict.Store{Dir: dir, TTL: ttl}, nil
+	return store, nil
 }
 
 // remotes are the URLs of the remotes of the repository that git is working in.

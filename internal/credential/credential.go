@@ -211,7 +211,10 @@ func ReadRequest(r io.Reader) (Request, error) {
 		return Request{}, &MalformedError{Reason: "the request names no host"}
 	}
 	if password == "" {
-		password = basicPassword(credential)
+		var name string
+		if name, password = basic(credential); req.Username == "" {
+			req.Username = name
+		}
 	}
 	if password != "" {
 		req.Password = func() string { return password }
@@ -219,15 +222,15 @@ func ReadRequest(r io.Reader) (Request, error) {
 	return req, nil
 }
 
-// basicPassword takes the password out of the credential of a Basic
+// basic takes the user name and password out of the credential of a Basic
 // Authorization header (RFC 7617), "" if it is none.
-func basicPassword(credential string) string {
+func basic(credential string) (name, password string) {
 	decoded, err := base64.StdEncoding.DecodeString(credential)
 	if err != nil {
-		return ""
+		return "", ""
 	}
-	_, password, _ := strings.Cut(string(decoded), ":")
-	return password
+	name, password, _ = strings.Cut(string(decoded), ":")
+	return name, password
 }
 
 // Offers reports whether git offers the capability.
@@ -260,7 +263,7 @@ type Login struct {
 // password.
 func (r Request) Answer(login Login) ([]byte, error) {
 	if strings.Contains(login.Username, ":") {
-		return nil, errors.New("a user name with a colon can't be sent (RFC 7617)")
+		return nil, errors.New("the user name has a colon in it, which a login can't (RFC 7617)")
 	}
 	var attrs []Attribute
 	if r.Offers(Authtype) {

@@ -7,13 +7,13 @@
 package gitconfig
 
 import (
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/go-git/go-git/v5/plumbing/format/config"
+
+	"github.com/ambient-code/git-credential-acp/internal/file"
 )
 
 // Limits of what is read, in bytes, and of how far up is looked. go-git's reader
@@ -45,8 +45,8 @@ func (p Place) RemoteURLs() []string {
 		return nil
 	}
 	var rules []rule
-	for _, file := range p.Global {
-		rules = append(rules, rulesOf(read(file))...)
+	for _, name := range p.Global {
+		rules = append(rules, rulesOf(read(name))...)
 	}
 	local := read(filepath.Join(common(dir), "config"))
 	rules = append(rules, rulesOf(local)...)
@@ -118,38 +118,31 @@ func common(dir string) string {
 }
 
 // pointer reads a file of one line that names a directory, relative to its own.
-func pointer(file, prefix string) (string, bool) {
-	text, found := strings.CutPrefix(strings.TrimRight(string(content(file)), "\r\n"), prefix)
+func pointer(name, prefix string) (string, bool) {
+	text, found := strings.CutPrefix(strings.TrimRight(content(name), "\r\n"), prefix)
 	if !found || text == "" {
 		return "", false
 	}
 	if !filepath.IsAbs(text) {
-		text = filepath.Join(filepath.Dir(file), text)
+		text = filepath.Join(filepath.Dir(name), text)
 	}
 	return text, true
 }
 
-func content(name string) []byte {
-	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+// content is what a file holds; nothing when it can't be read.
+func content(name string) string {
+	data, err := file.Read(name, maxFile)
 	if err != nil {
-		return nil
+		return ""
 	}
-	defer func() { _ = file.Close() }()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil
-	}
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err != nil || len(data) > maxFile {
-		return nil
-	}
-	return data
+	return string(data)
 }
 
 // read parses a file of configuration; empty when it is missing or broken. What
 // it includes is left out, as go-git does.
 func read(name string) *config.Config {
 	parsed := config.New()
-	if config.NewDecoder(strings.NewReader(string(content(name)))).Decode(parsed) != nil {
+	if config.NewDecoder(strings.NewReader(content(name))).Decode(parsed) != nil {
 		return config.New()
 	}
 	return parsed

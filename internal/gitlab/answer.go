@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +20,6 @@ func (c *Client) self(ctx context.Context) access.Self {
 	var answer struct {
 		ID        int64    `json:"id"`
 		UserID    int64    `json:"user_id"`
-		Name      string   `json:"name"`
 		Scopes    []string `json:"scopes"`
 		Granular  bool     `json:"granular"`
 		Active    *bool    `json:"active"`
@@ -31,11 +31,11 @@ func (c *Client) self(ctx context.Context) access.Self {
 		return access.Self{Reply: reply}
 	}
 	expiresAt, dated := midnight(answer.ExpiresAt)
-	if answer.ID <= 0 || answer.UserID <= 0 || answer.Scopes == nil || answer.Active == nil || !dated {
+	if answer.ID <= 0 || answer.UserID <= 0 || answer.Scopes == nil || slices.Contains(answer.Scopes, "") || answer.Active == nil || !dated {
 		return access.Self{Reply: incomplete("token")}
 	}
 	return access.Self{
-		Reply: reply, ID: answer.ID, UserID: answer.UserID, Name: answer.Name, Scopes: answer.Scopes,
+		Reply: reply, ID: answer.ID, UserID: answer.UserID, Scopes: answer.Scopes,
 		Granular: answer.Granular, Active: *answer.Active, Revoked: answer.Revoked, ExpiresAt: expiresAt,
 	}
 }
@@ -54,15 +54,14 @@ func midnight(date *string) (at time.Time, ok bool) {
 // user asks GET /user.
 func (c *Client) user(ctx context.Context) access.User {
 	var answer struct {
-		ID       int64  `json:"id"`
-		Username string `json:"username"`
-		Admin    bool   `json:"is_admin"`
+		ID    int64 `json:"id"`
+		Admin bool  `json:"is_admin"`
 	}
 	reply := c.ask(ctx, "/user", &answer)
 	if reply.State == access.Given && answer.ID <= 0 {
 		reply = incomplete("user")
 	}
-	return access.User{Reply: reply, ID: answer.ID, Username: answer.Username, Admin: answer.Admin}
+	return access.User{Reply: reply, ID: answer.ID, Admin: answer.Admin}
 }
 
 // project asks GET /projects/:id, with a full path for the id.
@@ -148,10 +147,16 @@ func (a *attempt) refusal(status int) access.Reply {
 	_ = json.Unmarshal(body.Message, &text) // any other type says nothing to us
 	switch status {
 	case http.StatusUnauthorized:
+		if body.Error != "invalid_token" && text != "401 Unauthorized" {
+			return silent(access.InFront, "401, and not GitLab's")
+		}
 		return access.Reply{State: access.Rejected, Reason: rejection(body.Error, body.Description)}
 	case http.StatusForbidden:
 		return access.Reply{State: access.Forbidden, Reason: prohibition(body.Error, text)}
 	case http.StatusNotFound:
+		if !strings.HasPrefix(text, "404 ") && !strings.HasPrefix(body.Error, "404 ") {
+			return silent(access.NotGitLab, "")
+		}
 		return access.Reply{State: access.Absent}
 	case http.StatusBadRequest:
 		if strings.Contains(text, "token type to be a personal access token") {

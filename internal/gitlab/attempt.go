@@ -30,8 +30,12 @@ var (
 	errCut      = errors.New("an answer that was cut short")
 )
 
-// read takes the body of a response that is not tried again anyway.
+// read takes the body of a response. Of one that says all by its status, it takes
+// none: trouble with that must not hide the status.
 func (a *attempt) read(resp *http.Response) error {
+	if resp.StatusCode >= 300 && resp.StatusCode < 400 || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500 {
+		return nil
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errCut, err)
@@ -69,10 +73,16 @@ func (a *attempt) waitable(ctx context.Context) bool {
 	if a.wait == 0 {
 		a.wait = 250 * time.Millisecond << a.tries
 	}
-	a.wait += rand.N(a.wait/4 + time.Millisecond)
 	a.tries++
-	deadline, bounded := ctx.Deadline()
-	return !bounded || a.wait < deadline.Sub(a.client.config.Now())
+	spread := a.wait/4 + time.Millisecond
+	if deadline, limited := ctx.Deadline(); limited {
+		spread = min(spread, deadline.Sub(a.client.config.Now())-a.wait)
+	}
+	if spread <= 0 {
+		return false
+	}
+	a.wait += rand.N(spread)
+	return true
 }
 
 // backoff is called before a wait.
@@ -93,27 +103,38 @@ func passing(reason access.Reason) bool {
 // refusedService is the reply for a status that means "not now".
 func refusedService(resp *http.Response, now time.Time) access.Reply {
 	reply := silent(access.ServerError, strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode))
+	reply.Wait = asked(resp.Header.Get("Retry-After"), now)
 	if resp.StatusCode == http.StatusTooManyRequests {
-		reply = silent(access.RateLimited, "")
+		reply = access.Reply{State: access.Silent, Reason: access.RateLimited, Wait: reply.Wait}
+		// GitLab tells this with every answer; only here is it a wait.
+		if reset, err := strconv.ParseInt(resp.Header.Get("RateLimit-Reset"), 10, 64); err == nil && reply.Wait == 0 {
+			reply.Wait = bounded(time.Unix(reset, 0).Sub(now))
+		}
 	}
-	reply.Wait = asked(resp.Header, now)
 	return reply
 }
 
-// asked is the wait that an answer asks for: Retry-After in seconds or as a
-// date (RFC 9110, 10.2.3), else until RateLimit-Reset (GitLab: unix seconds).
-func asked(header http.Header, now time.Time) time.Duration {
-	var wait time.Duration
-	after := header.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(after, 10, 31); err == nil {
-		wait = time.Duration(seconds) * time.Second
-	} else if date, err := http.ParseTime(after); err == nil {
-		wait = date.Sub(now)
-	} else if reset, err := strconv.ParseInt(header.Get("RateLimit-Reset"), 10, 64); err == nil {
-		wait = time.Unix(reset, 0).Sub(now)
+// asked is the wait that Retry-After asks for, in seconds or as a date (RFC
+// 9110, 10.2.3).
+func asked(after string, now time.Time) time.Duration {
+	seconds, err := strconv.ParseUint(after, 10, 31)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return maxWait
+	case err == nil:
+		return bounded(time.Duration(seconds) * time.Second)
 	}
-	return max(wait, 0)
+	if date, err := http.ParseTime(after); err == nil {
+		return bounded(date.Sub(now))
+	}
+	return 0
 }
+
+// maxWait is more than anybody waits for; what is asked beyond it is no more
+// than that either.
+const maxWait = 24 * time.Hour
+
+func bounded(wait time.Duration) time.Duration { return min(max(wait, 0), maxWait) }
 
 // failed is the reply when there is no response.
 func (a *attempt) failed(err error) access.Reply {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +49,8 @@ type Config struct {
 	Roots *x509.CertPool
 	// Proxy finds the proxy for a request; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Limit is the time limit that people have set, for a message.
+	Limit time.Duration
 	// UserAgent names the program and its version.
 	UserAgent string
 	// OnWait is told before a wait between two attempts; nil tells nobody.
@@ -86,7 +89,7 @@ func New(config Config) *Client {
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
 	}
-	c.http = &http.Client{Transport: transport, CheckRedirect: c.checkRedirect}
+	c.http = &http.Client{Transport: confined{transport, config.Instance}, CheckRedirect: checkRedirect}
 	return c
 }
 
@@ -105,20 +108,53 @@ func (c *Client) announce(wait time.Duration, why access.Reason) {
 	c.config.OnWait(wait, why)
 }
 
-// checkRedirect follows a redirect only within the API of the instance: same
-// scheme, host and port, below the same path. net/http alone would carry the
-// Authorization header to any subdomain.
-func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
-	base, err := url.Parse(c.config.Instance.API())
-	if err != nil || len(via) > maxRedirects || req.URL.Scheme != base.Scheme || req.URL.Host != base.Host ||
-		req.URL.User != nil || !below(base.Path, req.URL.Path) {
+// confined follows a redirect only within the API of the instance: same scheme,
+// host and port, below the same path. net/http alone would carry the
+// Authorization header to any subdomain. It takes the Location out of other
+// redirects, which net/http then hands back as they are.
+type confined struct {
+	next     http.RoundTripper
+	instance instance.Instance
+}
+
+// CloseIdleConnections is what http.Client looks for.
+func (c confined) CloseIdleConnections() {
+	if closer, ok := c.next.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
+
+func (c confined) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := c.next.RoundTrip(req)
+	if err == nil && !c.allows(req.URL, resp.Header.Get("Location")) {
+		resp.Header.Del("Location")
+	}
+	return resp, err
+}
+
+func (c confined) allows(from *url.URL, location string) bool {
+	to, err := from.Parse(location)
+	return err == nil && to.User == nil && to.Scheme+"://"+to.Host == c.instance.Origin() && below(c.instance.API(), c.instance.Origin()+to.Path)
+}
+
+// below reports whether an address lies below base, and does not climb out of
+// it again.
+func below(base, address string) bool {
+	rest, found := strings.CutPrefix(address, base+"/")
+	for segment := range strings.SplitSeq(rest, "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return found
+}
+
+// checkRedirect bounds how often a request is sent on.
+func checkRedirect(_ *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
 		return http.ErrUseLastResponse
 	}
 	return nil
-}
-
-func below(base, path string) bool {
-	return len(path) > len(base) && path[:len(base)+1] == base+"/"
 }
 
 // Check asks what the policy needs to know: about the token and the project at
@@ -126,7 +162,6 @@ func below(base, path string) bool {
 // again. project is a full path; it is not asked about unless the policy has a
 // project to check. The context bounds all of it, retries included.
 func (c *Client) Check(ctx context.Context, project string, policy access.Policy, known access.Facts) (access.Verdict, access.Facts) {
-	start := c.config.Now()
 	facts := known
 	if !known.Rejected() {
 		c.first(ctx, &facts, project, policy.Project)
@@ -139,8 +174,8 @@ func (c *Client) Check(ctx context.Context, project string, policy access.Policy
 		case access.AskMember:
 			facts.Member = c.member(ctx, facts.Project.ID, facts.UserID())
 		default:
-			if limit, bounded := ctx.Deadline(); bounded && verdict.Reason == access.Timeout {
-				verdict.Detail = limit.Sub(start).Round(100 * time.Millisecond).String()
+			if verdict.Reason == access.Timeout {
+				verdict.Detail = c.config.Limit.String()
 			}
 			facts.Rate = c.lowest()
 			return verdict, facts

@@ -30,6 +30,9 @@ func (c *Client) silence(err error) access.Reply {
 		dns       *net.DNSError
 	)
 	switch {
+	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
+		// The limit of one attempt to connect, which looks like the limit of all.
+		return silent(access.Unreachable, c.config.Instance.String())
 	case errors.Is(err, context.DeadlineExceeded):
 		return silent(access.Timeout, "")
 	case errors.As(err, &refused):

@@ -71,7 +71,8 @@ type Helper struct {
 	// from elsewhere than the token: a request for it that can't be answered
 	// is refused in words. Nil when it isn't known.
 	Known func() (*instance.Instance, *message.Message)
-	// Only makes Known the one instance that is served at all.
+	// Only makes Known the one instance that is served at all; one that can't be
+	// read then serves nobody.
 	Only bool
 	// Rules reads the settings. It is called only for requests that are ours,
 	// so that a wrong setting disturbs nobody else.
@@ -82,8 +83,7 @@ type Helper struct {
 	Remotes func() []string
 	// Verify finds a verdict.
 	Verify func(context.Context, Question) Finding
-	// Forget drops what is remembered of a token, and says whether there was
-	// anything.
+	// Forget drops the verdicts on a token, and says whether there were any.
 	Forget func(token.Token) bool
 }
 
@@ -117,61 +117,85 @@ func (h Helper) Get(ctx context.Context, in io.Reader) Result {
 	if found == nil {
 		return result
 	}
-	return h.answer(ctx, req, *found)
+	result = h.answer(ctx, req, *found)
+	redact := result.Redact
+	result.Redact = func(text string) string { return found.Token.Redact(redact(text)) }
+	return result
 }
 
 // find gives the place whose instance is exactly the request's, or the result
 // when there is none.
 func (h Helper) find(req credential.Request) (*secret.Found, Result) {
-	places, looked, problem := h.Secrets()
-	known, knownProblem := h.Known()
-	wanted := known == nil || known.Match(req.Protocol, req.Host, req.Path) != instance.Foreign
-	if h.Only && !wanted {
-		return nil, Result{Outcome: NotOurs, Redact: asIs}
+	notOurs := Result{Outcome: NotOurs, Redact: asIs}
+	known, problem := h.Known()
+	match := instance.Ours
+	if known != nil {
+		match = known.Match(req.Protocol, req.Host, req.Path)
 	}
-	doubt := knownProblem
-	if doubt == nil {
-		doubt = problem
+	switch {
+	case h.Only && known == nil:
+		return nil, stop(Failed, problem)
+	case h.Only && match == instance.Foreign:
+		return nil, notOurs
 	}
+	places, looked, wrong := h.Secrets()
+	found, result := choose(places, req)
+	switch {
+	case found != nil && wrong != nil:
+		return nil, refuse(Refused, wrong)
+	case found != nil || result.Outcome != NotOurs:
+		return found, result
+	case known != nil && match == instance.Foreign:
+		return nil, notOurs
+	case known != nil && match == instance.Downgraded:
+		return nil, stop(Failed, message.Downgraded(known.URL()))
+	}
+	doubt := problem
 	for _, place := range places {
-		switch place.Instance.Match(req.Protocol, req.Host, req.Path) {
-		case instance.Ours:
-			return &place, Result{}
-		case instance.Downgraded:
-			return nil, stop(Failed, message.Downgraded(place.Instance.URL()))
-		}
 		if place.Instance == (instance.Instance{}) && doubt == nil {
 			doubt = place.Problem
 		}
 	}
-	return nil, h.without(req, known, doubt, places, looked)
-}
-
-// without is the result when no token's instance is the request's.
-func (h Helper) without(req credential.Request, known *instance.Instance, doubt *message.Message, places []secret.Found, looked []string) Result {
-	if known != nil {
-		switch known.Match(req.Protocol, req.Host, req.Path) {
-		case instance.Foreign:
-			return Result{Outcome: NotOurs, Redact: asIs}
-		case instance.Downgraded:
-			return stop(Failed, message.Downgraded(known.URL()))
-		}
-		switch {
-		case doubt != nil:
-			return refuse(Refused, doubt)
-		case len(places) > 0:
-			p := places[0]
-			return refuse(Refused, message.OtherInstance(known.String(), p.Instance.String(), p.Where, p.Belongs))
-		}
-		return refuse(Refused, message.NotConnected(known.String(), looked))
-	}
-	if doubt != nil {
+	switch {
+	case known == nil && doubt != nil:
 		// Whose the token is can't be told, so this may be its instance or not.
 		// People are told; but git is not made to stop, since another helper
 		// may well have a credential for this host.
-		return stop(Failed, doubt)
+		return nil, stop(Failed, doubt)
+	case known == nil:
+		return nil, notOurs
+	case wrong != nil:
+		return nil, refuse(Refused, wrong)
+	case doubt != nil:
+		return nil, refuse(Refused, doubt)
+	case len(places) > 0:
+		p := places[0]
+		return nil, refuse(Refused, message.OtherInstance(known.String(), p.Instance.String(), p.Where, p.Belongs))
 	}
-	return Result{Outcome: NotOurs, Redact: asIs}
+	return nil, refuse(Refused, message.NotConnected(known.String(), looked))
+}
+
+// choose gives the place whose instance is the request's. Instances on one host
+// lie below one another: the one with the longest path counts, and without a
+// path from git nobody can say which is meant. The result is NotOurs when no
+// place is the request's.
+func choose(places []secret.Found, req credential.Request) (*secret.Found, Result) {
+	var chosen *secret.Found
+	result := Result{Outcome: NotOurs, Redact: asIs}
+	for n, place := range places {
+		switch place.Instance.Match(req.Protocol, req.Host, req.Path) {
+		case instance.Downgraded:
+			result = stop(Failed, message.Downgraded(place.Instance.URL()))
+		case instance.Ours:
+			switch {
+			case chosen == nil || len(place.Instance.URL()) > len(chosen.Instance.URL()) && req.Path != "":
+				chosen = &places[n]
+			case req.Path == "" && place.Instance != chosen.Instance:
+				return nil, refuse(Refused, message.Ambiguous(chosen.Instance.String(), place.Instance.String()))
+			}
+		}
+	}
+	return chosen, result
 }
 
 // answer decides over a request for the instance of found.
@@ -237,7 +261,9 @@ func conclude(req credential.Request, q Question, rules Rules, finding Finding) 
 		return refuse(Refused, why)
 	case rules.AllowUnverified && finding.Verdict.Reason != access.Interrupted:
 		result := grant(req, q.Found, finding.Verdict)
-		result.Messages = append(result.Messages, message.AllowedUnverified(why))
+		if result.Outcome == Answered {
+			result.Messages = append(result.Messages, message.AllowedUnverified(why))
+		}
 		return result
 	}
 	return refuse(Unverified, why)
@@ -272,8 +298,8 @@ func (h Helper) Erase(in io.Reader) Result {
 	redact := func(text string) string { return found.Token.Redact(failed.Redact(text)) }
 	switch {
 	case failed.Reveal() == found.Token.Reveal():
-		return Result{Outcome: Refused, Messages: []*message.Message{message.GitRefused(subject)}, Redact: redact}
-	case known:
+		return Result{Outcome: Refused, Messages: []*message.Message{message.GitRefused(subject, known)}, Redact: redact}
+	case known || req.Username == user:
 		return Result{Outcome: Refused, Messages: []*message.Message{message.Rotated(subject)}, Redact: redact}
 	}
 	// A password that was never ours, for our host.
@@ -289,7 +315,7 @@ func grant(req credential.Request, found secret.Found, verdict access.Verdict) R
 	if err != nil {
 		return refuse(Refused, message.Unanswerable(err))
 	}
-	return Result{Outcome: Answered, Answer: answer}
+	return Result{Outcome: Answered, Answer: answer, Redact: asIs}
 }
 
 // stop ends a request without a word to git.

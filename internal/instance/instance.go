@@ -150,7 +150,10 @@ func (i Instance) loopback() bool {
 }
 
 // URL is the instance's address, without a slash at the end.
-func (i Instance) URL() string { return i.scheme + "://" + i.host + i.path }
+func (i Instance) URL() string { return i.Origin() + i.path }
+
+// Origin is the instance's scheme, host and port, as in a URL.
+func (i Instance) Origin() string { return i.scheme + "://" + i.host }
 
 // String is the instance as people name it: its URL without the scheme.
 func (i Instance) String() string { return i.host + i.path }

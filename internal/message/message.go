@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -15,8 +16,8 @@ import (
 // platform's guide search for.
 type Topic string
 
-// The topics. RateLimit and NotVerified mean that nothing was learned; a Warning
-// stops nobody; the others are refusals.
+// The topics. RateLimit and NotVerified mean that nothing was learned; Warning
+// and Waiting stop nobody; the others are refusals.
 const (
 	Authentication Topic = "authentication failed"
 	Permissions    Topic = "insufficient permissions"
@@ -25,6 +26,7 @@ const (
 	RateLimit      Topic = "rate limit exceeded"
 	NotVerified    Topic = "not verified"
 	Warning        Topic = "warning"
+	Waiting        Topic = "waiting"
 )
 
 // Message is one thing to tell people. It is an error, too.
@@ -78,6 +80,23 @@ func MalformedRequest(why error) *Message {
 	return &Message{Code: "malformed-request", Topic: Malformed, What: why.Error() + "; nothing was answered"}
 }
 
+// RequestLate is for a request that has not ended after limit.
+func RequestLate(limit time.Duration) *Message {
+	return &Message{Code: "request-late", Topic: Malformed, What: "it did not end within " + limit.String() + "; nothing was answered"}
+}
+
+// AnswerLost is said when the answer can't be written to git.
+func AnswerLost() *Message {
+	return &Message{Code: "answer-lost", Topic: NotVerified, What: "the answer could not be written to git"}
+}
+
+// Overtime is said when the check goes on although its time is up.
+func Overtime() *Message {
+	return &Message{Code: "overtime", Topic: NotVerified,
+		What: "the check did not end when its time was up",
+		Hint: "see whether a file of certificate authorities is on a disk that does not answer"}
+}
+
 // MalformedPath is for a request for our instance whose path names no place
 // that GitLab can have.
 func MalformedPath(why error) *Message {
@@ -119,6 +138,13 @@ func OtherInstance(asked, have, where, belongs string) *Message {
 	return &Message{Code: "other-instance", Topic: Configuration,
 		What: "the token from " + where + " belongs to " + have + ", not to " + asked,
 		Hint: "connect " + asked + " under Settings → Integrations → GitLab, or correct " + belongs + " (without it, a token belongs to gitlab.com)"}
+}
+
+// Ambiguous is for a request without a path for a host with two instances.
+func Ambiguous(one, other string) *Message {
+	return &Message{Code: "ambiguous-instance", Topic: Configuration,
+		What: "git does not say whether it wants the token of " + one + " or of " + other,
+		Hint: "set credential.useHttpPath to true in git's configuration"}
 }
 
 // AllowedUnverified is said when ACP_GITLAB_ON_UNVERIFIED=allow lets a token

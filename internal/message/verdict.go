@@ -88,7 +88,7 @@ func explainPermissions(v access.Verdict, s Subject) (topic Topic, what, hint st
 	case access.LevelTooLow:
 		what = fmt.Sprintf("you have %s on the project %s; you need at least %s access",
 			access.LevelName(v.Level), s.project(), access.LevelName(v.Minimum))
-		hint = "ask a maintainer of the project for that role, or, if it is only read from, have ACP_GITLAB_MIN_ACCESS=reporter set"
+		hint = "ask a maintainer of the project for that role (for a project that is never pushed to, ACP_GITLAB_MIN_ACCESS=reporter is enough)"
 	default:
 		what = s.Instance + " forbids the token from " + s.Where + " to read " + s.subject()
 		hint = "see whether the group restricts access by IP address or single sign-on, then ask its owner or an administrator of " + s.Instance
@@ -104,7 +104,10 @@ func (s Subject) subject() string {
 }
 
 func plural(noun string, items []string) string {
-	if len(items) == 1 {
+	switch len(items) {
+	case 0:
+		return noun + "s needed"
+	case 1:
 		return noun + " " + items[0]
 	}
 	return noun + "s " + strings.Join(items[:len(items)-1], ", ") + " and " + items[len(items)-1]
@@ -120,7 +123,7 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 		topic, what = RateLimit, s.Instance+" answers 429, too many requests"
 		hint = "wait a minute, and look for a loop that calls git or the API without pause"
 		if v.Wait > 0 {
-			hint = fmt.Sprintf("wait %d s, and look for a loop that calls git or the API without pause", int(v.Wait.Seconds()))
+			hint = fmt.Sprintf("wait %d s, and look for a loop that calls git or the API without pause", seconds(v.Wait))
 		}
 	case access.Timeout:
 		what = s.Instance + " did not answer within the time limit (" + v.Detail + ")"
@@ -152,7 +155,7 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 		what, hint = s.Instance+" answers "+v.Detail, again
 	case access.InFront:
 		what = "something in front of GitLab answered for " + s.Instance + " (" + v.Detail + ")"
-		hint = "see whether a login page or proxy stands before " + s.URL + "/api/v4, and let the API through"
+		hint = "see whether a login page, a proxy or a ban of this address stands before " + s.URL + "/api/v4, and let the API through"
 	case access.NotGitLab:
 		what = "there is no GitLab API at " + s.URL + "/api/v4"
 		hint = "see that the instance URL is right, and has the path if the instance lives below one"
@@ -163,20 +166,30 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 	return topic, what, hint
 }
 
-// Waiting is said before a wait that people would notice.
-func Waiting(wait time.Duration, why access.Reason, instance string) *Message {
-	m := &Message{Code: "waiting", Topic: NotVerified,
-		What: fmt.Sprintf("%s does not answer as it should; trying again in %d s", instance, int(wait.Seconds()))}
+// Wait is said before a wait that people would notice.
+func Wait(wait time.Duration, why access.Reason, instance string) *Message {
+	m := &Message{Code: "waiting", Topic: Waiting,
+		What: fmt.Sprintf("%s does not answer as it should; trying again in %d s", instance, seconds(wait))}
 	if why == access.RateLimited {
-		m.Topic, m.What = RateLimit, fmt.Sprintf("%s asks to wait; trying again in %d s", instance, int(wait.Seconds()))
+		m.What = fmt.Sprintf("%s asks to be left alone (429, too many requests); trying again in %d s", instance, seconds(wait))
 	}
 	return m
 }
 
-// GitRefused is said when GitLab's git refused a token that its API accepted.
-func GitRefused(s Subject) *Message {
-	return &Message{Code: "git-refused", Topic: Authentication,
-		What: "git on " + s.Instance + " refused the token from " + s.Where + ", which the API accepted",
+// WaitForOther is said while another call is waited for.
+func WaitForOther(instance string) *Message {
+	return &Message{Code: "waiting-for-other", Topic: Waiting,
+		What: "another call is asking " + instance + " the same; its answer will serve this one"}
+}
+
+// GitRefused is said when GitLab's git refused a token; accepted says that its
+// API did not.
+func GitRefused(s Subject, accepted bool) *Message {
+	what := "git on " + s.Instance + " refused the token from " + s.Where
+	if accepted {
+		what += ", which the API accepted"
+	}
+	return &Message{Code: "git-refused", Topic: Authentication, What: what,
 		Hint: "try again: the token is checked anew; if it goes on, see whether an IP allow list, single sign-on or switched-off Git access over HTTP is in the way"}
 }
 
@@ -195,6 +208,9 @@ func Bridged(trouble access.Verdict, age time.Duration, s Subject) *Message {
 	return &Message{Code: "bridged", Topic: m.Topic,
 		What: m.What + "; the token was found good " + ago(age) + " ago, which counts for up to 12 hours"}
 }
+
+// seconds is a wait in whole seconds, rounded up.
+func seconds(wait time.Duration) int { return int((wait + time.Second - 1) / time.Second) }
 
 func ago(age time.Duration) string {
 	switch {

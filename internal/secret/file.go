@@ -2,11 +2,10 @@ package secret
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
-	"syscall"
 
+	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
@@ -24,53 +23,30 @@ type content struct {
 	err   error
 }
 
-var (
-	errTooLarge   = errors.New("too large")
-	errNotRegular = errors.New("it is not a regular file")
-)
+func contentOf(data []byte, err error) content {
+	return content{there: !errors.Is(err, fs.ErrNotExist), text: string(data), err: err}
+}
 
-// readFlags open a file without ever waiting: a FIFO in its place would
-// otherwise hold up git for good.
-const readFlags = os.O_RDONLY | syscall.O_NONBLOCK
-
-// readIn reads a file below root; no symlink leads out of it.
 func readIn(root *os.Root, name string, limit int64) content {
-	file, err := root.OpenFile(name, readFlags, 0)
-	return readOpened(file, err, limit)
+	return contentOf(file.ReadIn(root, name, limit))
 }
 
 // readPath reads a token file; there is false when no such file exists.
 func readPath(path string) (text string, problem *message.Message, there bool) {
-	file, err := os.OpenFile(path, readFlags, 0)
-	c := readOpened(file, err, maxValue)
+	c := contentOf(file.Read(path, maxValue))
 	return c.text, c.problem(path, maxValue), c.there
 }
 
-func readOpened(file *os.File, err error, limit int64) content {
-	if err != nil {
-		return content{there: !errors.Is(err, fs.ErrNotExist), err: err}
-	}
-	defer func() { _ = file.Close() }()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return content{there: true, err: errNotRegular}
-	}
-	data, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = errTooLarge
-	}
-	if err != nil {
-		return content{there: true, err: err}
-	}
-	return content{there: true, text: string(data)}
-}
+// broken reports that there is something that can't be read.
+func (c content) broken() bool { return c.there && c.err != nil }
 
 // problem says why the content of path is not known; nil when it is, or when
 // there is no such file.
 func (c content) problem(path string, limit int) *message.Message {
 	switch {
-	case !c.there || c.err == nil:
+	case !c.broken():
 		return nil
-	case errors.Is(c.err, errTooLarge):
+	case errors.Is(c.err, file.ErrTooLarge):
 		return message.FileTooLarge(path, limit>>10)
 	}
 	return message.FileUnreadable(path, cause(c.err))

@@ -26,21 +26,22 @@ func (c Config) mount(dir string) (Found, bool) {
 	f := Found{Source: Mount, Where: "the Secret at " + message.Quote(dir), Renew: reconnect,
 		Belongs: "the key " + keyInstance + " of the Secret",
 		CA:      func() ([]byte, *message.Message) { return readCA(dir) }}
-	root, err := os.OpenRoot(dir)
+	root, problem := openSecret(dir)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return Found{}, false
-	case err != nil:
-		f.Problem = message.FileUnreadable(dir, cause(err))
-		if info, statErr := os.Stat(dir); statErr == nil && !info.IsDir() {
-			f.Problem = message.SecretNotDirectory(dir)
-		}
+	case problem != nil:
+		f.Problem = problem
 		return f, true
+	case root == nil:
+		return Found{}, false
 	}
 	defer func() { _ = root.Close() }()
 	keys := readVersion(root)
 	text, credentials, url := keys[keyToken], keys[keyCredentials], keys[keyInstance]
 	switch {
+	case credentials.broken() && text.broken():
+		// Nothing in the directory can be read, so nobody knows what is there.
+		f.Problem = text.problem(filepath.Join(dir, keyToken), maxValue)
+		return f, true
 	case credentials.there && (text.there || url.there):
 		f.Problem = message.TwoForms(dir)
 	case credentials.there:
@@ -65,6 +66,23 @@ func (c Config) mount(dir string) (Found, bool) {
 	return f, true
 }
 
+// openSecret opens a Secret's directory; nil when there is none. It looks first,
+// since opening a FIFO would wait for its other end.
+func openSecret(dir string) (*os.Root, *message.Message) {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		return nil, message.SecretNotDirectory(dir)
+	}
+	root, err := os.OpenRoot(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, message.FileUnreadable(dir, cause(err))
+	}
+	return root, nil
+}
+
 func (f *Found) readToken(key content, path string) {
 	if f.Problem = key.problem(path, maxValue); f.Problem == nil {
 		f.setToken(key.text)
@@ -77,12 +95,12 @@ func (f *Found) readCredentials(key content, allowHTTPLoopback bool, path string
 	if f.Problem = key.problem(path, maxValue); f.Problem != nil {
 		return
 	}
-	var entry struct {
+	var entry *struct {
 		Token       string `json:"token"`
 		InstanceURL string `json:"instanceUrl"`
 	}
 	// The error of the decoder is not told: it can quote the token.
-	if json.Unmarshal([]byte(key.text), &entry) != nil {
+	if json.Unmarshal([]byte(key.text), &entry) != nil || entry == nil {
 		f.Problem = message.CredentialsGarbled(path)
 		return
 	}
@@ -141,9 +159,12 @@ func empty(root *os.Root) bool {
 }
 
 func readCA(dir string) ([]byte, *message.Message) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, message.FileUnreadable(dir, cause(err))
+	root, problem := openSecret(dir)
+	if root == nil && problem == nil {
+		problem = message.FileUnreadable(dir, "it is no longer there")
+	}
+	if problem != nil {
+		return nil, problem
 	}
 	defer func() { _ = root.Close() }()
 	key := readIn(root, keyCA, maxCA)

@@ -172,6 +172,42 @@ func (t Token) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) 
 // MarshalText encodes a token as "[redacted]", for JSON and logs.
 func (t Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
+// Mask replaces in text whatever begins as GitLab's tokens do and goes on for
+// eight characters or more, dots included: a token that nobody expected there.
+func Mask(text string) string {
+	var out strings.Builder
+	for len(text) > 0 {
+		length := 0
+		for _, prefix := range append([]string{personal}, prefixes()...) {
+			if rest, found := strings.CutPrefix(text, prefix); found {
+				own := len(rest) - len(strings.TrimLeft(rest, characters))
+				if own >= window {
+					length = max(length, len(prefix)+own)
+				}
+			}
+		}
+		if length == 0 {
+			out.WriteByte(text[0])
+			text = text[1:]
+			continue
+		}
+		out.WriteString(redacted)
+		text = text[length:]
+	}
+	return out.String()
+}
+
+// characters are those of tokens.
+const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
+
+func prefixes() []string {
+	var all []string
+	for _, kind := range kinds {
+		all = append(all, kind.prefix)
+	}
+	return all
+}
+
 // window is the length in characters from which on a part of a token counts as
 // a leak.
 const window = 8

@@ -3,7 +3,6 @@ package verdict
 import (
 	"cmp"
 	"errors"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -11,12 +10,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/file"
 )
 
 // Bounds of the directory.
 const (
-	// maxEntries is how many files with entries are left after a write.
+	// maxEntries is how many files with verdicts are left after a write, and
+	// how many others.
 	maxEntries = 256
+	// unfinished is how old a file is that a write has left behind.
+	unfinished = time.Minute
 	// maxEntry bounds one file in bytes.
 	maxEntry = 16 << 10
 )
@@ -56,29 +60,18 @@ func openDir(path string, make bool) (*directory, error) {
 
 func (d *directory) close() { _ = d.root.Close() }
 
-func (d *directory) read(name string) ([]byte, error) {
-	file, err := d.root.OpenFile(name, os.O_RDONLY|nonBlocking, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errNotOurs
-	}
-	return io.ReadAll(io.LimitReader(file, maxEntry))
-}
+func (d *directory) read(name string) ([]byte, error) { return file.ReadIn(d.root, name, maxEntry) }
 
-const temporary = "tmp-"
-
-// write replaces a file whole, or leaves it as it was.
-func (d *directory) write(name string, data []byte) error {
-	made := temporary + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatUint(rand.Uint64(), 36)
-	file, err := d.root.OpenFile(made, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// write replaces a file whole, or leaves it as it was; the name of the file that
+// it makes first begins with prefix.
+func (d *directory) write(name, prefix string, data []byte) error {
+	made := prefix + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatUint(rand.Uint64(), 36)
+	opened, err := d.root.OpenFile(made, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(data)
-	if closed := file.Close(); err == nil {
+	_, err = opened.Write(data)
+	if closed := opened.Close(); err == nil {
 		err = closed
 	}
 	if err == nil {
@@ -90,13 +83,20 @@ func (d *directory) write(name string, data []byte) error {
 	return err
 }
 
+// writable reports whether files can be written at all: not on a full disk.
+func (d *directory) writable(token string) bool {
+	name := token + "-t-try-" + strconv.Itoa(os.Getpid())
+	defer func() { _ = d.root.Remove(name) }()
+	return d.write(name, token+"-t-", make([]byte, 1024)) == nil
+}
+
 // once makes an empty file; false when it is there already, or can't be made.
 func (d *directory) once(name string) bool {
-	file, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	made, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return false
 	}
-	_ = file.Close()
+	_ = made.Close()
 	return true
 }
 
@@ -111,33 +111,50 @@ func (d *directory) drop(prefix string) int {
 	return dropped
 }
 
-// sweep removes what is older than anything of use, and the oldest entries when
-// there are too many.
+// sweep removes what is older than anything of use, and the oldest when there are
+// too many. It touches nothing but files with the names of this package: the
+// directory may hold something else.
 func (d *directory) sweep(now time.Time) {
 	type aged struct {
 		name string
 		at   time.Time
 	}
-	var kept []aged
+	var kept [2][]aged // verdicts, and the rest, which all of a token's verdicts need
 	for _, entry := range d.list() {
-		if strings.HasSuffix(entry.Name(), lockSuffix) {
+		kind, ours := kindOf(entry.Name())
+		info, err := entry.Info()
+		if !ours || err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		info, err := entry.Info()
+		age := now.Sub(info.ModTime())
 		switch {
-		case err != nil:
-		case now.Sub(info.ModTime()) > keep:
+		case age > keep, kind == 't' && age > unfinished:
 			_ = d.root.Remove(entry.Name())
+		case kind == 'v':
+			kept[0] = append(kept[0], aged{entry.Name(), info.ModTime()})
 		default:
-			kept = append(kept, aged{entry.Name(), info.ModTime()})
+			kept[1] = append(kept[1], aged{entry.Name(), info.ModTime()})
 		}
 	}
-	slices.SortFunc(kept, func(a, b aged) int { return cmp.Or(b.at.Compare(a.at), cmp.Compare(a.name, b.name)) })
-	for n, old := range kept {
-		if n >= maxEntries {
-			_ = d.root.Remove(old.name)
+	for _, files := range kept {
+		slices.SortFunc(files, func(a, b aged) int { return cmp.Or(b.at.Compare(a.at), cmp.Compare(a.name, b.name)) })
+		for n, old := range files {
+			if n >= maxEntries {
+				_ = d.root.Remove(old.name)
+			}
 		}
 	}
+}
+
+// kindOf tells the files of this package by their names: sixteen digits of a
+// digest and a letter for the kind (verdict, facts, rate, warned, erased,
+// temporary).
+func kindOf(name string) (kind byte, ours bool) {
+	const at = 17
+	if len(name) < at+2 || name[at-1] != '-' || name[at+1] != '-' || strings.Trim(name[:at-1], "0123456789abcdef") != "" {
+		return 0, false
+	}
+	return name[at], strings.IndexByte("vfrwet", name[at]) >= 0
 }
 
 func (d *directory) list() []fs.DirEntry {

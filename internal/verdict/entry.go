@@ -29,14 +29,14 @@ type entry struct {
 // head is all that the way through memory needs of a good verdict. It is one
 // line of numbers: decoding JSON would cost as much as the rest of the way.
 type head struct {
-	// Made is when GitLab was asked.
+	// Made is when GitLab's answer came, the oldest of several.
 	Made int64
+	// Saved is when the entry was written.
+	Saved int64
 	// Outcome, Expires and Unlimited are the verdict's.
 	Outcome   access.Outcome
 	Expires   int64
 	Unlimited bool
-	// Warned is the day, counted from 1970, on which the expiry was last told.
-	Warned int64
 	// Tried is when GitLab was asked again in vain. A good verdict stays, for
 	// the bridge.
 	Tried int64
@@ -84,8 +84,9 @@ func (e entry) verdict() access.Verdict {
 type names struct {
 	// token begins the name of everything that is known by this token.
 	token string
-	// verdict, facts and rate are the files.
-	verdict, facts, rate string
+	// verdict, facts and rate are files with an entry; mark is one that says
+	// when all others of the token were dropped.
+	verdict, facts, rate, mark string
 	// seal is the key that entries are sealed with. Who doesn't know the token
 	// can't make one.
 	seal []byte
@@ -103,6 +104,7 @@ func namesOf(q Question) names {
 		verdict: token + "-v-" + digest(fields...)[:40],
 		facts:   token + "-f-" + digest("facts", secret, q.Instance.URL())[:40],
 		rate:    token + "-r-" + digest("rate", secret, q.Instance.URL())[:40],
+		mark:    token + "-e-",
 		seal:    seal[:],
 	}
 }
@@ -123,7 +125,7 @@ func digest(fields ...string) string {
 // and the detail as JSON, a line each.
 func (e entry) marshal(name string, key []byte) ([]byte, error) {
 	h := e.head
-	body := []byte(fmt.Sprintf("%d %d %d %t %d %d %d\n", h.Made, h.Outcome, h.Expires, h.Unlimited, h.Warned, h.Tried, h.Until))
+	body := []byte(fmt.Sprintf("%d %d %d %t %d %d %d\n", h.Made, h.Outcome, h.Expires, h.Unlimited, h.Saved, h.Tried, h.Until))
 	if e.Outcome != access.Granted || e.Tried != 0 {
 		text, err := json.Marshal(e.detail)
 		if err != nil {
@@ -170,7 +172,7 @@ func (h *head) parse(fields []string) bool {
 		}
 	}
 	h.Made, h.Outcome, h.Expires = numbers[0], access.Outcome(numbers[1]), numbers[2]
-	h.Warned, h.Tried, h.Until = numbers[4], numbers[5], numbers[6]
+	h.Saved, h.Tried, h.Until = numbers[4], numbers[5], numbers[6]
 	return true
 }
 

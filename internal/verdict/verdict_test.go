@@ -30,7 +30,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
-	w.store = Store{Dir: filepath.Join(t.TempDir(), "verdicts"), TTL: 5 * time.Minute, Now: func() time.Time { return w.now }}
+	w.store = Store{Dirs: []string{filepath.Join(t.TempDir(), "verdicts")}, TTL: 5 * time.Minute, Now: func() time.Time { return w.now }}
 	w.says = access.Self{Reply: access.Reply{State: access.Given}, ID: 1, UserID: 7, Active: true,
 		Scopes: []string{"api", "write_repository"}, ExpiresAt: w.now.AddDate(0, 2, 0)}
 	w.project = access.Project{Reply: access.Reply{State: access.Given}, ID: 3, Level: 30}
@@ -305,10 +305,28 @@ func TestRetryAfterIsShared(t *testing.T) {
 		t.Errorf("got %+v", a)
 	}
 	w.want("")
-	// What is left fits into the time of a caller, who asks and waits.
-	w.now = w.now.Add(25 * time.Second)
+	// What is left fits into the time of a caller: who waits for its end, and says
+	// so, and then asks.
+	w.now = w.now.Add(40*time.Second - 20*time.Millisecond)
+	var waits []time.Duration
+	w.store.OnWait = func(wait time.Duration, why access.Reason) {
+		if why != access.RateLimited {
+			t.Errorf("waiting because of %s", why)
+		}
+		waits = append(waits, wait)
+	}
+	begun := time.Now()
 	w.verify("c/d")
 	w.want("self c/d")
+	if len(waits) != 1 || waits[0] != 20*time.Millisecond || time.Since(begun) < waits[0] {
+		t.Errorf("waited %v in %v", waits, time.Since(begun))
+	}
+	// A caller that waits itself says so at once.
+	w.store.Limited(w.question(""), time.Hour)
+	if a := w.verify("e/f"); a.Verdict.Reason != access.RateLimited || a.Verdict.Wait != time.Hour {
+		t.Errorf("got %+v", a)
+	}
+	w.want("")
 }
 
 func TestClockJumpsBack(t *testing.T) {
@@ -348,19 +366,18 @@ func TestTellOnce(t *testing.T) {
 // Nothing that is written, and no name of it, holds any part of the token.
 func TestNoTokenOnDisk(t *testing.T) {
 	w := newWorld(t)
-	w.says.Name = "my token"
 	for n := range 20 {
 		w.verify(fmt.Sprintf("group/project%d", n))
 	}
 	w.says.Reply = silent(access.ServerError)
 	w.now = w.now.Add(time.Hour)
 	w.verify("group/project1")
-	entries, err := os.ReadDir(w.store.Dir)
+	entries, err := os.ReadDir(w.store.Dirs[0])
 	if err != nil || len(entries) < 20 {
 		t.Fatalf("%d files, %v", len(entries), err)
 	}
 	for _, entry := range entries {
-		data, err := os.ReadFile(filepath.Join(w.store.Dir, entry.Name()))
+		data, err := os.ReadFile(filepath.Join(w.store.Dirs[0], entry.Name()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -380,16 +397,16 @@ func TestSweep(t *testing.T) {
 	for n := range 400 {
 		w.verify(fmt.Sprintf("group/project%d", n))
 	}
-	entries, err := os.ReadDir(w.store.Dir)
-	if err != nil || len(entries) > maxEntries+2 || len(entries) < maxEntries {
-		t.Errorf("%d files, %v; want %d and two for locks", len(entries), err, maxEntries)
+	entries, err := os.ReadDir(w.store.Dirs[0])
+	if err != nil || len(entries) > maxEntries+3 || len(entries) < maxEntries {
+		t.Errorf("%d files, %v; want %d, the token's facts and two for locks", len(entries), err, maxEntries)
 	}
 	w.asked = nil
 	w.verify("group/project399")
 	w.want("") // the newest are kept
 	w.now = w.now.Add(keep + time.Hour)
 	w.verify("group/other")
-	if entries, err = os.ReadDir(w.store.Dir); err != nil || len(entries) > 10 {
+	if entries, err = os.ReadDir(w.store.Dirs[0]); err != nil || len(entries) > 10 {
 		t.Errorf("%d files after a day, %v", len(entries), err)
 	}
 }
@@ -402,17 +419,18 @@ func TestForget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := w.store.Forget(other); n != 0 {
-		t.Errorf("%d files of another token dropped", n)
+	if w.store.Forget(other) {
+		t.Error("another token had verdicts")
 	}
-	if n := w.store.Forget(w.question("").Token); n != 3 {
-		t.Errorf("%d files dropped, want 3", n)
+	if !w.store.Forget(w.question("").Token) {
+		t.Error("there were no verdicts")
 	}
+	w.now = w.now.Add(time.Millisecond)
 	w.asked = nil
 	w.verify("a/b")
 	w.want("self a/b")
-	if n := (Store{}).Forget(other); n != 0 {
-		t.Errorf("no store dropped %d", n)
+	if (Store{}).Forget(other) {
+		t.Error("no store had verdicts")
 	}
 }
 

@@ -1,0 +1,48 @@
+// Package file reads small files that others name or could have put there: a
+// Secret's, authorities, a repository's configuration. A read never waits and
+// never takes more than its limit, whatever stands in the file's place.
+package file
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+)
+
+// Errors of a read, besides the system's own.
+var (
+	ErrTooLarge   = errors.New("it is too large")
+	ErrNotRegular = errors.New("it is not a regular file")
+)
+
+// flags open a file without waiting: a FIFO in its place would otherwise hold
+// up git for good.
+const flags = os.O_RDONLY | syscall.O_NONBLOCK
+
+// Read reads a regular file of at most limit bytes.
+func Read(path string, limit int64) ([]byte, error) {
+	opened, err := os.OpenFile(path, flags, 0)
+	return read(opened, err, limit)
+}
+
+// ReadIn reads a file below root; no symlink leads out of it.
+func ReadIn(root *os.Root, name string, limit int64) ([]byte, error) {
+	opened, err := root.OpenFile(name, flags, 0)
+	return read(opened, err, limit)
+}
+
+func read(opened *os.File, err error, limit int64) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = opened.Close() }()
+	if info, err := opened.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, ErrNotRegular
+	}
+	data, err := io.ReadAll(io.LimitReader(opened, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		return nil, ErrTooLarge
+	}
+	return data, err
+}

@@ -1,0 +1,403 @@
+package message
+
+import (
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	pat "github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// here is what messages are about in these tests. Its source has a path that
+// was quoted, as paths from outside are.
+var here = Subject{
+	Instance: "gitlab.example.com", URL: "https://gitlab.example.com", Project: "group/project",
+	Where: "the Secret at " + Quote("/tmp/a\nb"), Renew: "reconnect under Settings → Integrations → GitLab",
+}
+
+// plain fails when a message is not fit to be read: one line each, no capital
+// at the beginning, no full stop at the end, nothing left of a format.
+func plain(t *testing.T, m *Message) {
+	t.Helper()
+	if m.Code == "" || strings.Trim(m.Code, "abcdefghijklmnopqrstuvwxyz-") != "" {
+		t.Errorf("code %q", m.Code)
+	}
+	if m.Topic == "" || m.What == "" {
+		t.Errorf("%q has no topic or says nothing: %+v", m.Code, *m)
+	}
+	for _, text := range []string{m.What, m.Hint} {
+		first, _ := utf8.DecodeRuneInString(text)
+		// Proper names, and the names of settings, keep their letters.
+		named := strings.HasPrefix(text, "GitLab ") || strings.HasPrefix(text, "ACP_")
+		switch {
+		case text == "":
+		case !unicode.IsLower(first) && first != '"' && first != '/' && !named:
+			t.Errorf("%s begins with %q: %s", m.Code, first, text)
+		case strings.HasSuffix(text, ".") || strings.HasSuffix(text, " ") || strings.HasSuffix(text, ":"):
+			t.Errorf("%s ends badly: %s", m.Code, text)
+		case strings.Contains(text, "%!") || strings.Contains(text, "  ") || strings.Contains(text, "()") || strings.Contains(text, "<nil>"):
+			t.Errorf("%s has a slip: %s", m.Code, text)
+		}
+	}
+	for _, line := range m.Lines() {
+		if strings.ContainsFunc(line, func(r rune) bool {
+			return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
+		}) {
+			t.Errorf("%s is not one line of text: %q", m.Code, line)
+		}
+	}
+}
+
+// verdicts are what people may be told about, by reason, and the topic that
+// each is to have.
+var verdicts = map[access.Reason]struct {
+	topic    Topic
+	verdicts []access.Verdict
+}{
+	access.TokenUnknown: {Authentication, nil},
+	access.TokenExpired: {Authentication, []access.Verdict{
+		{Outcome: access.Refused, Reason: access.TokenExpired, ExpiresAt: time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)}}},
+	access.TokenRevoked:     {Authentication, nil},
+	access.TokenInactive:    {Authentication, nil},
+	access.TokenNotPersonal: {Authentication, nil},
+	access.AccountBlocked:   {Authentication, nil},
+	access.AccountPending:   {Authentication, nil},
+	access.AccountTerms:     {Authentication, nil},
+	access.AccountInactive:  {Authentication, nil},
+	access.AccountEmail:     {Authentication, nil},
+	access.AccountPassword:  {Authentication, nil},
+	access.ScopeMissing: {Permissions, []access.Verdict{
+		{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: []string{"api"}},
+		{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: []string{"api", "read_user"}},
+		{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: access.DefaultScopes()}}},
+	access.GrantMissing:    {Permissions, nil},
+	access.ProjectNotFound: {Permissions, nil},
+	access.LevelTooLow: {Permissions, []access.Verdict{
+		{Outcome: access.Refused, Reason: access.LevelTooLow, Minimum: access.Developer},
+		{Outcome: access.Refused, Reason: access.LevelTooLow, Level: 17, Minimum: 31}}},
+	access.AccessForbidden: {Permissions, nil},
+	access.RateLimited: {RateLimit, []access.Verdict{
+		{Reason: access.RateLimited}, {Reason: access.RateLimited, Wait: time.Minute}}},
+	access.Timeout:      {NotVerified, nil},
+	access.Interrupted:  {NotVerified, nil},
+	access.NameUnknown:  {NotVerified, nil},
+	access.Unreachable:  {NotVerified, nil},
+	access.ProxyFailed:  {NotVerified, nil},
+	access.TLSUntrusted: {NotVerified, nil},
+	access.TLSWrongName: {NotVerified, nil},
+	access.TLSExpired:   {NotVerified, nil},
+	access.TLSFailed:    {NotVerified, nil},
+	access.ServerError:  {NotVerified, nil},
+	access.InFront:      {NotVerified, nil},
+	access.Garbled:      {NotVerified, nil},
+	access.NotGitLab:    {NotVerified, nil},
+}
+
+func TestExplain(t *testing.T) {
+	said := map[string]access.Reason{}
+	for _, reason := range access.Reasons() {
+		row, known := verdicts[reason]
+		if !known {
+			t.Errorf("no row for %s", reason)
+			continue
+		}
+		if row.verdicts == nil {
+			v := access.Verdict{Outcome: access.Refused, Reason: reason}
+			if row.topic == NotVerified {
+				v = access.Verdict{Outcome: access.Unverified, Reason: reason, Detail: "some detail"}
+			}
+			row.verdicts = []access.Verdict{v}
+		}
+		for _, v := range row.verdicts {
+			withoutProject := here
+			withoutProject.Project = ""
+			for _, subject := range []Subject{here, withoutProject} {
+				m := Explain(v, subject)
+				plain(t, m)
+				if m.Code != string(reason) || m.Topic != row.topic || m.Hint == "" {
+					t.Errorf("%s: %+v, want the topic %s and a hint", reason, *m, row.topic)
+				}
+				if m.Unverified() != (v.Outcome == access.Unverified) {
+					t.Errorf("%s: Unverified is %v", reason, m.Unverified())
+				}
+				// Each says which instance, token or host it is about.
+				if !strings.Contains(m.What, here.Instance) && !strings.Contains(m.What, here.Where) &&
+					(v.Detail == "" || !strings.Contains(m.What, v.Detail)) {
+					t.Errorf("%s: about nothing: %+v", reason, *m)
+				}
+			}
+		}
+		// Two reasons must not look the same to the one who has to act.
+		what := Explain(row.verdicts[0], here).Error()
+		if other, twice := said[what]; twice {
+			t.Errorf("%s and %s both say %q", reason, other, what)
+		}
+		said[what] = reason
+	}
+	if len(verdicts) != len(access.Reasons()) {
+		t.Errorf("%d rows for %d reasons", len(verdicts), len(access.Reasons()))
+	}
+}
+
+// What the verdict holds stands in the words.
+func TestExplainDetails(t *testing.T) {
+	tests := []struct {
+		verdict access.Verdict
+		want    string
+	}{
+		{access.Verdict{Outcome: access.Refused, Reason: access.TokenExpired, ExpiresAt: time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)}, "expired on 2026-01-31"},
+		{access.Verdict{Outcome: access.Refused, Reason: access.TokenExpired}, "has expired"},
+		{access.Verdict{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: []string{"api"}}, "lacks the scope api on"},
+		{access.Verdict{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: []string{"api", "read_user"}}, "lacks the scopes api and read_user on"},
+		{access.Verdict{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: []string{"a", "b", "c"}}, "lacks the scopes a, b and c on"},
+		{access.Verdict{Outcome: access.Refused, Reason: access.LevelTooLow, Level: 20, Minimum: 40}, "you have Reporter (20) on the project group/project on gitlab.example.com; you need at least Maintainer (40) access"},
+		{access.Verdict{Outcome: access.Refused, Reason: access.LevelTooLow, Minimum: 31}, "you have no role on the project group/project on gitlab.example.com; you need at least level 31 access"},
+		{access.Verdict{Reason: access.RateLimited, Wait: 90 * time.Second}, "wait 90 s,"},
+		{access.Verdict{Reason: access.RateLimited}, "wait a minute,"},
+		{access.Verdict{Reason: access.Timeout, Detail: "2s"}, "within the time limit (2s)"},
+		{access.Verdict{Reason: access.NameUnknown, Detail: "gitlab.invalid"}, "the host name gitlab.invalid can't be resolved"},
+		{access.Verdict{Reason: access.Unreachable, Detail: "h:1"}, "no connection to h:1"},
+		{access.Verdict{Reason: access.ProxyFailed, Detail: "p:1"}, "the proxy p:1 gives"},
+		{access.Verdict{Reason: access.ServerError, Detail: "502 Bad Gateway"}, "answers 502 Bad Gateway"},
+		{access.Verdict{Reason: access.InFront, Detail: "200 and no JSON"}, "(200 and no JSON)"},
+		{access.Verdict{Reason: access.Garbled, Detail: "broken JSON"}, "(broken JSON)"},
+	}
+	for _, test := range tests {
+		if m := Explain(test.verdict, here); !strings.Contains(strings.Join(m.Lines(), " "), test.want) {
+			t.Errorf("%q is not in %q", test.want, m.Lines())
+		}
+	}
+	// A project's name comes from a request: it is shown harmless.
+	hostile := here
+	hostile.Project = "group/\x1b[2J\u2028" + strings.Repeat("x", 1000)
+	for _, reason := range []access.Reason{access.ProjectNotFound, access.LevelTooLow, access.GrantMissing, access.AccessForbidden} {
+		m := Explain(access.Verdict{Outcome: access.Refused, Reason: reason, Minimum: access.Developer}, hostile)
+		plain(t, m)
+		if len(m.What) > 1200 {
+			t.Errorf("%s is %d bytes long", reason, len(m.What))
+		}
+	}
+}
+
+// Every message that the package can make, in a usual case.
+func TestMessages(t *testing.T) {
+	fault := func(f pat.Fault, kind string) *Message {
+		return TokenFault(&pat.Error{Fault: f, Kind: kind}, here.Where, here.Renew)
+	}
+	path := "/tmp/\x1b[2J\nx"
+	trouble := access.Verdict{Reason: access.ServerError, Detail: "502 Bad Gateway"}
+	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
+	good := access.Verdict{Outcome: access.Granted}
+	expiring := func(in time.Duration) *Message {
+		v := good
+		v.ExpiresAt = now.Add(in)
+		return Expiry(v, now, here)
+	}
+	unlimited := good
+	unlimited.Unlimited = true
+	// By the name of the function that makes them.
+	made := map[string][]*Message{
+		"MalformedRequest":  {MalformedRequest(errors.New("line 2 holds a carriage return"))},
+		"MalformedPath":     {MalformedPath(errors.New("holds a control character"))},
+		"Downgraded":        {Downgraded(here.URL)},
+		"SettingInvalid":    {SettingInvalid("ACP_GITLAB_TIMEOUT", errors.New("not a time"))},
+		"InstanceInvalid":   {InstanceInvalid(Quote(path), errors.New("has a port that is none"))},
+		"NotConnected":      {NotConnected(here.Instance, []string{here.Where, "the environment variable GITLAB_TOKEN"})},
+		"OtherInstance":     {OtherInstance(here.Instance, "gitlab.com", here.Where, "the key instanceUrl of the Secret")},
+		"AllowedUnverified": {AllowedUnverified(Explain(trouble, here))},
+		"Unanswerable":      {Unanswerable(errors.New("a user name with a colon can't be sent"))},
+		"SecretNotDirectory": {
+			SecretNotDirectory(path)},
+		"FileUnreadable":     {FileUnreadable(path, "permission denied")},
+		"FileTooLarge":       {FileTooLarge(path, 64)},
+		"TokenKeyMissing":    {TokenKeyMissing(path)},
+		"TwoForms":           {TwoForms(path)},
+		"CredentialsGarbled": {CredentialsGarbled(path)},
+		"CAInvalid":          {CAInvalid("the key ca.crt of the Secret", "there is no certificate in it")},
+		"SourceUnknown":      {SourceUnknown([]string{"auto", "mount"})},
+		"TokenFault": {fault(pat.Empty, ""), fault(pat.Broken, ""), fault(pat.Garbled, ""), fault(pat.Damaged, ""),
+			fault(pat.OtherKind, "a deploy token (gldt-)")},
+		"Explain":      {Explain(trouble, here)},
+		"RequestLate":  {RequestLate(time.Minute)},
+		"AnswerLost":   {AnswerLost()},
+		"Overtime":     {Overtime()},
+		"Ambiguous":    {Ambiguous("gitlab.example.com", "gitlab.example.com/gitlab")},
+		"WaitForOther": {WaitForOther(here.Instance)},
+		"Wait":         {Wait(3*time.Second, access.ServerError, here.Instance), Wait(time.Minute, access.RateLimited, here.Instance)},
+		"GitRefused":   {GitRefused(here, true), GitRefused(here, false)},
+		"Rotated":      {Rotated(here)},
+		"Bridged":      {Bridged(trouble, 5*time.Second, here), Bridged(trouble, 5*time.Minute, here), Bridged(trouble, 5*time.Hour, here)},
+		"Expiry":       {Expiry(unlimited, now, here), expiring(time.Hour), expiring(25 * time.Hour), expiring(100 * time.Hour)},
+	}
+	// Those that have nothing to add: who reads them can't do anything, or the
+	// line says it all.
+	hintless := []string{"malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost"}
+	said, codes := map[string]string{}, map[string]string{}
+	for name, messages := range made {
+		for _, m := range messages {
+			plain(t, m)
+			if (m.Hint == "") != slices.Contains(hintless, m.Code) {
+				t.Errorf("%s: the hint is %q", m.Code, m.Hint)
+			}
+			if other, twice := said[m.Error()]; twice {
+				t.Errorf("%s and %s both say %q", m.Code, other, m.Error())
+			}
+			said[m.Error()] = m.Code
+			// A code leads to one place in the documents, so one thing has it.
+			// SourceUnknown is a setting that is invalid.
+			if other := codes[m.Code]; other != "" && other != name && name != "SourceUnknown" && other != "SourceUnknown" {
+				t.Errorf("%s and %s both have the code %s", name, other, m.Code)
+			}
+			codes[m.Code] = name
+		}
+	}
+	for _, name := range constructors(t) {
+		if made[name] == nil {
+			t.Errorf("%s has no row here", name)
+		}
+		delete(made, name)
+	}
+	if len(made) > 0 {
+		t.Errorf("rows for nothing: %v", made)
+	}
+}
+
+// constructors are the functions of this package that make messages.
+func constructors(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), ".go") || strings.HasSuffix(entry.Name(), "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), entry.Name(), nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || !f.Name.IsExported() || f.Type.Results == nil {
+				continue
+			}
+			if star, ok := f.Type.Results.List[0].Type.(*ast.StarExpr); ok {
+				if name, ok := star.X.(*ast.Ident); ok && name.Name == "Message" {
+					names = append(names, f.Name.Name)
+				}
+			}
+		}
+	}
+	return names
+}
+
+func TestTokenFault(t *testing.T) {
+	for fault, want := range map[pat.Fault]string{
+		pat.Empty: "is empty", pat.Broken: "white space or a line break", pat.Garbled: "characters that no token has",
+		pat.Damaged: "checksum does not match", pat.OtherKind: "is a feed token (glft-), not a Personal Access Token",
+	} {
+		m := TokenFault(&pat.Error{Fault: fault, Kind: "a feed token (glft-)"}, "here", "put it there")
+		if m.Code != string(fault) || m.Topic != Configuration || !strings.HasPrefix(m.What, "the token from here ") ||
+			!strings.Contains(m.What, want) || !strings.HasSuffix(m.Hint, ", then put it there") {
+			t.Errorf("%s: %+v", fault, *m)
+		}
+	}
+}
+
+// The message that is made of another one leaves that one as it is.
+func TestAllowedUnverified(t *testing.T) {
+	why := Explain(access.Verdict{Reason: access.RateLimited, Wait: time.Minute}, here)
+	before := *why
+	m := AllowedUnverified(why)
+	if *why != before {
+		t.Errorf("it changed to %+v", *why)
+	}
+	if m.Topic != RateLimit || m.Code != "allowed-unverified" || !strings.HasPrefix(m.What, before.What) || m.Hint == before.Hint {
+		t.Errorf("%+v", *m)
+	}
+}
+
+func TestLines(t *testing.T) {
+	m := &Message{Code: "c", Topic: Configuration, What: "what"}
+	if got := m.Lines(); !slices.Equal(got, []string{"configuration: what"}) || m.Error() != "configuration: what" {
+		t.Errorf("%q, %q", got, m.Error())
+	}
+	m.Hint = "do it"
+	if got := m.Lines(); !slices.Equal(got, []string{"configuration: what", "hint: do it"}) || m.Error() != "configuration: what" {
+		t.Errorf("%q, %q", got, m.Error())
+	}
+	for topic, want := range map[Topic]bool{Authentication: false, Permissions: false, Configuration: false, Malformed: false, RateLimit: true, NotVerified: true} {
+		if got := (&Message{Topic: topic}).Unverified(); got != want {
+			t.Errorf("%s: %v", topic, got)
+		}
+	}
+}
+
+func TestQuote(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"", `""`},
+		{"plain-text_1.x:8443/~a@b", "plain-text_1.x:8443/~a@b"},
+		{"'$(rm)`;|", "'$(rm)`;|"},
+		{"two words", `"two words"`},
+		{`a"b`, `"a\"b"`},
+		{`a\b`, `"a\\b"`},
+		{"line\nfeed\r\n", `"line\nfeed\r\n"`},
+		{"\x00\x07\x1b[2J\x7f", `"\x00\a\x1b[2J\x7f"`},
+		{"a\tb", `"a\tb"`},
+		{"c1\u0085\u009b", `"c1\u0085\u009b"`},
+		{"\u2028\u2029", `"\u2028\u2029"`},
+		{"right\u202eleft", `"right\u202eleft"`},
+		{"\ufeffbom\u200b", `"\ufeffbom\u200b"`},
+		{"gruppe/übung", `"gruppe/\u00fcbung"`},
+		{"😀", `"\U0001f600"`},
+		{"\xff\xc3", `"\xff\xc3"`},
+		{strings.Repeat("x", 200), strings.Repeat("x", 200)},
+		{strings.Repeat("x", 201), strings.Repeat("x", 200) + "..."},
+		{strings.Repeat("\n", 1000), `"` + strings.Repeat(`\n`, 200) + `..."`},
+		// A character is not cut into bytes, and one that is left out needs no
+		// quotes.
+		{strings.Repeat("x", 199) + "é", strings.Repeat("x", 199) + "..."},
+	}
+	for _, test := range tests {
+		if got := Quote(test.text); got != test.want {
+			t.Errorf("%q: %s, want %s", test.text, got, test.want)
+		}
+	}
+}
+
+// Whatever the text, what is shown is printable ASCII, bounded, and the text
+// itself or a quotation of it.
+func FuzzQuote(f *testing.F) {
+	for _, text := range []string{"", "plain", "\x1b[2J", "\u2028", "\xff\xfe", `"\`, strings.Repeat("é", 101), strings.Repeat("\x00", 300)} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got := Quote(text)
+		if got == "" || len(got) > 4*maxQuoted+10 {
+			t.Fatalf("%q became %d bytes", text, len(got))
+		}
+		for i := range len(got) {
+			if got[i] < 0x20 || got[i] > 0x7e {
+				t.Fatalf("%q became %q", text, got)
+			}
+		}
+		if len(text) > maxQuoted || got == text {
+			return
+		}
+		if back, err := strconv.Unquote(got); err != nil || back != text {
+			t.Fatalf("%q became %s, which is %q", text, got, back)
+		}
+	})
+}
