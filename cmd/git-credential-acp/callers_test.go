@@ -226,7 +226,7 @@ func TestHolderKilled(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.await(2)
+	p.await()
 	p.gitlab.ClearFaults()
 	waiter, out := p.get("group/project")
 	if err := waiter.Start(); err != nil {
@@ -300,7 +300,7 @@ func TestManyAtARateLimit(t *testing.T) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.await(2)
+	p.await()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if left, _ := filepath.Glob(p.path("cache/*-r-*")); len(left) > 0 {
 			break
@@ -331,7 +331,7 @@ func TestHolderHangs(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.await(2)
+	p.await()
 	p.mustGet()
 	if err := holder.Wait(); err != nil || !strings.Contains(out.String(), "password="+podToken) || strings.Contains(out.String(), "not verified") {
 		t.Errorf("get: %v\n%s", err, out)
@@ -348,7 +348,7 @@ func TestSwapWhileWaiting(t *testing.T) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.await(2)
+	p.await()
 	second, out := p.get("group/project")
 	if err := second.Start(); err != nil {
 		t.Fatal(err)
@@ -363,11 +363,11 @@ func TestSwapWhileWaiting(t *testing.T) {
 	}
 }
 
-func (p *pod) await(n int) {
+func (p *pod) await() {
 	p.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); p.gitlab.Count("api") < n; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); p.gitlab.Count("api") < 2; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("%d requests never came", n)
+			p.t.Fatal("the two requests never came")
 		}
 	}
 }

@@ -31,7 +31,8 @@ type entry struct {
 type head struct {
 	// Made is when GitLab's answer came, the oldest of several.
 	Made int64
-	// Saved is when the entry was written.
+	// Saved is when the verdict was written, or the mark set. Callers that
+	// began before may take it over, whatever its age.
 	Saved int64
 	// Outcome, Expires and Unlimited are the verdict's.
 	Outcome   access.Outcome

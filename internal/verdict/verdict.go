@@ -153,7 +153,7 @@ func (s Store) Forget(tok token.Token) bool {
 	c := s.call(dir, Question{Token: tok})
 	known := dir.drop(c.token+"-v-") + dir.drop(c.token+"-f-")
 	if known > 0 {
-		c.save(c.mark, entry{})
+		c.save(c.mark, entry{head: head{Saved: c.start.UnixMilli()}})
 	}
 	return known > 0
 }
@@ -339,7 +339,9 @@ func (c call) remember(known access.Facts, of time.Time, verdict access.Verdict,
 		// It is as old as the oldest of what it is made from.
 		made = of
 	}
-	c.save(c.verdict, entryOf(verdict, made))
+	e := entryOf(verdict, made)
+	e.Saved = now.UnixMilli()
+	c.save(c.verdict, e)
 }
 
 // erased reports whether the token's verdicts were dropped since the call began.
@@ -444,12 +446,14 @@ func (c call) load(name string) (entry, bool) {
 	if e.Tried > ahead {
 		e.Tried, e.Trouble = 0, access.Verdict{}
 	}
+	if e.Saved > ahead {
+		e.Saved = 0
+	}
 	return e, true
 }
 
 // save writes an entry. Failing is no trouble: GitLab is asked again.
 func (c call) save(name string, e entry) {
-	e.Saved = c.now().UnixMilli()
 	if data, err := e.marshal(name, c.seal); err == nil {
 		_ = c.dir.write(name, c.token+"-t-", data)
 	}
