@@ -3,21 +3,13 @@ package cli
 import (
 	"context"
 	"io"
-	"net/http"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
-	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
-	"github.com/ambient-code/git-credential-acp/internal/token"
-	"github.com/ambient-code/git-credential-acp/internal/verdict"
 )
 
 // inputLimit is how long a request may take to arrive. git sends it at once; a
@@ -131,130 +123,3 @@ func (a *app) conclude(result helper.Result) error {
 	}
 	return exitError(exitRefused)
 }
-
-func (a *app) helper() helper.Helper {
-	return helper.Helper{
-		Secrets: a.secrets,
-		Known:   a.known,
-		Only:    a.instanceGiven,
-		Rules:   a.rules,
-		Remotes: a.remotes,
-		Verify:  a.verify,
-		Forget: func(tok token.Token) bool {
-			store, problem := a.verdicts()
-			return problem == nil && store.Forget(tok)
-		},
-	}
-}
-
-// verify finds a verdict: the one that is remembered, else by asking GitLab,
-// until the time limit or a signal ends it. The way through memory alone comes
-// first, since it is the one that nearly every call takes: it sets up nothing.
-func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
-	store, problem := a.verdicts()
-	if problem != nil {
-		return helper.Finding{Problem: problem}
-	}
-	question := verdict.Question{Token: q.Found.Token, Instance: q.Found.Instance, Project: q.Project, Policy: q.Policy}
-	if answer, fresh := store.Fresh(question); fresh {
-		return finding(answer, q)
-	}
-	timeout, problem := a.timeout()
-	if problem != nil {
-		return helper.Finding{Problem: problem}
-	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	defer a.guard(ctx)()
-	store.OnWait = a.onWait(q.Found)
-	store.OnLock = func() { a.tell(message.WaitForOther(q.Found.Instance.String()), q.Found.Token.Redact) }
-	answer := store.Verify(ctx, question, func(ctx context.Context, known access.Facts) (access.Verdict, access.Facts) {
-		var client *gitlab.Client
-		limited := func(wait time.Duration, why access.Reason) {
-			if why == access.RateLimited {
-				store.Limited(question, wait)
-			}
-			store.OnWait(wait, why)
-		}
-		if client, problem = a.client(q.Found, timeout, limited); problem != nil {
-			return access.Verdict{}, access.Facts{}
-		}
-		defer client.Close()
-		return client.Check(ctx, q.Project, q.Policy, known)
-	})
-	if problem != nil {
-		return helper.Finding{Problem: problem}
-	}
-	return finding(answer, q)
-}
-
-// finding adds to a verdict what people should know of it.
-func finding(answer verdict.Answer, q helper.Question) helper.Finding {
-	f := helper.Finding{Verdict: answer.Verdict}
-	if answer.Bridged > 0 {
-		f.Notes = append(f.Notes, message.Bridged(answer.Trouble, answer.Bridged, helper.SubjectOf(q)))
-	}
-	if answer.Tell {
-		f.Notes = append(f.Notes, message.Expiry(answer.Verdict, time.Now(), helper.SubjectOf(q)))
-	}
-	return f
-}
-
-// guard ends the process when the time limit or a signal has ended ctx and the
-// work goes on all the same: some reads of files can't be called off. What it
-// returns calls it off.
-func (a *app) guard(ctx context.Context) func() {
-	finished := make(chan struct{})
-	context.AfterFunc(ctx, func() {
-		select {
-		case <-finished:
-		case <-time.After(overtime):
-			a.tell(message.Overtime(), asIs)
-			_, _ = a.env.Stdout.Write(credential.Quit())
-			a.env.Exit(exitUnverified)
-		}
-	})
-	return func() { close(finished) }
-}
-
-// overtime is how long the work may take to notice that its time is up.
-const overtime = 2 * time.Second
-
-func (a *app) onWait(found secret.Found) func(time.Duration, access.Reason) {
-	return func(wait time.Duration, why access.Reason) {
-		if wait > noticeable {
-			a.tell(message.Wait(wait, why, found.Instance.String()), found.Token.Redact)
-		}
-	}
-}
-
-// client makes a client for the instance of a token.
-func (a *app) client(found secret.Found, limit time.Duration, onWait func(time.Duration, access.Reason)) (*gitlab.Client, *message.Message) {
-	var problem *message.Message
-	trust := gitlab.Trust{Required: a.env.Getenv(envGitCAInfo), RequiredBy: envGitCAInfo,
-		Optional: a.env.Getenv(envCertFile), OptionalBy: envCertFile}
-	if found.CA != nil {
-		trust.Where = "the key ca.crt of the Secret"
-		if trust.PEM, problem = found.CA(); problem != nil {
-			return nil, problem
-		}
-	}
-	roots, problem := gitlab.Roots(trust)
-	if problem != nil {
-		return nil, problem
-	}
-	return gitlab.New(gitlab.Config{
-		Instance:  found.Instance,
-		Token:     found.Token,
-		Roots:     roots,
-		Proxy:     http.ProxyFromEnvironment,
-		Limit:     limit,
-		UserAgent: Name + "/" + versionOf(a.env.Version),
-		OnWait:    onWait,
-	}), nil
-}
-
-// noticeable is the wait from which on people are told.
-const noticeable = 2 * time.Second
