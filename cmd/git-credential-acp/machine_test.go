@@ -39,7 +39,7 @@ func (m *machine) close() {
 	}
 }
 
-// commands are the scripts' own, see CONTRIBUTING or the functions below.
+// commands are the scripts' own; each says above its function how it is used.
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	with := func(f func(*testscript.TestScript, *machine, []string) error) func(*testscript.TestScript, bool, []string) {
 		return func(ts *testscript.TestScript, negated bool, args []string) {
