@@ -29,7 +29,7 @@ demo: $(PROGRAM)
 bench: $(PROGRAM)
 	go run ./internal/bench $(BENCH) $(PROGRAM)
 
-# Every fuzz target, FUZZTIME each.
+# Every fuzz target for FUZZTIME: a time, or a number of inputs (10000x).
 fuzz:
 	@set -e; for package in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
