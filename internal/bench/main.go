@@ -237,7 +237,7 @@ func (b *bench) clone() error {
 			return took, err
 		}
 	}
-	ours, rival, err := b.median(max(3, b.rounds/10), clone("acp", "true"), clone("store --file="+b.path("credentials"), "false"))
+	ours, rival, err := b.median(max(3, b.rounds/3), clone("acp", "true"), clone("store --file="+b.path("credentials"), "false"))
 	if err != nil {
 		return err
 	}

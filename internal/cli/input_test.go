@@ -3,49 +3,61 @@ package cli
 import (
 	"bytes"
 	"io"
+	"os"
+	"strings"
 	"testing"
 	"time"
 )
 
-// A request that never ends ends the process, in words.
+// A request that never ends ends the process, in words, whether nothing comes or
+// always a little.
 func TestInputLimit(t *testing.T) {
-	reader, writer := io.Pipe()
-	defer writer.Close()
-	var said bytes.Buffer
-	ended := make(chan int, 1)
-	a := &app{env: Env{Stdin: reader, Stderr: &said, Exit: func(code int) { ended <- code }}}
-	in := a.inputWithin(time.Millisecond)
-	go func() { _, _ = in.Read(make([]byte, 1)) }()
-	select {
-	case code := <-ended:
-		if code != exitRefused || said.String() != "git-credential-acp: malformed request: it did not end within 1ms; nothing was answered\n" {
-			t.Errorf("exit code %d, said %q", code, said.String())
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("it goes on")
+	for name, first := range map[string]string{"nothing": "", "a part": "host="} {
+		t.Run(name, func(t *testing.T) {
+			reader, writer, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer writer.Close()
+			if _, err := writer.WriteString(first); err != nil {
+				t.Fatal(err)
+			}
+			var said bytes.Buffer
+			ended := make(chan int, 1)
+			a := &app{env: Env{Stdin: reader, Stderr: &said, Exit: func(code int) { ended <- code }}}
+			in := a.inputWithin(10 * time.Millisecond)
+			go func() { _, _ = io.ReadAll(in) }()
+			select {
+			case code := <-ended:
+				if code != exitRefused || said.String() != "git-credential-acp: malformed request: it did not end within 10ms; nothing was answered\n" {
+					t.Errorf("exit code %d, said %q", code, said.String())
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("it goes on")
+			}
+		})
 	}
 }
 
-// One that has ended, by a blank line in whatever parts or by its end, does not.
-func TestInputLimitIsCalledOff(t *testing.T) {
-	for _, parts := range [][]string{{"a=b\n\n"}, {"a=b\n", "\n"}, {"a=b"}} {
-		reader, writer := io.Pipe()
-		a := &app{env: Env{Stdin: reader, Stderr: io.Discard, Exit: func(int) {}}}
-		in, _ := a.inputWithin(time.Hour).(*input)
-		go func() {
-			for _, part := range parts {
-				_, _ = writer.Write([]byte(part))
+// What has come is no reason to end anything later.
+func TestInputInTime(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, stdin := range map[string]io.Reader{"pipe": reader, "no file": strings.NewReader("a=b\n")} {
+		a := &app{env: Env{Stdin: stdin, Stderr: io.Discard, Exit: func(int) { t.Errorf("%s: ended", name) }}}
+		if stdin == reader {
+			if _, err := writer.WriteString("a=b\n"); err != nil {
+				t.Fatal(err)
 			}
-			_ = writer.Close()
-		}()
-		for range parts {
-			_, _ = in.Read(make([]byte, 10))
+			if err := writer.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if parts[0] == "a=b" {
-			_, _ = in.Read(make([]byte, 10))
-		}
-		if in.late.Stop() {
-			t.Errorf("%q: the alarm was still on", parts)
+		if data, err := io.ReadAll(a.inputWithin(50 * time.Millisecond)); err != nil || string(data) != "a=b\n" {
+			t.Errorf("%s: %q, %v", name, data, err)
 		}
 	}
+	time.Sleep(200 * time.Millisecond) // an alarm that was left on would have gone off
 }

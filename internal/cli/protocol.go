@@ -69,39 +69,28 @@ func (o operation) command(a *app) *cobra.Command {
 	}
 }
 
-// input is a request. One that does not end in time ends the process: a read
+// input is a request. A read that does not end in time ends the process: it
 // can't be called off.
 func (a *app) input() io.Reader { return a.inputWithin(inputLimit) }
 
 func (a *app) inputWithin(limit time.Duration) io.Reader {
-	late := time.AfterFunc(limit, func() {
-		a.tell(message.RequestLate(limit), asIs)
-		a.env.Exit(exitRefused)
-	})
-	return &input{in: a.env.Stdin, late: late}
-}
-
-// input calls off the alarm when the request has ended: with the input, or with
-// a blank line.
-type input struct {
-	in    io.Reader
-	late  *time.Timer
-	ended byte
-}
-
-func (i *input) Read(p []byte) (int, error) {
-	n, err := i.in.Read(p)
-	for _, c := range p[:n] {
-		if c == '\n' && i.ended == '\n' {
-			i.late.Stop()
+	begun := time.Now()
+	return readerFunc(func(p []byte) (int, error) {
+		// An alarm costs a thread; git's request is nearly always there already.
+		if file, ok := a.env.Stdin.(interface{ Fd() uintptr }); !ok || !ready(file.Fd()) {
+			late := time.AfterFunc(limit-time.Since(begun), func() {
+				a.tell(message.RequestLate(limit), asIs)
+				a.env.Exit(exitRefused)
+			})
+			defer late.Stop()
 		}
-		i.ended = c
-	}
-	if err != nil {
-		i.late.Stop()
-	}
-	return n, err
+		return a.env.Stdin.Read(p)
+	})
 }
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // conclude prints a result and turns it into an exit code.
 func (a *app) conclude(result helper.Result) error {
