@@ -20,18 +20,17 @@ import (
 // own: what is shared between callers is files and locks.
 
 var built struct {
-	once sync.Once
-	path string
-	err  error
+	once      sync.Once
+	dir, path string
+	err       error
 }
 
 func program(t *testing.T) string {
 	built.once.Do(func() {
-		var dir string
-		if dir, built.err = os.MkdirTemp("", "git-credential-acp-test-"); built.err != nil {
+		if built.dir, built.err = os.MkdirTemp("", "git-credential-acp-test-"); built.err != nil {
 			return
 		}
-		built.path = filepath.Join(dir, "git-credential-acp")
+		built.path = filepath.Join(built.dir, "git-credential-acp")
 		if runtime.GOOS == "windows" {
 			built.path += ".exe"
 		}

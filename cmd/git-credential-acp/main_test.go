@@ -22,10 +22,22 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(cleaned{m}, map[string]func(){
 		cli.Name: func() { os.Exit(recorded()) },
 		"ask":    func() { os.Exit(ask(os.Args[1:])) },
 	})
+}
+
+// cleaned removes after all tests what they share.
+type cleaned struct{ *testing.M }
+
+func (m cleaned) Run() int {
+	defer func() {
+		if built.dir != "" {
+			_ = os.RemoveAll(built.dir)
+		}
+	}()
+	return m.M.Run()
 }
 
 // recorded is the real program, whose standard error is kept as well, so that

@@ -98,6 +98,7 @@ func newStage(ctx context.Context, dir, program string, gitlab *gitlabtest.Serve
 		"PATH=" + filepath.Dir(program) + string(os.PathListSeparator) + os.Getenv("PATH"),
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C",
 		"ACP_GITLAB_SECRET_DIR=" + s.secret,
+		"ACP_GITLAB_CACHE_DIR=" + filepath.Join(dir, "verdicts"),
 		// git trusts the demo's authority; the helper finds it in the Secret.
 		"GIT_SSL_CAINFO=" + gitlab.CAFile(),
 	}
