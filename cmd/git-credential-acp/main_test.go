@@ -164,6 +164,8 @@ func setup(env *testscript.Env) error {
 	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	env.Setenv("GIT_TERMINAL_PROMPT", "0")
 	env.Setenv("ACP_TEST_RECORD", record)
+	// Under the race detector, each process would sleep for a second at its end.
+	env.Setenv("GORACE", "atexit_sleep_ms=0")
 	env.Setenv("ACP_GITLAB_SECRET_DIR", filepath.Join(env.WorkDir, "secret"))
 	env.Setenv("ACP_GITLAB_TIMEOUT", "10s")
 	// Scripts that are about remembering set a directory.
