@@ -212,7 +212,7 @@ func TestFacts(t *testing.T) {
 	}
 }
 
-// GitLab's own refusals, as facts/gitlab.md lists them, for any question.
+// GitLab's own refusals, by its source and documentation, for any question.
 func TestRefusals(t *testing.T) {
 	invalid := func(description string) string {
 		return `{"error":"invalid_token","error_description":"` + description + `"}`
