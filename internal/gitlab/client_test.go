@@ -617,7 +617,7 @@ func TestRetryFault(t *testing.T) {
 		{"wrong name", &tls.CertificateVerificationError{Err: x509.HostnameError{Host: "h", Certificate: &x509.Certificate{}}}, 1, access.TLSWrongName},
 		{"expired", &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}, 1, access.TLSExpired},
 		{"not good for this", &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}}, 1, access.TLSFailed},
-		{"alert", tls.AlertError(40), 1, access.TLSFailed},
+		{"alert", &net.OpError{Op: "remote error", Err: tls.AlertError(40)}, 1, access.TLSFailed},
 		{"not TLS", tls.RecordHeaderError{Msg: canary}, 1, access.TLSFailed},
 		{"http on an https port", http.ErrSchemeMismatch, 1, access.TLSFailed},
 	}

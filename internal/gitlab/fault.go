@@ -24,7 +24,6 @@ func (c *Client) silence(err error) access.Reply {
 		invalid   x509.CertificateInvalidError
 		cert      *tls.CertificateVerificationError
 		record    tls.RecordHeaderError
-		alert     tls.AlertError
 		refused   *proxyError
 		op        *net.OpError
 		dns       *net.DNSError
@@ -45,7 +44,9 @@ func (c *Client) silence(err error) access.Reply {
 		return silent(access.TLSWrongName, "")
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return silent(access.TLSExpired, "")
-	case errors.As(err, &cert), errors.As(err, &record), errors.As(err, &alert), errors.Is(err, http.ErrSchemeMismatch):
+	case errors.As(err, &cert), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch),
+		// crypto/tls tells of alerts, either side's, by these names alone.
+		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
 		return silent(access.TLSFailed, "")
 	case errors.As(err, &dns):
 		return silent(access.NameUnknown, message.Quote(dns.Name))
