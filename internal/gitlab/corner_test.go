@@ -52,6 +52,9 @@ func TestDialTimeout(t *testing.T) {
 	if got.Reason != access.Unreachable || !passing(got.Reason) {
 		t.Errorf("%v (%T): %+v", err, errors.Unwrap(err), got)
 	}
+	if got := c.silence(&net.OpError{Op: "proxyconnect", Err: err}); got.Reason != access.ProxyFailed {
+		t.Errorf("to a proxy: %+v", got)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
 		c := stubbed(t, func(r *http.Request) (*http.Response, error) {

@@ -29,15 +29,16 @@ func (c *Client) silence(err error) access.Reply {
 		dns       *net.DNSError
 	)
 	switch {
+	case errors.As(err, &refused):
+		return silent(access.ProxyFailed, message.Quote(c.proxy.host())+" answered "+strconv.Itoa(refused.status)+", it")
+	// The limit of one attempt to connect, to a proxy or to GitLab, looks like
+	// the limit of all.
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return silent(access.ProxyFailed, message.Quote(c.proxy.host()))
 	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
-		// The limit of one attempt to connect, which looks like the limit of all.
 		return silent(access.Unreachable, c.config.Instance.String())
 	case errors.Is(err, context.DeadlineExceeded):
 		return silent(access.Timeout, "")
-	case errors.As(err, &refused):
-		return silent(access.ProxyFailed, message.Quote(c.proxy.host())+" answered "+strconv.Itoa(refused.status)+", it")
-	case errors.As(err, &op) && op.Op == "proxyconnect":
-		return silent(access.ProxyFailed, message.Quote(c.proxy.host()))
 	case errors.As(err, &authority):
 		return silent(access.TLSUntrusted, "")
 	case errors.As(err, &name):
