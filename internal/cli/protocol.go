@@ -32,10 +32,7 @@ func operations() []operation {
 		{"erase", "Forget what is remembered of a token that git was refused (on stdin)",
 			func(a *app, _ context.Context) error { return a.conclude(a.helper().Erase(a.input())) }},
 		{"capability", "Tell git what this helper can do",
-			func(a *app, _ context.Context) error {
-				_, err := a.env.Stdout.Write(credential.Capabilities())
-				return err
-			}},
+			func(a *app, _ context.Context) error { return a.answer(credential.Capabilities()) }},
 	}
 }
 
@@ -97,12 +94,8 @@ func (a *app) conclude(result helper.Result) error {
 	for _, m := range result.Messages {
 		a.tell(m, result.Redact)
 	}
-	if len(result.Answer) > 0 {
-		// One write: git reads as it comes.
-		if _, err := a.env.Stdout.Write(result.Answer); err != nil {
-			a.tell(message.AnswerLost(), asIs)
-			return exitError(exitRefused)
-		}
+	if err := a.answer(result.Answer); err != nil {
+		return err
 	}
 	switch result.Outcome {
 	case helper.Answered, helper.NotOurs:
@@ -111,4 +104,16 @@ func (a *app) conclude(result helper.Result) error {
 		return exitError(exitUnverified)
 	}
 	return exitError(exitRefused)
+}
+
+// answer hands bytes to git, in one write: git reads as it comes.
+func (a *app) answer(bytes []byte) error {
+	if len(bytes) == 0 {
+		return nil
+	}
+	if _, err := a.env.Stdout.Write(bytes); err != nil {
+		a.tell(message.AnswerLost(), asIs)
+		return exitError(exitRefused)
+	}
+	return nil
 }
