@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
@@ -67,7 +68,7 @@ func newPod(t *testing.T, projects ...string) *pod {
 		t.Fatal(err)
 	}
 	t.Cleanup(gitlab.Close)
-	scopes := []string{"api", "read_api", "read_user", "write_repository"}
+	scopes := access.DefaultScopes()
 	gitlab.AddUser(gitlabtest.User{ID: 7, Username: "dev"})
 	for _, value := range []string{podToken, otherToken} {
 		gitlab.AddToken(gitlabtest.Token{Value: value, UserID: 7, Scopes: scopes,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
@@ -153,7 +154,7 @@ func (*machineScript) token(ts *testscript.TestScript, m *machine, args []string
 	name, o := args[0], options(args[1:])
 	t := gitlabtest.Token{
 		Value: m.tokens[name], Name: name, UserID: m.id(o["user"]),
-		Scopes:    []string{"api", "read_api", "read_user", "write_repository"},
+		Scopes:    access.DefaultScopes(),
 		ExpiresAt: date(o["expires"]), Revoked: o["revoked"] != "", Granular: o["granular"] != "", Kind: o["kind"],
 	}
 	if o["scopes"] != "" {

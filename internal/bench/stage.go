@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
@@ -74,7 +75,7 @@ func (s *stage) close() {
 // and writes the same credential for credential-store.
 func (s *stage) furnish() error {
 	s.gitlab.AddUser(gitlabtest.User{ID: 1, Username: "dev"})
-	s.gitlab.AddToken(gitlabtest.Token{Value: token, UserID: 1, Scopes: []string{"api", "read_api", "read_user", "write_repository"},
+	s.gitlab.AddToken(gitlabtest.Token{Value: token, UserID: 1, Scopes: access.DefaultScopes(),
 		ExpiresAt: time.Now().AddDate(0, 0, 90).Format(time.DateOnly)})
 	for n := range 100 {
 		p := gitlabtest.Project{Path: fmt.Sprintf("group/project%02d", n), Direct: map[int]int{1: 30}, NoRepository: n > 0}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
@@ -63,7 +64,7 @@ func startGitLab(dir string) (*gitlabtest.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	scopes := []string{"api", "read_api", "read_user", "write_repository"}
+	scopes := access.DefaultScopes()
 	expires := time.Now().AddDate(0, 0, 90).Format(time.DateOnly)
 	gitlab.AddUser(gitlabtest.User{ID: 1, Username: "developer"})
 	gitlab.AddUser(gitlabtest.User{ID: 2, Username: "reporter"})

@@ -204,15 +204,15 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found secret
 	if err != nil {
 		return stop(Failed, message.MalformedPath(err))
 	}
-	if req.Path == "" {
-		project = h.projectHere(found.Instance)
-	}
 	if found.Problem != nil {
 		return refuse(Refused, found.Problem)
 	}
 	rules, problem := h.Rules()
 	if problem != nil {
 		return refuse(Refused, problem)
+	}
+	if req.Path == "" {
+		project = h.projectHere(found.Instance)
 	}
 	question := Question{Found: found, Project: project,
 		Policy: access.Policy{Minimum: rules.Minimum, Scopes: rules.Scopes, Project: project != ""}}
