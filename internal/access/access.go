@@ -78,6 +78,31 @@ func ParseScopes(text string) ([]string, error) {
 // write_repository is asked for by name.
 var impliedBy = map[string]string{"read_api": "api", "read_user": "api"}
 
+// ImpliedScopes are those of required that held does not have, and that another
+// scope in it stands for.
+func ImpliedScopes(required, held []string) []string {
+	var implied []string
+	for _, scope := range required {
+		if broader := impliedBy[scope]; broader != "" && !slices.Contains(held, scope) && slices.Contains(held, broader) {
+			implied = append(implied, scope)
+		}
+	}
+	return implied
+}
+
+// BroadScopes are those of held that nobody needs for work on a repository, and
+// that the platform's guide says not to select.
+func BroadScopes(held []string) []string {
+	var broad []string
+	for _, scope := range held {
+		switch scope {
+		case "sudo", "admin_mode", "create_runner", "manage_runner":
+			broad = append(broad, scope)
+		}
+	}
+	return broad
+}
+
 // missingScopes are those of required that held neither has nor implies.
 func missingScopes(required, held []string) []string {
 	var missing []string

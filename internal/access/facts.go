@@ -49,6 +49,11 @@ type Self struct {
 	// ExpiresAt is the first moment at which the token no longer works:
 	// midnight UTC at the start of GitLab's expires_at. Zero: never.
 	ExpiresAt time.Time
+	// Name, CreatedAt and LastUsedAt are for people, who know a token by them.
+	// They decide nothing, and are not remembered. A zero LastUsedAt is a token
+	// that was never used.
+	Name                  string    `json:"-"`
+	CreatedAt, LastUsedAt time.Time `json:"-"`
 }
 
 // User is GET /user: the owner of the token.
@@ -57,6 +62,10 @@ type User struct {
 	ID int64
 	// Admin is only ever true when the token's owner is an administrator.
 	Admin bool
+	// Username and Name are for people; they decide nothing, and are not
+	// remembered.
+	Username string `json:"-"`
+	Name     string `json:"-"`
 }
 
 // Project is GET /projects/:id.
@@ -64,9 +73,23 @@ type Project struct {
 	Reply
 	ID int64
 	// Level is the higher of the direct and the group membership. It leaves
-	// out invited groups and administrators: too low proves nothing.
-	Level    int
-	Archived bool
+	// out invited groups and administrators: too low proves nothing. Direct is
+	// the direct one alone.
+	Level, Direct int
+	Archived      bool
+	// Path is the full path under which GitLab has the project now, and
+	// DeletedOn the date on which it is going to be deleted, "" for none.
+	Path      string `json:"-"`
+	DeletedOn string `json:"-"`
+}
+
+// Branch is GET /projects/:id/repository/branches/:branch. Absent means that
+// there is no such branch (yet).
+type Branch struct {
+	Reply
+	// Protected means that not everybody who may push to the project may push
+	// to this branch; CanPush that the token's owner may.
+	Protected, CanPush bool
 }
 
 // Member is GET /projects/:id/members/all/:user_id: the effective level,
@@ -84,6 +107,15 @@ type Facts struct {
 	Member  Member
 	// Rate is what the answers told of the rate limit.
 	Rate Rate
+}
+
+// Refs is what git's own advertisement of a repository says. It is given by the
+// same part of GitLab that a fetch or a push asks, and so proves what the REST
+// API only lets one conclude.
+type Refs struct {
+	Reply
+	// Count is how many refs the repository has.
+	Count int
 }
 
 // Rate is what is left of a rate limit (GitLab's RateLimit-… headers).

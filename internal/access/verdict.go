@@ -38,6 +38,19 @@ const (
 	AccessForbidden  Reason = "access-forbidden"
 )
 
+// Reasons for a refusal by git itself, of a token that the REST API accepts.
+const (
+	GitLogin     Reason = "git-login"
+	GitAbsent    Reason = "git-absent"
+	GitScope     Reason = "git-scope"
+	GitRole      Reason = "git-role"
+	GitArchived  Reason = "git-archived"
+	GitHTTPOff   Reason = "git-http-off"
+	GitSSO       Reason = "git-sso"
+	GitBanned    Reason = "git-banned"
+	GitForbidden Reason = "git-forbidden"
+)
+
 // Reasons why nothing was learned.
 const (
 	RateLimited  Reason = "rate-limited"
@@ -62,6 +75,7 @@ func Reasons() []Reason {
 		TokenUnknown, TokenExpired, TokenRevoked, TokenInactive, TokenNotPersonal,
 		AccountBlocked, AccountPending, AccountTerms, AccountInactive, AccountEmail, AccountPassword,
 		ScopeMissing, GrantMissing, ProjectNotFound, LevelTooLow, AccessForbidden,
+		GitLogin, GitAbsent, GitScope, GitRole, GitArchived, GitHTTPOff, GitSSO, GitBanned, GitForbidden,
 		RateLimited, Timeout, Interrupted, NameUnknown, Unreachable, ProxyFailed,
 		TLSUntrusted, TLSWrongName, TLSExpired, TLSFailed, ServerError, InFront, Garbled, NotGitLab,
 	}

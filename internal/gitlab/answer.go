@@ -15,6 +15,18 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 )
 
+// soft is a value of an answer that is for people only: one that is missing or
+// of another type is empty, rather than a reason not to believe the rest.
+type soft[T any] struct{ value T }
+
+func (s *soft[T]) UnmarshalJSON(data []byte) error {
+	var value T
+	if json.Unmarshal(data, &value) == nil {
+		s.value = value
+	}
+	return nil
+}
+
 // self asks GET /personal_access_tokens/self.
 func (c *Client) self(ctx context.Context) access.Self {
 	var answer struct {
@@ -25,6 +37,10 @@ func (c *Client) self(ctx context.Context) access.Self {
 		Active    *bool    `json:"active"`
 		Revoked   bool     `json:"revoked"`
 		ExpiresAt *string  `json:"expires_at"`
+
+		Name       soft[string]    `json:"name"`
+		CreatedAt  soft[time.Time] `json:"created_at"`
+		LastUsedAt soft[time.Time] `json:"last_used_at"`
 	}
 	reply := c.ask(ctx, "/personal_access_tokens/self", &answer)
 	if reply.State != access.Given {
@@ -37,6 +53,7 @@ func (c *Client) self(ctx context.Context) access.Self {
 	return access.Self{
 		Reply: reply, ID: answer.ID, UserID: answer.UserID, Scopes: answer.Scopes,
 		Granular: answer.Granular, Active: *answer.Active, Revoked: answer.Revoked, ExpiresAt: expiresAt,
+		Name: answer.Name.value, CreatedAt: answer.CreatedAt.value, LastUsedAt: answer.LastUsedAt.value,
 	}
 }
 
@@ -51,17 +68,19 @@ func midnight(date *string) (at time.Time, ok bool) {
 	return at, err == nil
 }
 
-// user asks GET /user.
-func (c *Client) user(ctx context.Context) access.User {
+// User asks GET /user: whose token it is.
+func (c *Client) User(ctx context.Context) access.User {
 	var answer struct {
-		ID    int64 `json:"id"`
-		Admin bool  `json:"is_admin"`
+		ID       int64        `json:"id"`
+		Admin    bool         `json:"is_admin"`
+		Username soft[string] `json:"username"`
+		Name     soft[string] `json:"name"`
 	}
 	reply := c.ask(ctx, "/user", &answer)
 	if reply.State == access.Given && answer.ID <= 0 {
 		reply = incomplete("user")
 	}
-	return access.User{Reply: reply, ID: answer.ID, Admin: answer.Admin}
+	return access.User{Reply: reply, ID: answer.ID, Admin: answer.Admin, Username: answer.Username.value, Name: answer.Name.value}
 }
 
 // project asks GET /projects/:id, with a full path for the id.
@@ -70,8 +89,10 @@ func (c *Client) project(ctx context.Context, path string) access.Project {
 		Level int `json:"access_level"`
 	}
 	var answer struct {
-		ID          int64 `json:"id"`
-		Archived    bool  `json:"archived"`
+		ID          int64        `json:"id"`
+		Path        soft[string] `json:"path_with_namespace"`
+		Archived    bool         `json:"archived"`
+		DeletedOn   soft[string] `json:"marked_for_deletion_on"`
 		Permissions struct {
 			Project *membership `json:"project_access"`
 			Group   *membership `json:"group_access"`
@@ -81,11 +102,14 @@ func (c *Client) project(ctx context.Context, path string) access.Project {
 	if reply.State == access.Given && answer.ID <= 0 {
 		reply = incomplete("project")
 	}
-	project := access.Project{Reply: reply, ID: answer.ID, Archived: answer.Archived}
-	for _, member := range []*membership{answer.Permissions.Project, answer.Permissions.Group} {
-		if member != nil {
-			project.Level = max(project.Level, member.Level)
-		}
+	project := access.Project{Reply: reply, ID: answer.ID, Path: answer.Path.value,
+		Archived: answer.Archived, DeletedOn: answer.DeletedOn.value}
+	if direct := answer.Permissions.Project; direct != nil {
+		project.Direct = direct.Level
+	}
+	project.Level = project.Direct
+	if group := answer.Permissions.Group; group != nil {
+		project.Level = max(project.Level, group.Level)
 	}
 	return project
 }
@@ -101,6 +125,20 @@ func (c *Client) member(ctx context.Context, project, user int64) access.Member 
 		reply = incomplete("member")
 	}
 	return access.Member{Reply: reply, Level: answer.Level}
+}
+
+// Branch asks GET /projects/:id/repository/branches/:branch.
+func (c *Client) Branch(ctx context.Context, project int64, name string) access.Branch {
+	var answer struct {
+		Name      string `json:"name"`
+		Protected bool   `json:"protected"`
+		CanPush   bool   `json:"can_push"`
+	}
+	reply := c.ask(ctx, fmt.Sprintf("/projects/%d/repository/branches/%s", project, url.PathEscape(name)), &answer)
+	if reply.State == access.Given && answer.Name != name {
+		reply = incomplete("branch")
+	}
+	return access.Branch{Reply: reply, Protected: answer.Protected, CanPush: answer.CanPush}
 }
 
 func incomplete(of string) access.Reply {

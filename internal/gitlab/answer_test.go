@@ -183,11 +183,11 @@ func TestFacts(t *testing.T) {
 		switch strings.TrimPrefix(r.URL.EscapedPath(), "/api/v4") {
 		case atSelf:
 			return reply(r, 200, `{"id":11,"user_id":7,"name":"laptop","scopes":["api","write_repository"],"granular":false,"active":true,
-				"revoked":false,"expires_at":"2026-12-31","created_at":"2025-01-01T00:00:00Z","last_used_ips":["192.0.2.1"]}`), nil
+				"revoked":false,"expires_at":"2026-12-31","created_at":"2025-01-01T00:00:00Z","last_used_at":7,"last_used_ips":["192.0.2.1"]}`), nil
 		case atUser:
-			return reply(r, 200, `{"id":7,"username":"dev","is_admin":true}`), nil
+			return reply(r, 200, `{"id":7,"username":"dev","name":"A Dev","is_admin":true}`), nil
 		case atProject:
-			return reply(r, 200, `{"id":42,"archived":true,"permissions":{"project_access":{"access_level":10},"group_access":{"access_level":20}}}`), nil
+			return reply(r, 200, `{"id":42,"path_with_namespace":"group/new","marked_for_deletion_on":"2027-01-02","archived":true,"permissions":{"project_access":{"access_level":10},"group_access":{"access_level":20}}}`), nil
 		case atMember:
 			return reply(r, 200, `{"id":7,"access_level":25}`), nil
 		}
@@ -197,10 +197,12 @@ func TestFacts(t *testing.T) {
 	midnight := time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)
 	given := access.Reply{State: access.Given}
 	want := access.Facts{
-		Self: access.Self{Reply: given, ID: 11, UserID: 7, Scopes: []string{"api", "write_repository"}, Active: true, ExpiresAt: midnight},
-		User: access.User{Reply: given, ID: 7, Admin: true},
+		Self: access.Self{Reply: given, ID: 11, UserID: 7, Scopes: []string{"api", "write_repository"}, Active: true, ExpiresAt: midnight,
+			// A value for people that can't be read does no harm to the others.
+			Name: "laptop", CreatedAt: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)},
+		User: access.User{Reply: given, ID: 7, Admin: true, Username: "dev", Name: "A Dev"},
 		// The higher of the two memberships counts.
-		Project: access.Project{Reply: given, ID: 42, Level: 20, Archived: true},
+		Project: access.Project{Reply: given, ID: 42, Level: 20, Direct: 10, Archived: true, Path: "group/new", DeletedOn: "2027-01-02"},
 		Member:  access.Member{Reply: given, Level: 25},
 	}
 	if !reflect.DeepEqual(facts, want) {

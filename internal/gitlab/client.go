@@ -65,10 +65,17 @@ type Client struct {
 	http   *http.Client
 	proxy  proxySeen
 
+	// git is http for git's own requests, which go to the instance's pages.
+	git *http.Client
+
 	mu sync.Mutex
 	// announced is until when people know of a wait.
 	announced time.Time
 	rate      access.Rate
+	// ahead is how far GitLab's clock is ahead of the one here; known when an
+	// answer had a date.
+	ahead time.Duration
+	known bool
 }
 
 // New makes a client. It opens no connection.
@@ -89,7 +96,8 @@ func New(config Config) *Client {
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
 	}
-	c.http = &http.Client{Transport: confined{transport, config.Instance}, CheckRedirect: checkRedirect}
+	c.http = &http.Client{Transport: confined{transport, config.Instance, config.Instance.API()}, CheckRedirect: checkRedirect}
+	c.git = &http.Client{Transport: confined{transport, config.Instance, config.Instance.URL()}, CheckRedirect: checkRedirect}
 	return c
 }
 
@@ -108,13 +116,14 @@ func (c *Client) announce(wait time.Duration, why access.Reason) {
 	c.config.OnWait(wait, why)
 }
 
-// confined follows a redirect only within the API of the instance: same scheme,
-// host and port, below the same path. net/http alone would carry the
+// confined follows a redirect only within a part of the instance: same scheme,
+// host and port, below base. net/http alone would carry the
 // Authorization header to any subdomain. It takes the Location out of other
 // redirects, which net/http then hands back as they are.
 type confined struct {
 	next     http.RoundTripper
 	instance instance.Instance
+	base     string
 }
 
 // CloseIdleConnections is what http.Client looks for.
@@ -134,7 +143,7 @@ func (c confined) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (c confined) allows(from *url.URL, location string) bool {
 	to, err := from.Parse(location)
-	return err == nil && to.User == nil && to.Scheme+"://"+to.Host == c.instance.Origin() && below(c.instance.API(), c.instance.Origin()+to.Path)
+	return err == nil && to.User == nil && to.Scheme+"://"+to.Host == c.instance.Origin() && below(c.base, c.instance.Origin()+to.Path)
 }
 
 // below reports whether an address lies below base, and does not climb out of
@@ -170,7 +179,7 @@ func (c *Client) Check(ctx context.Context, project string, policy access.Policy
 		verdict, need := policy.Judge(facts, c.config.Now())
 		switch need {
 		case access.AskUser:
-			facts.User = c.user(ctx)
+			facts.User = c.User(ctx)
 		case access.AskMember:
 			facts.Member = c.member(ctx, facts.Project.ID, facts.UserID())
 		default:
@@ -204,8 +213,14 @@ func (c *Client) first(ctx context.Context, facts *access.Facts, path string, wi
 	group.Wait()
 }
 
-// note keeps the lowest of what answers tell of the rate limit.
+// note keeps what answers tell besides their content: the lowest of the rate
+// limit, and the clock.
 func (c *Client) note(header http.Header) {
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		c.mu.Lock()
+		c.ahead, c.known = date.Sub(c.config.Now().Truncate(time.Second)), true
+		c.mu.Unlock()
+	}
 	limit, err1 := strconv.Atoi(header.Get("RateLimit-Limit"))
 	remaining, err2 := strconv.Atoi(header.Get("RateLimit-Remaining"))
 	reset, err3 := strconv.ParseInt(header.Get("RateLimit-Reset"), 10, 64)
@@ -217,6 +232,14 @@ func (c *Client) note(header http.Header) {
 	if c.rate.Limit == 0 || remaining < c.rate.Remaining {
 		c.rate = access.Rate{Limit: limit, Remaining: remaining, Reset: time.Unix(reset, 0)}
 	}
+}
+
+// ClockAhead is how far GitLab's clock is ahead of the one here, to the second,
+// by the Date of its last answer; false when none had one.
+func (c *Client) ClockAhead() (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ahead, c.known
 }
 
 func (c *Client) lowest() access.Rate {

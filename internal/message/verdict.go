@@ -41,6 +41,9 @@ func explain(v access.Verdict, s Subject) (topic Topic, what, hint string) {
 	if v.Outcome == access.Unverified {
 		return explainUnverified(v, s)
 	}
+	if strings.HasPrefix(string(v.Reason), "git-") {
+		return explainGit(v, s)
+	}
 	switch v.Reason {
 	case access.TokenUnknown:
 		return Authentication, "the GitLab token from " + s.Where + " is invalid: " + s.Instance + " does not know it",
@@ -92,6 +95,43 @@ func explainPermissions(v access.Verdict, s Subject) (topic Topic, what, hint st
 	default:
 		what = s.Instance + " forbids the token from " + s.Where + " to read " + s.subject()
 		hint = "see whether the group restricts access by IP address or single sign-on, then ask its owner or an administrator of " + s.Instance
+	}
+	return topic, what, hint
+}
+
+// explainGit has the words for a refusal by git itself.
+func explainGit(v access.Verdict, s Subject) (topic Topic, what, hint string) {
+	topic = Permissions
+	switch v.Reason {
+	case access.GitLogin:
+		topic = Authentication
+		what = "git on " + s.Instance + " refuses the token from " + s.Where + ", which the API accepts"
+		hint = "see whether an IP allow list or single sign-on is in the way; else " + s.newToken()
+	case access.GitBanned:
+		topic = Authentication
+		what = s.Instance + " has banned this address after too many failed logins over git"
+		hint = "wait for the ban to end (15 minutes on gitlab.com, often an hour elsewhere), and find what still uses a dead token from behind this address"
+	case access.GitAbsent:
+		what = "git on " + s.Instance + " has no repository for the project " + Quote(s.Project) + ", which the API shows"
+		hint = "see under the project's settings whether the repository is switched off"
+	case access.GitScope:
+		what = "git on " + s.Instance + " does not let the token from " + s.Where + " do this: a scope is missing"
+		hint = "scopes can't be added to a token: " + s.newToken()
+	case access.GitRole:
+		what = "git on " + s.Instance + " does not let you do this in the project " + Quote(s.Project)
+		hint = "ask a maintainer of the project for the Developer role, and see whether the repository is for members only"
+	case access.GitArchived:
+		what = "the project " + s.project() + " is archived: it can be fetched from, not pushed to"
+		hint = "ask an owner of the project to unarchive it, or work on a fork"
+	case access.GitHTTPOff:
+		what = s.Instance + " has switched off this use of git over https"
+		hint = "ask an administrator of " + s.Instance + " to allow Git access over HTTP"
+	case access.GitSSO:
+		what = "the group of the project " + s.project() + " wants a single sign-on session that is not there"
+		hint = "sign in to the group at " + s.URL + " in the browser, then try again"
+	default:
+		what = "git on " + s.Instance + " forbids the token from " + s.Where + " to use the project " + Quote(s.Project)
+		hint = "see whether the group restricts access by IP address, then ask its owner or an administrator of " + s.Instance
 	}
 	return topic, what, hint
 }

@@ -1,0 +1,129 @@
+package gitlab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+)
+
+// Service is one of the two services that git asks a server for.
+type Service string
+
+// The services: Fetch reads, Push writes.
+const (
+	Fetch Service = transport.UploadPackServiceName
+	Push  Service = transport.ReceivePackServiceName
+)
+
+// Limits of what git answers, in bytes: a million refs, and a refusal's text.
+const (
+	maxRefs    = 64 << 20
+	maxRefusal = 4 << 10
+)
+
+// Refs asks git on the instance for the refs of the repository at path
+// ("group/project.git"), as a fetch or a push begins. The login is the one that
+// git would use. Unlike the API's, its failures count for GitLab's ban of
+// addresses: ask with a login only that the API has accepted.
+func (c *Client) Refs(ctx context.Context, path string, service Service, username, password string) access.Refs {
+	endpoint, err := transport.NewEndpoint(c.config.Instance.URL() + "/" + path)
+	if err != nil {
+		return access.Refs{Reply: silent(access.Garbled, "an address that can't be asked")}
+	}
+	seen := &refusal{next: c.git.Transport}
+	client := githttp.NewClient(&http.Client{Transport: seen, CheckRedirect: c.git.CheckRedirect})
+	auth := &githttp.BasicAuth{Username: username, Password: password}
+	var session transport.Session
+	if service == Push {
+		session, err = client.NewReceivePackSession(endpoint, auth)
+	} else {
+		session, err = client.NewUploadPackSession(endpoint, auth)
+	}
+	if err != nil {
+		return access.Refs{Reply: silent(access.Garbled, "an address that can't be asked")}
+	}
+	defer func() { _ = session.Close() }()
+	advertised, err := session.AdvertisedReferencesContext(ctx)
+	switch {
+	case err == nil:
+		return access.Refs{Reply: access.Reply{State: access.Given}, Count: len(advertised.References)}
+	case errors.Is(err, transport.ErrEmptyRemoteRepository):
+		return access.Refs{Reply: access.Reply{State: access.Given}}
+	case seen.status == 0:
+		return access.Refs{Reply: (&attempt{client: c, ctx: ctx}).failed(err)}
+	}
+	return access.Refs{Reply: c.gitRefusal(seen)}
+}
+
+// refusal keeps the status of the last answer, and the text of a refusal, which
+// go-git's error does not tell whole.
+type refusal struct {
+	next   http.RoundTripper
+	status int
+	header http.Header
+	text   string
+}
+
+func (r *refusal) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := r.next.RoundTrip(req)
+	if err != nil {
+		return resp, err
+	}
+	r.status, r.header = resp.StatusCode, resp.Header
+	if resp.StatusCode < http.StatusBadRequest {
+		resp.Body = limited{io.LimitReader(resp.Body, maxRefs), resp.Body}
+		return resp, nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what came is all there is to know
+	r.text = string(text)
+	resp.Body = limited{bytes.NewReader(text), resp.Body}
+	return resp, nil
+}
+
+// limited reads from one and closes the other.
+type limited struct {
+	io.Reader
+	io.Closer
+}
+
+// gitRefusal reads the refusals of GitLab's git (lib/gitlab/git_access.rb and
+// what stands before it). Nothing of their text is kept.
+func (c *Client) gitRefusal(seen *refusal) access.Reply {
+	has := func(part string) bool { return strings.Contains(seen.text, part) }
+	refused := func(reason access.Reason) access.Reply {
+		return access.Reply{State: access.Forbidden, Reason: reason}
+	}
+	switch status := seen.status; {
+	case status == http.StatusTooManyRequests || status >= 500:
+		return refusedService(&http.Response{StatusCode: status, Header: seen.header}, c.config.Now())
+	case status < 300:
+		return silent(access.InFront, "200 and no refs")
+	case status < 400:
+		return silent(access.InFront, "a redirect out of the instance")
+	case status == http.StatusUnauthorized:
+		return refused(access.GitLogin)
+	case status == http.StatusNotFound:
+		return refused(access.GitAbsent)
+	case has("archived project"):
+		return refused(access.GitArchived)
+	case has("over HTTP is not allowed"):
+		return refused(access.GitHTTPOff)
+	case has("SSO session"):
+		return refused(access.GitSSO)
+	case has("Too many failed authentication attempts"):
+		return refused(access.GitBanned)
+	case has("from this project") || has("to this project"):
+		return refused(access.GitRole)
+	case has("You are not allowed to download code") || has("You are not allowed to upload code"):
+		return refused(access.GitScope)
+	}
+	return refused(access.GitForbidden)
+}
