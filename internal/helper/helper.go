@@ -113,7 +113,7 @@ func (h Helper) Get(ctx context.Context, in io.Reader) Result {
 	if instance.OtherCredential(req.Username) || req.Protocol != "https" && req.Protocol != "http" {
 		return Result{Outcome: NotOurs, Redact: asIs}
 	}
-	found, result := h.find(req)
+	found, result := h.Find(req)
 	if found == nil {
 		return result
 	}
@@ -123,9 +123,9 @@ func (h Helper) Get(ctx context.Context, in io.Reader) Result {
 	return result
 }
 
-// find gives the place whose instance is exactly the request's, or the result
+// Find gives the place whose instance is exactly the request's, or the result
 // when there is none.
-func (h Helper) find(req credential.Request) (*secret.Found, Result) {
+func (h Helper) Find(req credential.Request) (*secret.Found, Result) {
 	notOurs := Result{Outcome: NotOurs, Redact: asIs}
 	known, problem := h.Known()
 	match := instance.Ours
@@ -200,27 +200,18 @@ func choose(places []secret.Found, req credential.Request) (*secret.Found, Resul
 
 // answer decides over a request for the instance of found.
 func (h Helper) answer(ctx context.Context, req credential.Request, found secret.Found) Result {
-	project, err := found.Instance.Project(req.Path)
-	if err != nil {
-		return stop(Failed, message.MalformedPath(err))
-	}
-	if found.Problem != nil {
-		return refuse(Refused, found.Problem)
-	}
-	rules, problem := h.Rules()
-	if problem != nil {
+	question, rules, problem := h.Question(req, found)
+	switch {
+	case problem != nil && problem.Topic == message.Malformed:
+		return stop(Failed, problem)
+	case problem != nil:
 		return refuse(Refused, problem)
 	}
-	if req.Path == "" {
-		project = h.projectHere(found.Instance)
-	}
-	question := Question{Found: found, Project: project,
-		Policy: access.Policy{Minimum: rules.Minimum, Scopes: rules.Scopes, Project: project != ""}}
 	finding := h.Verify(ctx, question)
 	if finding.Problem == nil && finding.Verdict.Outcome == access.Refused {
 		// The Secret may have been rotated since it was read: the token that is
 		// there now counts.
-		if now, _ := h.find(req); now != nil && now.Problem == nil && now.Token.Reveal() != found.Token.Reveal() {
+		if now, _ := h.Find(req); now != nil && now.Problem == nil && now.Token.Reveal() != found.Token.Reveal() {
 			question.Found = *now
 			finding = h.Verify(ctx, question)
 		}
@@ -229,6 +220,27 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found secret
 	result.Messages = append(finding.Notes, result.Messages...)
 	result.Redact = question.Found.Token.Redact
 	return result
+}
+
+// Question is what has to be found out before a request for the instance of found
+// is answered, and the settings that it depends on.
+func (h Helper) Question(req credential.Request, found secret.Found) (Question, Rules, *message.Message) {
+	project, err := found.Instance.Project(req.Path)
+	if err != nil {
+		return Question{}, Rules{}, message.MalformedPath(err)
+	}
+	if found.Problem != nil {
+		return Question{}, Rules{}, found.Problem
+	}
+	rules, problem := h.Rules()
+	if problem != nil {
+		return Question{}, Rules{}, problem
+	}
+	if req.Path == "" {
+		project = h.projectHere(found.Instance)
+	}
+	return Question{Found: found, Project: project,
+		Policy: access.Policy{Minimum: rules.Minimum, Scopes: rules.Scopes, Project: project != ""}}, rules, nil
 }
 
 // projectHere is the one project on the instance among the remotes of the
@@ -285,7 +297,7 @@ func (h Helper) Erase(in io.Reader) Result {
 	if err != nil || req.Password == nil || instance.OtherCredential(req.Username) {
 		return silent
 	}
-	found, _ := h.find(req)
+	found, _ := h.Find(req)
 	if found == nil || found.Problem != nil {
 		return silent
 	}

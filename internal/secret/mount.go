@@ -1,11 +1,13 @@
 package secret
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
@@ -25,7 +27,13 @@ const current = "..data"
 func (c Config) mount(dir string) (Found, bool) {
 	f := Found{Source: Mount, Where: "the Secret at " + message.Quote(dir), Renew: reconnect,
 		Belongs: "the key " + keyInstance + " of the Secret",
-		CA:      func() ([]byte, *message.Message) { return readCA(dir) }}
+		Path:    dir,
+		// kubelet replaces this link when it brings in another version.
+		Changed: func() time.Time {
+			return cmp.Or(changed(os.Lstat(filepath.Join(dir, current))), changed(os.Stat(filepath.Join(dir, keyToken))),
+				changed(os.Stat(filepath.Join(dir, keyCredentials))))
+		},
+		CA: func() ([]byte, *message.Message) { return readCA(dir) }}
 	root, problem := openSecret(dir)
 	switch {
 	case problem != nil:

@@ -5,7 +5,9 @@ package secret
 
 import (
 	"errors"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -54,6 +56,11 @@ type Found struct {
 	Token    token.Token
 	// Problem says why Token can't be used; nil when it can.
 	Problem *message.Message
+	// Path is the file or directory that it was read from, "" for none; Changed
+	// is when its content last changed, zero when that is not known. People want
+	// to know; nothing depends on it.
+	Path    string
+	Changed func() time.Time
 	// CA reads the certificate authorities that came with the token, in PEM
 	// form; nil when the source has none. Nobody needs them until a connection
 	// is made, so they are not read before.
@@ -116,7 +123,8 @@ func ParseSource(text string) (Source, *message.Message) {
 }
 
 func (c Config) file() (Found, bool) {
-	f := Found{Source: File, Where: "the token file " + message.Quote(c.TokenFile),
+	f := Found{Source: File, Path: c.TokenFile, Changed: func() time.Time { return changed(os.Stat(c.TokenFile)) },
+		Where: "the token file " + message.Quote(c.TokenFile),
 		Renew: "write it to " + message.Quote(c.TokenFile), Belongs: "ACP_GITLAB_INSTANCE_URL"}
 	text, problem, there := readPath(c.TokenFile)
 	if !there {
@@ -135,10 +143,18 @@ func (c Config) env() (Found, bool) {
 		return Found{}, false
 	}
 	f := Found{Source: Env, Where: "the environment variable GITLAB_TOKEN", Renew: "put it into GITLAB_TOKEN",
-		Belongs: "ACP_GITLAB_INSTANCE_URL"}
+		Belongs: "ACP_GITLAB_INSTANCE_URL", Changed: func() time.Time { return time.Time{} }}
 	f.setToken(c.TokenEnv())
 	f.setInstance(c.InstanceURL, "ACP_GITLAB_INSTANCE_URL", c.AllowHTTPLoopback)
 	return f, true
+}
+
+// changed is when a file was written.
+func changed(info os.FileInfo, err error) time.Time {
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 func (f *Found) setToken(text string) {
