@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
 	"os/signal"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/secret"
 	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 	"github.com/ambient-code/git-credential-acp/internal/verdict"
 )
 
@@ -118,16 +120,15 @@ func (a *app) onWait(found secret.Found) func(time.Duration, access.Reason) {
 
 // client makes a client for the instance of a token.
 func (a *app) client(found secret.Found, limit time.Duration, onWait func(time.Duration, access.Reason)) (*gitlab.Client, *message.Message) {
-	var problem *message.Message
-	trust := gitlab.Trust{Required: a.env.Getenv(envGitCAInfo), RequiredBy: envGitCAInfo,
-		Optional: a.env.Getenv(envCertFile), OptionalBy: envCertFile}
+	var trust transport.Trust
 	if found.CA != nil {
-		trust.Where = "the key ca.crt of the Secret"
-		if trust.PEM, problem = found.CA(); problem != nil {
+		pem, problem := found.CA()
+		if problem != nil {
 			return nil, problem
 		}
+		trust = transport.Trust{PEM: pem, Where: "the key ca.crt of the Secret"}
 	}
-	roots, problem := gitlab.Roots(trust)
+	roots, problem := a.roots(trust)
 	if problem != nil {
 		return nil, problem
 	}
@@ -137,10 +138,20 @@ func (a *app) client(found secret.Found, limit time.Duration, onWait func(time.D
 		Roots:     roots,
 		Proxy:     http.ProxyFromEnvironment,
 		Limit:     limit,
-		UserAgent: Name + "/" + versionOf(a.env.Version),
+		UserAgent: a.userAgent(),
 		OnWait:    onWait,
 	}), nil
 }
+
+// roots are the authorities to trust: the system's, those of trust, and those
+// that the environment names.
+func (a *app) roots(trust transport.Trust) (*x509.CertPool, *message.Message) {
+	trust.Required, trust.RequiredBy = a.env.Getenv(envGitCAInfo), envGitCAInfo
+	trust.Optional, trust.OptionalBy = a.env.Getenv(envCertFile), envCertFile
+	return transport.Roots(trust)
+}
+
+func (a *app) userAgent() string { return Name + "/" + versionOf(a.env.Version) }
 
 // noticeable is the wait from which on people are told.
 const noticeable = 2 * time.Second

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 // attempt is one question, over all its tries.
@@ -23,6 +24,20 @@ type attempt struct {
 	wait  time.Duration
 	// last is what the try before met, told when time runs out.
 	last access.Reply
+}
+
+// silence turns a fault of the connection, or of a body, into a reply.
+func (c *Client) silence(err error) access.Reply {
+	reason, detail := c.transport.Fault(err)
+	switch {
+	case reason != access.Unreachable:
+		return silent(reason, detail)
+	case errors.Is(err, errTooLarge):
+		return silent(access.Garbled, errTooLarge.Error())
+	case errors.Is(err, errCut):
+		return silent(access.Garbled, errCut.Error())
+	}
+	return silent(access.Unreachable, c.config.Instance.String())
 }
 
 var (
@@ -103,38 +118,16 @@ func passing(reason access.Reason) bool {
 // refusedService is the reply for a status that means "not now".
 func refusedService(resp *http.Response, now time.Time) access.Reply {
 	reply := silent(access.ServerError, strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode))
-	reply.Wait = asked(resp.Header.Get("Retry-After"), now)
+	reply.Wait = transport.RetryAfter(resp.Header, now)
 	if resp.StatusCode == http.StatusTooManyRequests {
 		reply = access.Reply{State: access.Silent, Reason: access.RateLimited, Wait: reply.Wait}
 		// GitLab tells this with every answer; only here is it a wait.
 		if reset, err := strconv.ParseInt(resp.Header.Get("RateLimit-Reset"), 10, 64); err == nil && reply.Wait == 0 {
-			reply.Wait = bounded(time.Unix(reset, 0).Sub(now))
+			reply.Wait = transport.Wait(time.Unix(reset, 0).Sub(now))
 		}
 	}
 	return reply
 }
-
-// asked is the wait that Retry-After asks for, in seconds or as a date (RFC
-// 9110, 10.2.3).
-func asked(after string, now time.Time) time.Duration {
-	seconds, err := strconv.ParseUint(after, 10, 31)
-	switch {
-	case errors.Is(err, strconv.ErrRange):
-		return maxWait
-	case err == nil:
-		return bounded(time.Duration(seconds) * time.Second)
-	}
-	if date, err := http.ParseTime(after); err == nil {
-		return bounded(date.Sub(now))
-	}
-	return 0
-}
-
-// maxWait is more than anybody waits for; what is asked beyond it is no more
-// than that either.
-const maxWait = 24 * time.Hour
-
-func bounded(wait time.Duration) time.Duration { return min(max(wait, 0), maxWait) }
 
 // failed is the reply when there is no response.
 func (a *attempt) failed(err error) access.Reply {

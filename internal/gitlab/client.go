@@ -5,9 +5,7 @@ package gitlab
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -20,14 +18,13 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 // Limits of one check.
 const (
 	// maxBody bounds the body of an answer in bytes.
 	maxBody = 1 << 20
-	// maxHeader bounds the headers of an answer in bytes.
-	maxHeader = 64 << 10
 	// maxRedirects bounds how often a request is sent on; a moved project is
 	// one step away.
 	maxRedirects = 3
@@ -35,9 +32,6 @@ const (
 	// them (a quarter of a second, doubled each time) that is about 4 s of an
 	// outage.
 	maxRetries = 4
-	// dialTimeout bounds one attempt to connect, so that a lost packet leaves
-	// time for another.
-	dialTimeout = 10 * time.Second
 )
 
 // Config is what a Client needs.
@@ -61,12 +55,11 @@ type Config struct {
 
 // Client asks one instance about one token.
 type Client struct {
-	config Config
-	http   *http.Client
-	proxy  proxySeen
-
-	// git is http for git's own requests, which go to the instance's pages.
-	git *http.Client
+	config    Config
+	transport *transport.Transport
+	// http is for the API, and git for git's own requests, which go to the
+	// instance's pages.
+	http, git *http.Client
 
 	mu sync.Mutex
 	// announced is until when people know of a wait.
@@ -83,21 +76,9 @@ func New(config Config) *Client {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	c := &Client{config: config}
-	transport := &http.Transport{
-		Proxy:                  c.proxy.watch(config.Proxy),
-		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSClientConfig:        &tls.Config{RootCAs: config.Roots, MinVersion: tls.VersionTLS12},
-		OnProxyConnectResponse: proxyAnswered,
-		ForceAttemptHTTP2:      true,
-		// The two questions of a check share one HTTP/2 connection; without the
-		// bound, both would open one.
-		MaxConnsPerHost:        1,
-		MaxResponseHeaderBytes: maxHeader,
-		DisableCompression:     true,
-	}
-	c.http = &http.Client{Transport: confined{transport, config.Instance, config.Instance.API()}, CheckRedirect: checkRedirect}
-	c.git = &http.Client{Transport: confined{transport, config.Instance, config.Instance.URL()}, CheckRedirect: checkRedirect}
+	c := &Client{config: config, transport: transport.New(config.Roots, config.Proxy)}
+	c.http = &http.Client{Transport: confined{c.transport, config.Instance, config.Instance.API()}, CheckRedirect: checkRedirect}
+	c.git = &http.Client{Transport: confined{c.transport, config.Instance, config.Instance.URL()}, CheckRedirect: checkRedirect}
 	return c
 }
 

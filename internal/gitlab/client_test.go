@@ -12,7 +12,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +25,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 const (
@@ -486,8 +486,8 @@ func TestCheckBounds(t *testing.T) {
 			{"longer body for its white space", gitlabtest.Fault{Match: "self", Header: http.Header{"Content-Type": {"application/json"}}, Body: wellKnown +
 				strings.Repeat(" ", maxBody+1-len(wellKnown))}, false},
 			{"endless body", gitlabtest.Fault{Match: "project", Endless: true}, false},
-			{"long header", gitlabtest.Fault{Match: "api", Header: pad(maxHeader / 2)}, true},
-			{"longer header", gitlabtest.Fault{Match: "self", Header: pad(2 * maxHeader)}, false},
+			{"long header", gitlabtest.Fault{Match: "api", Header: pad(transport.MaxHeader / 2)}, true},
+			{"longer header", gitlabtest.Fault{Match: "self", Header: pad(2 * transport.MaxHeader)}, false},
 		}
 		for _, test := range tests {
 			t.Run(fmt.Sprintf("%s, HTTP/1.1 only %v", test.name, o.HTTP1Only), func(t *testing.T) {
@@ -612,7 +612,7 @@ func TestRetryFault(t *testing.T) {
 		{"ended", io.ErrUnexpectedEOF, 5, access.Unreachable},
 		{"something new " + canary, errors.New("something new " + canary), 5, access.Unreachable},
 		{"proxy refused", proxy, 5, access.ProxyFailed},
-		{"proxy answers 502", &proxyError{status: 502}, 5, access.ProxyFailed},
+		{"proxy answers 502", &transport.ProxyError{Status: 502}, 5, access.ProxyFailed},
 		{"no such host", &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: "gitlab.example.com", IsNotFound: true}}, 1, access.NameUnknown},
 		{"untrusted", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, 1, access.TLSUntrusted},
 		{"wrong name", &tls.CertificateVerificationError{Err: x509.HostnameError{Host: "h", Certificate: &x509.Certificate{}}}, 1, access.TLSWrongName},
@@ -941,14 +941,13 @@ func TestSilenceDetail(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := connect(t, "https://h:8443/gitlab", "", func(c *Config) { c.Proxy = http.ProxyURL(through) })
-	if _, err := c.http.Transport.(confined).next.(*http.Transport).Proxy(&http.Request{URL: through}); err != nil {
+	if _, err := c.transport.Proxy(&http.Request{URL: through}); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
 		err  error
 		want access.Reply
 	}{
-		{&proxyError{status: 407}, silent(access.ProxyFailed, "proxy.example:3128 answered 407, it")},
 		{&net.OpError{Op: "proxyconnect", Err: errors.New("refused")}, silent(access.ProxyFailed, "proxy.example:3128")},
 		{&net.DNSError{Name: "h", Err: "server " + canary}, silent(access.NameUnknown, "h")},
 		{&net.DNSError{Name: "h\x1b[2J\n"}, silent(access.NameUnknown, `"h\x1b[2J\n"`)},
@@ -961,60 +960,5 @@ func TestSilenceDetail(t *testing.T) {
 		if got := c.silence(fmt.Errorf("wrapped: %w", test.err)); got != test.want {
 			t.Errorf("%v: %+v, want %+v", test.err, got, test.want)
 		}
-	}
-}
-
-// The authorities: the system's, the Secret's, those of a setting that must be
-// right, and those of one that need not be.
-func TestRoots(t *testing.T) {
-	server := stand(t, gitlabtest.Options{})
-	pem, err := os.ReadFile(server.CAFile())
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	nonsense, missing := filepath.Join(dir, "nonsense"), filepath.Join(dir, "missing")
-	if err := os.WriteFile(nonsense, []byte("-----BEGIN CERTIFICATE-----\n"+canary), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tests := []struct {
-		name    string
-		trust   Trust
-		trusted bool
-		problem string
-	}{
-		{"nothing", Trust{}, false, ""},
-		{"of the Secret", Trust{PEM: pem, Where: "here"}, true, ""},
-		{"of the Secret, nonsense", Trust{PEM: []byte("nonsense"), Where: "here"}, false, "the certificate authorities in here can't be used: there is no certificate in it"},
-		{"required", Trust{Required: server.CAFile(), RequiredBy: "SETTING"}, true, ""},
-		{"required, nonsense", Trust{Required: nonsense, RequiredBy: "SETTING"}, false, nonsense + ", which SETTING names, can't be used: there is no certificate in it"},
-		{"required, missing", Trust{Required: missing, RequiredBy: "SETTING"}, false, missing + ", which SETTING names, can't be used: it can't be read"},
-		{"required, a directory", Trust{Required: dir, RequiredBy: "SETTING"}, false, "it can't be read"},
-		{"optional", Trust{Optional: server.CAFile()}, true, ""},
-		{"optional, nonsense", Trust{Optional: nonsense}, false, ""},
-		{"optional, missing", Trust{Optional: missing}, false, ""},
-		// A good one does not make up for a bad one: git fails over it, too.
-		{"of the Secret, required missing", Trust{PEM: pem, Where: "here", Required: missing, RequiredBy: "SETTING"}, false, "it can't be read"},
-		{"of the Secret, optional missing", Trust{PEM: pem, Where: "here", Optional: missing}, true, ""},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			roots, problem := Roots(test.trust)
-			if test.problem != "" {
-				if problem == nil || roots != nil || !strings.Contains(problem.What, test.problem) || strings.Contains(problem.What, "Canary") {
-					t.Errorf("%v, want %q", problem, test.problem)
-				}
-				return
-			}
-			if problem != nil {
-				t.Fatal(problem)
-			}
-			want, outcome := access.TLSUntrusted, access.Unverified
-			if test.trusted {
-				want, outcome = "", access.Granted
-			}
-			c := connect(t, server.URL(), "", func(c *Config) { c.Roots = roots })
-			wantReason(t, ask(t.Context(), t, c, alone), outcome, want)
-		})
 	}
 }

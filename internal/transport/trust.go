@@ -1,4 +1,4 @@
-package gitlab
+package transport
 
 import (
 	"crypto/x509"

@@ -1,4 +1,4 @@
-package gitlab
+package transport
 
 import (
 	"context"
@@ -15,58 +15,56 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// silence turns a fault of the connection into a reply. It reads the kind of an
-// error, never its text.
-func (c *Client) silence(err error) access.Reply {
+// Fault names what was in the way of an answer, and in a few words for people
+// which host or proxy it is about ("" when it is the one that was asked). It
+// reads the kind of an error, never its text. A fault of no known kind is
+// access.Unreachable.
+func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 	var (
 		authority x509.UnknownAuthorityError
 		name      x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		cert      *tls.CertificateVerificationError
 		record    tls.RecordHeaderError
-		refused   *proxyError
+		refused   *ProxyError
 		op        *net.OpError
 		dns       *net.DNSError
 	)
 	switch {
 	case errors.As(err, &refused):
-		return silent(access.ProxyFailed, message.Quote(c.proxy.host())+" answered "+strconv.Itoa(refused.status)+", it")
-	// The limit of one attempt to connect, to a proxy or to GitLab, looks like
+		return access.ProxyFailed, message.Quote(t.proxy.host()) + " answered " + strconv.Itoa(refused.Status) + ", it"
+	// The limit of one attempt to connect, to a proxy or to the host, looks like
 	// the limit of all.
 	case errors.As(err, &op) && op.Op == "proxyconnect":
-		return silent(access.ProxyFailed, message.Quote(c.proxy.host()))
+		return access.ProxyFailed, message.Quote(t.proxy.host())
 	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
-		return silent(access.Unreachable, c.config.Instance.String())
+		return access.Unreachable, ""
 	case errors.Is(err, context.DeadlineExceeded):
-		return silent(access.Timeout, "")
+		return access.Timeout, ""
 	case errors.As(err, &authority):
-		return silent(access.TLSUntrusted, "")
+		return access.TLSUntrusted, ""
 	case errors.As(err, &name):
-		return silent(access.TLSWrongName, "")
+		return access.TLSWrongName, ""
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return silent(access.TLSExpired, "")
+		return access.TLSExpired, ""
 	case errors.As(err, &cert), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch),
 		// crypto/tls tells of alerts, either side's, by these names alone.
 		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
-		return silent(access.TLSFailed, "")
+		return access.TLSFailed, ""
 	case errors.As(err, &dns):
-		return silent(access.NameUnknown, message.Quote(dns.Name))
-	case errors.Is(err, errTooLarge):
-		return silent(access.Garbled, errTooLarge.Error())
-	case errors.Is(err, errCut):
-		return silent(access.Garbled, errCut.Error())
+		return access.NameUnknown, message.Quote(dns.Name)
 	}
-	return silent(access.Unreachable, c.config.Instance.String())
+	return access.Unreachable, ""
 }
 
-// proxyError is a proxy's answer to CONNECT that is not 200.
-type proxyError struct{ status int }
+// ProxyError is a proxy's answer to CONNECT that is not 200.
+type ProxyError struct{ Status int }
 
-func (e *proxyError) Error() string { return "the proxy answered " + strconv.Itoa(e.status) }
+func (e *ProxyError) Error() string { return "the proxy answered " + strconv.Itoa(e.Status) }
 
 func proxyAnswered(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
-		return &proxyError{status: resp.StatusCode}
+		return &ProxyError{Status: resp.StatusCode}
 	}
 	return nil
 }

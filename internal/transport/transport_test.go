@@ -1,0 +1,134 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+)
+
+const canary = "glpat-CanaryTransport"
+
+// The authorities: the system's, the Secret's, those of a setting that must be
+// right, and those of one that need not be.
+func TestRoots(t *testing.T) {
+	server, err := gitlabtest.Start(gitlabtest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	pem, err := os.ReadFile(server.CAFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	nonsense, missing := filepath.Join(dir, "nonsense"), filepath.Join(dir, "missing")
+	if err := os.WriteFile(nonsense, []byte("-----BEGIN CERTIFICATE-----\n"+canary), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name    string
+		trust   Trust
+		trusted bool
+		problem string
+	}{
+		{"nothing", Trust{}, false, ""},
+		{"of the Secret", Trust{PEM: pem, Where: "here"}, true, ""},
+		{"of the Secret, nonsense", Trust{PEM: []byte("nonsense"), Where: "here"}, false, "the certificate authorities in here can't be used: there is no certificate in it"},
+		{"required", Trust{Required: server.CAFile(), RequiredBy: "SETTING"}, true, ""},
+		{"required, nonsense", Trust{Required: nonsense, RequiredBy: "SETTING"}, false, nonsense + ", which SETTING names, can't be used: there is no certificate in it"},
+		{"required, missing", Trust{Required: missing, RequiredBy: "SETTING"}, false, missing + ", which SETTING names, can't be used: it can't be read"},
+		{"required, a directory", Trust{Required: dir, RequiredBy: "SETTING"}, false, "it can't be read"},
+		{"optional", Trust{Optional: server.CAFile()}, true, ""},
+		{"optional, nonsense", Trust{Optional: nonsense}, false, ""},
+		{"optional, missing", Trust{Optional: missing}, false, ""},
+		// A good one does not make up for a bad one: git fails over it, too.
+		{"of the Secret, required missing", Trust{PEM: pem, Where: "here", Required: missing, RequiredBy: "SETTING"}, false, "it can't be read"},
+		{"of the Secret, optional missing", Trust{PEM: pem, Where: "here", Optional: missing}, true, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			roots, problem := Roots(test.trust)
+			if test.problem != "" {
+				if problem == nil || roots != nil || !strings.Contains(problem.What, test.problem) || strings.Contains(problem.What, "Canary") {
+					t.Errorf("%v, want %q", problem, test.problem)
+				}
+				return
+			}
+			if problem != nil {
+				t.Fatal(problem)
+			}
+			transport := New(roots, nil)
+			t.Cleanup(transport.CloseIdleConnections)
+			client := http.Client{Transport: transport}
+			resp, err := client.Get(server.URL())
+			if test.trusted != (err == nil) {
+				t.Errorf("trusted %v, but %v", test.trusted, err)
+			}
+			if err == nil {
+				resp.Body.Close()
+			} else if reason, detail := transport.Fault(err); reason != access.TLSUntrusted || detail != "" {
+				t.Errorf("%s, %q", reason, detail)
+			}
+		})
+	}
+}
+
+// Faults are told apart by their kind; nothing of their text is told.
+func TestFault(t *testing.T) {
+	through, err := url.Parse("http://user:" + canary + "@proxy.example:3128")
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := New(nil, http.ProxyURL(through))
+	if _, err := transport.Proxy(&http.Request{URL: through}); err != nil {
+		t.Fatal(err)
+	}
+	_, late := (&net.Dialer{Timeout: time.Nanosecond}).DialContext(t.Context(), "tcp", "127.0.0.1:1")
+	tests := []struct {
+		err    error
+		reason access.Reason
+		detail string
+	}{
+		{&ProxyError{Status: 407}, access.ProxyFailed, "proxy.example:3128 answered 407, it"},
+		{&net.OpError{Op: "proxyconnect", Err: errors.New("refused")}, access.ProxyFailed, "proxy.example:3128"},
+		{&net.OpError{Op: "proxyconnect", Err: late}, access.ProxyFailed, "proxy.example:3128"},
+		{&net.OpError{Op: "remote error", Err: errors.New(canary)}, access.TLSFailed, ""},
+		{&net.DNSError{Name: "h", Err: "server " + canary}, access.NameUnknown, "h"},
+		{&net.DNSError{Name: "h\x1b[2J\n"}, access.NameUnknown, `"h\x1b[2J\n"`},
+		{late, access.Unreachable, ""},
+		{context.DeadlineExceeded, access.Timeout, ""},
+		{errors.New(canary), access.Unreachable, ""},
+	}
+	for _, test := range tests {
+		if reason, detail := transport.Fault(fmt.Errorf("wrapped: %w", test.err)); reason != test.reason || detail != test.detail {
+			t.Errorf("%v: %s, %q, want %s, %q", test.err, reason, detail, test.reason, test.detail)
+		}
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
+	for after, want := range map[string]time.Duration{
+		"": 0, "0": 0, "7": 7 * time.Second, "-7": 0, "1.5": 0, "soon": 0, "7s": 0,
+		"Mon, 15 Jun 2026 12:01:00 GMT": time.Minute,
+		"Mon, 15 Jun 2026 11:59:00 GMT": 0,
+		"Fri, 31 Dec 9999 23:59:59 GMT": maxWait,
+		"99999999999":                   maxWait,
+		"86401":                         maxWait,
+	} {
+		if got := RetryAfter(http.Header{"Retry-After": {after}}, now); got != want {
+			t.Errorf("%q: %v, want %v", after, got, want)
+		}
+	}
+}

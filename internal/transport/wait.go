@@ -1,0 +1,32 @@
+package transport
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// RetryAfter is the wait that the header Retry-After asks for, in seconds or as
+// a date (RFC 9110, 10.2.3), bounded as by [Wait]; 0 if there is none.
+func RetryAfter(header http.Header, now time.Time) time.Duration {
+	after := header.Get("Retry-After")
+	seconds, err := strconv.ParseUint(after, 10, 31)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return maxWait
+	case err == nil:
+		return Wait(time.Duration(seconds) * time.Second)
+	}
+	if date, err := http.ParseTime(after); err == nil {
+		return Wait(date.Sub(now))
+	}
+	return 0
+}
+
+// maxWait is more than anybody waits for; what is asked beyond it is no more
+// than that either.
+const maxWait = 24 * time.Hour
+
+// Wait bounds a wait that a server asked for: from 0 to a day.
+func Wait(wait time.Duration) time.Duration { return min(max(wait, 0), maxWait) }
