@@ -198,14 +198,14 @@ func environmentNames(t *testing.T) []string {
 				}
 			case *ast.CallExpr:
 				called, ok := n.Fun.(*ast.SelectorExpr)
-				if ok && called.Sel.Name == "Getenv" {
+				if ok && (called.Sel.Name == "Getenv" || called.Sel.Name == "LookupEnv") {
 					argument := n.Args[0]
 					if sum, ok := argument.(*ast.BinaryExpr); ok {
 						argument = sum.X // a numbered variable
 					}
 					name, ok := argument.(*ast.Ident)
 					if !ok || !strings.HasPrefix(name.Name, "env") && !strings.HasPrefix(name.Name, "prefix") && name.Name != "name" {
-						t.Errorf("%s: Getenv of something that is no constant env…", file.Name)
+						t.Errorf("%s: it asks for something that is no constant env…", file.Name)
 					}
 				}
 			}

@@ -18,7 +18,8 @@ func main() {
 
 func run() int {
 	return cli.Run(context.Background(), cli.Env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Getwd: os.Getwd, Exit: os.Exit,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Getenv: os.Getenv, LookupEnv: os.LookupEnv, Getwd: os.Getwd, Exit: os.Exit,
 		TempDir: os.TempDir(), UserID: os.Getuid(), Version: version,
 	}, os.Args[1:])
 }

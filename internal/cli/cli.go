@@ -34,6 +34,8 @@ type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
+	// LookupEnv tells an empty variable from none, where git does.
+	LookupEnv func(string) (string, bool)
 	// Getwd is the working directory.
 	Getwd func() (string, error)
 	// Exit ends the process, for the one case in which returning can't.

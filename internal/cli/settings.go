@@ -39,16 +39,18 @@ const (
 // Variables of git's own, which say where its repository and its configuration
 // are (git(1), git-config(1)). docs/architecture.md has the table.
 const (
-	envGitDir       = "GIT_DIR"
-	envGitGlobal    = "GIT_CONFIG_GLOBAL"
-	envGitSystem    = "GIT_CONFIG_SYSTEM"
-	envGitNoSystem  = "GIT_CONFIG_NOSYSTEM"
-	envGitCount     = "GIT_CONFIG_COUNT"
-	envHome         = "HOME"
-	envConfigHome   = "XDG_CONFIG_HOME"
-	prefixGitKey    = "GIT_CONFIG_KEY_"
-	prefixGitValue  = "GIT_CONFIG_VALUE_"
-	systemGitConfig = "/etc/gitconfig"
+	envGitDir        = "GIT_DIR"
+	envGitGlobal     = "GIT_CONFIG_GLOBAL"
+	envGitSystem     = "GIT_CONFIG_SYSTEM"
+	envGitNoSystem   = "GIT_CONFIG_NOSYSTEM"
+	envGitCount      = "GIT_CONFIG_COUNT"
+	envGitParameters = "GIT_CONFIG_PARAMETERS"
+	envHome          = "HOME"
+	envConfigHome    = "XDG_CONFIG_HOME"
+	envPath          = "PATH"
+	prefixGitKey     = "GIT_CONFIG_KEY_"
+	prefixGitValue   = "GIT_CONFIG_VALUE_"
+	systemGitConfig  = "/etc/gitconfig"
 	// maxPairs bounds how many pairs of the environment are read.
 	maxPairs = 1000
 )
@@ -154,31 +156,43 @@ func (a *app) verdicts() (verdict.Store, *message.Message) {
 }
 
 // remotes are the URLs of the remotes of the repository that git is working in.
-func (a *app) remotes() []string {
-	dir, err := a.env.Getwd()
-	if err != nil {
-		return nil
+func (a *app) remotes() []string { return a.place().RemoteURLs() }
+
+// place is where git is working, and whose configuration it reads.
+func (a *app) place() gitconfig.Place {
+	place := gitconfig.Place{
+		GitDir: a.env.Getenv(envGitDir), Parameters: a.env.Getenv(envGitParameters),
+		Home: a.env.Getenv(envHome), Path: a.env.Getenv(envPath),
 	}
-	place := gitconfig.Place{Dir: dir, GitDir: a.env.Getenv(envGitDir), Global: a.globalConfig()}
+	if dir, err := a.env.Getwd(); err == nil {
+		place.Dir = dir
+	}
+	if without, _ := gitconfig.ParseBool(a.env.Getenv(envGitNoSystem)); !without {
+		place.System = cmp.Or(a.env.Getenv(envGitSystem), systemGitConfig)
+	}
+	place.Global = a.globalConfig(place.Home)
 	count, _ := strconv.Atoi(a.env.Getenv(envGitCount))
 	for n := range min(count, maxPairs) {
 		place.Pairs = append(place.Pairs, [2]string{
 			a.env.Getenv(prefixGitKey + strconv.Itoa(n)), a.env.Getenv(prefixGitValue + strconv.Itoa(n))})
 	}
-	return place.RemoteURLs()
+	return place
 }
 
-// globalConfig are git's files of configuration that belong to no repository.
-func (a *app) globalConfig() []string {
+// globalConfig are the user's files of configuration, in git's order. Without a
+// home there are none: a relative path would lead into the repository.
+func (a *app) globalConfig(home string) []string {
+	if global, set := a.env.LookupEnv(envGitGlobal); set {
+		return []string{global}
+	}
 	var files []string
-	if a.env.Getenv(envGitNoSystem) == "" {
-		files = append(files, cmp.Or(a.env.Getenv(envGitSystem), systemGitConfig))
+	if dir := a.env.Getenv(envConfigHome); dir != "" {
+		files = append(files, filepath.Join(dir, "git", "config"))
+	} else if home != "" {
+		files = append(files, filepath.Join(home, ".config", "git", "config"))
 	}
-	if global := a.env.Getenv(envGitGlobal); global != "" {
-		return append(files, global)
+	if home != "" {
+		files = append(files, filepath.Join(home, ".gitconfig"))
 	}
-	home := a.env.Getenv(envHome)
-	return append(files,
-		filepath.Join(cmp.Or(a.env.Getenv(envConfigHome), filepath.Join(home, ".config")), "git", "config"),
-		filepath.Join(home, ".gitconfig"))
+	return files
 }

@@ -1,9 +1,11 @@
-// Package gitconfig reads which remotes the repository has that git is working
-// in, with go-git's reader and without a git program.
+// Package gitconfig reads git's configuration as git does, in git's order, with
+// the parser beneath go-git's reader and without a git program: which remotes
+// the repository has that git is working in, which settings apply to a URL,
+// which credential helpers git asks.
 //
-// Whoever works in a repository can write its configuration. So nothing that is
-// read here may decide whom to trust, what to send or where: it only says which
-// project to ask GitLab about when git does not.
+// Whoever works in a repository can write its configuration. So nothing that
+// comes from there (see Scope.Trusted) may decide whom to trust, what to send or
+// where.
 package gitconfig
 
 import (
@@ -11,61 +13,59 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/go-git/go-git/v5/plumbing/format/config"
-
 	"github.com/ambient-code/git-credential-acp/internal/file"
 )
 
-// Limits of what is read, in bytes, and of how far up is looked. go-git's reader
-// takes time with the square of the number of subsections: a file that is larger
-// than this is not read, so that no repository can hold up its own push by it.
+// Limits of what is read, so that no repository can hold up its own push by what
+// it has there. Reading takes time and memory in proportion.
 const (
-	maxFile   = 128 << 10
+	// maxFile bounds one file, in bytes.
+	maxFile = 512 << 10
+	// maxFiles bounds how many are read, included ones among them, and maxDepth
+	// how deep they include one another, as in git.
+	maxFiles = 100
+	maxDepth = 10
+	// maxSkipped bounds how many parts are told of that were not read.
+	maxSkipped = 100
+	// maxParent bounds how far up a repository is looked for.
 	maxParent = 64
 )
 
 // Place is where git runs a helper, and whose configuration it has.
 type Place struct {
 	// Dir is the working directory, GitDir git's GIT_DIR, relative to it or
-	// absolute; "" when git did not set it.
+	// absolute; "" when git did not set it. Without both, there is no repository.
 	Dir, GitDir string
-	// Global are the files of configuration that apply everywhere, in git's
-	// order; ones that don't exist are passed over.
+	// System is the system's file of configuration, "" for none, and Global are
+	// the user's, in git's order. Files that don't exist are passed over.
+	System string
 	Global []string
-	// Pairs are keys and values from the environment (GIT_CONFIG_COUNT).
-	Pairs [][2]string
+	// Pairs are keys and values from the environment (GIT_CONFIG_COUNT), and
+	// Parameters is what `git -c` sets there (GIT_CONFIG_PARAMETERS).
+	Pairs      [][2]string
+	Parameters string
+	// Home is the directory that ~/ stands for, and Path where programs are
+	// looked for, which tells what %(prefix)/ stands for: PATH.
+	Home, Path string
 }
 
-// RemoteURLs are the URLs of the repository's remotes, for fetch and for push,
-// as git uses them: with url.<base>.insteadOf applied. None when there is no
-// repository, or none that can be read.
-func (p Place) RemoteURLs() []string {
-	dir, found := p.repository()
-	if !found {
-		return nil
-	}
-	var rules []rule
-	for _, name := range p.Global {
-		rules = append(rules, rulesOf(read(name))...)
-	}
-	local := read(filepath.Join(common(dir), "config"))
-	rules = append(rules, rulesOf(local)...)
-	for _, pair := range p.Pairs {
-		// Section and variable are the same in any case; what is between is not.
-		if key := pair[0]; len(key) > len(rulePrefix)+len(ruleSuffix) &&
-			strings.EqualFold(key[:len(rulePrefix)], rulePrefix) && strings.EqualFold(key[len(key)-len(ruleSuffix):], ruleSuffix) {
-			rules = append(rules, rule{from: pair[1], base: key[len(rulePrefix) : len(key)-len(ruleSuffix)]})
-		}
-	}
-	var urls []string
-	for _, remote := range local.Section("remote").Subsections {
-		for _, key := range []string{"url", "pushurl"} {
-			for _, url := range remote.OptionAll(key) {
-				urls = append(urls, rewrite(url, rules))
-			}
-		}
-	}
-	return urls
+// Read reads all of the configuration that git has in this place.
+func (p Place) Read() Config {
+	return p.read(func(Entry) bool { return true })
+}
+
+// Section reads the settings of one section, such as "http", in any case of
+// letters.
+func (p Place) Section(name string) Config {
+	name = lower(name)
+	return p.read(func(e Entry) bool { return e.Section == name })
+}
+
+// WithoutRepository is the place as it would be outside of any repository: nothing
+// of one is even read.
+func (p Place) WithoutRepository() Place {
+	p.Dir, p.GitDir = "", ""
+	return p
 }
 
 // repository finds the directory that git calls GIT_DIR: the one that is set,
@@ -78,6 +78,9 @@ func (p Place) repository() (string, bool) {
 		return filepath.Join(p.Dir, p.GitDir), true
 	}
 	dir := p.Dir
+	if dir == "" {
+		return "", false
+	}
 	for range maxParent {
 		if inner := filepath.Join(dir, ".git"); isRepository(inner) {
 			return inner, true
@@ -119,7 +122,11 @@ func common(dir string) string {
 
 // pointer reads a file of one line that names a directory, relative to its own.
 func pointer(name, prefix string) (string, bool) {
-	text, found := strings.CutPrefix(strings.TrimRight(content(name), "\r\n"), prefix)
+	data, err := file.Read(name, maxFile)
+	if err != nil {
+		return "", false
+	}
+	text, found := strings.CutPrefix(strings.TrimRight(string(data), "\r\n"), prefix)
 	if !found || text == "" {
 		return "", false
 	}
@@ -127,52 +134,4 @@ func pointer(name, prefix string) (string, bool) {
 		text = filepath.Join(filepath.Dir(name), text)
 	}
 	return text, true
-}
-
-// content is what a file holds; nothing when it can't be read.
-func content(name string) string {
-	data, err := file.Read(name, maxFile)
-	if err != nil {
-		return ""
-	}
-	return string(data)
-}
-
-// read parses a file of configuration; empty when it is missing or broken. What
-// it includes is left out, as go-git does.
-func read(name string) *config.Config {
-	parsed := config.New()
-	if config.NewDecoder(strings.NewReader(content(name))).Decode(parsed) != nil {
-		return config.New()
-	}
-	return parsed
-}
-
-const (
-	rulePrefix = "url."
-	ruleSuffix = ".insteadOf"
-)
-
-// rule is url.<base>.insteadOf: what begins with from begins with base instead.
-type rule struct{ from, base string }
-
-func rulesOf(c *config.Config) []rule {
-	var rules []rule
-	for _, url := range c.Section("url").Subsections {
-		for _, from := range url.OptionAll(ruleSuffix[1:]) {
-			rules = append(rules, rule{from: from, base: url.Name})
-		}
-	}
-	return rules
-}
-
-// rewrite applies the rule with the longest match (git-config(1)).
-func rewrite(url string, rules []rule) string {
-	var longest rule
-	for _, r := range rules {
-		if len(r.from) > len(longest.from) && strings.HasPrefix(url, r.from) {
-			longest = r
-		}
-	}
-	return longest.base + strings.TrimPrefix(url, longest.from)
 }

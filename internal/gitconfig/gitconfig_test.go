@@ -88,6 +88,14 @@ func TestRemoteURLs(t *testing.T) {
 	p.git("work", "remote", "add", "fork", "https://gitlab.example.com/me/project.git")
 	p.git("work", "remote", "set-url", "--push", "fork", "https://gitlab.example.com/me/push.git")
 	p.want("work", "", url, "https://gitlab.example.com/me/project.git", "https://gitlab.example.com/me/push.git")
+
+	// A work tree may have configuration of its own, if the repository says so.
+	p.git("work", "config", "extensions.worktreeConfig", "true")
+	p.git("tree", "config", "--worktree", "remote.mine.url", "https://gitlab.example.com/tree/project.git")
+	p.want("work", "", url, "https://gitlab.example.com/me/project.git", "https://gitlab.example.com/me/push.git")
+	p.want("tree", "", url, "https://gitlab.example.com/me/project.git", "https://gitlab.example.com/me/push.git", "https://gitlab.example.com/tree/project.git")
+	p.git("work", "config", "extensions.worktreeConfig", "false")
+	p.want("tree", "", url, "https://gitlab.example.com/me/project.git", "https://gitlab.example.com/me/push.git")
 }
 
 // Rewritten URLs are those that git itself uses.
@@ -100,6 +108,37 @@ func TestInsteadOf(t *testing.T) {
 	for _, url := range []string{"git@gitlab.example.com:group/project.git", "lab:group/project", "lab:t/project", "https://other.example.com/x/y"} {
 		p.git("work", "remote", "add", "origin", url)
 		p.want("work", "", p.git("work", "remote", "get-url", "origin"))
+		p.git("work", "remote", "remove", "origin")
+	}
+}
+
+// pushInsteadOf rewrites what is pushed to, but not a pushurl.
+func TestPushInsteadOf(t *testing.T) {
+	p := newPlace(t)
+	p.git("", "init", "-q", "work")
+	for key, value := range map[string]string{
+		"url.https://gitlab.example.com/.insteadOf":          "lab:",
+		"url.https://gitlab.example.com/push/.pushInsteadOf": "lab:",
+		"url.https://gitlab.example.com/p/.pushInsteadOf":    "https://gitlab.example.com/",
+	} {
+		p.git("work", "config", "--global", key, value)
+	}
+	for name, urls := range map[string][]string{
+		"both":      {"lab:group/project"},
+		"rewritten": {"https://gitlab.example.com/group/project"},
+		"none":      {"https://other.example/x"},
+		"pushurl":   {"lab:group/project", "lab:fork/project"},
+	} {
+		p.git("work", "remote", "add", "origin", urls[0])
+		for _, url := range urls[1:] {
+			p.git("work", "remote", "set-url", "--push", "origin", url)
+		}
+		want := strings.Fields(p.git("work", "remote", "get-url", "--all", "origin") + " " + p.git("work", "remote", "get-url", "--all", "--push", "origin"))
+		slices.Sort(want)
+		got := slices.Compact(p.urls("work", ""))
+		if want = slices.Compact(want); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
 		p.git("work", "remote", "remove", "origin")
 	}
 }
@@ -163,10 +202,35 @@ func FuzzRead(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		for _, url := range (Place{Dir: dir}).RemoteURLs() {
-			if len(url) > maxFile {
+		place := Place{Dir: dir, Parameters: text}
+		for _, url := range place.RemoteURLs() {
+			if len(url) > 2*maxURL {
 				t.Fatalf("a URL of %d bytes from %d", len(url), len(text))
 			}
+		}
+		config := place.Read()
+		config.Match("http", text)
+		config.Credential(text)
+		for _, e := range config.Exposed() {
+			if hasPassword(e.Name()) {
+				t.Fatalf("%s tells too much", e.Name())
+			}
+		}
+	})
+}
+
+// A URL that is one lies below itself, with the same host and path.
+func FuzzMatch(f *testing.F) {
+	f.Add("https://dev:pw@gitlab.example.com:443/group/./x/../a%20b?c#d")
+	f.Add("https://[::1]:8443//")
+	f.Fuzz(func(t *testing.T, url string) {
+		a, valid := normalize(url, false)
+		if !valid {
+			return
+		}
+		fit, found := a.match(a)
+		if !found || fit.host != len(a.host) || fit.path != len(strings.TrimSuffix(a.path, "/"))+1 {
+			t.Fatalf("%q: %+v matches itself by %+v, %v", url, a, fit, found)
 		}
 	})
 }

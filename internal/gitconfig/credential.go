@@ -1,0 +1,131 @@
+package gitconfig
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Credential is what git's configuration says about logging in at a URL.
+type Credential struct {
+	// Helpers are the helpers that git asks, in that order.
+	Helpers []Helper
+	// UseHTTPPath makes git tell helpers the path of the URL.
+	UseHTTPPath bool
+	// Username is the user name that git tells helpers, "" for none: the URL's,
+	// else that of credential.username.
+	Username string
+}
+
+// Helper is an entry that names a credential helper. Its value is a command line,
+// which may hold a secret.
+type Helper struct {
+	Entry
+	// Program is what git runs, without its arguments: a name such as "store",
+	// for git-credential-store; a path; or "!" for a line of a shell.
+	Program string
+}
+
+// Credential finds what git takes for a URL from the settings credential.* and
+// credential.<url>.* (credential.c, credential_apply_config): all that match, in
+// their order, however well they match. An empty helper drops those before it.
+func (c Config) Credential(rawURL string) Credential {
+	want := parseLogin(rawURL)
+	target, valid := normalize(want.format(), false)
+	result := Credential{Username: want.user}
+	for _, e := range c.Entries {
+		if e.Section != "credential" {
+			continue
+		}
+		if raw, inner := e.Subsection(); inner {
+			var fits bool
+			if pattern, whole := normalize(raw, true); whole {
+				_, fits = target.match(pattern)
+				fits = fits && valid
+			} else {
+				fits = want.has(parseLogin(raw)) // part of a URL, such as a host
+			}
+			if !fits {
+				continue
+			}
+		}
+		switch e.Key {
+		case "helper":
+			if e.Value() == "" {
+				result.Helpers = nil
+			} else {
+				result.Helpers = append(result.Helpers, Helper{Entry: e, Program: program(e.Value())})
+			}
+		case "usehttppath":
+			result.UseHTTPPath = e.Bool()
+		case "username":
+			if want.user == "" {
+				result.Username = e.Value()
+			}
+		}
+	}
+	return result
+}
+
+// program is the first word of a helper's command line.
+func program(line string) string {
+	if strings.HasPrefix(line, "!") {
+		return "!"
+	}
+	word, _, _ := strings.Cut(strings.TrimLeft(line, spaces), " ")
+	return word
+}
+
+// login is a URL, whole or in part, as git takes it apart for credentials
+// (credential.c, credential_from_url): without escapes, and without what stands
+// around the path in slashes.
+type login struct{ protocol, user, host, path string }
+
+func parseLogin(raw string) login {
+	var l login
+	rest := raw
+	if protocol, after, found := strings.Cut(raw, "://"); found {
+		l.protocol, rest = protocol, after
+	}
+	authority, path := rest, ""
+	if at := strings.IndexAny(rest, "/?#"); at >= 0 {
+		authority, path = rest[:at], rest[at:]
+	}
+	if userinfo, host, found := strings.Cut(authority, "@"); found {
+		user, _, _ := strings.Cut(userinfo, ":")
+		l.user, authority = unescape(user), host
+	}
+	l.host = unescape(authority)
+	l.path = strings.TrimRight(unescape(strings.TrimLeft(path, "/")), "/")
+	return l
+}
+
+func unescape(text string) string {
+	if plain, err := url.PathUnescape(text); err == nil {
+		return plain
+	}
+	return text
+}
+
+// format writes a login as a URL again, as credential.c does before it compares
+// it with settings.
+func (l login) format() string {
+	var out strings.Builder
+	out.WriteString(l.protocol + "://")
+	if l.user != "" {
+		out.WriteString(strings.NewReplacer("%", "%25", "/", "%2F").Replace(l.user) + "@")
+	}
+	if strings.Trim(l.host, hostCharacters) != "" {
+		return "" // git escapes such a host, and then no pattern fits
+	}
+	out.WriteString(l.host)
+	if l.path != "" {
+		out.WriteString("/" + strings.ReplaceAll(l.path, "%", "%25"))
+	}
+	return out.String()
+}
+
+// has reports whether all that part says is so of l.
+func (l login) has(part login) bool {
+	return (part.protocol == "" || part.protocol == l.protocol) && (part.host == "" || part.host == l.host) &&
+		(part.path == "" || part.path == l.path) && (part.user == "" || part.user == l.user)
+}

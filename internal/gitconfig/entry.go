@@ -1,0 +1,189 @@
+package gitconfig
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Scope says whose an entry is, in git's order and words (git-config(1),
+// --show-scope).
+type Scope int
+
+// The scopes. The zero value is none of them and not trusted.
+const (
+	Unknown Scope = iota
+	System
+	Global
+	Local
+	Worktree
+	Command
+)
+
+func (s Scope) String() string {
+	switch s {
+	case System:
+		return "system"
+	case Global:
+		return "global"
+	case Local:
+		return "local"
+	case Worktree:
+		return "worktree"
+	case Command:
+		return "command"
+	}
+	return "unknown"
+}
+
+// Trusted reports whether the scope belongs to whoever runs git, rather than to
+// whoever works in the repository (git calls such scopes protected).
+func (s Scope) Trusted() bool { return s == System || s == Global || s == Command }
+
+// Entry is one setting, as it stands in one place. What could be a secret of it,
+// its subsection and its value, is out of reach of printers and encoders.
+type Entry struct {
+	Scope Scope
+	// Origin is the file's path, or the name of the environment variable.
+	Origin string
+	// Section and Key are in lower case, as git has them.
+	Section, Key string
+	text         *text
+}
+
+// text is what may hold a password or a token. A pointer to it is all that a
+// printer of an Entry sees.
+type text struct {
+	subsection, value string
+	inSubsection      bool
+	implicit          bool
+}
+
+// Subsection is what stands between section and key: often a URL, in which there
+// may be a password. The second result is false when there is none.
+func (e Entry) Subsection() (string, bool) {
+	if e.text == nil {
+		return "", false
+	}
+	return e.text.subsection, e.text.inSubsection
+}
+
+// Value is the entry's value, which may be a secret.
+func (e Entry) Value() string {
+	if e.text == nil {
+		return ""
+	}
+	return e.text.value
+}
+
+// Implicit reports whether the key stands alone, without "=", which for git
+// means true, and is an error for all that is not a boolean.
+func (e Entry) Implicit() bool { return e.text != nil && e.text.implicit }
+
+// Bool is the entry's value as a boolean; false, too, when it is none, over
+// which git ends.
+func (e Entry) Bool() bool {
+	value, err := ParseBool(e.Value())
+	return e.Implicit() || err == nil && value
+}
+
+// Name is the name of the setting, as git lists it and fit to be shown: without
+// the user and password of a URL in it.
+func (e Entry) Name() string {
+	subsection, found := e.Subsection()
+	if !found {
+		return e.Section + "." + e.Key
+	}
+	return e.Section + "." + token.Mask(withoutUser(subsection)) + "." + e.Key
+}
+
+// Format prints an entry by scope, origin and name, whatever the verb.
+func (e Entry) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(s, "%s %s: %s", e.Scope, strconv.Quote(e.Origin), e.Name())
+}
+
+// MarshalText encodes an entry as Format prints it.
+func (e Entry) MarshalText() ([]byte, error) { return fmt.Append(nil, e), nil }
+
+// errNotBool is for a text that git does not take for a boolean.
+var errNotBool = errors.New("it is not a boolean")
+
+// ParseBool reads a boolean as git does (git-config(1), "Values"): also "", which
+// is false, and numbers.
+func ParseBool(text string) (bool, error) {
+	switch lower(text) {
+	case "true", "yes", "on":
+		return true, nil
+	case "false", "no", "off", "":
+		return false, nil
+	}
+	digits := strings.TrimSpace(text)
+	if last := len(digits) - 1; last > 0 && strings.ContainsRune("kKmMgG", rune(digits[last])) {
+		digits = digits[:last]
+	}
+	number, err := strconv.ParseInt(digits, 0, 64)
+	if err != nil {
+		return false, errNotBool
+	}
+	return number != 0, nil
+}
+
+// Config is git's configuration as it was read.
+type Config struct {
+	// Entries are in git's order: what comes later counts more, where only one
+	// can.
+	Entries []Entry
+	// Skipped are the parts that git may read and that are not in Entries.
+	Skipped []Skipped
+}
+
+// Skipped is a file, an include or a variable that was not read.
+type Skipped struct {
+	Scope Scope
+	// Origin is what was not read: a file, or the name of a variable. With
+	// Include, it is where the include stands.
+	Origin string
+	// Include is the name of the setting that includes another file, and Path
+	// that file as it stands there; both are "" when Origin is at fault.
+	Include, Path string
+	// Why is one of this package's errors, or the system's.
+	Why error
+}
+
+// Why something was skipped, besides what package file and the system say.
+var (
+	ErrBroken      = errors.New("it is not written as git's configuration is")
+	ErrConditional = errors.New("the condition of an includeIf is not looked at")
+	ErrUntrusted   = errors.New("a file that the repository names is not read")
+	ErrRelative    = errors.New("a relative path can't be included from the environment")
+	ErrTooMany     = errors.New("there are too many files, or they include one another")
+)
+
+// Trusted is the configuration without all that is the repository's own.
+func (c Config) Trusted() Config {
+	var trusted Config
+	for _, e := range c.Entries {
+		if e.Scope.Trusted() {
+			trusted.Entries = append(trusted.Entries, e)
+		}
+	}
+	for _, s := range c.Skipped {
+		if s.Scope.Trusted() {
+			trusted.Skipped = append(trusted.Skipped, s)
+		}
+	}
+	return trusted
+}
+
+// lower is strings.ToLower for ASCII alone, as git compares names.
+func lower(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, text)
+}

@@ -1,0 +1,49 @@
+package gitconfig
+
+import (
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Exposed are the entries that hold a secret in plain sight: a password in the URL
+// of a remote, of a proxy or of a rule that rewrites URLs, a header that
+// authorizes, anything that looks like a token. Where they stand can be told, by
+// Name and Origin; what they say can't.
+func (c Config) Exposed() []Entry {
+	var exposed []Entry
+	for _, e := range c.Entries {
+		subsection, _ := e.Subsection()
+		if hasSecret(subsection) || hasSecret(e.Value()) || e.Section == "http" && e.Key == "extraheader" && authorizes(e.Value()) {
+			exposed = append(exposed, e)
+		}
+	}
+	return exposed
+}
+
+func hasSecret(text string) bool { return hasPassword(text) || token.Mask(text) != text }
+
+// hasPassword reports a URL with a password within text.
+func hasPassword(text string) bool {
+	for {
+		_, rest, found := strings.Cut(text, "://")
+		if !found {
+			return false
+		}
+		login, after := userOf(rest)
+		if _, password, _ := strings.Cut(login, ":"); password != "" {
+			return true
+		}
+		text = after
+	}
+}
+
+// authorizes reports a header of HTTP that says who asks.
+func authorizes(header string) bool {
+	name, _, _ := strings.Cut(header, ":")
+	switch lower(strings.TrimSpace(name)) {
+	case "authorization", "proxy-authorization", "cookie", "private-token", "job-token", "deploy-token":
+		return true
+	}
+	return false
+}

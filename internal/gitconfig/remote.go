@@ -1,0 +1,143 @@
+package gitconfig
+
+import (
+	"slices"
+	"strings"
+)
+
+// RemoteURLs are the URLs of the repository's remotes, for fetch and for push,
+// as git uses them: with url.<base>.insteadOf and pushInsteadOf applied. None
+// when there is no repository, or none that can be read.
+func (p Place) RemoteURLs() []string {
+	if _, found := p.repository(); !found {
+		return nil
+	}
+	config := p.read(func(e Entry) bool {
+		return !e.Implicit() && (e.Section == "remote" && (e.Key == "url" || e.Key == "pushurl") ||
+			e.Section == "url" && (e.Key == "insteadof" || e.Key == "pushinsteadof"))
+	})
+	return config.remoteURLs()
+}
+
+// Limits of what is made of remotes: a URL of more bytes is left out, and so are
+// further ones. Rules could otherwise blow up what is in a file.
+const (
+	maxURL  = 8 << 10
+	maxURLs = 1000
+)
+
+// remote is a remote as it is configured, before anything is rewritten.
+type remote struct{ urls, pushURLs []string }
+
+func (c Config) remoteURLs() []string {
+	var names []string
+	remotes := map[string]*remote{}
+	fetch, push := newRewrites(), newRewrites()
+	for _, e := range c.Entries {
+		name, found := e.Subsection()
+		switch {
+		case !found:
+		case e.Section == "url" && e.Key == "insteadof":
+			fetch.add(e.Value(), name)
+		case e.Section == "url" && e.Key == "pushinsteadof":
+			push.add(e.Value(), name)
+		case e.Section == "remote":
+			if remotes[name] == nil {
+				remotes[name] = &remote{}
+				names = append(names, name)
+			}
+			switch r := remotes[name]; e.Key {
+			case "url":
+				r.urls = appendURL(r.urls, e.Value())
+			case "pushurl":
+				r.pushURLs = appendURL(r.pushURLs, e.Value())
+			}
+		}
+	}
+	var urls []string
+	for _, name := range names {
+		r := remotes[name]
+		for _, url := range r.urls {
+			urls = append(urls, fetch.rewrite(url))
+			if pushed, found := push.apply(url); found && len(r.pushURLs) == 0 {
+				urls = append(urls, pushed)
+			}
+		}
+		for _, url := range r.pushURLs {
+			urls = append(urls, fetch.rewrite(url))
+		}
+		if len(urls) > maxURLs {
+			break
+		}
+	}
+	return urls
+}
+
+// appendURL adds a remote's URL to those before it; an empty one drops them.
+func appendURL(urls []string, url string) []string {
+	switch {
+	case url == "":
+		return nil
+	case len(url) > maxURL || len(urls) >= maxURLs:
+		return urls
+	}
+	return append(urls, url)
+}
+
+// rewrites are the rules of url.<base>.insteadOf: what begins with one text
+// begins with its base instead.
+type rewrites struct {
+	bases map[string]string
+	// order is when a base was first seen: of two for one text, the earlier
+	// counts.
+	order map[string]int
+	// lengths are those of the texts, the longest first: it counts
+	// (git-config(1)). There are few, since each takes up its length in a file.
+	lengths []int
+	sorted  bool
+}
+
+func newRewrites() *rewrites {
+	return &rewrites{bases: map[string]string{}, order: map[string]int{}}
+}
+
+func (r *rewrites) add(from, base string) {
+	if len(base) > maxURL {
+		return
+	}
+	if _, known := r.order[base]; !known {
+		r.order[base] = len(r.order)
+	}
+	if other, known := r.bases[from]; !known {
+		r.lengths = append(r.lengths, len(from))
+	} else if r.order[other] < r.order[base] {
+		return
+	}
+	r.bases[from] = base
+	r.sorted = false
+}
+
+// apply applies the rule with the longest match; false when there is none.
+func (r *rewrites) apply(url string) (string, bool) {
+	if !r.sorted {
+		slices.SortFunc(r.lengths, func(a, b int) int { return b - a })
+		r.lengths = slices.Compact(r.lengths)
+		r.sorted = true
+	}
+	for _, length := range r.lengths {
+		if length > len(url) {
+			continue
+		}
+		if base, found := r.bases[url[:length]]; found {
+			return base + strings.TrimPrefix(url, url[:length]), true
+		}
+	}
+	return "", false
+}
+
+func (r *rewrites) rewrite(url string) string {
+	if rewritten, found := r.apply(url); found {
+		return rewritten
+	}
+	return url
+}
