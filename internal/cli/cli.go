@@ -9,11 +9,13 @@ import (
 	"io"
 	"log"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
 
 // Name is the program's name, and the prefix of all it says.
@@ -59,15 +61,27 @@ func Run(ctx context.Context, env Env, args []string) int {
 	// the Authorization header. What this program has to say goes to Stderr.
 	log.SetOutput(io.Discard)
 	a := &app{env: env}
+	a.trace = a.tracer()
+	began := time.Now()
 	if op, found := a.direct(args); found {
-		return a.exitCode(op.run(a, ctx))
+		return a.ended(began, op.name, a.exitCode(op.run(a, ctx)))
 	}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	return a.exitCode(root.ExecuteContext(ctx))
+	command, err := root.ExecuteContextC(ctx)
+	return a.ended(began, command.Name(), a.exitCode(err))
+}
+
+// ended tells that a command has ended.
+func (a *app) ended(began time.Time, command string, code int) int {
+	if a.trace != nil {
+		a.trace.Step("end", began, trace.Value{Key: trace.Operation, Value: command},
+			trace.Value{Key: trace.Version, Value: versionOf(a.env.Version)}, trace.Value{Key: trace.Status, Value: code})
+	}
+	return code
 }
 
 // exitCode is the code for what a command returned.
@@ -91,6 +105,8 @@ type app struct {
 	// instanceFlag counts when it was given, even if it is empty.
 	instanceFlag  string
 	instanceGiven bool
+	// trace is nil when nobody wants one.
+	trace *trace.Tracer
 }
 
 func (a *app) root() *cobra.Command {
@@ -125,7 +141,7 @@ git calls it with get, store, erase and capability once it is set as a helper:
 	for _, op := range operations() {
 		root.AddCommand(op.command(a))
 	}
-	root.AddCommand(a.version())
+	root.AddCommand(a.check(), a.version())
 	return root
 }
 

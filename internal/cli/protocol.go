@@ -10,6 +10,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
 
 // inputLimit is how long a request may take to arrive. git sends it at once; a
@@ -91,6 +92,11 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // conclude prints a result and turns it into an exit code.
 func (a *app) conclude(result helper.Result) error {
+	values := []trace.Value{{Key: trace.Outcome, Value: results[result.Outcome]}}
+	for _, m := range result.Messages {
+		values = append(values, reasonValue(m)...)
+	}
+	a.trace.Step("answer", time.Now(), values...)
 	for _, m := range result.Messages {
 		a.tell(m, result.Redact)
 	}

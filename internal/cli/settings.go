@@ -34,6 +34,9 @@ const (
 	envHTTPLoopback = "ACP_GITLAB_ALLOW_HTTP_LOOPBACK"
 	envGitCAInfo    = "GIT_SSL_CAINFO"
 	envCertFile     = "SSL_CERT_FILE"
+	envTrace        = "ACP_GITLAB_TRACE"
+	envNoColor      = "NO_COLOR"
+	envTerm         = "TERM"
 )
 
 // Variables of git's own, which say where its repository and its configuration

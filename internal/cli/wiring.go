@@ -15,13 +15,14 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/secret"
 	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/trace"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 	"github.com/ambient-code/git-credential-acp/internal/verdict"
 )
 
 // helper puts the parts together that answer git.
 func (a *app) helper() helper.Helper {
-	return helper.Helper{
+	h := helper.Helper{
 		Secrets: a.secrets,
 		Known:   a.known,
 		Only:    a.instanceGiven,
@@ -33,6 +34,10 @@ func (a *app) helper() helper.Helper {
 			return problem == nil && store.Forget(tok)
 		},
 	}
+	if a.trace != nil {
+		h = traced(h, a.trace)
+	}
+	return h
 }
 
 // verify finds a verdict: the one that is remembered, else by asking GitLab,
@@ -44,7 +49,10 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 		return helper.Finding{Problem: problem}
 	}
 	question := verdict.Question{Token: q.Found.Token, Instance: q.Found.Instance, Project: q.Project, Policy: q.Policy}
-	if answer, fresh := store.Fresh(question); fresh {
+	began := time.Now()
+	answer, fresh := store.Fresh(question)
+	a.trace.Step("memory", began, trace.Value{Key: trace.Outcome, Value: map[bool]string{true: "remembered", false: "to be asked"}[fresh]})
+	if fresh {
 		return finding(answer, q)
 	}
 	timeout, problem := a.timeout()
@@ -57,8 +65,11 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 	defer cancel()
 	defer a.guard(ctx)()
 	store.OnWait = a.onWait(q.Found)
-	store.OnLock = func() { a.tell(message.WaitForOther(q.Found.Instance.String()), q.Found.Token.Redact) }
-	answer := store.Verify(ctx, question, func(ctx context.Context, known access.Facts) (access.Verdict, access.Facts) {
+	store.OnLock = func() {
+		a.trace.Step("lock", time.Now(), trace.Value{Key: trace.Outcome, Value: "another call is asking the same"})
+		a.tell(message.WaitForOther(q.Found.Instance.String()), q.Found.Token.Redact)
+	}
+	answer = store.Verify(ctx, question, func(ctx context.Context, known access.Facts) (access.Verdict, access.Facts) {
 		var client *gitlab.Client
 		limited := func(wait time.Duration, why access.Reason) {
 			if why == access.RateLimited {
@@ -112,6 +123,7 @@ const overtime = 2 * time.Second
 
 func (a *app) onWait(found secret.Found) func(time.Duration, access.Reason) {
 	return func(wait time.Duration, why access.Reason) {
+		a.trace.Step("wait", time.Now(), trace.Value{Key: trace.Wait, Value: wait}, trace.Value{Key: trace.Reason, Value: string(why)})
 		if wait > noticeable {
 			a.tell(message.Wait(wait, why, found.Instance.String()), found.Token.Redact)
 		}
@@ -140,6 +152,8 @@ func (a *app) client(found secret.Found, limit time.Duration, onWait func(time.D
 		Limit:     limit,
 		UserAgent: a.userAgent(),
 		OnWait:    onWait,
+
+		OnExchange: exchange(a.trace),
 	}), nil
 }
 

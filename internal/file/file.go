@@ -46,3 +46,17 @@ func read(opened *os.File, err error, limit int64) ([]byte, error) {
 	}
 	return data, err
 }
+
+// Append opens a regular file to be added to, and makes it, for its owner alone,
+// if it is missing.
+func Append(path string) (*os.File, error) {
+	opened, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := opened.Stat(); err != nil || !info.Mode().IsRegular() {
+		_ = opened.Close()
+		return nil, ErrNotRegular
+	}
+	return opened, nil
+}

@@ -49,6 +49,9 @@ type Config struct {
 	UserAgent string
 	// OnWait is told before a wait between two attempts; nil tells nobody.
 	OnWait func(wait time.Duration, why access.Reason)
+	// OnExchange is told of each request when its answer begins, or when there is
+	// none (status 0); nil tells nobody.
+	OnExchange func(req *http.Request, status int, began time.Time)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -77,13 +80,37 @@ func New(config Config) *Client {
 		config.Now = time.Now
 	}
 	c := &Client{config: config, transport: transport.New(config.Roots, config.Proxy)}
-	c.http = &http.Client{Transport: confined{c.transport, config.Instance, config.Instance.API()}, CheckRedirect: checkRedirect}
-	c.git = &http.Client{Transport: confined{c.transport, config.Instance, config.Instance.URL()}, CheckRedirect: checkRedirect}
+	var way http.RoundTripper = c.transport
+	if config.OnExchange != nil {
+		way = told{c.transport, config.OnExchange}
+	}
+	c.http = &http.Client{Transport: confined{way, config.Instance, config.Instance.API()}, CheckRedirect: checkRedirect}
+	c.git = &http.Client{Transport: confined{way, config.Instance, config.Instance.URL()}, CheckRedirect: checkRedirect}
 	return c
 }
 
 // Close ends the client's connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// told tells of each request.
+type told struct {
+	next http.RoundTripper
+	tell func(*http.Request, int, time.Time)
+}
+
+func (t told) RoundTrip(req *http.Request) (*http.Response, error) {
+	began := time.Now()
+	resp, err := t.next.RoundTrip(req)
+	status := 0
+	if err == nil {
+		status = resp.StatusCode
+	}
+	t.tell(req, status, began)
+	return resp, err
+}
+
+// ProxyHost is the proxy that was used, without user and password; "" for none.
+func (c *Client) ProxyHost() string { return c.transport.ProxyHost() }
 
 // announce tells of a wait, once for the questions that wait together.
 func (c *Client) announce(wait time.Duration, why access.Reason) {
@@ -105,13 +132,6 @@ type confined struct {
 	next     http.RoundTripper
 	instance instance.Instance
 	base     string
-}
-
-// CloseIdleConnections is what http.Client looks for.
-func (c confined) CloseIdleConnections() {
-	if closer, ok := c.next.(interface{ CloseIdleConnections() }); ok {
-		closer.CloseIdleConnections()
-	}
 }
 
 func (c confined) RoundTrip(req *http.Request) (*http.Response, error) {

@@ -27,6 +27,7 @@ const (
 	NotVerified    Topic = "not verified"
 	Warning        Topic = "warning"
 	Waiting        Topic = "waiting"
+	Usage          Topic = "usage"
 )
 
 // Message is one thing to tell people. It is an error, too.

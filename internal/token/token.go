@@ -154,6 +154,19 @@ func routable(text string) bool {
 	return err == nil && sum == uint64(crc32.ChecksumIEEE([]byte(text[:at])))
 }
 
+// Form says of what form the token is, as far as that shows: its prefix if it is
+// GitLab's own, and whether it has a checksum. None of it narrows a token down.
+func (t Token) Form() string {
+	text, form := t.Reveal(), "an instance's own prefix or none"
+	if strings.HasPrefix(text, personal) {
+		form = "the prefix " + personal
+	}
+	if routable(text) {
+		return form + ", and a checksum that fits"
+	}
+	return form + ", without a checksum"
+}
+
 // Reveal gives the token itself, "" for no token. Its callers are the answer to
 // git, the Authorization header to the token's own instance, and digests.
 func (t Token) Reveal() string {

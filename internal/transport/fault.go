@@ -90,6 +90,9 @@ func (p *proxySeen) watch(find func(*http.Request) (*url.URL, error)) func(*http
 	}
 }
 
+// ProxyHost is the proxy that was used last, as host and port; "" for none.
+func (t *Transport) ProxyHost() string { return t.proxy.host() }
+
 func (p *proxySeen) host() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

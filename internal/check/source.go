@@ -1,0 +1,73 @@
+package check
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
+)
+
+// source tells where the token comes from, and what is odd about that place.
+func (r *run) source() {
+	f := r.found
+	data := SourceData{Source: string(f.Source), Path: f.Path}
+	text := f.Where
+	if at := f.Changed(); !at.IsZero() {
+		data.ChangedAt = at.UTC().Format(time.RFC3339)
+		text += ", changed on " + at.UTC().Format("2006-01-02 at 15:04 UTC")
+	}
+	told := false
+	if frozen(r.Mounts(), f.Path) {
+		r.warn(stepSource, data, message.SubPath(f.Path))
+		told = true
+	}
+	if f.Source == secret.File && shared(f.Path) {
+		r.warn(stepSource, data, message.TokenFileShared(f.Path))
+		told = true
+	}
+	if !told {
+		r.good(stepSource, data, "%s", text)
+	}
+}
+
+// shared reports a file that other users can read. A Secret's own files are, by
+// Kubernetes' default, and within a container nobody else is.
+func shared(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().Perm()&0o077 != 0
+}
+
+// frozen reports whether a Secret's directory is mounted by subPath, or file by
+// file: kubelet brings a rotated Secret into neither (Kubernetes' documentation
+// of subPath). A path that is mounted so has a mount point on the file, or one
+// that leads to kubelet's volume-subpaths directory; see proc(5) for the fields.
+func frozen(mounts, path string) bool {
+	if path == "" {
+		return false
+	}
+	if whole, err := filepath.EvalSymlinks(path); err == nil {
+		path = whole
+	}
+	for line := range strings.Lines(mounts) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 {
+			continue
+		}
+		origin, point := unescape(fields[3]), unescape(fields[4])
+		switch {
+		case filepath.Dir(point) == path && !strings.HasPrefix(filepath.Base(point), "."):
+			return true
+		case point == path && strings.Contains(origin, "/volume-subpaths/"):
+			return true
+		}
+	}
+	return false
+}
+
+// unescape undoes what mountinfo does to space, tab, line feed and backslash.
+func unescape(field string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(field)
+}

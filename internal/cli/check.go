@@ -1,0 +1,297 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/ambient-code/git-credential-acp/internal/check"
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/gitlab"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// checkFlags are what check can be told.
+type checkFlags struct {
+	branch, color, terminationLog string
+	json                          bool
+}
+
+func (a *app) check() *cobra.Command {
+	var flags checkFlags
+	command := &cobra.Command{
+		Use:   "check [REPOSITORY-URL]",
+		Short: "Check everything between git and a push, a line for each step",
+		Long: `check goes through everything that git needs, in order, and prints a line for
+each step as it is made: ✓ good, ! a warning, ✗ wrong, with what to do about it.
+
+With a repository's URL, it checks that project; without, the one of the
+repository in the working directory, or else everything up to the token. It
+sends nothing to anybody but the token's own GitLab instance.`,
+		Example: `  git-credential-acp check https://gitlab.example.com/group/project.git
+  git-credential-acp check --branch main
+  git-credential-acp check --json | jq -r .outcome`,
+		Args: cobra.ArbitraryArgs, // told in words of our own, and in JSON
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a.instanceGiven = cmd.Flags().Changed(flagInstance)
+			return a.runCheck(cmd.Context(), flags, args)
+		},
+	}
+	command.Flags().StringVar(&flags.branch, "branch", "", "see whether this `branch` can be pushed to")
+	command.Flags().BoolVar(&flags.json, "json", false, "print one JSON document (docs/check.schema.json describes it)")
+	command.Flags().StringVar(&flags.color, "color", "auto", "colour the marks: `auto` (on a terminal, without NO_COLOR), always or never")
+	command.Flags().StringVar(&flags.terminationLog, "termination-log", "", "if something is wrong, write the reason, one line, to this `file` too (/dev/termination-log in a pod)")
+	_ = command.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
+	return command
+}
+
+func (a *app) runCheck(ctx context.Context, flags checkFlags, args []string) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	c, target, problem := a.checker(flags, args)
+	if problem == nil {
+		var out checkOutput = &checkLines{to: a.env.Stdout, color: a.colored(flags.color)}
+		if flags.json {
+			out = &checkDocument{to: a.env.Stdout, version: versionOf(a.env.Version)}
+		}
+		c.Report = out.step
+		return a.concludeCheck(flags, out, c.Run(ctx, target))
+	}
+	if flags.json {
+		document := &checkDocument{to: a.env.Stdout, version: versionOf(a.env.Version)}
+		return a.concludeCheck(flags, document, check.Result{Outcome: usage, Reason: problem})
+	}
+	a.tell(problem, asIs)
+	return exitError(exitUsage)
+}
+
+// usage is the outcome of a command line that says nothing that can be checked.
+const usage check.Outcome = "usage"
+
+// checker puts together what a check takes. The message is about the command
+// line.
+func (a *app) checker(flags checkFlags, args []string) (check.Check, check.Target, *message.Message) {
+	var target check.Target
+	var problem *message.Message
+	switch flags.color {
+	case "auto", "always", "never":
+	default:
+		return check.Check{}, target, message.FlagInvalid("--color", "is neither auto, always nor never")
+	}
+	if len(args) > 1 {
+		return check.Check{}, target, message.URLInvalid("has another one behind it; one can be checked at a time")
+	}
+	if len(args) == 1 {
+		if target, problem = check.ParseTarget(args[0]); problem != nil {
+			return check.Check{}, target, problem
+		}
+	}
+	target.Branch = flags.branch
+	limit, problem := a.timeout()
+	if problem != nil {
+		return check.Check{}, target, problem
+	}
+	return check.Check{
+		Helper: a.helper(),
+		Connect: func(found secret.Found) (*gitlab.Client, *message.Message) {
+			return a.client(found, limit, a.onWait(found))
+		},
+		Limit:  limit,
+		Config: a.place().Read,
+		Output: a.output,
+		Mounts: mounts,
+	}, target, nil
+}
+
+// concludeCheck ends the output, and turns the outcome into an exit code.
+func (a *app) concludeCheck(flags checkFlags, out checkOutput, result check.Result) error {
+	code := map[check.Outcome]int{check.AllGood: exitGood, check.Refused: exitRefused, check.Unverified: exitUnverified, usage: exitUsage}[result.Outcome]
+	if err := out.end(result, code); err != nil {
+		a.tell(message.OutputLost(), asIs)
+		return exitError(exitRefused)
+	}
+	if flags.terminationLog != "" && result.Reason != nil {
+		// One line, as Kubernetes shows it; it keeps 4096 bytes.
+		line := token.Mask(result.Redact(result.Reason.Error())) + "\n"
+		if err := writeLine(flags.terminationLog, line); err != nil {
+			a.tell(message.TerminationLog(flags.terminationLog, cause(err)), asIs)
+		}
+	}
+	if code == exitGood {
+		return nil
+	}
+	return exitError(code)
+}
+
+// writeLine replaces the content of a file. It does not wait for the other end of
+// a FIFO.
+func writeLine(path, line string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NONBLOCK, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, line)
+	return errors.Join(err, f.Close())
+}
+
+// cause is an error of the file system without the path.
+func cause(err error) string {
+	var pathErr *os.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	return err.Error()
+}
+
+// colored reports whether marks are to be coloured (https://no-color.org).
+func (a *app) colored(when string) bool {
+	if when != "auto" {
+		return when == "always"
+	}
+	out, ok := a.env.Stdout.(interface{ Fd() uintptr })
+	return ok && term.IsTerminal(int(out.Fd())) && a.env.Getenv(envNoColor) == "" && a.env.Getenv(envTerm) != "dumb"
+}
+
+// output runs a program and gives the first line that it prints. It gets nothing
+// of the environment but where programs are.
+func (a *app) output(ctx context.Context, program string, args ...string) (string, bool) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = []string{envPath + "=" + a.env.Getenv(envPath)}
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	line, _, _ := bytes.Cut(out, []byte("\n"))
+	return string(line), err == nil
+}
+
+// mounts is the table of mounts, on Linux.
+func mounts() string {
+	data, err := file.Read("/proc/self/mountinfo", 4<<20)
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+// checkOutput is a form in which a check is shown.
+type checkOutput interface {
+	step(check.Step)
+	end(result check.Result, code int) error
+}
+
+// checkLines are lines for people, each written when its step was made.
+type checkLines struct {
+	to    io.Writer
+	color bool
+	err   error
+	// instance is the one whose steps were shown last.
+	instance string
+}
+
+func (l *checkLines) print(format string, args ...any) {
+	if _, err := fmt.Fprintf(l.to, format, args...); err != nil && l.err == nil {
+		l.err = err
+	}
+}
+
+// marks are a sign and an SGR colour for each status.
+var marks = map[check.Status][2]string{
+	check.Good: {"✓", "32"}, check.Warning: {"!", "33"}, check.Failed: {"✗", "31"}, check.Skipped: {"-", "2"},
+}
+
+// checkColumn is the width of the column of names.
+const checkColumn = 16
+
+func (l *checkLines) step(s check.Step) {
+	if l.instance != "" && s.Instance != l.instance {
+		l.print("\n")
+	}
+	l.instance = s.Instance
+	mark := marks[s.Status][0]
+	if l.color {
+		mark = "\x1b[" + marks[s.Status][1] + "m" + mark + "\x1b[0m"
+	}
+	text := s.Text
+	if s.Status == check.Skipped {
+		text = "skipped: " + text
+	}
+	l.print("%s %-*s %s\n", mark, checkColumn, s.Name, token.Mask(text))
+	if s.Hint != "" {
+		l.print("  %-*s hint: %s\n", checkColumn, "", token.Mask(s.Hint))
+	}
+}
+
+func (l *checkLines) end(result check.Result, _ int) error {
+	var parts []string
+	for _, n := range []struct {
+		count int
+		noun  string
+	}{{result.Failures, "failure"}, {result.Warnings, "warning"}} {
+		switch {
+		case n.count == 1:
+			parts = append(parts, "1 "+n.noun)
+		case n.count > 1:
+			parts = append(parts, fmt.Sprintf("%d %ss", n.count, n.noun))
+		}
+	}
+	if len(parts) == 0 {
+		parts = []string{"all is well"}
+	}
+	l.print("\n%s\n", strings.Join(parts, ", "))
+	return l.err
+}
+
+// checkDocument is the same for programs, written as a whole at the end.
+type checkDocument struct {
+	to      io.Writer
+	version string
+	steps   []check.Step
+}
+
+func (d *checkDocument) step(s check.Step) { d.steps = append(d.steps, s) }
+
+// reason is a message in JSON.
+type reason struct {
+	Code string `json:"code"`
+	Text string `json:"text"`
+	Hint string `json:"hint,omitempty"`
+}
+
+func (d *checkDocument) end(result check.Result, code int) error {
+	document := struct {
+		Schema   int           `json:"schemaVersion"`
+		Version  string        `json:"version"`
+		Outcome  check.Outcome `json:"outcome"`
+		ExitCode int           `json:"exitCode"`
+		Reason   *reason       `json:"reason,omitempty"`
+		Failures int           `json:"failures"`
+		Warnings int           `json:"warnings"`
+		Steps    []check.Step  `json:"steps"`
+	}{Schema: 1, Version: d.version, Outcome: result.Outcome, ExitCode: code, Failures: result.Failures, Warnings: result.Warnings,
+		Steps: append([]check.Step{}, d.steps...)}
+	if m := result.Reason; m != nil {
+		document.Reason = &reason{Code: m.Code, Text: result.Redact(m.Error()), Hint: result.Redact(m.Hint)}
+	}
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(document); err != nil {
+		return err
+	}
+	_, err := io.WriteString(d.to, token.Mask(out.String()))
+	return err
+}

@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/helper"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/trace"
+)
+
+// tracer is what ACP_GITLAB_TRACE asks for, nil for nothing: as git's own
+// GIT_TRACE, 1 or true is standard error, and an absolute path a file that lines
+// are added to. Trouble with the file is told, and stops nobody.
+func (a *app) tracer() *trace.Tracer {
+	switch where := a.env.Getenv(envTrace); {
+	case where == "" || where == "0" || where == "false":
+		return nil
+	case where == "1" || where == "true":
+		return trace.New(prefixed{a.env.Stderr}, os.Getpid())
+	case !filepath.IsAbs(where):
+		a.tell(message.TraceUnusable(where, "it is neither 1 nor an absolute path"), asIs)
+		return nil
+	default:
+		opened, err := file.Append(where)
+		if err != nil {
+			a.tell(message.TraceUnusable(where, cause(err)), asIs)
+			return nil
+		}
+		// The process ends with its command, and closes it.
+		return trace.New(opened, os.Getpid())
+	}
+}
+
+// prefixed puts the program's name before each line.
+type prefixed struct{ to io.Writer }
+
+func (p prefixed) Write(line []byte) (int, error) {
+	if _, err := p.to.Write(append([]byte(Name+": trace: "), line...)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// traced has the steps of a helper told.
+func traced(h helper.Helper, t *trace.Tracer) helper.Helper {
+	secrets, remotes, verify, forget := h.Secrets, h.Remotes, h.Verify, h.Forget
+	h.Secrets = func() ([]secret.Found, []string, *message.Message) {
+		began := time.Now()
+		found, looked, problem := secrets()
+		values := []trace.Value{{Key: trace.Count, Value: len(found)}}
+		for _, f := range found {
+			t.Hide(f.Token)
+			values = append(values, trace.Value{Key: trace.Source, Value: string(f.Source)},
+				trace.Value{Key: trace.Instance, Value: f.Instance.String()})
+			values = append(values, reasonValue(f.Problem)...)
+		}
+		t.Step("secret", began, append(values, reasonValue(problem)...)...)
+		return found, looked, problem
+	}
+	h.Remotes = func() []string {
+		began := time.Now()
+		urls := remotes()
+		t.Step("remotes", began, trace.Value{Key: trace.Count, Value: len(urls)})
+		return urls
+	}
+	h.Verify = func(ctx context.Context, q helper.Question) helper.Finding {
+		began := time.Now()
+		found := verify(ctx, q)
+		values := []trace.Value{{Key: trace.Instance, Value: q.Found.Instance.String()}, {Key: trace.Project, Value: q.Project},
+			{Key: trace.Outcome, Value: outcomes[found.Verdict.Outcome]}}
+		if found.Verdict.Reason != "" {
+			values = append(values, trace.Value{Key: trace.Reason, Value: string(found.Verdict.Reason)})
+		}
+		t.Step("verify", began, append(values, reasonValue(found.Problem)...)...)
+		return found
+	}
+	h.Forget = func(tok token.Token) bool {
+		t.Hide(tok)
+		began := time.Now()
+		known := forget(tok)
+		t.Step("forget", began, trace.Value{Key: trace.Outcome, Value: map[bool]string{true: "forgotten", false: "not known"}[known]})
+		return known
+	}
+	return h
+}
+
+func reasonValue(m *message.Message) []trace.Value {
+	if m == nil {
+		return nil
+	}
+	return []trace.Value{{Key: trace.Reason, Value: m.Code}}
+}
+
+var outcomes = map[access.Outcome]string{access.Unverified: "unverified", access.Refused: "refused", access.Granted: "granted"}
+
+// results are what a request of git's ends with.
+var results = map[helper.Outcome]string{helper.Failed: "failed", helper.NotOurs: "not ours", helper.Refused: "refused",
+	helper.Unverified: "unverified", helper.Answered: "answered"}
+
+// exchange tells of one request to GitLab. Nothing of what was answered but the
+// status is kept.
+func exchange(t *trace.Tracer) func(req *http.Request, status int, began time.Time) {
+	if t == nil {
+		return nil
+	}
+	return func(req *http.Request, status int, began time.Time) {
+		values := []trace.Value{{Key: trace.Request, Value: req.Method + " " + req.URL.EscapedPath()}}
+		if status != 0 {
+			values = append(values, trace.Value{Key: trace.Status, Value: status})
+		} else {
+			values = append(values, trace.Value{Key: trace.Outcome, Value: "no answer"})
+		}
+		t.Step("request", began, values...)
+	}
+}

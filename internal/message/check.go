@@ -1,0 +1,212 @@
+package message
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// URLIsSSH is for a repository's URL in one of the forms of SSH; https is the
+// same in the form that this program is about, "" when that is not known.
+func URLIsSSH(https string) *Message {
+	m := &Message{Code: "url-is-ssh", Topic: Usage,
+		What: "the URL is one for SSH, which uses keys and no token",
+		Hint: "give the https URL of the repository"}
+	if https != "" {
+		m.Hint = "give the https URL, " + Quote(https) + "; " + setupSSH
+	}
+	return m
+}
+
+const setupSSH = "git-credential-acp setup --rewrite-ssh lets git use https for such remotes"
+
+// URLInvalid is for an argument that is no repository's URL.
+func URLInvalid(why string) *Message {
+	return &Message{Code: "url-invalid", Topic: Usage, What: "the repository's URL " + why,
+		Hint: "give it in the form https://gitlab.example.com/group/project.git"}
+}
+
+// URLHasUser is for a URL with a user name, and perhaps a token, in it. It is
+// not shown.
+func URLHasUser() *Message {
+	return &Message{Code: "url-has-user", Topic: Usage, What: "the repository's URL has a user name or password in it",
+		Hint: "leave it out, and revoke the token if there was one in it: it stands in the shell's history now"}
+}
+
+// URLForeign is for a URL of a host that no token is for; have are the
+// instances that there are tokens for.
+func URLForeign(host string, have []string) *Message {
+	m := &Message{Code: "url-foreign", Topic: Configuration,
+		What: "the host " + Quote(host) + " is none that a token here belongs to",
+		Hint: "see that the URL is right; else connect that instance under Settings → Integrations → GitLab"}
+	if len(have) > 0 {
+		m.What += "; there is one for " + strings.Join(have, ", ")
+	}
+	return m
+}
+
+// NoToken is for a check without a URL where there is no token at all.
+func NoToken(looked []string) *Message {
+	return &Message{Code: "no-token", Topic: Configuration,
+		What: "GitLab is not connected: there is no token (looked at " + strings.Join(looked, ", ") + ")",
+		Hint: "connect GitLab under Settings → Integrations → GitLab and see that the Secret is mounted, or name a file with a token in ACP_GITLAB_TOKEN_FILE"}
+}
+
+// FlagInvalid is for a flag with a value that can't be.
+func FlagInvalid(name, why string) *Message {
+	return &Message{Code: "flag-invalid", Topic: Usage, What: "the flag " + name + " " + why,
+		Hint: "git-credential-acp help shows the commands and flags"}
+}
+
+// OutputLost is said when the result of a command can't be written.
+func OutputLost() *Message {
+	return &Message{Code: "output-lost", Topic: NotVerified, What: "the result could not be written",
+		Hint: "see whether the disk is full or the reader has gone away"}
+}
+
+// NoAnswer is for a token that is good, and that get would not answer with.
+func NoAnswer() *Message {
+	return &Message{Code: "no-answer", Topic: Configuration, What: "get gives no answer for this URL, although the token is good",
+		Hint: "see that git's configuration sets no user name for this URL that belongs to another kind of token"}
+}
+
+// SubPath is a warning about a Secret that kubelet never updates.
+func SubPath(path string) *Message {
+	return &Message{Code: "sub-path", Topic: Warning,
+		What: "the Secret at " + Quote(path) + " is mounted by subPath, which is never updated: a rotated token does not arrive",
+		Hint: "mount the whole Secret as a directory, without subPath"}
+}
+
+// TokenFileShared is a warning about a token file that others can read.
+func TokenFileShared(path string) *Message {
+	return &Message{Code: "token-file-shared", Topic: Warning,
+		What: "other users of this machine may read the token file " + Quote(path),
+		Hint: "chmod 600 it"}
+}
+
+// ClockSkew is a warning about clocks that disagree.
+func ClockSkew(ahead time.Duration, instance string) *Message {
+	way := "behind"
+	if ahead < 0 {
+		way = "ahead of"
+	}
+	return &Message{Code: "clock-skew", Topic: Warning,
+		What: fmt.Sprintf("the clock here is %s %s that of %s", ahead.Abs().Round(time.Second), way, instance),
+		Hint: "set the clock: certificates and the expiry of tokens are held against it"}
+}
+
+// ScopesTooBroad is a warning about scopes that nobody needs for git.
+func ScopesTooBroad(scopes []string) *Message {
+	return &Message{Code: "scopes-too-broad", Topic: Warning,
+		What: "the token has the " + plural("scope", scopes) + ", which work on a repository does not need",
+		Hint: "create a token with the scopes " + scopeList + " alone"}
+}
+
+// ProjectMoved is a warning about a project that has another path now.
+func ProjectMoved(s Subject, path string) *Message {
+	return &Message{Code: "project-moved", Topic: Warning,
+		What: "the project " + s.project() + " was moved to " + Quote(path),
+		Hint: "git remote set-url origin " + Quote(s.URL+"/"+path+".git")}
+}
+
+// ProjectDeleted is a warning about a project that is about to be deleted.
+func ProjectDeleted(s Subject, on string) *Message {
+	return &Message{Code: "project-deleted", Topic: Warning,
+		What: "the project " + s.project() + " is marked for deletion on " + Quote(on),
+		Hint: "ask its owner whether that is meant"}
+}
+
+// ProjectArchived is a warning about a project that can only be read.
+func ProjectArchived(s Subject) *Message {
+	return &Message{Code: "project-archived", Topic: Warning,
+		What: "the project " + s.project() + " is archived: it can be fetched from, not pushed to",
+		Hint: "ask an owner of the project to unarchive it, or work on a fork"}
+}
+
+// BranchProtected is for a branch that this role can't push to.
+func BranchProtected(branch string, s Subject) *Message {
+	return &Message{Code: "branch-protected", Topic: Permissions,
+		What: "the branch " + Quote(branch) + " of the project " + s.project() + " is protected, and your role can't push to it",
+		Hint: "push to another branch and open a merge request, or ask a maintainer to let you push to this one"}
+}
+
+// RateLow is a warning about a rate limit that is nearly used up.
+func RateLow(remaining, limit int, reset time.Time) *Message {
+	return &Message{Code: "rate-low", Topic: Warning,
+		What: fmt.Sprintf("only %d of %d requests are left until %s", remaining, limit, reset.UTC().Format("15:04:05 UTC")),
+		Hint: "look for a loop that calls git or the API without pause"}
+}
+
+// NotAHelper is a warning about a git that does not ask this program; asked are
+// the helpers that it does ask.
+func NotAHelper(asked []string) *Message {
+	m := &Message{Code: "not-a-helper", Topic: Warning,
+		What: "git does not ask this helper for this URL",
+		Hint: "git-credential-acp setup tells git to"}
+	if len(asked) > 0 {
+		m.What += ", but " + strings.Join(asked, ", then ")
+	}
+	return m
+}
+
+// OtherHelperFirst is a warning about a helper that may answer before this one.
+func OtherHelperFirst(name string) *Message {
+	return &Message{Code: "other-helper-first", Topic: Warning,
+		What: "git asks " + name + " before this helper, and takes the first answer",
+		Hint: "git-credential-acp setup puts this helper first, and alone, for its instance"}
+}
+
+// StoreKeepsToken is a warning about a helper that writes tokens to disk.
+func StoreKeepsToken(origin string) *Message {
+	return &Message{Code: "store-keeps-token", Topic: Warning,
+		What: "the helper store, in " + origin + ", writes every token that works to disk, in plain text",
+		Hint: "git-credential-acp setup takes it out for its instance; remove the token from ~/.git-credentials"}
+}
+
+// VerifyOff is a warning about a git that does not verify certificates.
+func VerifyOff(origin string) *Message {
+	return &Message{Code: "verify-off", Topic: Warning,
+		What: "http.sslVerify is off in " + origin + ": git gives the token to anybody who answers in GitLab's place",
+		Hint: "unset it, and name the authority's certificate in http.sslCAInfo instead"}
+}
+
+// TokenStored is a warning about a secret in git's configuration: entry is the
+// setting's name, and remote the remote that it belongs to, "" for none.
+func TokenStored(entry, origin, remote string) *Message {
+	m := &Message{Code: "token-stored", Topic: Warning,
+		What: "a token or password stands in " + entry + " in " + origin,
+		Hint: "take it out and revoke it; this helper gives git the token"}
+	if remote != "" {
+		m.Hint = "git remote set-url " + remote + " with the URL alone, and revoke what stood there; this helper gives git the token"
+	}
+	return m
+}
+
+// ConfigSkipped is a warning about a part of git's configuration that this
+// program does not read, because of why.
+func ConfigSkipped(what string, why error) *Message {
+	return &Message{Code: "config-skipped", Topic: Warning,
+		What: "a part of git's configuration was left out, " + what + ": " + why.Error(),
+		Hint: "see whether there is something about this URL in it: git may read it"}
+}
+
+// ProgramLeaks is a warning about a version with known leaks of credentials, and
+// the one in which they are mended.
+func ProgramLeaks(program, version, mended string) *Message {
+	return &Message{Code: "program-leaks", Topic: Warning,
+		What: program + " " + version + " has known weaknesses that give credentials away",
+		Hint: "update it to " + mended + " or newer"}
+}
+
+// TraceUnusable is a warning about a trace that can't be written.
+func TraceUnusable(where, why string) *Message {
+	return &Message{Code: "trace-unusable", Topic: Warning, What: "nothing is traced to " + Quote(where) + ": " + why,
+		Hint: "set ACP_GITLAB_TRACE to 1 for standard error, or to the absolute path of a file that can be written"}
+}
+
+// TerminationLog is said when the reason could not be left for Kubernetes.
+func TerminationLog(path, why string) *Message {
+	return &Message{Code: "termination-log", Topic: Warning,
+		What: "the reason could not be written to " + Quote(path) + ": " + why,
+		Hint: "see that the file of --termination-log can be written; Kubernetes' own is /dev/termination-log"}
+}

@@ -1,0 +1,115 @@
+// Package trace writes what the program does, a line for each step with how long
+// it took, for people who want to know why a call was slow or was refused. A line
+// holds values under the keys of a fixed list, and no others, so that nothing
+// gets into it that nobody thought about.
+package trace
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Key names a value of a step.
+type Key string
+
+// The keys there are. None is for text that a server sent, a whole URL, or
+// anything of a request but its host and path.
+const (
+	Operation Key = "operation" // what git asked for, or the command
+	Version   Key = "version"   // the program's
+	Process   Key = "process"   // its number, since several may write to one file
+	Source    Key = "source"    // a kind of place that a token comes from
+	Instance  Key = "instance"  // host, port and path of an instance
+	Project   Key = "project"   // a full path
+	Count     Key = "count"     // how many there were
+	Request   Key = "request"   // a method and a path of the API
+	Status    Key = "status"    // of HTTP
+	Outcome   Key = "outcome"   // how the step ended
+	Reason    Key = "reason"    // the code of a message
+	Wait      Key = "wait"      // how long is going to be waited
+)
+
+// Value is something to tell of a step.
+type Value struct {
+	Key   Key
+	Value any
+}
+
+// Tracer writes steps. A nil Tracer writes nothing.
+type Tracer struct {
+	log *slog.Logger
+
+	mu     sync.Mutex
+	tokens []token.Token
+}
+
+// New makes a tracer that writes lines to w, each in one write.
+func New(w io.Writer, process int) *Tracer {
+	t := &Tracer{}
+	handler := slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: t.clean})
+	t.log = slog.New(handler).With(slog.Int(string(Process), process))
+	return t
+}
+
+// Hide takes a token, and parts of it, out of all that is written from now on.
+// Nothing is meant to need it.
+func (t *Tracer) Hide(tok token.Token) {
+	if t == nil || tok.IsZero() {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tokens = append(t.tokens, tok)
+}
+
+// Step writes that a step ended that began at a time.
+func (t *Tracer) Step(name string, began time.Time, values ...Value) {
+	if t == nil {
+		return
+	}
+	attrs := make([]slog.Attr, 0, len(values)+1)
+	attrs = append(attrs, slog.Duration(took, time.Since(began).Round(time.Microsecond)))
+	for _, v := range values {
+		attrs = append(attrs, slog.Any(string(v.Key), v.Value))
+	}
+	t.log.LogAttrs(context.Background(), slog.LevelInfo, name, attrs...)
+}
+
+const took = "took"
+
+// allowed are the keys that get through, slog's own included.
+var allowed = map[string]bool{
+	slog.TimeKey: true, slog.MessageKey: true, took: true,
+	string(Operation): true, string(Version): true, string(Process): true, string(Source): true, string(Instance): true,
+	string(Project): true, string(Count): true, string(Request): true, string(Status): true, string(Outcome): true,
+	string(Reason): true, string(Wait): true,
+}
+
+// clean drops what is not on the list, and takes out what looks like a token.
+func (t *Tracer) clean(_ []string, a slog.Attr) slog.Attr {
+	switch {
+	case !allowed[a.Key]:
+		return slog.Attr{}
+	case a.Key == slog.MessageKey:
+		a.Key = "step"
+	case a.Key == slog.TimeKey:
+		return slog.String(slog.TimeKey, a.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z"))
+	}
+	switch a.Value.Kind() {
+	case slog.KindInt64, slog.KindDuration, slog.KindBool:
+		return a
+	}
+	text := fmt.Sprint(a.Value.Any())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, tok := range t.tokens {
+		text = tok.Redact(text)
+	}
+	return slog.String(a.Key, token.Mask(text))
+}
