@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 // soft is a value of an answer that is for people only: one that is missing or
@@ -147,7 +147,7 @@ func incomplete(of string) access.Reply {
 
 // answered turns a response into a reply, and decodes it when it is a 200.
 func (a *attempt) answered(resp *http.Response, answer any) access.Reply {
-	isJSON := jsonType(resp.Header.Get("Content-Type"))
+	isJSON := transport.IsJSON(resp.Header)
 	switch status := resp.StatusCode; {
 	case status == http.StatusTooManyRequests || status >= 500:
 		return refusedService(resp, a.client.config.Now())
@@ -164,11 +164,6 @@ func (a *attempt) answered(resp *http.Response, answer any) access.Reply {
 		return access.Reply{State: access.Given}
 	}
 	return a.refusal(resp.StatusCode)
-}
-
-func jsonType(contentType string) bool {
-	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
 }
 
 // refusal reads GitLab's own refusals. Nothing of their text is kept.

@@ -24,6 +24,7 @@ type Fault struct {
 	// Match is an endpoint ("self", "user", "project", "member", "branch",
 	// "rotate", "revoke", "version", "git", "lfs", "other"), "api" for all of
 	// REST, "all", or the beginning of an escaped path, with its slash.
+	// Another list is a [Platform]'s own.
 	Match string
 	Times int // how many requests it hits; 0: all, until cleared
 
@@ -51,28 +52,35 @@ var matchNames = []string{"self", "user", "project", "member", "branch", "rotate
 
 // faults are those that wait for a request.
 type faults struct {
-	mu   sync.Mutex
-	list []*Fault
+	mu    sync.Mutex
+	list  []*Fault
+	names []string // what Match may be, beside paths
+}
+
+// add panics on a Match that can't match: a fault that never strikes makes a
+// test pass for nothing.
+func (fs *faults) add(f Fault) {
+	if !strings.HasPrefix(f.Match, "/") && !slices.Contains(fs.names, f.Match) {
+		panic(fmt.Sprintf("gitlabtest: no endpoint %q for a fault", f.Match))
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f.Header = f.Header.Clone()
+	fs.list = append(fs.list, &f)
+}
+
+func (fs *faults) clear() {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.list = nil
 }
 
 // AddFault adds a fault behind those that are there. It panics on a Match that
-// can't match: a fault that never strikes makes a test pass for nothing.
-func (s *Server) AddFault(f Fault) {
-	if !strings.HasPrefix(f.Match, "/") && !slices.Contains(matchNames, f.Match) {
-		panic(fmt.Sprintf("gitlabtest: no endpoint %q for a fault", f.Match))
-	}
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	f.Header = f.Header.Clone()
-	s.faults.list = append(s.faults.list, &f)
-}
+// is none.
+func (s *Server) AddFault(f Fault) { s.faults.add(f) }
 
 // ClearFaults removes all faults. Requests that hang on one already go on to.
-func (s *Server) ClearFaults() {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.list = nil
-}
+func (s *Server) ClearFaults() { s.faults.clear() }
 
 func (f *Fault) matches(rt route, r *http.Request) bool {
 	switch f.Match {
@@ -104,7 +112,7 @@ func (fs *faults) take(rt route, r *http.Request) (Fault, bool) {
 }
 
 // strike answers with a fault; answer is what would have been right.
-func (s *Server) strike(f Fault, w http.ResponseWriter, r *http.Request, rt route, answer func(http.ResponseWriter)) {
+func strike(f Fault, w http.ResponseWriter, r *http.Request, rt route, answer func(http.ResponseWriter)) {
 	if f.Delay > 0 && !pause(r, f.Delay) {
 		panic(http.ErrAbortHandler)
 	}

@@ -9,8 +9,9 @@
 //
 // Beside the server stand the parts that a test of a whole machine needs: a
 // [Listener] that is not GitLab and must never see a token, a [Proxy] that
-// stands in for DNS and for distance, and [WriteSecret], which mounts a
-// Kubernetes Secret the way a kubelet does.
+// stands in for DNS and for distance, a [Platform] that stores tokens for
+// sessions, and [WriteSecret], which mounts a Kubernetes Secret the way a
+// kubelet does.
 package gitlabtest
 
 import (
@@ -97,6 +98,7 @@ func Start(o Options) (*Server, error) {
 	}
 	s := &Server{opts: o, ca: ca, root: root}
 	s.state.init()
+	s.faults.names = matchNames
 	if s.git, err = newGitProgram(root); err != nil {
 		return nil, err
 	}
@@ -149,7 +151,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if f, ok := s.faults.take(rt, r); ok {
-		s.strike(f, sw, r, rt, answer)
+		strike(f, sw, r, rt, answer)
 		return
 	}
 	answer(sw)

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -276,6 +277,29 @@ func TestMessages(t *testing.T) {
 
 		"Expiry": {Expiry(unlimited, now, here), expiring(time.Hour), expiring(25 * time.Hour), expiring(100 * time.Hour)},
 	}
+	platform := Platform{URL: "https://platform.example.com", Where: "the environment variable ACP_TOKEN"}
+	maps.Copy(made, map[string][]*Message{
+		"PlatformUnset":        {PlatformUnset([]string{"ACP_BACKEND_URL", "BACKEND_API_URL"})},
+		"PlatformInvalid":      {PlatformInvalid("ACP_BACKEND_URL", errors.New("has a user name or password in it"))},
+		"PlatformTokenMissing": {PlatformTokenMissing(platform, []string{"ACP_TOKEN", "the file " + Quote(path)})},
+		"PlatformTokenInvalid": {PlatformTokenInvalid(platform, errors.New("is empty"))},
+		"SessionUnknown":       {SessionUnknown("PROJECT_NAME", errors.New("is not set"))},
+		"PlatformNotConnected": {PlatformNotConnected(platform, "team/session-1")},
+		"SessionNotFound":      {SessionNotFound(platform, "team/\x1b[2J")},
+		"PlatformUnauthorized": {PlatformUnauthorized(platform)},
+		"PlatformForbidden":    {PlatformForbidden(platform)},
+		"PlatformInput":        {PlatformInput(platform, "the form of the token"), PlatformInput(platform, "the address of "+here.Instance)},
+		"PlatformCheck":        {PlatformCheck(platform, here.Instance)},
+		"PlatformAbsent":       {PlatformAbsent(platform)},
+		"PlatformRedirect":     {PlatformRedirect(platform, 302)},
+		"PlatformPage":         {PlatformPage(platform, 200)},
+		"PlatformBusy":         {PlatformBusy(platform, 0)},
+		"PlatformError":        {PlatformError(platform, "500 Internal Server Error")},
+		"PlatformGarbled":      {PlatformGarbled(platform, "the status 418")},
+		"PlatformSilent": {PlatformSilent(access.Verdict{Reason: access.TLSUntrusted}, platform),
+			PlatformSilent(access.Verdict{Reason: access.ProxyFailed, Detail: "proxy:3128"}, platform)},
+		"PlatformUncertain": {PlatformUncertain(PlatformError(platform, "502 Bad Gateway"))},
+	})
 	// Those that have nothing to add: who reads them can't do anything, or the
 	// line says it all.
 	hintless := []string{"malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost"}
@@ -363,6 +387,29 @@ func TestAllowedUnverified(t *testing.T) {
 	}
 	if m.Topic != RateLimit || m.Code != "allowed-unverified" || !strings.HasPrefix(m.What, before.What) || m.Hint == before.Hint {
 		t.Errorf("%+v", *m)
+	}
+}
+
+// A fault of the connection is told of the platform as of GitLab, but for what
+// to do about it.
+func TestPlatformSilent(t *testing.T) {
+	platform := Platform{URL: "https://platform.example.com", Where: "here"}
+	for _, reason := range []access.Reason{access.Timeout, access.Interrupted, access.NameUnknown, access.Unreachable, access.ProxyFailed,
+		access.TLSUntrusted, access.TLSWrongName, access.TLSExpired, access.TLSFailed} {
+		m := PlatformSilent(access.Verdict{Reason: reason, Detail: "some detail"}, platform)
+		plain(t, m)
+		if m.Code != string(reason) || !m.Unverified() || strings.Contains(m.Hint, "instance URL") || strings.Contains(m.Hint, "Secret") {
+			t.Errorf("%s: %+v", reason, *m)
+		}
+	}
+	busy := PlatformBusy(platform, 90*time.Second)
+	if !busy.Unverified() || !strings.Contains(busy.Hint, "90 s") {
+		t.Errorf("%+v", *busy)
+	}
+	why := PlatformError(platform, "502 Bad Gateway")
+	before := *why
+	if m := PlatformUncertain(why); *why != before || m.Topic != why.Topic || !strings.HasPrefix(m.What, why.What) || m.Hint == why.Hint {
+		t.Errorf("%+v of %+v", *m, *why)
 	}
 }
 

@@ -2,10 +2,18 @@ package transport
 
 import (
 	"errors"
+	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
+
+// IsJSON reports whether an answer says that its body is JSON.
+func IsJSON(header http.Header) bool {
+	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
+}
 
 // RetryAfter is the wait that the header Retry-After asks for, in seconds or as
 // a date (RFC 9110, 10.2.3), bounded as by [Wait]; 0 if there is none.

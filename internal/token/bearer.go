@@ -1,0 +1,49 @@
+package token
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Bearer is a bearer token of the platform: a user's own, or the bot token of a
+// session. It is a type of its own so that neither kind can be sent in the place
+// of the other, and as unprintable as a [Token]. The zero value is no token.
+type Bearer struct{ token Token }
+
+// maxBearer is the length in bytes that no bearer token has; a service account's
+// has about a thousand.
+const maxBearer = 16 << 10
+
+// ParseBearer reads a bearer token (RFC 6750, 2.1). White space around it is
+// trimmed. The error says what is wrong and never quotes the text.
+func ParseBearer(text string) (Bearer, error) {
+	text = strings.TrimSpace(text)
+	switch {
+	case text == "":
+		return Bearer{}, errors.New("is empty")
+	case strings.ContainsAny(text, " \t\r\n\v\f"):
+		return Bearer{}, errors.New("has white space or a line break within it")
+	case strings.HasPrefix(text, personal):
+		return Bearer{}, errors.New("is a GitLab token, not one of the platform")
+	case len(text) > maxBearer || strings.HasPrefix(text, "=") || strings.Trim(strings.TrimRight(text, "="), characters+"~+/") != "":
+		return Bearer{}, errors.New("holds characters that no token has, or far too many")
+	}
+	return Bearer{Token{reveal: func() string { return text }}}, nil
+}
+
+// Reveal gives the token itself, "" for no token. Its only caller is the
+// Authorization header to the platform.
+func (b Bearer) Reveal() string { return b.token.Reveal() }
+
+// IsZero reports whether there is no token.
+func (b Bearer) IsZero() bool { return b.token.IsZero() }
+
+// Format prints a token as "[redacted]", whatever the verb.
+func (b Bearer) Format(s fmt.State, verb rune) { b.token.Format(s, verb) }
+
+// MarshalText encodes a token as "[redacted]", for JSON and logs.
+func (b Bearer) MarshalText() ([]byte, error) { return b.token.MarshalText() }
+
+// Redact is as [Token.Redact].
+func (b Bearer) Redact(text string) string { return b.token.Redact(text) }
