@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"path/filepath"
+	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,11 +59,17 @@ type exitError int
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // Run runs the command in args and returns the exit code.
-func Run(ctx context.Context, env Env, args []string) int {
+func Run(ctx context.Context, env Env, args []string) (code int) {
 	// Libraries log through the standard logger, net/http's debug output even
 	// the Authorization header. What this program has to say goes to Stderr.
 	log.SetOutput(io.Discard)
 	a := &app{env: env}
+	defer func() {
+		if recover() != nil {
+			a.tell(message.Bug(versionOf(env.Version), culprit()), asIs)
+			code = exitRefused
+		}
+	}()
 	a.trace = a.tracer()
 	began := time.Now()
 	if op, found := a.direct(args); found {
@@ -145,9 +154,32 @@ git calls it with get, store, erase and capability once it is set as a helper:
 	return root
 }
 
-// line prints one line for people, without what looks like a token.
+// culprit names the place of this program that is nearest to a panic. The
+// panic's own value is not told: it could hold anything.
+func culprit() string {
+	var callers [64]uintptr
+	// Two are this function and the deferred one that calls it.
+	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
+	for panicked := false; ; {
+		frame, more := frames.Next()
+		inner, ours := strings.CutPrefix(frame.Function, module)
+		switch {
+		case ours && panicked:
+			return fmt.Sprintf("%s, %s:%d", inner, filepath.Base(frame.File), frame.Line)
+		case !more:
+			return "an unknown place"
+		}
+		panicked = panicked || strings.HasPrefix(frame.Function, "runtime.")
+	}
+}
+
+// module is what the names of this program's own functions begin with.
+const module = "github.com/ambient-code/git-credential-acp/internal/"
+
+// line prints one line for people, without what looks like a token or would move
+// a terminal's cursor.
 func (a *app) line(text string) {
-	_, _ = fmt.Fprintf(a.env.Stderr, "%s: %s\n", Name, token.Mask(text))
+	_, _ = fmt.Fprintf(a.env.Stderr, "%s: %s\n", Name, message.Printable(token.Mask(text)))
 }
 
 // tell prints a message for people, with what is known of a token taken out.

@@ -199,8 +199,11 @@ func (c *Client) first(ctx context.Context, facts *access.Facts, path string, wi
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var group sync.WaitGroup
+	var failure any
 	if withProject {
 		group.Go(func() {
+			// A panic here would end the process before anybody could tell of it.
+			defer func() { failure = recover() }()
 			if facts.Project = c.project(ctx, path); facts.Project.State == access.Rejected {
 				cancel()
 			}
@@ -212,6 +215,9 @@ func (c *Client) first(ctx context.Context, facts *access.Facts, path string, wi
 		}
 	}
 	group.Wait()
+	if failure != nil {
+		panic(failure)
+	}
 }
 
 // note keeps what answers tell besides their content: the lowest of the rate

@@ -28,6 +28,7 @@ const (
 	Warning        Topic = "warning"
 	Waiting        Topic = "waiting"
 	Usage          Topic = "usage"
+	Internal       Topic = "internal error"
 )
 
 // Message is one thing to tell people. It is an error, too.

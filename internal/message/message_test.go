@@ -276,6 +276,7 @@ func TestMessages(t *testing.T) {
 		"TerminationLog":   {TerminationLog(path, "permission denied")},
 
 		"Expiry": {Expiry(unlimited, now, here), expiring(time.Hour), expiring(25 * time.Hour), expiring(100 * time.Hour)},
+		"Bug":    {Bug("v1.2.3", "gitlab.(*Client).self, client.go:83")},
 	}
 	platform := Platform{URL: "https://platform.example.com", Where: "the environment variable ACP_TOKEN"}
 	maps.Copy(made, map[string][]*Message{

@@ -1,0 +1,31 @@
+package message
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bug is for a failure that is the program's own. where is a place in its source;
+// nothing of what it worked on is told.
+func Bug(version, where string) *Message {
+	return &Message{Code: "bug", Topic: Internal,
+		What: "this is a bug in git-credential-acp " + version + " (in " + where + ")",
+		Hint: "report this line at https://github.com/ambient-code/git-credential-acp/issues; running the same again may help"}
+}
+
+// Printable makes a text fit for one line of a terminal or a log: what would
+// divide lines, reorder them or move the cursor is written as an escape.
+func Printable(text string) string {
+	var out strings.Builder
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		if strconv.IsPrint(r) && (r != utf8.RuneError || size > 1) {
+			out.WriteString(text[:size])
+		} else {
+			out.WriteString(strings.Trim(strconv.QuoteToASCII(text[:size]), `"`))
+		}
+		text = text[size:]
+	}
+	return out.String()
+}
