@@ -4,21 +4,23 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 
 	"github.com/ambient-code/git-credential-acp/internal/cli"
+	"github.com/ambient-code/git-credential-acp/internal/process"
 )
 
 // version is set when a release is built.
 var version string
 
 func main() {
-	os.Exit(run())
+	os.Exit(run(process.Seal()))
 }
 
-func run() int {
+func run(stderr io.Writer) int {
 	return cli.Run(context.Background(), cli.Env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: stderr,
 		Getenv: os.Getenv, LookupEnv: os.LookupEnv, Getwd: os.Getwd, Exit: os.Exit,
 		TempDir: os.TempDir(), UserID: os.Getuid(), Version: version,
 	}, os.Args[1:])

@@ -19,12 +19,15 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/cli"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+	"github.com/ambient-code/git-credential-acp/internal/process"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(cleaned{m}, map[string]func(){
 		cli.Name: func() { os.Exit(recorded()) },
 		"ask":    func() { os.Exit(ask(os.Args[1:])) },
+		"panics": panics,
+		"spy":    spy,
 	})
 }
 
@@ -43,9 +46,10 @@ func (m cleaned) Run() int {
 // recorded is the real program, whose standard error is kept as well, so that
 // it can be searched for a token after the script, whoever called the program.
 func recorded() int {
+	stderr := process.Seal()
 	dir := os.Getenv("ACP_TEST_RECORD")
 	if dir == "" {
-		return run()
+		return run(stderr)
 	}
 	file, err := os.CreateTemp(dir, "stderr")
 	if err != nil {
@@ -55,13 +59,12 @@ func recorded() int {
 	if err != nil {
 		panic(err)
 	}
-	stderr, done := os.Stderr, make(chan struct{})
+	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_, _ = io.Copy(io.MultiWriter(stderr, file), reader)
 	}()
-	os.Stderr = writer
-	code := run()
+	code := run(writer)
 	_ = writer.Close()
 	<-done
 	return code
@@ -164,8 +167,10 @@ func setup(env *testscript.Env) error {
 	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	env.Setenv("GIT_TERMINAL_PROMPT", "0")
 	env.Setenv("ACP_TEST_RECORD", record)
-	// Under the race detector, each process would sleep for a second at its end.
-	env.Setenv("GORACE", "atexit_sleep_ms=0")
+	// Under the race detector, each process would sleep for a second at its end;
+	// and what it finds would go to a standard error that leads nowhere.
+	race := filepath.Join(env.WorkDir, "race")
+	env.Setenv("GORACE", "atexit_sleep_ms=0 log_path="+race)
 	env.Setenv("ACP_GITLAB_SECRET_DIR", filepath.Join(env.WorkDir, "secret"))
 	env.Setenv("ACP_GITLAB_TIMEOUT", "10s")
 	// Scripts that are about remembering set a directory.
@@ -177,6 +182,10 @@ func setup(env *testscript.Env) error {
 	env.Values[machineKey{}] = m
 	env.Defer(func() {
 		m.close()
+		if reports, _ := filepath.Glob(race + ".*"); len(reports) > 0 {
+			text, _ := os.ReadFile(reports[0])
+			env.T().Fatal("data races: " + string(text))
+		}
 		if where := m.leaks(); len(where) > 0 {
 			env.T().Fatal("a token, or a part of one, was left in: " + strings.Join(where, ", "))
 		}

@@ -1,0 +1,16 @@
+// Package process keeps to the process what it holds: no dump of its memory, no
+// reading of it by others, and nothing on standard error but what the program
+// itself says.
+package process
+
+import "os"
+
+// Seal closes the process, as early as possible, and gives the standard error
+// for what the program has to say. From then on, whatever else writes there
+// writes to nowhere: the runtime prints the value of a panic and, of every
+// function that was called, its arguments, and GODEBUG makes libraries talk.
+// None of that can be turned off from within when the environment asks for it.
+//
+// What the system does not let it do is left undone: no token is the safer for
+// a program that does not run.
+func Seal() *os.File { return seal() }

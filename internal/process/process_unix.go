@@ -1,0 +1,34 @@
+//go:build linux || darwin
+
+package process
+
+import (
+	"os"
+	"syscall"
+)
+
+func seal() *os.File {
+	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
+	untraceable()
+	return divert()
+}
+
+// divert makes standard error lead nowhere, and gives the one that was there
+// under another number.
+func divert() *os.File {
+	null, err := syscall.Open(os.DevNull, syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return os.Stderr
+	}
+	defer func() { _ = syscall.Close(null) }()
+	own, err := syscall.Dup(syscall.Stderr)
+	if err != nil {
+		return os.Stderr
+	}
+	syscall.CloseOnExec(own)
+	if replace(null, syscall.Stderr) != nil {
+		_ = syscall.Close(own)
+		return os.Stderr
+	}
+	return os.NewFile(uintptr(own), os.Stderr.Name())
+}
