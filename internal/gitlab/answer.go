@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/object"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
@@ -158,8 +159,8 @@ func (a *attempt) answered(resp *http.Response, answer any) access.Reply {
 	case !isJSON:
 		return silent(access.InFront, strconv.Itoa(status)+" and no JSON")
 	case status == http.StatusOK:
-		if json.Unmarshal(a.body, answer) != nil {
-			return silent(access.Garbled, "broken JSON")
+		if err := object.Decode(a.body, answer); err != nil {
+			return silent(access.Garbled, err.Error())
 		}
 		return access.Reply{State: access.Given}
 	}
@@ -173,8 +174,8 @@ func (a *attempt) refusal(status int) access.Reply {
 		Description string          `json:"error_description"`
 		Message     json.RawMessage `json:"message"`
 	}
-	if json.Unmarshal(a.body, &body) != nil {
-		return silent(access.Garbled, "broken JSON")
+	if err := object.Decode(a.body, &body); err != nil {
+		return silent(access.Garbled, err.Error())
 	}
 	var text string
 	_ = json.Unmarshal(body.Message, &text) // any other type says nothing to us

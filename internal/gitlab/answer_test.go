@@ -46,16 +46,16 @@ func TestAnswers(t *testing.T) {
 	deep := func(open, shut string) string { return nested(open, shut, 100_000) }
 	self := func(field, value string) string {
 		fields := []string{"id", "11", "user_id", "7", "name", `"n"`, "scopes", `["api","write_repository"]`, "active", "true", "revoked", "false", "expires_at", "null"}
-		return object(fields, field, value)
+		return objectOf(fields, field, value)
 	}
 	user := func(field, value string) string {
-		return object([]string{"id", "7", "username", `"dev"`}, field, value)
+		return objectOf([]string{"id", "7", "username", `"dev"`}, field, value)
 	}
 	thing := func(field, value string) string {
-		return object([]string{"id", "42", "archived", "false", "permissions", `{"project_access":{"access_level":30},"group_access":null}`}, field, value)
+		return objectOf([]string{"id", "42", "archived", "false", "permissions", `{"project_access":{"access_level":30},"group_access":null}`}, field, value)
 	}
 	member := func(field, value string) string {
-		return object([]string{"id", "7", "access_level", "30"}, field, value)
+		return objectOf([]string{"id", "7", "access_level", "30"}, field, value)
 	}
 
 	type row struct {
@@ -127,19 +127,10 @@ func TestAnswers(t *testing.T) {
 				wantReason(t, ask(t.Context(), t, answering(t, at, 200, body), guide), access.Unverified, access.Garbled)
 			})
 		}
-		// A null that comes later takes a value back rather than leave the one
-		// before.
-		if at == atSelf {
-			for _, twice := range []string{`"active":null`, `"scopes":null`, `"id":0`, `"expires_at":""`} {
-				body := whole[:len(whole)-1] + "," + twice + "}"
-				wantReason(t, ask(t.Context(), t, answering(t, at, 200, body), guide), access.Unverified, access.Garbled)
-			}
-			for _, twice := range []string{`"active":false`, `"scopes":[]`, `"revoked":true`} {
-				body := whole[:len(whole)-1] + "," + twice + "}"
-				if v := ask(t.Context(), t, answering(t, at, 200, body), guide); v.Outcome != access.Refused {
-					t.Errorf("%s: %+v", twice, v)
-				}
-			}
+		// A key that comes twice, in whatever case, leaves it open what GitLab said.
+		for _, twice := range []string{`"id":7`, `"ID":7`, `"x":{"a":1,"A":1}`, `"name":"","name":null`} {
+			body := whole[:len(whole)-1] + "," + twice + "}"
+			wantReason(t, ask(t.Context(), t, answering(t, at, 200, body), guide), access.Unverified, access.Garbled)
 		}
 		// The right body counts with the right status and type only.
 		for _, status := range []int{201, 202, 203, 204, 206, 226, 299} {
@@ -157,9 +148,9 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// object writes fields, a list of names and values, with one changed: another
+// objectOf writes fields, a list of names and values, with one changed: another
 // value, or left out for "".
-func object(fields []string, field, value string) string {
+func objectOf(fields []string, field, value string) string {
 	var parts []string
 	seen := field == ""
 	for i := 0; i < len(fields); i += 2 {

@@ -205,7 +205,7 @@ func TwoForms(dir string) *Message {
 // CredentialsGarbled is for a credentials.json that can't be understood.
 func CredentialsGarbled(path string) *Message {
 	return &Message{Code: "credentials-garbled", Topic: Configuration,
-		What: Quote(path) + ` is not a JSON object such as {"token":"…","instanceUrl":"https://…"}`,
+		What: Quote(path) + ` is not a JSON object such as {"token":"…","instanceUrl":"https://…"}, with each key once`,
 		Hint: "reconnect under Settings → Integrations → GitLab so that the platform writes it anew"}
 }
 

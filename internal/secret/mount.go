@@ -2,7 +2,6 @@ package secret
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/object"
 )
 
 // Keys of a Secret, each a file of the mounted directory.
@@ -107,8 +107,7 @@ func (f *Found) readCredentials(key content, allowHTTPLoopback bool, path string
 		Token       string `json:"token"`
 		InstanceURL string `json:"instanceUrl"`
 	}
-	// The error of the decoder is not told: it can quote the token.
-	if json.Unmarshal([]byte(key.text), &entry) != nil || entry == nil {
+	if object.Decode([]byte(key.text), &entry) != nil || entry == nil {
 		f.Problem = message.CredentialsGarbled(path)
 		return
 	}

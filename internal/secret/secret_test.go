@@ -186,9 +186,10 @@ func TestFindCredentials(t *testing.T) {
 		{"space around all", "\n " + entry(`" `+canary+`\r\n"`, `,"instanceUrl":" https://h/ \n"`) + " \n", "", "h"},
 		{"escapes", entry(`"\u0067`+canary[1:]+`"`, `,"instanceUrl":"https:\/\/h"`), "", "h"},
 		{"fields that are not ours, of any type", entry(good, `,"userId":7,"updatedAt":[{}],"extra":{"token":"x","instanceUrl":"https://evil"}`), "", "gitlab.com"},
-		// As every reader of JSON that the platform uses, the last one counts.
-		{"token twice", entry(`"glpat-Older"`, `,"token":`+good), "", "gitlab.com"},
-		{"URL twice", entry(good, `,"instanceUrl":"https://a","instanceUrl":"https://b"`), "", "b"},
+		// Of two, nobody can say which one the platform meant.
+		{"token twice", entry(`"glpat-Older"`, `,"token":`+good), "credentials-garbled", ""},
+		{"token in two cases", entry(`"glpat-Older"`, `,"Token":`+good), "credentials-garbled", ""},
+		{"URL twice", entry(good, `,"instanceUrl":"https://a","instanceUrl":"https://b"`), "credentials-garbled", ""},
 
 		{"token missing", `{"instanceUrl":"https://h"}`, "token-empty", "h"},
 		{"token null", entry("null", ""), "token-empty", "gitlab.com"},
