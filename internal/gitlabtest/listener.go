@@ -1,6 +1,7 @@
 package gitlabtest
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 type ListenerOptions struct {
 	Hosts     []string // further names in the certificate
 	PlainHTTP bool
+	// AnyName shows every client a certificate for the name that it asked for.
+	AnyName bool
 	// Redirect is a base URL to which every request is sent with 302, its
 	// path and query behind it: what git follows before it has authenticated,
 	// to ask for the new host's credentials. Empty: ask for Basic credentials.
@@ -45,6 +48,11 @@ func StartListener(dir string, o ListenerOptions) (*Listener, error) {
 	if !o.PlainHTTP {
 		if wo.certificate, err = l.ca.issue(CertificateGood, o.Hosts); err != nil {
 			return nil, err
+		}
+	}
+	if o.AnyName {
+		wo.certificateFor = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return l.ca.issue(CertificateGood, []string{hello.ServerName})
 		}
 	}
 	l.web, err = newWeb(wo, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.serve(w, r, o.Redirect) }))

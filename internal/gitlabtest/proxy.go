@@ -3,6 +3,7 @@ package gitlabtest
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -17,8 +18,9 @@ import (
 // ProxyOptions say what kind of proxy to start. The zero value refuses all.
 type ProxyOptions struct {
 	// Routes maps host:port names, in lower case, to addresses that listen
-	// (https://gitlab.example.com is "gitlab.example.com:443"). Names without
-	// a route get 502: nothing leaves the machine.
+	// (https://gitlab.example.com is "gitlab.example.com:443"). "*:443" is any
+	// other name with that port, "*" any other at all. Names without a route
+	// get 502: nothing leaves the machine.
 	Routes map[string]string
 	// Delay is a round trip: bytes take half of it in each direction, and a
 	// CONNECT is answered after one more, as connecting to a distant host
@@ -100,8 +102,10 @@ func (p *Proxy) Close() {
 // dial connects to where a name leads, on loopback or not at all.
 func (p *Proxy) dial(ctx context.Context, _, hostport string) (net.Conn, error) {
 	p.mu.Lock()
-	addr := p.routes[strings.ToLower(hostport)]
+	routes := p.routes
 	p.mu.Unlock()
+	port := hostport[strings.LastIndexByte(hostport, ':')+1:]
+	addr := cmp.Or(routes[strings.ToLower(hostport)], routes["*:"+port], routes["*"])
 	if addr == "" {
 		return nil, fmt.Errorf("gitlabtest: no route to %q", hostport)
 	}

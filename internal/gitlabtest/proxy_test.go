@@ -88,6 +88,36 @@ func TestProxyNames(t *testing.T) {
 	}
 }
 
+// A proxy can lead all names elsewhere, to a host that has a certificate for each
+// of them.
+func TestProxyAnyName(t *testing.T) {
+	s := gitlab(t, Options{Hosts: []string{"gitlab.example.com"}})
+	l, err := StartListener(s.opts.Dir, ListenerOptions{AnyName: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	p := proxy(t, ProxyOptions{Routes: map[string]string{"gitlab.example.com:443": s.Addr(), "*": l.Addr(), "*:7443": "127.0.0.1:1"}})
+	c := through(t, s.CAFile(), p, "")
+	for at, want := range map[string]int{
+		"https://gitlab.example.com/x":              404,
+		"https://gitlab.example.com:8443/x":         401,
+		"https://gitlab.example.com.evil.example/x": 401,
+		"https://evil.example/x":                    401,
+	} {
+		if a := mustSend(t, c, http.MethodGet, at, "", ""); a.status != want {
+			t.Errorf("%s: %d, want %d", at, a.status, want)
+		}
+	}
+	if resp, err := c.Get("https://evil.example:7443/x"); err == nil {
+		_ = resp.Body.Close()
+		t.Errorf("a route to nowhere: %s", resp.Status)
+	}
+	if n := len(l.Requests()); n != 3 {
+		t.Errorf("%d requests elsewhere", n)
+	}
+}
+
 func TestProxyAuthentication(t *testing.T) {
 	s := gitlab(t, Options{Hosts: []string{"gitlab.example.com"}})
 	p := proxy(t, ProxyOptions{Routes: map[string]string{"gitlab.example.com:443": s.Addr()}, RequireAuth: true})

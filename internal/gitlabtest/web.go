@@ -24,7 +24,9 @@ const maxWindow = 64 << 20
 type webOptions struct {
 	addr        string
 	certificate *tls.Certificate // nil: no TLS
-	http1Only   bool
+	// certificateFor, if not nil, makes another one for a client.
+	certificateFor func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	http1Only      bool
 }
 
 // web is the part that GitLab, the foreign listener and the proxy share: a
@@ -92,7 +94,7 @@ func newWeb(o webOptions, h http.Handler) (*web, error) {
 	if o.certificate != nil {
 		w.url = "https://" + w.addr
 		w.srv.Protocols.SetHTTP2(!o.http1Only)
-		w.srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.certificate}, MinVersion: tls.VersionTLS12}
+		w.srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.certificate}, GetCertificate: o.certificateFor, MinVersion: tls.VersionTLS12}
 	}
 	return w, nil
 }
