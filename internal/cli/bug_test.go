@@ -39,7 +39,7 @@ $`)
 // terminal.
 func TestUsageIsPrintable(t *testing.T) {
 	var said bytes.Buffer
-	code := Run(t.Context(), Env{Stdout: &said, Stderr: &said}, []string{"get", "--\x1b[2Kname\nglpat-CanaryInAFlag0123"})
+	code := Run(t.Context(), Env{Stdout: &said, Stderr: &said, Getenv: func(string) string { return "" }}, []string{"get", "--\x1b[2Kname\nglpat-CanaryInAFlag0123"})
 	if code != exitUsage || !strings.HasPrefix(said.String(), `git-credential-acp: unknown flag: --\x1b[2Kname\n[redacted]`+"\n") {
 		t.Errorf("exit code %d, said %q", code, &said)
 	}
