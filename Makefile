@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --dirty --always 2>/dev/null)
 PROGRAM := bin/git-credential-acp
 FUZZTIME ?= 30s
 
-.PHONY: build test demo bench fuzz lint cross clean
+.PHONY: build test test-kube demo bench fuzz lint cross clean
 
 build: $(PROGRAM)
 
@@ -21,6 +21,24 @@ test:
 	else \
 		echo 'go test ./... (no C compiler: without the race detector)'; go test ./...; \
 	fi
+
+# The tests against a real Kubernetes API server and etcd are a module of their
+# own. The two programs are built from source once for each version (ten minutes
+# or more), and kept beside Go's build cache, where they outlive a checkout.
+KUBETEST := internal/kubetest
+KUBE_VERSION = $(shell go -C $(KUBETEST) list -m -f '{{.Version}}' k8s.io/kubernetes)
+ACP_KUBE_ASSETS ?= $(dir $(shell go env GOCACHE))git-credential-acp/kubernetes-$(KUBE_VERSION)
+
+test-kube:
+	@$(call assemble,etcd,go.etcd.io/etcd/server/v3)
+	@$(call assemble,kube-apiserver,k8s.io/kubernetes/cmd/kube-apiserver)
+	go -C $(KUBETEST) vet ./...
+	ACP_KUBE_ASSETS="$(ACP_KUBE_ASSETS)" go -C $(KUBETEST) test -count=1 ./...
+
+# Whole or not at all: an interrupted build must not be taken for one.
+assemble = set -e; program="$(ACP_KUBE_ASSETS)/$(1)"; test -x "$$program" || { echo "building $$program"; mkdir -p "$(ACP_KUBE_ASSETS)"; \
+	go -C $(KUBETEST) build -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION)" -o "$$program.new" $(2); \
+	mv "$$program.new" "$$program"; }
 
 demo: $(PROGRAM)
 	go run ./internal/demo $(PROGRAM)
@@ -52,6 +70,8 @@ lint:
 	go vet ./...
 	go mod tidy -diff
 	go mod verify
+	go -C $(KUBETEST) mod tidy -diff
+	go -C $(KUBETEST) mod verify
 	go run $(GOLANGCI_LINT) run
 
 clean:

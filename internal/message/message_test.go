@@ -215,6 +215,8 @@ func TestMessages(t *testing.T) {
 	}
 	unlimited := good
 	unlimited.Unlimited = true
+	cluster := Cluster{Server: Quote("10.0.0.1:443"), Login: "the context " + Quote(path) + " of the kubeconfig"}
+	act := KubeAct{Verb: "get", Resource: "secrets", Namespace: "team", Name: path}
 	// By the name of the function that makes them.
 	made := map[string][]*Message{
 		"MalformedRequest":  {MalformedRequest(errors.New("line 2 holds a carriage return"))},
@@ -275,8 +277,29 @@ func TestMessages(t *testing.T) {
 		"TraceUnusable":    {TraceUnusable(path, "it is neither 1 nor an absolute path")},
 		"TerminationLog":   {TerminationLog(path, "permission denied")},
 
-		"Expiry": {Expiry(unlimited, now, here), expiring(time.Hour), expiring(25 * time.Hour), expiring(100 * time.Hour)},
-		"Bug":    {Bug("v1.2.3", "gitlab.(*Client).self, client.go:83")},
+		"Expiry":             {Expiry(unlimited, now, here), expiring(time.Hour), expiring(25 * time.Hour), expiring(100 * time.Hour)},
+		"Bug":                {Bug("v1.2.3", "gitlab.(*Client).self, client.go:83")},
+		"KubeconfigMissing":  {KubeconfigMissing([]string{Quote(path), "/home/user/.kube/config"}), KubeconfigMissing(nil)},
+		"KubeconfigInvalid":  {KubeconfigInvalid(Quote(path), "it can't be understood")},
+		"KubeContext":        {KubeContext("no current context is set in the kubeconfig")},
+		"KubeconfigLate":     {KubeconfigLate()},
+		"KubePluginUnusable": {KubePluginUnusable(Quote(path), cluster, "is not there")},
+		"KubePluginFailed":   {KubePluginFailed(Quote(path), cluster, false), KubePluginFailed(Quote(path), cluster, true)},
+		"KubeLogin":          {KubeLogin(cluster)},
+		"KubeForbidden":      {KubeForbidden(act), KubeForbidden(KubeAct{Verb: "get", Resource: "agenticsessions", Namespace: "a", Name: "b", Account: "system:serviceaccount:a:b"})},
+		"KubeMissing":        {KubeMissing(act, false), KubeMissing(act, true)},
+		"KubeConflict":       {KubeConflict(act)},
+		"KubeFieldConflict":  {KubeFieldConflict(act)},
+		"KubeImmutable":      {KubeImmutable(act)},
+		"KubeRefused":        {KubeRefused(act, "its namespace is being deleted")},
+		"KubeSessionMissing": {KubeSessionMissing(KubeAct{Verb: "get", Resource: "agenticsessions", Namespace: "a", Name: "b"})},
+		"KubeNoSessions":     {KubeNoSessions(cluster)},
+		"KubeTimeout":        {KubeTimeout(cluster)},
+		"KubeUnreachable":    {KubeUnreachable(cluster, "there is no connection")},
+		"KubeTLS":            {KubeTLS(cluster, "its certificate is for another host")},
+		"KubeBusy":           {KubeBusy(cluster, "503 Service Unavailable")},
+		"KubeOther":          {KubeOther(cluster, "302 Found")},
+		"KubeInterrupted":    {KubeInterrupted(cluster)},
 	}
 	platform := Platform{URL: "https://platform.example.com", Where: "the environment variable ACP_TOKEN"}
 	maps.Copy(made, map[string][]*Message{

@@ -1,0 +1,133 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// do makes one request, and explains what went wrong with it.
+func (c *Client) do(ctx context.Context, verb string, resource schema.GroupVersionResource, name Name, call call) (*unstructured.Unstructured, *message.Message) {
+	type result struct {
+		object *unstructured.Unstructured
+		err    error
+	}
+	c.watch.reached.Store(false)
+	r, err := within(ctx, func() result {
+		object, err := call(ctx)
+		return result{object, err}
+	})
+	if err == nil {
+		err = r.err
+	}
+	if err != nil {
+		return nil, c.explain(ctx, verb, resource, name, err)
+	}
+	return r.object, nil
+}
+
+// within does some work, and gives up on it when ctx ends. client-go does not
+// call off everything that it waits for: an exec plugin runs as long as it
+// likes, and so does the read of a kubeconfig from a disk that hangs.
+func within[T any](ctx context.Context, work func() T) (T, error) {
+	done := make(chan T, 1)
+	go func() { done <- work() }()
+	select {
+	case result := <-done:
+		return result, nil
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// httpClient makes the client that requests go through.
+func httpClient(config *rest.Config) (*http.Client, error) {
+	if config.ExecProvider != nil {
+		// client-go has the plugin write to what os.Stderr is now, and offers no
+		// other way. What a plugin says may hold anything; and one that is left
+		// behind must not keep git's standard error open.
+		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, err
+		}
+		stderr := os.Stderr
+		os.Stderr = null
+		defer func() { os.Stderr = stderr }()
+	}
+	transport, err := rest.TransportFor(config)
+	if err != nil {
+		return nil, err
+	}
+	// client-go would send the login along to wherever it is redirected. An API
+	// server redirects nobody.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &http.Client{Transport: transport, CheckRedirect: stay}, nil
+}
+
+// usable sees that an exec plugin can run without a terminal, and keeps it from
+// standard input, which is git's.
+func usable(plugin *api.ExecConfig, cluster message.Cluster) *message.Message {
+	plugin.StdinUnavailable = true
+	if plugin.InteractiveMode == api.AlwaysExecInteractiveMode {
+		return message.KubePluginUnusable(message.Quote(plugin.Command), cluster, "wants to ask at a terminal, which git's helpers don't have")
+	}
+	if _, err := exec.LookPath(plugin.Command); err != nil {
+		return message.KubePluginUnusable(message.Quote(plugin.Command), cluster, "is not there or can't be run")
+	}
+	return nil
+}
+
+// maxAnswer bounds an answer, in bytes: a Secret holds 1 MiB at most, in base64,
+// and the API server's notes on it.
+const maxAnswer = 4 << 20
+
+var errTooLarge = errors.New("an answer that is too large")
+
+// watch looks at requests on their way out, after the login has been added to
+// them.
+type watch struct {
+	// reached says that a request got so far: an exec plugin has done its part.
+	reached atomic.Bool
+}
+
+type watched struct {
+	*watch
+	next http.RoundTripper
+}
+
+func (w *watch) wrap(next http.RoundTripper) http.RoundTripper { return watched{w, next} }
+
+// RoundTrip makes one request, whose answer is bounded.
+func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
+	w.reached.Store(true)
+	resp, err := w.next.RoundTrip(req)
+	if err == nil {
+		resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}
+	}
+	return resp, err
+}
+
+type bounded struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= n; b.left < 0 {
+		return 0, errTooLarge
+	}
+	return n, err
+}

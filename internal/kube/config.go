@@ -1,0 +1,258 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/klog/v2"
+
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// ServiceAccountDir is where a pod has the token of its ServiceAccount and the
+// cluster's authority.
+const ServiceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+// Config says how to find the API server. The first of these that is there
+// counts: Kubeconfig, the pod's ServiceAccount, the kubeconfig in Home.
+//
+// client-go itself reads from the environment: proxies (HTTPS_PROXY, NO_PROXY),
+// KUBE_CLIENT_BACKOFF_BASE and KUBE_CLIENT_BACKOFF_DURATION, feature gates
+// (KUBE_FEATURE_…), and all of it for an exec plugin, which inherits it.
+type Config struct {
+	// Kubeconfig holds paths as KUBECONFIG does; "" for unset.
+	Kubeconfig string
+	// Home is the home directory, "" for none.
+	Home string
+	// ServiceHost and ServicePort say where a pod reaches the API server
+	// (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT); "" outside of pods.
+	ServiceHost, ServicePort string
+	// ServiceAccount is the directory to use instead of ServiceAccountDir; "" for
+	// that one.
+	ServiceAccount string
+	// UserAgent is told to the API server.
+	UserAgent string
+}
+
+// Client talks to one API server. It is made by Open.
+type Client struct {
+	dynamic dynamic.Interface
+	// cluster is what messages call the server.
+	cluster message.Cluster
+	// plugin is the exec plugin that logs in, "" for none.
+	plugin string
+	watch  *watch
+}
+
+// Open makes a client. It reads files and asks nobody.
+func Open(ctx context.Context, c Config) (*Client, *message.Message) {
+	// client-go logs to standard error on its own account, with what servers and
+	// plugins said.
+	klog.SetLogger(klog.Logger{})
+	type result struct {
+		client  *Client
+		problem *message.Message
+	}
+	r, err := within(ctx, func() result {
+		client, problem := c.open()
+		return result{client, problem}
+	})
+	if err != nil {
+		return nil, message.KubeconfigLate()
+	}
+	return r.client, r.problem
+}
+
+func (c Config) open() (*Client, *message.Message) {
+	config, login, problem := c.rest()
+	if problem != nil {
+		return nil, problem
+	}
+	at, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, message.KubeconfigInvalid(login, "the server's address is not a URL")
+	}
+	if at.Scheme != "https" && !loopback(at.Hostname()) {
+		return nil, message.KubeconfigInvalid(login, "the server's address is not https, which would show the Secret to the network")
+	}
+	client := &Client{cluster: message.Cluster{Server: message.Quote(at.Host), Login: login}, watch: &watch{}}
+	if plugin := config.ExecProvider; plugin != nil {
+		client.plugin = message.Quote(plugin.Command)
+		if problem := usable(plugin, client.cluster); problem != nil {
+			return nil, problem
+		}
+	}
+	config.UserAgent = c.UserAgent
+	config.WarningHandler = rest.NoWarnings{}
+	config.WrapTransport = client.watch.wrap
+	httpClient, err := httpClient(config)
+	if err == nil {
+		client.dynamic, err = dynamic.NewForConfigAndClient(config, httpClient)
+	}
+	if err != nil {
+		return nil, message.KubeconfigInvalid(login, "its certificates, keys or plugin can't be used")
+	}
+	return client, nil
+}
+
+// rest finds the API server and the login, and names the latter.
+func (c Config) rest() (*rest.Config, string, *message.Message) {
+	if c.Kubeconfig != "" {
+		return kubeconfig(filepath.SplitList(c.Kubeconfig))
+	}
+	var looked []string
+	if c.ServiceHost != "" && c.ServicePort != "" {
+		config, problem := c.inCluster()
+		if config != nil || problem != nil {
+			return config, "the ServiceAccount of this pod", problem
+		}
+		looked = append(looked, message.Quote(c.serviceAccount()))
+	}
+	if c.Home != "" {
+		path := filepath.Join(c.Home, clientcmd.RecommendedHomeDir, clientcmd.RecommendedFileName)
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return kubeconfig([]string{path})
+		}
+		looked = append(looked, message.Quote(path))
+	}
+	return nil, "", message.KubeconfigMissing(looked)
+}
+
+func (c Config) serviceAccount() string {
+	if c.ServiceAccount == "" {
+		return ServiceAccountDir
+	}
+	return c.ServiceAccount
+}
+
+const maxFile = 1 << 20
+
+// inCluster is what a pod knows of its cluster; nil when it has no token. It
+// does without client-go's own function of that kind, which trusts the system's
+// authorities when the cluster's is missing, and knows one directory only.
+func (c Config) inCluster() (*rest.Config, *message.Message) {
+	token, ca := filepath.Join(c.serviceAccount(), "token"), filepath.Join(c.serviceAccount(), "ca.crt")
+	for _, path := range []string{token, ca} {
+		_, err := file.Read(path, maxFile)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && path == token:
+			return nil, nil
+		case err != nil:
+			return nil, message.FileUnreadable(path, cause(err))
+		}
+	}
+	return &rest.Config{Host: "https://" + net.JoinHostPort(c.ServiceHost, c.ServicePort), BearerTokenFile: token,
+		TLSClientConfig: rest.TLSClientConfig{CAFile: ca}}, nil
+}
+
+// kubeconfig reads the current context of the kubeconfig that files make
+// together.
+func kubeconfig(files []string) (*rest.Config, string, *message.Message) {
+	files = slices.DeleteFunc(files, func(path string) bool { return path == "" })
+	var looked []string
+	missing := 0
+	for _, path := range files {
+		looked = append(looked, message.Quote(path))
+		there, problem := check(path)
+		if problem != nil {
+			return nil, "", problem
+		}
+		if !there {
+			missing++
+		}
+	}
+	if missing == len(files) {
+		return nil, "", message.KubeconfigMissing(looked)
+	}
+	rules := &clientcmd.ClientConfigLoadingRules{Precedence: files}
+	merged, err := rules.Load()
+	if err != nil {
+		return nil, "", message.KubeconfigInvalid("the kubeconfig", "its files don't fit together")
+	}
+	name := merged.CurrentContext
+	if problem := complete(merged); problem != nil {
+		return nil, "", problem
+	}
+	login := "the context " + message.Quote(name) + " of the kubeconfig"
+	config, err := clientcmd.NewNonInteractiveClientConfig(*merged, name, &clientcmd.ConfigOverrides{}, rules).ClientConfig()
+	if err != nil {
+		var unreadable *fs.PathError
+		if errors.As(err, &unreadable) {
+			return nil, "", message.FileUnreadable(unreadable.Path, unreadable.Err.Error())
+		}
+		return nil, "", message.KubeconfigInvalid(login, "its cluster or user is not complete, or contradicts itself")
+	}
+	if config.AuthProvider != nil {
+		return nil, "", message.KubeconfigInvalid(login, "it logs in by an auth-provider, which client-go has given up for exec plugins")
+	}
+	return config, login, nil
+}
+
+// maxKubeconfig is more than the largest kubeconfig, in bytes: some have
+// hundreds of clusters.
+const maxKubeconfig = 16 << 20
+
+// check reports whether there is a kubeconfig at path, and what is wrong with
+// it. Relative paths are refused: git runs this program within the repository
+// that it is working in, and a kubeconfig from there could start any program.
+func check(path string) (there bool, problem *message.Message) {
+	if !filepath.IsAbs(path) {
+		return false, message.KubeconfigInvalid(message.Quote(path), "a path that is not absolute could lead into a repository")
+	}
+	data, err := file.Read(path, maxKubeconfig)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, message.FileUnreadable(path, cause(err))
+	}
+	// The error of the decoder is not told: it can quote a password.
+	if _, err := clientcmd.Load(data); err != nil {
+		return false, message.KubeconfigInvalid(message.Quote(path), "it can't be understood")
+	}
+	return true, nil
+}
+
+// complete sees that a current context is set and that what it names exists.
+func complete(config *api.Config) *message.Message {
+	name := config.CurrentContext
+	if name == "" {
+		return message.KubeContext("no current context is set in the kubeconfig")
+	}
+	said := "the current context " + message.Quote(name) + " of the kubeconfig"
+	current := config.Contexts[name]
+	switch {
+	case current == nil:
+		return message.KubeContext(said + " does not exist")
+	case config.Clusters[current.Cluster] == nil:
+		return message.KubeContext(said + " names the cluster " + message.Quote(current.Cluster) + ", which does not exist")
+	case config.AuthInfos[current.AuthInfo] == nil:
+		return message.KubeContext(said + " names the user " + message.Quote(current.AuthInfo) + ", which does not exist")
+	}
+	return nil
+}
+
+// cause is an error of the file system without the path, which the message
+// names itself.
+func cause(err error) string {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	return err.Error()
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,140 @@
+package kube
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// explain gives the words for a request that failed.
+func (c *Client) explain(ctx context.Context, verb string, resource schema.GroupVersionResource, name Name, err error) *message.Message {
+	var status apierrors.APIStatus
+	switch {
+	case errors.As(err, &status):
+		act := message.KubeAct{Verb: verb, Resource: resource.Resource, Namespace: name.Namespace, Name: name.Name}
+		return c.refused(act, status.Status())
+	case errors.Is(ctx.Err(), context.Canceled):
+		return message.KubeInterrupted(c.cluster)
+	case c.plugin != "" && !c.watch.reached.Load():
+		return message.KubePluginFailed(c.plugin, c.cluster, ctx.Err() != nil)
+	}
+	return c.silence(err)
+}
+
+// silence gives the words for a request without an answer, or one that makes no
+// sense. It reads the kind of an error, never its text.
+func (c *Client) silence(err error) *message.Message {
+	var (
+		authority x509.UnknownAuthorityError
+		name      x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		cert      *tls.CertificateVerificationError
+		record    tls.RecordHeaderError
+		op        *net.OpError
+		dns       *net.DNSError
+		network   net.Error
+	)
+	switch {
+	case errors.As(err, &authority):
+		return message.KubeTLS(c.cluster, "its certificate is signed by an authority that is not the cluster's")
+	case errors.As(err, &name):
+		return message.KubeTLS(c.cluster, "its certificate is for another host")
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return message.KubeTLS(c.cluster, "its certificate has expired or is not valid yet")
+	case errors.As(err, &cert), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch),
+		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
+		return message.KubeTLS(c.cluster, "no TLS connection can be made")
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return message.KubeUnreachable(c.cluster, "the proxy gives no connection")
+	case errors.As(err, &dns):
+		return message.KubeUnreachable(c.cluster, "its host name can't be resolved")
+	case errors.As(err, &op) && op.Op == "dial":
+		return message.KubeUnreachable(c.cluster, "there is no connection")
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return message.KubeTimeout(c.cluster)
+	case errors.Is(err, errTooLarge), errors.Is(err, errNoSecret):
+		return message.KubeOther(c.cluster, err.Error())
+	case errors.As(err, &network):
+		return message.KubeUnreachable(c.cluster, "the connection broke")
+	}
+	return message.KubeOther(c.cluster, "an answer that can't be understood")
+}
+
+// refused gives the words for an answer that is not what was wanted.
+func (c *Client) refused(act message.KubeAct, status metav1.Status) *message.Message {
+	code := int(status.Code)
+	answer := strconv.Itoa(code) + " " + http.StatusText(code)
+	switch {
+	case code == http.StatusTooManyRequests || code >= http.StatusInternalServerError:
+		return message.KubeBusy(c.cluster, answer)
+	case code == http.StatusNotFound && foreign(status) && act.Resource == sessions.Resource:
+		return message.KubeNoSessions(c.cluster)
+	case foreign(status):
+		return message.KubeOther(c.cluster, answer)
+	case code == http.StatusUnauthorized:
+		return message.KubeLogin(c.cluster)
+	case code == http.StatusForbidden && caused(status, metav1.CauseType("NamespaceTerminating"), ""):
+		return message.KubeRefused(act, "its namespace is being deleted")
+	case code == http.StatusForbidden:
+		act.Account, act.Verb = account(status.Message), verbOf(status.Message, act.Verb)
+		return message.KubeForbidden(act)
+	case code == http.StatusNotFound && act.Resource == sessions.Resource:
+		return message.KubeSessionMissing(act)
+	case code == http.StatusNotFound:
+		return message.KubeMissing(act, status.Details != nil && status.Details.Kind == "namespaces")
+	case code == http.StatusConflict && caused(status, metav1.CauseTypeFieldManagerConflict, ""):
+		return message.KubeFieldConflict(act)
+	case code == http.StatusConflict:
+		return message.KubeConflict(act)
+	case caused(status, metav1.CauseTypeForbidden, "data"):
+		return message.KubeImmutable(act)
+	case caused(status, metav1.CauseTypeFieldValueInvalid, "type"):
+		return message.KubeRefused(act, "it is of another type than "+Opaque+", and the type of a Secret can't be changed")
+	}
+	return message.KubeRefused(act, "the answer is "+answer)
+}
+
+// foreign reports an answer that is no API server's own: client-go notes that
+// it has made up the status.
+func foreign(status metav1.Status) bool {
+	return caused(status, metav1.CauseTypeUnexpectedServerResponse, "")
+}
+
+func caused(status metav1.Status, cause metav1.CauseType, field string) bool {
+	return status.Details != nil && slices.ContainsFunc(status.Details.Causes, func(c metav1.StatusCause) bool {
+		return c.Type == cause && (field == "" || c.Field == field)
+	})
+}
+
+// account finds who was refused in the API server's words (`User "NAME" cannot
+// get resource "secrets" …`): nothing else tells. It is "" when it looks like
+// anything but a name.
+func account(text string) string {
+	_, rest, _ := strings.Cut(text, `User "`)
+	name, _, found := strings.Cut(rest, `" cannot `)
+	if !found || len(name) > 253 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:@._/+=-") != "" {
+		return ""
+	}
+	return name
+}
+
+// verbOf finds what was refused in the same place: an Apply to a Secret that
+// isn't there is refused for create.
+func verbOf(text, verb string) string {
+	if strings.Contains(text, `" cannot create resource "`) {
+		return "create"
+	}
+	return verb
+}

@@ -1,0 +1,289 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+const canary = "glpat-CanaryQ7x9Zk2WvB4n"
+
+var mine = Name{Namespace: "team", Name: "mine"}
+
+// kubeconfigFor is a kubeconfig for a server, as kubectl writes it. It holds a
+// password that must not be shown.
+func kubeconfigFor(server string, ca []byte) string {
+	encoded, err := json.Marshal(ca) // base64, as the field is read
+	if err != nil {
+		panic(err)
+	}
+	return fmt.Sprintf(`apiVersion: v1
+kind: Config
+current-context: here
+contexts:
+- name: here
+  context: {cluster: bed, user: somebody}
+clusters:
+- name: bed
+  cluster: {server: %q, certificate-authority-data: %s}
+users:
+- name: somebody
+  user: {token: %s}
+`, server, encoded, canary)
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// want fails when a message has another code, lacks the words, or shows a secret.
+func want(t *testing.T, problem *message.Message, code, words string) {
+	t.Helper()
+	if problem == nil {
+		t.Fatalf("no problem, want %s", code)
+	}
+	said := strings.Join(problem.Lines(), "\n")
+	if problem.Code != code || !strings.Contains(said, words) {
+		t.Errorf("%s: %s\nwant %s, %q", problem.Code, said, code, words)
+	}
+	if strings.Contains(said, "Canary") {
+		t.Errorf("a secret shows in\n%s", said)
+	}
+}
+
+func TestKubeconfigs(t *testing.T) {
+	good := kubeconfigFor("https://127.0.0.1:1", nil)
+	replace := func(old, new string) string {
+		if !strings.Contains(good, old) {
+			t.Fatalf("%q is not there", old)
+		}
+		return strings.ReplaceAll(good, old, new)
+	}
+	tests := []struct{ name, text, code, words string }{
+		{"good", good, "", ""},
+		{"empty", "", "kubeconfig-context", "no current context"},
+		{"not YAML", "\t" + canary, "kubeconfig-invalid", "it can't be understood"},
+		{"a list", "[" + canary + "]", "kubeconfig-invalid", "it can't be understood"},
+		{"another kind", "apiVersion: v1\nkind: Secret\ndata: {token: " + canary + "}", "kubeconfig-invalid", "it can't be understood"},
+		{"binary", "\x00\xff\x1b[2J", "kubeconfig-invalid", "it can't be understood"},
+		{"no current context", replace("current-context: here", ""), "kubeconfig-context", "no current context is set"},
+		{"context missing", replace("current-context: here", "current-context: \"the\\ere\\n\""), "kubeconfig-context", `the current context "the\x1bre\n" of the kubeconfig does not exist`},
+		{"cluster missing", replace("cluster: bed,", "cluster: other,"), "kubeconfig-context", "names the cluster other, which does not exist"},
+		{"user missing", replace("user: somebody}", "user: nobody}"), "kubeconfig-context", "names the user nobody, which does not exist"},
+		{"server missing", replace("server: \"https://127.0.0.1:1\", ", ""), "kubeconfig-invalid", "its cluster or user is not complete"},
+		{"server no URL", replace("https://127.0.0.1:1", "https://127.0.0.1:1:2:x"), "kubeconfig-invalid", "not a URL"},
+		{"server without TLS", replace("https://127.0.0.1:1", "http://192.0.2.1"), "kubeconfig-invalid", "not https"},
+		{"server without TLS on loopback", replace("https://127.0.0.1:1", "http://[::1]:1"), "", ""},
+		{"authority no certificate", replace("null", "Z2FyYmFnZQ=="), "kubeconfig-invalid", "certificates"},
+		{"authority missing", replace("certificate-authority-data: null", "certificate-authority: /nonexistent"), "kubeconfig-invalid", "not complete"},
+		{"token file missing", replace("token: "+canary, "tokenFile: /nonexistent"), "file-unreadable", "/nonexistent"},
+		{"key missing", replace("token: "+canary, "client-certificate: /nonexistent"), "kubeconfig-invalid", "not complete"},
+		{"auth-provider", replace("token: "+canary, "auth-provider: {name: oidc}"), "kubeconfig-invalid", "auth-provider"},
+		{"two logins", replace("token: "+canary, "exec: {command: x, apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}, auth-provider: {name: oidc}"), "kubeconfig-invalid", ""},
+		{"plugin without a command", replace("token: "+canary, "exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}"), "kubeconfig-invalid", "not complete"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			path := write(t, test.text)
+			client, problem := Open(t.Context(), Config{Kubeconfig: path})
+			if test.code != "" {
+				want(t, problem, test.code, test.words)
+			} else if problem != nil || client == nil {
+				t.Error(problem)
+			}
+		})
+	}
+	missing := filepath.Join(t.TempDir(), "missing")
+	for _, test := range []struct {
+		name        string
+		config      Config
+		code, words string
+	}{
+		{"missing", Config{Kubeconfig: missing + string(os.PathListSeparator)}, "kubeconfig-missing", missing},
+		{"only dividers", Config{Kubeconfig: string(os.PathListSeparator)}, "kubeconfig-missing", ""},
+		{"relative", Config{Kubeconfig: "kubeconfig"}, "kubeconfig-invalid", "a path that is not absolute"},
+		{"relative beside a good one", Config{Kubeconfig: write(t, good) + string(os.PathListSeparator) + "./x"}, "kubeconfig-invalid", "./x can't be used"},
+		{"directory", Config{Kubeconfig: t.TempDir()}, "file-unreadable", "not a regular file"},
+		{"nothing at all", Config{}, "kubeconfig-missing", ""},
+		{"no home", Config{Home: filepath.Dir(missing)}, "kubeconfig-missing", filepath.Join(".kube", "config")},
+		{"pod without a token", Config{ServiceHost: "10.0.0.1", ServicePort: "443", ServiceAccount: missing}, "kubeconfig-missing", missing},
+		{"pod with a token and no authority", Config{ServiceHost: "10.0.0.1", ServicePort: "443", ServiceAccount: accountDir(t, canary)}, "file-unreadable", "ca.crt"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, problem := Open(t.Context(), test.config)
+			want(t, problem, test.code, test.words)
+		})
+	}
+}
+
+func accountDir(t *testing.T, token string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// server is one that answers as handler does.
+func server(t *testing.T, handler http.HandlerFunc) (*Client, *httptest.Server) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(handler)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	return open(t, kubeconfigFor(s.URL, ca)), s
+}
+
+func open(t *testing.T, kubeconfig string) *Client {
+	t.Helper()
+	client, problem := Open(t.Context(), Config{Kubeconfig: write(t, kubeconfig), UserAgent: "test"})
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	return client
+}
+
+// Answers that no API server gives, or only one in trouble.
+func TestOddAnswers(t *testing.T) {
+	status := func(code int, reason string) string {
+		return fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","message":%q,"reason":%q,"code":%d}`, canary, reason, code)
+	}
+	secret := func(name, data string) string {
+		return fmt.Sprintf(`{"kind":"Secret","apiVersion":"v1","metadata":{"namespace":"team","name":%q},"data":%s}`, name, data)
+	}
+	tests := []struct {
+		name        string
+		status      int
+		body        string
+		code, words string
+		unverified  bool
+	}{
+		{"good", 200, secret("mine", `{"token":"eA=="}`), "", "", false},
+		{"HTML", 200, "<html>" + canary, "kube-not-api", "", true},
+		{"HTML, 401", 401, "<html>" + canary, "kube-not-api", "401 Unauthorized", true},
+		{"HTML, 403", 403, "<html>" + canary, "kube-not-api", "403 Forbidden", true},
+		{"HTML, 404", 404, "<html>" + canary, "kube-not-api", "404 Not Found", true},
+		{"HTML, 502", 502, "<html>" + canary, "kube-server-error", "502 Bad Gateway", true},
+		{"503", 503, status(503, "ServiceUnavailable"), "kube-server-error", "503", true},
+		{"429", 429, "slow down", "kube-server-error", "429", true},
+		{"401", 401, status(401, "Unauthorized"), "kube-login", "log in to the cluster again", false},
+		{"403", 403, status(403, "Forbidden"), "kube-forbidden", "this account may not get the Secret team/mine", false},
+		{"404", 404, status(404, "NotFound"), "kube-missing", "team/mine", false},
+		{"409", 409, status(409, "Conflict"), "kube-conflict", "", false},
+		{"422", 422, status(422, "Invalid"), "kube-refused", "422 Unprocessable Entity", false},
+		{"unknown status", 499, status(499, canary), "kube-refused", "499", false},
+		{"empty", 200, "", "kube-not-api", "", true},
+		{"a list", 200, "[]", "kube-not-api", "", true},
+		{"no kind", 200, "{}", "kube-not-api", "", true},
+		{"cut", 200, secret("mine", `{"token":"`), "kube-not-api", "", true},
+		{"another one", 200, secret("other", `{"token":"eA=="}`), "kube-not-api", "", true},
+		{"another kind", 200, `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"namespace":"team","name":"mine"},"data":{}}`, "kube-not-api", "", true},
+		{"no base64", 200, secret("mine", `{"token":"`+canary+`"}`), "kube-not-api", "", true},
+		{"no text", 200, secret("mine", `{"token":{"a":1}}`), "kube-not-api", "", true},
+		{"huge", 200, secret("mine", `{"token":"`+strings.Repeat("A", maxAnswer)+`"}`), "kube-not-api", "too large", true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			client, _ := server(t, func(w http.ResponseWriter, _ *http.Request) {
+				if !strings.HasPrefix(test.body, "<") {
+					w.Header().Set("Content-Type", "application/json")
+				}
+				w.Header().Set("Warning", `299 - "`+canary+`"`)
+				w.WriteHeader(test.status)
+				_, _ = io.WriteString(w, test.body)
+			})
+			_, problem := client.Get(t.Context(), mine)
+			if test.code == "" {
+				if problem != nil {
+					t.Error(problem)
+				}
+				return
+			}
+			want(t, problem, test.code, test.words)
+			if problem.Unverified() != test.unverified {
+				t.Errorf("unverified is %v", problem.Unverified())
+			}
+		})
+	}
+}
+
+// The login goes nowhere else, wherever an answer points.
+func TestRedirect(t *testing.T) {
+	asked := false
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer elsewhere.Close()
+	client, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+	})
+	_, problem := client.Get(t.Context(), mine)
+	want(t, problem, "kube-not-api", "307 Temporary Redirect")
+	if asked {
+		t.Error("the redirect was followed")
+	}
+}
+
+func TestConnections(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	_, tls := server(t, http.NotFound)
+	hang, _ := server(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tls.Certificate().Raw})
+	at := func(url string, ca []byte) *Client { return open(t, kubeconfigFor(url, ca)) }
+	for _, test := range []struct {
+		name        string
+		client      *Client
+		code, words string
+	}{
+		{"silent", at("https://"+silent.Addr().String(), nil), "kube-timeout", silent.Addr().String()},
+		{"silent after the connection", hang, "kube-timeout", ""},
+		{"closed", at("https://"+closed.Addr().String(), nil), "kube-unreachable", "there is no connection"},
+		{"no such host", at("https://cluster.invalid", nil), "kube-unreachable", "can't be resolved"},
+		{"authority unknown", at(tls.URL, nil), "kube-tls", "an authority that is not the cluster's"},
+		{"another host's", at(strings.Replace(tls.URL, "127.0.0.1", "localhost", 1), ca), "kube-tls", "for another host"},
+		{"no TLS", at(strings.Replace(plain.URL, "http", "https", 1), nil), "kube-tls", "no TLS connection"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, problem := test.client.Get(ctx, mine)
+			want(t, problem, test.code, test.words)
+			if !problem.Unverified() {
+				t.Error("this says nothing of the Secret")
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	_, problem := hang.Get(ctx, mine)
+	want(t, problem, "kube-interrupted", "by a signal")
+}

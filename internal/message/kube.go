@@ -1,0 +1,185 @@
+package message
+
+import "strings"
+
+// Cluster is what messages call a Kubernetes API server, and how this program
+// logs in there ("the context NAME of the kubeconfig").
+type Cluster struct{ Server, Login string }
+
+func (c Cluster) server() string { return "the Kubernetes API server " + c.Server }
+
+// KubeAct is something that was asked of a Kubernetes API server.
+type KubeAct struct {
+	// Verb and Resource are those of RBAC: get, secrets.
+	Verb, Resource, Namespace, Name string
+	// Account is who was refused, "" when that is not known.
+	Account string
+}
+
+func (a KubeAct) object() string {
+	kind := "the Secret "
+	if a.Resource != "secrets" {
+		kind = "the AgenticSession "
+	}
+	return kind + Quote(a.Namespace+"/"+a.Name)
+}
+
+const kubeReachable = "see whether the cluster can be reached from here: VPN, network policy, HTTPS_PROXY"
+
+// KubeconfigMissing is for no way to an API server at all; looked are the places
+// where one could be.
+func KubeconfigMissing(looked []string) *Message {
+	what := "there is no way to the Kubernetes API"
+	if len(looked) > 0 {
+		what += ": there is nothing at " + strings.Join(looked, ", ")
+	}
+	return &Message{Code: "kubeconfig-missing", Topic: Configuration, What: what,
+		Hint: "set KUBECONFIG to the path of a kubeconfig; in a pod, mount the token of its ServiceAccount (automountServiceAccountToken: true)"}
+}
+
+// KubeconfigInvalid is for a kubeconfig, or a part of it, that can't be used.
+func KubeconfigInvalid(where, why string) *Message {
+	return &Message{Code: "kubeconfig-invalid", Topic: Configuration,
+		What: where + " can't be used: " + why,
+		Hint: "correct it, or set KUBECONFIG to the absolute path of another one; kubectl config view shows what it holds"}
+}
+
+// KubeContext is for a current context that can't be used.
+func KubeContext(what string) *Message {
+	return &Message{Code: "kubeconfig-context", Topic: Configuration, What: what,
+		Hint: "choose one with kubectl config use-context (kubectl config get-contexts lists them)"}
+}
+
+// KubeconfigLate is for files that can't be read in time.
+func KubeconfigLate() *Message {
+	return &Message{Code: "kubeconfig-late", Topic: NotVerified,
+		What: "the kubeconfig could not be read within the time limit",
+		Hint: "see whether it is on a disk that does not answer; ACP_GITLAB_TIMEOUT sets the limit"}
+}
+
+// KubePluginUnusable is for an exec plugin of a kubeconfig that can't be run.
+func KubePluginUnusable(plugin string, c Cluster, why string) *Message {
+	return &Message{Code: "kube-plugin-unusable", Topic: Configuration,
+		What: "the exec plugin " + plugin + " of " + c.Login + " " + why,
+		Hint: "install the plugin, or use a context that logs in without one or without questions"}
+}
+
+// KubePluginFailed is for an exec plugin that gave no login, or none in time.
+func KubePluginFailed(plugin string, c Cluster, late bool) *Message {
+	m := &Message{Code: "kube-plugin-failed", Topic: NotVerified,
+		What: "the exec plugin " + plugin + " of " + c.Login + " gave no login",
+		Hint: "run kubectl get secrets with the same kubeconfig to see what the plugin says; the login may have expired"}
+	if late {
+		m.What += " within the time limit"
+	}
+	return m
+}
+
+// KubeLogin is for a login that the API server does not take.
+func KubeLogin(c Cluster) *Message {
+	return &Message{Code: "kube-login", Topic: Configuration,
+		What: c.server() + " does not accept the login of " + c.Login,
+		Hint: "log in to the cluster again: the login may have expired"}
+}
+
+// KubeForbidden is for a right that is missing.
+func KubeForbidden(a KubeAct) *Message {
+	who := a.Account
+	if who == "" {
+		who = "this account"
+	}
+	return &Message{Code: "kube-forbidden", Topic: Configuration,
+		What: who + " may not " + a.Verb + " " + a.object(),
+		Hint: "give it a Role with the verb " + a.Verb + " on the resource " + a.Resource + " named " + Quote(a.Name) + " in the namespace " + Quote(a.Namespace)}
+}
+
+// KubeMissing is for a Secret that does not exist, or whose namespace doesn't.
+func KubeMissing(a KubeAct, namespace bool) *Message {
+	what := a.object() + " does not exist"
+	if namespace {
+		what = "the namespace of " + a.object() + " does not exist"
+	}
+	return &Message{Code: "kube-missing", Topic: Configuration, What: what,
+		Hint: "see that its namespace and name are right; else connect GitLab under Settings → Integrations → GitLab"}
+}
+
+// KubeConflict is for a Secret that has changed since it was read.
+func KubeConflict(a KubeAct) *Message {
+	return &Message{Code: "kube-conflict", Topic: Configuration,
+		What: a.object() + " was changed by somebody else in the meantime; nothing was written",
+		Hint: "see what it holds now, and run the command again"}
+}
+
+// KubeFieldConflict is for keys of a Secret that somebody else looks after.
+func KubeFieldConflict(a KubeAct) *Message {
+	return &Message{Code: "kube-field-conflict", Topic: Configuration,
+		What: a.object() + " has keys or labels that another program has set; nothing was written",
+		Hint: "use a Secret of another name, or delete this one"}
+}
+
+// KubeImmutable is for a Secret that says that it never changes.
+func KubeImmutable(a KubeAct) *Message {
+	return &Message{Code: "kube-immutable", Topic: Configuration,
+		What: a.object() + " is immutable; nothing was written",
+		Hint: "delete it and make it anew, or use a Secret of another name"}
+}
+
+// KubeRefused is for a change that the API server does not take for another
+// reason.
+func KubeRefused(a KubeAct, why string) *Message {
+	return &Message{Code: "kube-refused", Topic: Configuration,
+		What: "the Kubernetes API server does not take the request to " + a.Verb + " " + a.object() + ": " + why,
+		Hint: "use a Secret of another name; kubectl describe shows what this one is"}
+}
+
+// KubeSessionMissing is for an AgenticSession that does not exist.
+func KubeSessionMissing(a KubeAct) *Message {
+	return &Message{Code: "session-missing", Topic: Configuration, What: a.object() + " does not exist",
+		Hint: "see that it is named as the platform shows it, and in the namespace of the Secret"}
+}
+
+// KubeNoSessions is for a cluster that has no AgenticSessions at all.
+func KubeNoSessions(c Cluster) *Message {
+	return &Message{Code: "no-sessions", Topic: Configuration,
+		What: c.server() + " knows no AgenticSessions (vteam.ambient-code/v1alpha1)",
+		Hint: "see that this is the platform's cluster, or leave out the owner"}
+}
+
+// KubeTimeout is for no answer in time.
+func KubeTimeout(c Cluster) *Message {
+	return &Message{Code: "kube-timeout", Topic: NotVerified,
+		What: c.server() + " did not answer within the time limit",
+		Hint: kubeReachable + "; ACP_GITLAB_TIMEOUT sets the limit"}
+}
+
+// KubeUnreachable is for no connection.
+func KubeUnreachable(c Cluster, why string) *Message {
+	return &Message{Code: "kube-unreachable", Topic: NotVerified,
+		What: c.server() + " can't be reached: " + why, Hint: kubeReachable}
+}
+
+// KubeTLS is for a connection that can't be trusted.
+func KubeTLS(c Cluster, why string) *Message {
+	return &Message{Code: "kube-tls", Topic: NotVerified,
+		What: c.server() + " can't be trusted: " + why,
+		Hint: "see that the server and the certificate authority of " + c.Login + " are right"}
+}
+
+// KubeBusy is for an API server that answers with an error of its own.
+func KubeBusy(c Cluster, answer string) *Message {
+	return &Message{Code: "kube-server-error", Topic: NotVerified, What: c.server() + " answers " + answer,
+		Hint: "try again; if it lasts, ask an administrator of the cluster"}
+}
+
+// KubeOther is for an answer that is no API server's.
+func KubeOther(c Cluster, answer string) *Message {
+	return &Message{Code: "kube-not-api", Topic: NotVerified,
+		What: "something other than a Kubernetes API server answered for " + c.Server + " (" + answer + ")",
+		Hint: "see whether a login page or a proxy stands before it, and that the server of " + c.Login + " is right"}
+}
+
+// KubeInterrupted is for a question that a signal ended.
+func KubeInterrupted(c Cluster) *Message {
+	return &Message{Code: "kube-interrupted", Topic: NotVerified,
+		What: "the question to " + c.server() + " was interrupted by a signal", Hint: "run the command again"}
+}
