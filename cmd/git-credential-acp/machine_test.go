@@ -23,7 +23,11 @@ import (
 type machine struct {
 	dir, home string
 	// gitlab is the stand-in that was started last.
-	gitlab    *gitlabtest.Server
+	gitlab *gitlabtest.Server
+	// platform is the stand-in for the platform, nil for none; bots are the
+	// tokens for it, by session.
+	platform  *gitlabtest.Platform
+	bots      map[string]string
 	listeners map[string]*gitlabtest.Listener
 	closers   []func()
 	users     []string
@@ -66,6 +70,9 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"requests":   with((*machineScript)(nil).requests),
 		"unseen":     with((*machineScript)(nil).unseen),
 		"file":       with((*machineScript)(nil).file),
+		"platform":   with((*machineScript)(nil).startPlatform),
+		"session":    with((*machineScript)(nil).session),
+		"connection": with((*machineScript)(nil).connection),
 	}
 }
 
@@ -221,13 +228,18 @@ func (*machineScript) project(_ *testscript.TestScript, m *machine, args []strin
 
 // fault makes the stand-in answer wrong, or right again:
 //
-//	fault MATCH [status=503] [times=2] [retry=SECONDS] [html] [hang] [close] [cut] [endless] [size=N] [to=URL] [body=…] [type=…]
+//	fault [platform:]MATCH [status=503] [times=2] [retry=SECONDS] [delay=1s] [html] [hang] [close] [cut] [endless] [size=N] [to=URL] [body=…] [type=…]
 //	fault clear
 //	fault ban LIMIT
+//
+// With platform:, that is the platform's.
 func (*machineScript) fault(_ *testscript.TestScript, m *machine, args []string) error {
 	switch args[0] {
 	case "clear":
 		m.gitlab.ClearFaults()
+		if m.platform != nil {
+			m.platform.ClearFaults()
+		}
 		return nil
 	case "ban":
 		limit, err := strconv.Atoi(args[1])
@@ -247,7 +259,18 @@ func (*machineScript) fault(_ *testscript.TestScript, m *machine, args []string)
 	if o["body"] != "" {
 		f.Header.Set("Content-Type", "application/json")
 	}
-	m.gitlab.AddFault(f)
+	if o["delay"] != "" {
+		var err error
+		if f.Delay, err = time.ParseDuration(o["delay"]); err != nil {
+			return err
+		}
+	}
+	var ofPlatform bool
+	if f.Match, ofPlatform = strings.CutPrefix(f.Match, "platform:"); ofPlatform {
+		m.platform.AddFault(f)
+	} else {
+		m.gitlab.AddFault(f)
+	}
 	return nil
 }
 
@@ -350,7 +373,7 @@ func (*machineScript) proxy(ts *testscript.TestScript, m *machine, args []string
 
 // requests asserts how many requests the stand-in has seen since the last time:
 //
-//	requests [ENDPOINT=N]… [connections=N]
+//	requests [[platform:]ENDPOINT=N]… [connections=N]
 //	requests reset
 //
 // or waits until it has seen them:
@@ -370,7 +393,11 @@ func (*machineScript) requests(ts *testscript.TestScript, m *machine, args []str
 		case "connections":
 			got = m.gitlab.Connections()
 		default:
-			got = m.gitlab.Count(endpoint)
+			if asked, ofPlatform := strings.CutPrefix(endpoint, "platform:"); ofPlatform {
+				got = m.platform.Count(asked)
+			} else {
+				got = m.gitlab.Count(endpoint)
+			}
 		}
 		if got != want {
 			for _, r := range m.gitlab.Requests() {
@@ -380,6 +407,9 @@ func (*machineScript) requests(ts *testscript.TestScript, m *machine, args []str
 		}
 	}
 	m.gitlab.ResetRequests()
+	if m.platform != nil {
+		m.platform.ResetRequests()
+	}
 	return nil
 }
 
@@ -436,4 +466,60 @@ func (*machineScript) file(ts *testscript.TestScript, m *machine, args []string)
 		text = strings.Repeat("x", n)
 	}
 	return os.WriteFile(path, []byte(text), 0o644)
+}
+
+// startPlatform starts the stand-in for the platform:
+//
+//	platform [http] [old]
+//
+// and sets PLATFORM (its address as a session pod has it, with /api) and
+// PLATFORM_HOST. Its certificate is signed by the authority of the stand-in
+// GitLab, which it tries tokens on.
+func (*machineScript) startPlatform(ts *testscript.TestScript, m *machine, args []string) error {
+	o := options(args)
+	p, err := gitlabtest.StartPlatform(gitlabtest.PlatformOptions{
+		Dir: filepath.Join(m.dir, "gitlab"), PlainHTTP: o["http"] != "", GitLab: m.gitlab})
+	if err != nil {
+		return err
+	}
+	p.SetOld(o["old"] != "")
+	m.platform, m.closers = p, append(m.closers, p.Close)
+	ts.Setenv("PLATFORM", p.URL()+"/api")
+	ts.Setenv("PLATFORM_HOST", p.Addr())
+	return nil
+}
+
+// session adds a session in the project team, and sets BOT_name to its token
+// for the platform:
+//
+//	session NAME user=USER
+func (*machineScript) session(ts *testscript.TestScript, m *machine, args []string) error {
+	name := args[0]
+	// No part of it is a word that may rightly stand somewhere.
+	bot := fmt.Sprintf("eyJh.CanaryBot%08X.c2ln", crc32.ChecksumIEEE([]byte(name)))
+	m.bots[name], m.tokens["bot of "+name] = bot, bot
+	ts.Setenv("BOT_"+name, bot)
+	m.platform.AddSession("team", name, options(args[1:])["user"], bot)
+	return nil
+}
+
+// connection has the platform store a token of a user's, or none:
+//
+//	connection USER TOKEN [instance=URL]
+//	connection USER -
+func (*machineScript) connection(_ *testscript.TestScript, m *machine, args []string) error {
+	if args[1] == "-" {
+		m.platform.SetConnection(args[0], nil)
+		return nil
+	}
+	value, known := m.tokens[args[1]]
+	if !known {
+		return fmt.Errorf("no token %q", args[1])
+	}
+	at := m.gitlab.URL()
+	if instance, given := options(args[2:])["instance"]; given {
+		at = instance
+	}
+	m.platform.SetConnection(args[0], &gitlabtest.PlatformConnection{Token: value, InstanceURL: at, UpdatedAt: time.Now()})
+	return nil
 }

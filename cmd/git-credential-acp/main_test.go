@@ -177,6 +177,7 @@ func setup(env *testscript.Env) error {
 	env.Setenv("ACP_GITLAB_CACHE_DIR", "off")
 	m := &machine{
 		dir: env.WorkDir, home: home,
+		bots:      map[string]string{},
 		listeners: map[string]*gitlabtest.Listener{}, secrets: map[string]bool{}, tokens: map[string]string{},
 	}
 	env.Values[machineKey{}] = m
@@ -185,6 +186,11 @@ func setup(env *testscript.Env) error {
 		if reports, _ := filepath.Glob(race + ".*"); len(reports) > 0 {
 			text, _ := os.ReadFile(reports[0])
 			env.T().Fatal("data races: " + string(text))
+		}
+		for name, bot := range m.bots {
+			if m.gitlab.SawSecret(bot) {
+				env.T().Fatal("GitLab saw the token of the session " + name)
+			}
 		}
 		if where := m.leaks(); len(where) > 0 {
 			env.T().Fatal("a token, or a part of one, was left in: " + strings.Join(where, ", "))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/object"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
@@ -56,16 +57,18 @@ func (a answer) said() string {
 	var body struct {
 		Error string `json:"error"`
 	}
-	_ = json.Unmarshal(a.body, &body) // any other form says nothing to us
+	if object.Decode(a.body, &body) != nil {
+		return "" // any other form says nothing to us
+	}
 	return body.Error
 }
 
 // still follows no redirect: the platform's API has none, and the tokens are for
 // it alone. Without a Location, net/http hands the answer back as it is.
-type still struct{ *transport.Transport }
+type still struct{ next http.RoundTripper }
 
 func (s still) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := s.Transport.RoundTrip(req)
+	resp, err := s.next.RoundTrip(req)
 	if err == nil {
 		resp.Header.Del("Location")
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/object"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
@@ -38,6 +39,9 @@ type Config struct {
 	Limit time.Duration
 	// UserAgent names the program and its version.
 	UserAgent string
+	// OnExchange is told of each request when its answer begins, or when there is
+	// none (status 0); nil tells nobody.
+	OnExchange func(req *http.Request, status int, began time.Time)
 }
 
 // Client asks one platform. Every question takes a context, which bounds it,
@@ -61,12 +65,12 @@ func New(config Config) *Client {
 	}
 	c := &Client{config: config, transport: transport.New(config.Roots, config.Proxy),
 		platform: message.Platform{URL: config.Base.URL(), Where: config.TokenFrom}}
-	c.http = &http.Client{Transport: still{c.transport}}
+	c.http = &http.Client{Transport: still{c.transport.Told(config.OnExchange)}}
 	return c
 }
 
 // Close ends the client's connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
 // Platform is what messages call this platform.
 func (c *Client) Platform() message.Platform { return c.platform }
@@ -105,7 +109,7 @@ func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instan
 		InstanceURL *string `json:"instanceUrl"`
 		Username    string  `json:"username"`
 	}
-	if json.Unmarshal(answer.body, &body) != nil || body.InstanceURL == nil ||
+	if object.Decode(answer.body, &body) != nil || body.InstanceURL == nil ||
 		body.Connected == nil && body.Message == "" || body.Connected != nil && !*body.Connected {
 		return Connection{}, message.PlatformUncertain(c.garbled("no word of a connection"))
 	}
@@ -131,7 +135,7 @@ func (c *Client) Status(ctx context.Context) (Connection, *message.Message) {
 		Username    string          `json:"username"`
 	}
 	switch {
-	case json.Unmarshal(answer.body, &body) != nil || body.Connected == nil:
+	case object.Decode(answer.body, &body) != nil || body.Connected == nil:
 		return Connection{}, c.garbled("no word of a connection")
 	case !*body.Connected:
 		return Connection{}, nil
@@ -173,7 +177,7 @@ func (c *Client) Test(ctx context.Context, tok token.Token, i instance.Instance)
 	var body struct {
 		Valid *bool `json:"valid"`
 	}
-	if json.Unmarshal(answer.body, &body) != nil || body.Valid == nil {
+	if object.Decode(answer.body, &body) != nil || body.Valid == nil {
 		return false, c.garbled("no word of the token")
 	}
 	return *body.Valid, nil
@@ -209,8 +213,7 @@ func (c *Client) SessionCredentials(ctx context.Context, project, session Name) 
 		InstanceURL string `json:"instanceUrl"`
 		Provider    string `json:"provider"`
 	}
-	// The error of the decoder is not told: it can quote the token.
-	if json.Unmarshal(answer.body, &body) != nil || body.Token == "" || body.Provider != "" && body.Provider != "gitlab" {
+	if object.Decode(answer.body, &body) != nil || body.Token == "" || body.Provider != "" && body.Provider != "gitlab" {
 		return Credentials{}, c.garbled("no GitLab credentials")
 	}
 	return Credentials{Token: func() string { return body.Token }, InstanceURL: body.InstanceURL}, nil

@@ -62,7 +62,7 @@ sends nothing to anybody but the token's own GitLab instance.`,
 func (a *app) runCheck(ctx context.Context, flags checkFlags, args []string) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	c, target, problem := a.checker(flags, args)
+	c, target, problem := a.checker(ctx, flags, args)
 	if problem == nil {
 		var out checkOutput = &checkLines{to: a.env.Stdout, color: a.colored(flags.color)}
 		if flags.json {
@@ -84,7 +84,7 @@ const usage check.Outcome = "usage"
 
 // checker puts together what a check takes. The message is about the command
 // line.
-func (a *app) checker(flags checkFlags, args []string) (check.Check, check.Target, *message.Message) {
+func (a *app) checker(ctx context.Context, flags checkFlags, args []string) (check.Check, check.Target, *message.Message) {
 	var target check.Target
 	var problem *message.Message
 	switch flags.color {
@@ -106,7 +106,7 @@ func (a *app) checker(flags checkFlags, args []string) (check.Check, check.Targe
 		return check.Check{}, target, problem
 	}
 	return check.Check{
-		Helper: a.helper(),
+		Helper: a.helper(ctx),
 		Connect: func(found secret.Found) (*gitlab.Client, *message.Message) {
 			return a.client(found, limit, a.onWait(found))
 		},
@@ -128,7 +128,7 @@ func (a *app) concludeCheck(flags checkFlags, out checkOutput, result check.Resu
 		// One line, as Kubernetes shows it; it keeps 4096 bytes.
 		line := token.Mask(result.Redact(result.Reason.Error())) + "\n"
 		if err := writeLine(flags.terminationLog, line); err != nil {
-			a.tell(message.TerminationLog(flags.terminationLog, cause(err)), asIs)
+			a.tell(message.TerminationLog(flags.terminationLog, file.Cause(err)), asIs)
 		}
 	}
 	if code == exitGood {
@@ -146,15 +146,6 @@ func writeLine(path, line string) error {
 	}
 	_, err = io.WriteString(f, line)
 	return errors.Join(err, f.Close())
-}
-
-// cause is an error of the file system without the path.
-func cause(err error) string {
-	var pathErr *os.PathError
-	if errors.As(err, &pathErr) {
-		err = pathErr.Err
-	}
-	return err.Error()
 }
 
 // colored reports whether marks are to be coloured (https://no-color.org).

@@ -116,6 +116,10 @@ type app struct {
 	instanceGiven bool
 	// trace is nil when nobody wants one.
 	trace *trace.Tracer
+	// deadline is when all waiting ends; zero until something has to wait.
+	deadline time.Time
+	// bearer is the token for the platform, once it was read.
+	bearer token.Bearer
 }
 
 func (a *app) root() *cobra.Command {
@@ -176,10 +180,10 @@ func culprit() string {
 // module is what the names of this program's own functions begin with.
 const module = "github.com/ambient-code/git-credential-acp/internal/"
 
-// line prints one line for people, without what looks like a token or would move
-// a terminal's cursor.
+// line prints one line for people, without what is or looks like a token, or would
+// move a terminal's cursor.
 func (a *app) line(text string) {
-	_, _ = fmt.Fprintf(a.env.Stderr, "%s: %s\n", Name, message.Printable(token.Mask(text)))
+	_, _ = fmt.Fprintf(a.env.Stderr, "%s: %s\n", Name, message.Printable(token.Mask(a.bearer.Redact(text))))
 }
 
 // tell prints a message for people, with what is known of a token taken out.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"path/filepath"
 	"strconv"
@@ -39,6 +40,21 @@ const (
 	envTerm         = "TERM"
 )
 
+// Those about the platform; the ones that do not begin with ACP are a session
+// pod's own.
+const (
+	envBackendURL       = "ACP_BACKEND_URL"
+	envBackendAPI       = "BACKEND_API_URL"
+	envBackendToken     = "ACP_TOKEN"
+	envBackendTokenFile = "ACP_TOKEN_FILE"
+	envProject          = "PROJECT_NAME"
+	envSessionNamespace = "AGENTIC_SESSION_NAMESPACE"
+	envSession          = "AGENTIC_SESSION_NAME"
+	// defaultTokenFile is where a session pod has its own token for the
+	// platform, which kubelet replaces while it runs.
+	defaultTokenFile = "/var/run/secrets/ambient/bot-token"
+)
+
 // Variables of git's own, which say where its repository and its configuration
 // are (git(1), git-config(1)). docs/architecture.md has the table.
 const (
@@ -63,7 +79,7 @@ const (
 	defaultTTL     = 5 * time.Minute
 )
 
-func (a *app) secrets() ([]secret.Found, []string, *message.Message) {
+func (a *app) secrets(ctx context.Context) ([]secret.Found, []string, *message.Message) {
 	// With a source that there isn't, what is found still tells whose requests
 	// to refuse over it.
 	source, problem := secret.ParseSource(a.env.Getenv(envSource))
@@ -78,8 +94,21 @@ func (a *app) secrets() ([]secret.Found, []string, *message.Message) {
 	if len(config.Dirs) == 0 {
 		config.Dirs = []string{secret.DefaultDir}
 	}
+	config.Backend = func() (answer secret.Answer) {
+		// That the user has not connected GitLab is told for the instance that
+		// is known; of another one, it says nothing.
+		answer, problem = a.backend(ctx)
+		return answer
+	}
 	found, looked := config.Find()
 	return found, looked, problem
+}
+
+// only reports whether the instance that is known is the one to answer for at
+// all. A flag says so; and the platform is not asked for a token that can't be
+// meant.
+func (a *app) only() bool {
+	return a.instanceGiven || a.env.Getenv(envSource) == string(secret.Backend) && a.env.Getenv(envInstanceURL) != ""
 }
 
 func (a *app) allowHTTPLoopback() bool { return a.env.Getenv(envHTTPLoopback) == "1" }

@@ -32,7 +32,7 @@ func (a *app) tracer() *trace.Tracer {
 	default:
 		opened, err := file.Append(where)
 		if err != nil {
-			a.tell(message.TraceUnusable(where, cause(err)), asIs)
+			a.tell(message.TraceUnusable(where, file.Cause(err)), asIs)
 			return nil
 		}
 		// The process ends with its command, and closes it.
@@ -106,7 +106,7 @@ var outcomes = map[access.Outcome]string{access.Unverified: "unverified", access
 var results = map[helper.Outcome]string{helper.Failed: "failed", helper.NotOurs: "not ours", helper.Refused: "refused",
 	helper.Unverified: "unverified", helper.Answered: "answered"}
 
-// exchange tells of one request to GitLab. Nothing of what was answered but the
+// exchange tells of one request to GitLab or the platform. Nothing of what was answered but the
 // status is kept.
 func exchange(t *trace.Tracer) func(req *http.Request, status int, began time.Time) {
 	if t == nil {

@@ -21,11 +21,11 @@ import (
 )
 
 // helper puts the parts together that answer git.
-func (a *app) helper() helper.Helper {
+func (a *app) helper(ctx context.Context) helper.Helper {
 	h := helper.Helper{
-		Secrets: a.secrets,
+		Secrets: func() ([]secret.Found, []string, *message.Message) { return a.secrets(ctx) },
 		Known:   a.known,
-		Only:    a.instanceGiven,
+		Only:    a.only(),
 		Rules:   a.rules,
 		Remotes: a.remotes,
 		Verify:  a.verify,
@@ -55,15 +55,11 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 	if fresh {
 		return finding(answer, q)
 	}
-	timeout, problem := a.timeout()
+	ctx, stop, timeout, problem := a.limited(ctx)
 	if problem != nil {
 		return helper.Finding{Problem: problem}
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	defer a.guard(ctx)()
 	store.OnWait = a.onWait(q.Found)
 	store.OnLock = func() {
 		a.trace.Step("lock", time.Now(), trace.Value{Key: trace.Outcome, Value: "another call is asking the same"})
@@ -99,6 +95,22 @@ func finding(answer verdict.Answer, q helper.Question) helper.Finding {
 		f.Notes = append(f.Notes, message.Expiry(answer.Verdict, time.Now(), helper.SubjectOf(q)))
 	}
 	return f
+}
+
+// limited ends ctx after the time limit, or by a signal that would end the
+// process. The limit is for all that one run waits for: it begins with the first
+// that does. stop must be called when the work is done.
+func (a *app) limited(ctx context.Context) (_ context.Context, stop func(), limit time.Duration, problem *message.Message) {
+	if limit, problem = a.timeout(); problem != nil {
+		return ctx, nil, 0, problem
+	}
+	if a.deadline.IsZero() {
+		a.deadline = time.Now().Add(limit)
+	}
+	ctx, restore := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	ctx, cancel := context.WithDeadline(ctx, a.deadline)
+	finished := a.guard(ctx)
+	return ctx, func() { finished(); cancel(); restore() }, limit, nil
 }
 
 // guard ends the process when the time limit or a signal has ended ctx and the

@@ -6,6 +6,7 @@ package file
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -59,4 +60,14 @@ func Append(path string) (*os.File, error) {
 		return nil, ErrNotRegular
 	}
 	return opened, nil
+}
+
+// Cause is an error of the file system in words, without the path: a message
+// names that itself.
+func Cause(err error) string {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	return err.Error()
 }

@@ -80,10 +80,7 @@ func New(config Config) *Client {
 		config.Now = time.Now
 	}
 	c := &Client{config: config, transport: transport.New(config.Roots, config.Proxy)}
-	var way http.RoundTripper = c.transport
-	if config.OnExchange != nil {
-		way = told{c.transport, config.OnExchange}
-	}
+	way := c.transport.Told(config.OnExchange)
 	c.http = &http.Client{Transport: confined{way, config.Instance, config.Instance.API()}, CheckRedirect: checkRedirect}
 	c.git = &http.Client{Transport: confined{way, config.Instance, config.Instance.URL()}, CheckRedirect: checkRedirect}
 	return c
@@ -91,23 +88,6 @@ func New(config Config) *Client {
 
 // Close ends the client's connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
-
-// told tells of each request.
-type told struct {
-	next http.RoundTripper
-	tell func(*http.Request, int, time.Time)
-}
-
-func (t told) RoundTrip(req *http.Request) (*http.Response, error) {
-	began := time.Now()
-	resp, err := t.next.RoundTrip(req)
-	status := 0
-	if err == nil {
-		status = resp.StatusCode
-	}
-	t.tell(req, status, began)
-	return resp, err
-}
 
 // ProxyHost is the proxy that was used, without user and password; "" for none.
 func (c *Client) ProxyHost() string { return c.transport.ProxyHost() }

@@ -71,8 +71,9 @@ type Helper struct {
 	// from elsewhere than the token: a request for it that can't be answered
 	// is refused in words. Nil when it isn't known.
 	Known func() (*instance.Instance, *message.Message)
-	// Only makes Known the one instance that is served at all; one that can't be
-	// read then serves nobody.
+	// Only makes Known the one instance that is served at all, so that Secrets
+	// is not called for a request for another; one that can't be read then serves
+	// nobody.
 	Only bool
 	// Rules reads the settings. It is called only for requests that are ours,
 	// so that a wrong setting disturbs nobody else.
@@ -137,6 +138,8 @@ func (h Helper) Find(req credential.Request) (*secret.Found, Result) {
 		return nil, stop(Failed, problem)
 	case h.Only && match == instance.Foreign:
 		return nil, notOurs
+	case h.Only && match == instance.Downgraded:
+		return nil, stop(Failed, message.Downgraded(known.URL()))
 	}
 	places, looked, wrong := h.Secrets()
 	found, result := choose(places, req)
@@ -330,8 +333,12 @@ func grant(req credential.Request, found secret.Found, verdict access.Verdict) R
 	return Result{Outcome: Answered, Answer: answer, Redact: asIs}
 }
 
-// stop ends a request without a word to git.
+// stop ends a request without a word to git. It ends as Unverified when nothing
+// was learned.
 func stop(outcome Outcome, why *message.Message) Result {
+	if why.Unverified() {
+		outcome = Unverified
+	}
 	return Result{Outcome: outcome, Messages: []*message.Message{why}, Redact: asIs}
 }
 

@@ -234,7 +234,7 @@ func TestGetForeign(t *testing.T) {
 				w := start
 				w.rulesProblem, w.findings = message.SettingInvalid("X", errors.New("wrong")), []Finding{granted}
 				w.get(t, test.request).want(t, NotOurs, "")
-				if w.count("rules")+w.count("remotes")+w.count("verify") > 0 || test.unread && len(w.calls) > 0 {
+				if w.count("rules")+w.count("remotes")+w.count("verify") > 0 || test.unread && len(w.calls) > 0 || w.only && w.count("secrets") > 0 {
 					t.Errorf("called %q", w.calls)
 				}
 			})
@@ -302,6 +302,7 @@ func TestGetWithoutToken(t *testing.T) {
 	doubt := message.TwoForms("/s")
 	invalid := message.InstanceInvalid("--instance", errors.New("is wrong"))
 	good, unknown := place(t, "https://gitlab.example.com"), broken(t, "")
+	unheard := secret.Found{Source: secret.Backend, Where: "the platform", Problem: message.PlatformError(message.Platform{}, "502 Bad Gateway")}
 	elsewhere := place(t, "https://other.example")
 	tests := []struct {
 		name    string
@@ -317,6 +318,7 @@ func TestGetWithoutToken(t *testing.T) {
 
 		// Whose the token is can't be told: a word, but git goes on to others.
 		{"in doubt", world{places: []secret.Found{unknown}}, ours, Failed, "", []string{"token-key-missing"}},
+		{"in doubt, nothing learned", world{places: []secret.Found{unheard}}, ours, Unverified, "", []string{"platform-error"}},
 		{"in doubt over http", world{places: []secret.Found{unknown}}, "protocol=http\nhost=gitlab.example.com\n", Failed, "", []string{"token-key-missing"}},
 		{"known can't be read", world{knownProblem: invalid}, ours, Failed, "", []string{"instance-invalid"}},
 		{"all of it", world{knownProblem: invalid, secretsProblem: doubt, places: []secret.Found{unknown}}, ours, Failed, "", []string{"instance-invalid"}},
@@ -330,6 +332,7 @@ func TestGetWithoutToken(t *testing.T) {
 		// It is ours: a word, and git stops.
 		{"known, in doubt", world{known: &us, places: []secret.Found{unknown}}, ours, Refused, quit, []string{"token-key-missing"}},
 		{"known, Secrets can't be read", world{known: &us, secretsProblem: doubt}, ours, Refused, quit, []string{"two-forms"}},
+		{"known, nothing learned", world{known: &us, places: []secret.Found{unheard}}, ours, Unverified, quit, []string{"platform-error"}},
 		{"known, nothing there", world{known: &us}, ours, Refused, quit, []string{"not-connected"}},
 		{"known, token of another", world{known: &us, places: []secret.Found{elsewhere}}, ours, Refused, quit, []string{"other-instance"}},
 		{"known, token of another, in doubt", world{known: &us, places: []secret.Found{elsewhere, unknown}}, ours, Refused, quit, []string{"token-key-missing"}},
@@ -353,6 +356,7 @@ func TestGetWithoutToken(t *testing.T) {
 		{"only another one", world{only: true, known: &other, places: []secret.Found{good}}, ours, NotOurs, "", nil},
 		{"only another one, in doubt", world{only: true, known: &other, places: []secret.Found{unknown}, secretsProblem: doubt}, ours, NotOurs, "", nil},
 		{"only another one, over http", world{only: true, known: &other, places: []secret.Found{good}}, "protocol=http\nhost=gitlab.example.com\n", NotOurs, "", nil},
+		{"only this one, over http", world{only: true, known: &us, places: []secret.Found{good}}, "protocol=http\nhost=gitlab.example.com\n", Failed, "", []string{"plain-http"}},
 		{"only this one, nothing there", world{only: true, known: &us}, ours, Refused, quit, []string{"not-connected"}},
 		{"only one that can't be read", world{only: true, knownProblem: invalid, places: []secret.Found{good}}, ours, Failed, "", []string{"instance-invalid"}},
 		{"only a part of the host", world{only: true, known: &below, places: []secret.Found{good}}, ours, NotOurs, "", nil},

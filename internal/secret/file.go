@@ -49,15 +49,5 @@ func (c content) problem(path string, limit int) *message.Message {
 	case errors.Is(c.err, file.ErrTooLarge):
 		return message.FileTooLarge(path, limit>>10)
 	}
-	return message.FileUnreadable(path, cause(c.err))
-}
-
-// cause is an error of the file system without the path, which the message
-// names itself.
-func cause(err error) string {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		err = pathErr.Err
-	}
-	return err.Error()
+	return message.FileUnreadable(path, file.Cause(c.err))
 }

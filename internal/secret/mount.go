@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/object"
 )
@@ -86,7 +87,7 @@ func openSecret(dir string) (*os.Root, *message.Message) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, message.FileUnreadable(dir, cause(err))
+		return nil, message.FileUnreadable(dir, file.Cause(err))
 	}
 	return root, nil
 }

@@ -1,5 +1,5 @@
-// Package secret finds the user's token: in a mounted Kubernetes Secret, a file
-// or the environment. It reads afresh at every call, because kubelet swaps a
+// Package secret finds the user's token: in a mounted Kubernetes Secret, a file,
+// the environment or, if that is asked for, on the platform. It reads afresh at every call, because kubelet swaps a
 // rotated Secret under a running pod.
 package secret
 
@@ -18,12 +18,13 @@ import (
 type Source string
 
 // The sources, in the order in which they are looked at. Auto is the first of
-// them that is there.
+// them that is there, but for Backend: that one is asked only when it is named.
 const (
-	Auto  Source = "auto"
-	Mount Source = "mount"
-	File  Source = "file"
-	Env   Source = "env"
+	Auto    Source = "auto"
+	Mount   Source = "mount"
+	File    Source = "file"
+	Env     Source = "env"
+	Backend Source = "backend"
 )
 
 // Config says where to look. The zero value finds nothing.
@@ -40,8 +41,22 @@ type Config struct {
 	TokenEnv func() string
 	// InstanceURL is the instance that TokenFile and TokenEnv belong to.
 	InstanceURL string
+	// Backend asks the platform; nil means that there is none to ask.
+	Backend func() Answer
 	// AllowHTTPLoopback lets instances be plain http on a loopback address.
 	AllowHTTPLoopback bool
+}
+
+// Answer is what a place beyond this machine has, or why that is not known.
+type Answer struct {
+	// Where is the place in words.
+	Where string
+	// Token gives the text of the token; nil when there is none.
+	Token func() string
+	// InstanceURL is the instance that the token belongs to; "" is gitlab.com.
+	InstanceURL string
+	// Problem says why nothing is known of a token.
+	Problem *message.Message
 }
 
 // Found is a place with a token, or with something that should be one.
@@ -106,6 +121,13 @@ func (c Config) Find() ([]Found, []string) {
 			return []Found{f}, looked
 		}
 	}
+	if c.Source == Backend && c.Backend != nil {
+		answer := c.Backend()
+		looked = append(looked, answer.Where)
+		if f, there := c.backend(answer); there {
+			return []Found{f}, looked
+		}
+	}
 	return nil, looked
 }
 
@@ -116,10 +138,10 @@ func ParseSource(text string) (Source, *message.Message) {
 	switch s := Source(text); s {
 	case "":
 		return Auto, nil
-	case Auto, Mount, File, Env:
+	case Auto, Mount, File, Env, Backend:
 		return s, nil
 	}
-	return Auto, message.SourceUnknown([]string{string(Auto), string(Mount), string(File), string(Env)})
+	return Auto, message.SourceUnknown([]string{string(Auto), string(Mount), string(File), string(Env), string(Backend)})
 }
 
 func (c Config) file() (Found, bool) {
@@ -146,6 +168,17 @@ func (c Config) env() (Found, bool) {
 		Belongs: "ACP_GITLAB_INSTANCE_URL", Changed: func() time.Time { return time.Time{} }}
 	f.setToken(c.TokenEnv())
 	f.setInstance(c.InstanceURL, "ACP_GITLAB_INSTANCE_URL", c.AllowHTTPLoopback)
+	return f, true
+}
+
+func (c Config) backend(answer Answer) (Found, bool) {
+	f := Found{Source: Backend, Where: answer.Where, Renew: reconnect, Belongs: "the instance URL of the connection there",
+		Changed: func() time.Time { return time.Time{} }, Problem: answer.Problem}
+	if f.Problem != nil || answer.Token == nil {
+		return f, f.Problem != nil
+	}
+	f.setToken(answer.Token())
+	f.setInstance(answer.InstanceURL, "the answer of "+answer.Where, c.AllowHTTPLoopback)
 	return f, true
 }
 

@@ -482,8 +482,60 @@ func TestFindInstanceURL(t *testing.T) {
 	only(t, Config{AllowHTTPLoopback: true}, dir).want(t, "", "127.0.0.1:1")
 }
 
+// What the platform answers is asked for only when it is named, and then held to
+// what holds for every token.
+func TestFindBackend(t *testing.T) {
+	asked := 0
+	config := func(answer Answer) Config {
+		answer.Where = "the platform at https://p"
+		return Config{Source: Backend, TokenEnv: func() string { return canary }, Backend: func() Answer { asked++; return answer }}
+	}
+	token := func(text string) func() string { return func() string { return text } }
+	down := message.PlatformError(message.Platform{}, "500 Internal Server Error")
+	for name, test := range map[string]struct {
+		answer         Answer
+		code, instance string
+	}{
+		"good":             {Answer{Token: token(canary + "\n"), InstanceURL: "https://h/gitlab"}, "", "h/gitlab"},
+		"without instance": {Answer{Token: token(canary)}, "", "gitlab.com"},
+		"cut":              {Answer{Token: token("glpat-Canary CanaryQ7x9"), InstanceURL: "https://h"}, "token-broken", "h"},
+		"empty":            {Answer{Token: token(""), InstanceURL: "https://h"}, "token-empty", "h"},
+		"plain http":       {Answer{Token: token(canary), InstanceURL: "http://h"}, "instance-invalid", ""},
+		"not known":        {Answer{Problem: down}, "platform-error", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found, looked := config(test.answer).Find()
+			if len(found) != 1 || !slices.Equal(looked, []string{"the platform at https://p"}) {
+				t.Fatalf("found %v, looked at %q", found, looked)
+			}
+			f := found[0]
+			f.want(t, test.code, test.instance)
+			if f.Source != Backend || f.Where != looked[0] || f.Renew == "" || f.Belongs == "" || f.CA != nil || !f.Changed().IsZero() {
+				t.Errorf("%+v", f)
+			}
+			if shown := fmt.Sprintf("%+v %+v", config(test.answer), f); strings.Contains(shown, "Canary") {
+				t.Errorf("a token shows: %s", shown)
+			}
+		})
+	}
+	if found, looked := config(Answer{}).Find(); len(found) > 0 || len(looked) != 1 {
+		t.Errorf("without a token: %v, %q", found, looked)
+	}
+	asked = 0
+	for _, source := range []Source{"", Auto, Mount, File, Env} {
+		c := config(Answer{Token: token(canary)})
+		c.Source, c.TokenEnv = source, nil
+		if found, _ := c.Find(); len(found) > 0 || asked > 0 {
+			t.Errorf("%q: found %v, asked %d times", source, found, asked)
+		}
+	}
+	if found, looked := (Config{Source: Backend}).Find(); len(found)+len(looked) > 0 {
+		t.Errorf("nobody to ask: %v, %q", found, looked)
+	}
+}
+
 func TestParseSource(t *testing.T) {
-	for text, want := range map[string]Source{"": Auto, "auto": Auto, "mount": Mount, "file": File, "env": Env} {
+	for text, want := range map[string]Source{"": Auto, "auto": Auto, "mount": Mount, "file": File, "env": Env, "backend": Backend} {
 		if got, problem := ParseSource(text); got != want || problem != nil {
 			t.Errorf("%q: %q, %v", text, got, problem)
 		}

@@ -43,3 +43,28 @@ func New(roots *x509.CertPool, proxy func(*http.Request) (*url.URL, error)) *Tra
 	}
 	return t
 }
+
+// Told is the transport, whose requests are told when their answer begins, or
+// when there is none (status 0); nil tells nobody.
+func (t *Transport) Told(tell func(req *http.Request, status int, began time.Time)) http.RoundTripper {
+	if tell == nil {
+		return t
+	}
+	return told{t, tell}
+}
+
+type told struct {
+	next http.RoundTripper
+	tell func(*http.Request, int, time.Time)
+}
+
+func (t told) RoundTrip(req *http.Request) (*http.Response, error) {
+	began := time.Now()
+	resp, err := t.next.RoundTrip(req)
+	status := 0
+	if err == nil {
+		status = resp.StatusCode
+	}
+	t.tell(req, status, began)
+	return resp, err
+}

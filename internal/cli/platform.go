@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/acp"
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
+)
+
+// maxBotToken bounds that file in bytes.
+const maxBotToken = 64 << 10
+
+// platform makes a client for the platform at address, which is a flag's value;
+// "" means the one of the environment. The limit is for a message.
+func (a *app) platform(address string, limit time.Duration) (*acp.Client, *message.Message) {
+	base, problem := a.platformBase(address)
+	if problem != nil {
+		return nil, problem
+	}
+	config := acp.Config{
+		Base:              base,
+		Proxy:             http.ProxyFromEnvironment,
+		AllowHTTPLoopback: a.allowHTTPLoopback(),
+		Limit:             limit,
+		UserAgent:         a.userAgent(),
+		OnExchange:        exchange(a.trace),
+	}
+	if config.Token, config.TokenFrom, problem = a.platformToken(base); problem != nil {
+		return nil, problem
+	}
+	if config.Roots, problem = a.roots(transport.Trust{}); problem != nil {
+		return nil, problem
+	}
+	return acp.New(config), nil
+}
+
+func (a *app) platformBase(address string) (acp.Base, *message.Message) {
+	const flag = "--backend"
+	for _, place := range []struct{ name, value string }{
+		{flag, address}, {envBackendURL, a.env.Getenv(envBackendURL)}, {envBackendAPI, a.env.Getenv(envBackendAPI)},
+	} {
+		if place.value == "" {
+			continue
+		}
+		base, err := acp.ParseBase(place.value, a.allowHTTPLoopback())
+		if err != nil {
+			return base, message.PlatformInvalid(place.name, err)
+		}
+		return base, nil
+	}
+	return acp.Base{}, message.PlatformUnset([]string{envBackendURL, envBackendAPI})
+}
+
+// platformToken is the token for the platform and the place that it is from. From
+// here on it is taken out of every line that is printed.
+func (a *app) platformToken(base acp.Base) (token.Bearer, string, *message.Message) {
+	platform := message.Platform{URL: base.URL(), Where: envBackendToken}
+	text := a.env.Getenv(envBackendToken)
+	if text == "" {
+		path := cmp.Or(a.env.Getenv(envBackendTokenFile), defaultTokenFile)
+		platform.Where = "the file " + message.Quote(path)
+		data, err := file.Read(path, maxBotToken)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return token.Bearer{}, "", message.PlatformTokenMissing(platform, []string{envBackendToken, platform.Where})
+		case errors.Is(err, file.ErrTooLarge):
+			return token.Bearer{}, "", message.FileTooLarge(path, maxBotToken>>10)
+		case err != nil:
+			return token.Bearer{}, "", message.FileUnreadable(path, file.Cause(err))
+		}
+		text = string(data)
+	}
+	bearer, err := token.ParseBearer(text)
+	if err != nil {
+		return bearer, "", message.PlatformTokenInvalid(platform, err)
+	}
+	a.bearer = bearer
+	return bearer, platform.Where, nil
+}
+
+// backend asks the platform for the GitLab credentials of this session's user.
+// The message is for a user who has none there.
+func (a *app) backend(ctx context.Context) (secret.Answer, *message.Message) {
+	answer := secret.Answer{Where: "the platform"}
+	failed := func(why *message.Message) (secret.Answer, *message.Message) {
+		answer.Problem = why
+		return answer, nil
+	}
+	ctx, stop, limit, problem := a.limited(ctx)
+	if problem != nil {
+		return failed(problem)
+	}
+	defer stop()
+	client, problem := a.platform("", limit)
+	if problem != nil {
+		return failed(problem)
+	}
+	defer client.Close()
+	answer.Where += " at " + client.Platform().URL
+	project, problem := a.sessionName(envProject, envSessionNamespace)
+	if problem != nil {
+		return failed(problem)
+	}
+	session, problem := a.sessionName(envSession)
+	if problem != nil {
+		return failed(problem)
+	}
+	found, problem := client.SessionCredentials(ctx, project, session)
+	switch {
+	case problem != nil:
+		return failed(problem)
+	case found.Token == nil:
+		return answer, message.PlatformNotConnected(client.Platform(), project.String()+"/"+session.String())
+	}
+	answer.Token, answer.InstanceURL = found.Token, found.InstanceURL
+	return answer, nil
+}
+
+// sessionName is the name in the first of the variables that is set.
+func (a *app) sessionName(variables ...string) (acp.Name, *message.Message) {
+	for _, name := range variables {
+		value := a.env.Getenv(name)
+		if value == "" {
+			continue
+		}
+		parsed, err := acp.ParseName(value)
+		if err != nil {
+			return parsed, message.SessionUnknown(name, err)
+		}
+		return parsed, nil
+	}
+	_, err := acp.ParseName("")
+	return acp.Name{}, message.SessionUnknown(variables[0], err)
+}
