@@ -169,7 +169,7 @@ func TestEnvironmentTable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, match := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\|").FindAllStringSubmatch(string(text), -1) {
+		for _, match := range regexp.MustCompile("(?m)^\\| `([A-Z_]+|[a-z]+_proxy)` \\|").FindAllStringSubmatch(string(text), -1) {
 			rows = append(rows, match[1])
 		}
 	}

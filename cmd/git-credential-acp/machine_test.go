@@ -31,6 +31,10 @@ type machine struct {
 	listeners map[string]*gitlabtest.Listener
 	closers   []func()
 	users     []string
+	// through lists what the proxy that was started last was asked for, of which
+	// went is known.
+	through func() []string
+	went    int
 	// tokens are values by name; secrets are directories that rightly hold one.
 	tokens  map[string]string
 	secrets map[string]bool
@@ -67,6 +71,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"secret":     with((*machineScript)(nil).secret),
 		"listener":   with((*machineScript)(nil).listener),
 		"proxy":      with((*machineScript)(nil).proxy),
+		"through":    with((*machineScript)(nil).throughProxy),
 		"requests":   with((*machineScript)(nil).requests),
 		"unseen":     with((*machineScript)(nil).unseen),
 		"file":       with((*machineScript)(nil).file),
@@ -93,10 +98,12 @@ func options(args []string) map[string]string {
 
 // gitlab starts the stand-in:
 //
-//	gitlab [path=/gitlab] [hosts=a,b] [cert=expired] [http1] [http] [old]
+//	gitlab [path=/gitlab] [hosts=a,b] [cert=expired] [http1] [http] [old] [clients] [untrusted]
 //
 // and sets GITLAB (the URL), GITLAB_HOST (as git names it) and GITLAB_CA. git
-// trusts it; the program does by the Secret's ca.crt.
+// trusts it by http.sslCAInfo in ~/.gitconfig (unless it is untrusted), which the
+// program follows; and so it does the Secret's ca.crt. With clients, it wants
+// certificates shown, and makes CLIENT_CERT and CLIENT_KEY.
 func (*machineScript) gitlab(ts *testscript.TestScript, m *machine, args []string) error {
 	o := options(args)
 	var hosts []string
@@ -106,6 +113,7 @@ func (*machineScript) gitlab(ts *testscript.TestScript, m *machine, args []strin
 	server, err := gitlabtest.Start(gitlabtest.Options{
 		Dir: filepath.Join(m.dir, "gitlab"), Path: o["path"], Hosts: hosts, HTTP1Only: o["http1"] != "",
 		PlainHTTP: o["http"] != "", Certificate: gitlabtest.CertificateKind(o["cert"]),
+		ClientCertificates: o["clients"] != "",
 	})
 	if err != nil {
 		return err
@@ -120,6 +128,22 @@ func (*machineScript) gitlab(ts *testscript.TestScript, m *machine, args []strin
 	ts.Setenv("GITLAB", server.URL())
 	ts.Setenv("GITLAB_HOST", at.Host)
 	ts.Setenv("GITLAB_CA", server.CAFile())
+	if o["clients"] != "" {
+		certificate, key, err := server.IssueClient("dev")
+		if err != nil {
+			return err
+		}
+		for name, data := range map[string][]byte{"CLIENT_CERT": certificate, "CLIENT_KEY": key} {
+			path := filepath.Join(m.dir, strings.ToLower(name)+".pem")
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				return err
+			}
+			ts.Setenv(name, path)
+		}
+	}
+	if o["untrusted"] != "" {
+		return nil
+	}
 	return m.git("config", "--global", "http.sslCAInfo", server.CAFile())
 }
 
@@ -346,28 +370,80 @@ func (*machineScript) listener(ts *testscript.TestScript, m *machine, args []str
 }
 
 // proxy starts a forward proxy that knows the stand-in by other names, and sets
-// PROXY to its URL:
+// PROXY to its URL and PROXY_HOST to its host and port; it is spoken to over plain
+// HTTP, over TLS (then PROXY_CA is its authority), or by SOCKS:
 //
-//	proxy [NAME:PORT]… [status=407]
+//	proxy [NAME:PORT]… [status=407] [login] [tls] [socks]
 func (*machineScript) proxy(ts *testscript.TestScript, m *machine, args []string) error {
+	m.went = 0
 	o := gitlabtest.ProxyOptions{Routes: map[string]string{}}
+	socks := false
 	for _, arg := range args {
-		if status, found := strings.CutPrefix(arg, "status="); found {
-			code, err := strconv.Atoi(status)
+		switch key, value, _ := strings.Cut(arg, "="); key {
+		case "status":
+			code, err := strconv.Atoi(value)
 			if err != nil {
 				return err
 			}
 			o.Answer = &code
-			continue
+		case "login":
+			o.RequireAuth = true
+		case "tls":
+			o.Dir = filepath.Join(m.dir, "proxy")
+			if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+				return err
+			}
+		case "socks":
+			socks = true
+		default:
+			o.Routes[arg] = m.gitlab.Addr()
 		}
-		o.Routes[arg] = m.gitlab.Addr()
+	}
+	if socks {
+		p, err := gitlabtest.StartSOCKS(o.Routes)
+		if err != nil {
+			return err
+		}
+		m.through, m.closers = p.Asked, append(m.closers, p.Close)
+		ts.Setenv("PROXY", "socks5h://"+p.Addr())
+		ts.Setenv("PROXY_HOST", p.Addr())
+		return nil
 	}
 	p, err := gitlabtest.StartProxy(o)
 	if err != nil {
 		return err
 	}
+	m.through = func() []string {
+		var asked []string
+		for _, r := range p.Requests() {
+			asked = append(asked, r.Path)
+		}
+		return asked
+	}
 	m.closers = append(m.closers, p.Close)
+	_, address, _ := strings.Cut(p.URL(), "://")
 	ts.Setenv("PROXY", p.URL())
+	ts.Setenv("PROXY_HOST", address)
+	if o.Dir != "" {
+		ts.Setenv("PROXY_CA", p.CAFile())
+	}
+	return nil
+}
+
+// through asserts how many connections the proxy that was started last was asked
+// for since the last time:
+//
+//	through N
+func (*machineScript) throughProxy(_ *testscript.TestScript, m *machine, args []string) error {
+	want, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	asked := m.through()
+	if got := len(asked) - m.went; got != want {
+		return fmt.Errorf("%d connections through the proxy, want %d: %v", got, want, asked)
+	}
+	m.went = len(asked)
 	return nil
 }
 

@@ -63,6 +63,7 @@ const (
 	TLSWrongName Reason = "tls-wrong-name"
 	TLSExpired   Reason = "tls-expired"
 	TLSFailed    Reason = "tls-failed"
+	TLSClient    Reason = "tls-client-certificate"
 	ServerError  Reason = "server-error"
 	InFront      Reason = "in-front"
 	Garbled      Reason = "garbled"
@@ -77,7 +78,7 @@ func Reasons() []Reason {
 		ScopeMissing, GrantMissing, ProjectNotFound, LevelTooLow, AccessForbidden,
 		GitLogin, GitAbsent, GitScope, GitRole, GitArchived, GitHTTPOff, GitSSO, GitBanned, GitForbidden,
 		RateLimited, Timeout, Interrupted, NameUnknown, Unreachable, ProxyFailed,
-		TLSUntrusted, TLSWrongName, TLSExpired, TLSFailed, ServerError, InFront, Garbled, NotGitLab,
+		TLSUntrusted, TLSWrongName, TLSExpired, TLSFailed, TLSClient, ServerError, InFront, Garbled, NotGitLab,
 	}
 }
 

@@ -63,7 +63,7 @@ func New(config Config) *Client {
 	if config.Base.plain() {
 		config.Proxy = nil
 	}
-	c := &Client{config: config, transport: transport.New(config.Roots, config.Proxy),
+	c := &Client{config: config, transport: transport.New(transport.Network{Roots: config.Roots, Proxy: config.Proxy}),
 		platform: message.Platform{URL: config.Base.URL(), Where: config.TokenFrom}}
 	c.http = &http.Client{Transport: still{c.transport.Told(config.OnExchange)}}
 	return c

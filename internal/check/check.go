@@ -88,12 +88,15 @@ type Check struct {
 	// Helper is what answers git. Its Verify is not used: GitLab is asked
 	// afresh.
 	Helper helper.Helper
-	// Connect makes a client for the instance of a token.
-	Connect func(secret.Found) (*gitlab.Client, *message.Message)
+	// Connect makes a client for the instance of a question's token.
+	Connect func(helper.Question) (*gitlab.Client, *message.Message)
 	// Limit bounds each question, with its retries.
 	Limit time.Duration
 	// Config reads git's configuration where the check runs.
 	Config func() gitconfig.Config
+	// VerifyOff names the setting by which git verifies no certificate at a URL,
+	// "" when there is none.
+	VerifyOff func(url string) string
 	// Output runs a program and gives the first line that it prints; false when
 	// there is no such program, or it does not answer.
 	Output func(ctx context.Context, program string, args ...string) (string, bool)

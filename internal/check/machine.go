@@ -20,7 +20,7 @@ func (r *run) machine(p place, project string) {
 	config := r.Config()
 	if url := r.url(p, project); url != "" {
 		r.helpers(config, url)
-		r.transfer(config, url)
+		r.transfer(url)
 	} else {
 		r.skip("the instance is not known", stepHelpers)
 	}
@@ -82,9 +82,9 @@ func (r *run) helpers(config gitconfig.Config, url string) {
 }
 
 // transfer warns of settings of git's that weaken TLS.
-func (r *run) transfer(config gitconfig.Config, url string) {
-	if verify, found := config.Match("http", url)["sslverify"]; found && !verify.Bool() {
-		r.warn(stepHelpers, nil, message.VerifyOff(message.Quote(verify.Origin)))
+func (r *run) transfer(url string) {
+	if by := r.VerifyOff(url); by != "" {
+		r.warn(stepHelpers, nil, message.VerifyOff(by))
 	}
 }
 

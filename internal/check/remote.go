@@ -29,7 +29,7 @@ const (
 func (r *run) remote(p place, q helper.Question) {
 	i := p.found.Instance
 	r.good(stepInstance, InstanceData{URL: i.URL()}, "%s%s", i.URL(), origin(i, p.found.Belongs))
-	client, problem := r.Connect(p.found)
+	client, problem := r.Connect(q)
 	if problem != nil {
 		r.fail(stepTLS, problem)
 		r.skip("GitLab can't be asked", after(stepTLS)...)

@@ -20,8 +20,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/check"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
+	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -107,13 +107,14 @@ func (a *app) checker(ctx context.Context, flags checkFlags, args []string) (che
 	}
 	return check.Check{
 		Helper: a.helper(ctx),
-		Connect: func(found secret.Found) (*gitlab.Client, *message.Message) {
-			return a.client(found, limit, a.onWait(found))
+		Connect: func(q helper.Question) (*gitlab.Client, *message.Message) {
+			return a.client(q, limit, a.onWait(q.Found))
 		},
-		Limit:  limit,
-		Config: a.place().Read,
-		Output: a.output,
-		Mounts: mounts,
+		VerifyOff: func(url string) string { return a.network(url).verifyOff() },
+		Limit:     limit,
+		Config:    a.place().Read,
+		Output:    a.output,
+		Mounts:    mounts,
 	}, target, nil
 }
 

@@ -33,7 +33,6 @@ const (
 	envRuntimeDir   = "XDG_RUNTIME_DIR"
 	envSource       = "ACP_GITLAB_SOURCE"
 	envHTTPLoopback = "ACP_GITLAB_ALLOW_HTTP_LOOPBACK"
-	envGitCAInfo    = "GIT_SSL_CAINFO"
 	envCertFile     = "SSL_CERT_FILE"
 	envTrace        = "ACP_GITLAB_TRACE"
 	envNoColor      = "NO_COLOR"
@@ -53,6 +52,24 @@ const (
 	// defaultTokenFile is where a session pod has its own token for the
 	// platform, which kubelet replaces while it runs.
 	defaultTokenFile = "/var/run/secrets/ambient/bot-token"
+)
+
+// Variables of git's own that say how it reaches a server (git-config(1), http.*).
+// Proxies are those of curl, which git asks; http_proxy counts in lower case only.
+const (
+	envGitCAInfo       = "GIT_SSL_CAINFO"
+	envGitCAPath       = "GIT_SSL_CAPATH"
+	envGitCert         = "GIT_SSL_CERT"
+	envGitKey          = "GIT_SSL_KEY"
+	envGitNoVerify     = "GIT_SSL_NO_VERIFY"
+	envGitProxyCAInfo  = "GIT_PROXY_SSL_CAINFO"
+	envHTTPSProxy      = "HTTPS_PROXY"
+	envHTTPSProxyLower = "https_proxy"
+	envHTTPProxyLower  = "http_proxy"
+	envAllProxy        = "ALL_PROXY"
+	envAllProxyLower   = "all_proxy"
+	envNoProxy         = "NO_PROXY"
+	envNoProxyLower    = "no_proxy"
 )
 
 // Variables of git's own, which say where its repository and its configuration

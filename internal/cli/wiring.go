@@ -1,9 +1,8 @@
 package cli
 
 import (
+	"cmp"
 	"context"
-	"crypto/x509"
-	"net/http"
 	"os/signal"
 	"syscall"
 	"time"
@@ -73,7 +72,7 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 			}
 			store.OnWait(wait, why)
 		}
-		if client, problem = a.client(q.Found, timeout, limited); problem != nil {
+		if client, problem = a.client(q, timeout, limited); problem != nil {
 			return access.Verdict{}, access.Facts{}
 		}
 		defer client.Close()
@@ -142,39 +141,30 @@ func (a *app) onWait(found secret.Found) func(time.Duration, access.Reason) {
 	}
 }
 
-// client makes a client for the instance of a token.
-func (a *app) client(found secret.Found, limit time.Duration, onWait func(time.Duration, access.Reason)) (*gitlab.Client, *message.Message) {
-	var trust transport.Trust
-	if found.CA != nil {
-		pem, problem := found.CA()
-		if problem != nil {
+// client makes a client for the instance of a token. It goes there as git goes to
+// the URL that it is working on.
+func (a *app) client(q helper.Question, limit time.Duration, onWait func(time.Duration, access.Reason)) (*gitlab.Client, *message.Message) {
+	trust := transport.Trust{Where: "the key ca.crt of the Secret"}
+	if q.Found.CA != nil {
+		var problem *message.Message
+		if trust.PEM, problem = q.Found.CA(); problem != nil {
 			return nil, problem
 		}
-		trust = transport.Trust{PEM: pem, Where: "the key ca.crt of the Secret"}
 	}
-	roots, problem := a.roots(trust)
+	reach, problem := a.network(cmp.Or(q.URL, q.Found.Instance.URL())).reach(trust)
 	if problem != nil {
 		return nil, problem
 	}
 	return gitlab.New(gitlab.Config{
-		Instance:  found.Instance,
-		Token:     found.Token,
-		Roots:     roots,
-		Proxy:     http.ProxyFromEnvironment,
+		Instance:  q.Found.Instance,
+		Token:     q.Found.Token,
+		Network:   reach,
 		Limit:     limit,
 		UserAgent: a.userAgent(),
 		OnWait:    onWait,
 
 		OnExchange: exchange(a.trace),
 	}), nil
-}
-
-// roots are the authorities to trust: the system's, those of trust, and those
-// that the environment names.
-func (a *app) roots(trust transport.Trust) (*x509.CertPool, *message.Message) {
-	trust.Required, trust.RequiredBy = a.env.Getenv(envGitCAInfo), envGitCAInfo
-	trust.Optional, trust.OptionalBy = a.env.Getenv(envCertFile), envCertFile
-	return transport.Roots(trust)
 }
 
 func (a *app) userAgent() string { return Name + "/" + versionOf(a.env.Version) }

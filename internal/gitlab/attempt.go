@@ -2,6 +2,7 @@ package gitlab
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -70,7 +71,7 @@ func (a *attempt) check(ctx context.Context, resp *http.Response, err error) (bo
 		return false, ctx.Err()
 	case err != nil:
 		a.last = a.client.silence(err)
-		return passing(a.last.Reason) && !errors.Is(err, errTooLarge) && a.waitable(ctx), err
+		return passing(a.last.Reason) && !lasting(err) && a.waitable(ctx), err
 	case resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusBadGateway &&
 		resp.StatusCode != http.StatusServiceUnavailable && resp.StatusCode != http.StatusGatewayTimeout:
 		return false, nil
@@ -113,6 +114,13 @@ func passing(reason access.Reason) bool {
 		return true
 	}
 	return false
+}
+
+// lasting reports a fault that will be there again, whatever its reason says: an
+// answer without end, or a proxy's certificate.
+func lasting(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	return errors.Is(err, errTooLarge) || errors.As(err, &certificate)
 }
 
 // refusedService is the reply for a status that means "not now".

@@ -5,7 +5,6 @@ package gitlab
 
 import (
 	"context"
-	"crypto/x509"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -39,10 +38,8 @@ type Config struct {
 	// Instance is where the token belongs, and the only place it is sent to.
 	Instance instance.Instance
 	Token    token.Token
-	// Roots are the authorities to trust; nil means the system's.
-	Roots *x509.CertPool
-	// Proxy finds the proxy for a request; nil means none.
-	Proxy func(*http.Request) (*url.URL, error)
+	// Network is how the instance is reached.
+	Network transport.Network
 	// Limit is the time limit that people have set, for a message.
 	Limit time.Duration
 	// UserAgent names the program and its version.
@@ -79,7 +76,7 @@ func New(config Config) *Client {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	c := &Client{config: config, transport: transport.New(config.Roots, config.Proxy)}
+	c := &Client{config: config, transport: transport.New(config.Network)}
 	way := c.transport.Told(config.OnExchange)
 	c.http = &http.Client{Transport: confined{way, config.Instance, config.Instance.API()}, CheckRedirect: checkRedirect}
 	c.git = &http.Client{Transport: confined{way, config.Instance, config.Instance.URL()}, CheckRedirect: checkRedirect}

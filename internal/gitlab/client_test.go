@@ -74,10 +74,10 @@ func connect(t testing.TB, at, caFile string, changes ...func(*Config)) *Client 
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := Config{Instance: i, Token: tok, UserAgent: agent, Roots: x509.NewCertPool()}
+	config := Config{Instance: i, Token: tok, UserAgent: agent, Network: transport.Network{Roots: x509.NewCertPool()}}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
-		if err != nil || !config.Roots.AppendCertsFromPEM(pem) {
+		if err != nil || !config.Network.Roots.AppendCertsFromPEM(pem) {
 			t.Fatalf("no authorities in %s: %v", caFile, err)
 		}
 	}
@@ -449,7 +449,7 @@ func TestCheckRedirectOutside(t *testing.T) {
 			server.ResetRequests()
 			server.ClearFaults()
 			server.AddFault(gitlabtest.Fault{Match: "api", RedirectTo: location})
-			c := connect(t, "https://gitlab.example.com/gitlab", server.CAFile(), func(c *Config) { c.Proxy = http.ProxyURL(through) })
+			c := connect(t, "https://gitlab.example.com/gitlab", server.CAFile(), func(c *Config) { c.Network.Proxy = http.ProxyURL(through) })
 			wantReason(t, ask(t.Context(), t, c, guide), access.Unverified, access.InFront)
 			if server.Count("self") != 1 || server.Count("project") != 1 || server.Count("all") != 2 {
 				t.Errorf("requests %+v", server.Requests())
@@ -940,7 +940,7 @@ func TestSilenceDetail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := connect(t, "https://h:8443/gitlab", "", func(c *Config) { c.Proxy = http.ProxyURL(through) })
+	c := connect(t, "https://h:8443/gitlab", "", func(c *Config) { c.Network.Proxy = http.ProxyURL(through) })
 	if _, err := c.transport.Proxy(&http.Request{URL: through}); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func TestOldTLS(t *testing.T) {
 		server.StartTLS()
 		roots := x509.NewCertPool()
 		roots.AddCert(server.Certificate())
-		c := connect(t, server.URL, "", func(c *Config) { c.Roots = roots })
+		c := connect(t, server.URL, "", func(c *Config) { c.Network.Roots = roots })
 		v, _ := c.Check(t.Context(), "", access.Policy{Minimum: access.Developer, Scopes: access.DefaultScopes()}, access.Facts{})
 		server.Close()
 		if v.Reason != want || (heard > 0) != (version == tls.VersionTLS12) {

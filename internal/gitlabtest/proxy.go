@@ -32,12 +32,17 @@ type ProxyOptions struct {
 	// Answer, when not nil, is the status of every answer; nothing is
 	// connected, not even with 200.
 	Answer *int
+	// Dir, when not empty, makes clients speak TLS with the proxy, whose
+	// certificate is signed by the authority of that directory (see
+	// [Options.Dir]).
+	Dir string
 }
 
 // Proxy is an HTTP proxy (CONNECT, and absolute URIs for plain HTTP) that
 // stands in for DNS and for distance.
 type Proxy struct {
 	web       *web
+	ca        *authority
 	opts      ProxyOptions
 	transport *http.Transport
 	tunnels   sync.WaitGroup
@@ -47,20 +52,33 @@ type Proxy struct {
 	conns  map[net.Conn]bool // both ends of all tunnels; nil once closed
 }
 
-// StartProxy starts a proxy on a loopback address, over plain HTTP.
+// StartProxy starts a proxy on a loopback address.
 func StartProxy(o ProxyOptions) (*Proxy, error) {
 	p := &Proxy{opts: o, routes: map[string]string{}, conns: map[net.Conn]bool{}}
 	for name, addr := range o.Routes {
 		p.Route(name, addr)
 	}
 	p.transport = &http.Transport{DialContext: p.dial, DisableKeepAlives: true, DisableCompression: true}
+	var wo webOptions
 	var err error
-	if p.web, err = newWeb(webOptions{}, http.HandlerFunc(p.serve)); err != nil {
+	if o.Dir != "" {
+		if p.ca, err = loadAuthority(o.Dir); err != nil {
+			return nil, err
+		}
+		if wo.certificate, err = p.ca.issue(CertificateGood, nil); err != nil {
+			return nil, err
+		}
+		wo.http1Only = true // curl 7.88 can't tell proxies of HTTP/2 apart
+	}
+	if p.web, err = newWeb(wo, http.HandlerFunc(p.serve)); err != nil {
 		return nil, err
 	}
 	p.web.start()
 	return p, nil
 }
+
+// CAFile is the PEM file of the authority of ProxyOptions.Dir, which must be set.
+func (p *Proxy) CAFile() string { return p.ca.file }
 
 // URL is what HTTPS_PROXY, http.proxy and the like want.
 func (p *Proxy) URL() string { return p.web.url }
@@ -88,15 +106,20 @@ func (p *Proxy) Route(hostport, addr string) {
 
 // Close cuts all tunnels and leaves nothing behind.
 func (p *Proxy) Close() {
+	p.cut()
+	p.web.close()
+	p.tunnels.Wait()
+	p.transport.CloseIdleConnections()
+}
+
+// cut closes all that is held, and all that ever will be.
+func (p *Proxy) cut() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	for c := range p.conns {
 		_ = c.Close()
 	}
 	p.conns = nil
-	p.mu.Unlock()
-	p.web.close()
-	p.tunnels.Wait()
-	p.transport.CloseIdleConnections()
 }
 
 // dial connects to where a name leads, on loopback or not at all.
@@ -197,13 +220,17 @@ func (p *Proxy) connect(w *statusWriter, r *http.Request) {
 		p.drop(near, far)
 		return
 	}
-	p.tunnels.Go(func() {
-		defer p.drop(near, far)
-		var ways sync.WaitGroup
-		ways.Go(func() { p.carry(far, early{rw.Reader, near}) })
-		ways.Go(func() { p.carry(near, far) })
-		ways.Wait()
-	})
+	p.tunnels.Go(func() { p.join(near, early{rw.Reader, near}, far) })
+}
+
+// join carries both ways between two connections that are held; what comes from
+// near is read from reader.
+func (p *Proxy) join(near, reader, far net.Conn) {
+	defer p.drop(near, far)
+	var ways sync.WaitGroup
+	ways.Go(func() { p.carry(far, reader) })
+	ways.Go(func() { p.carry(near, far) })
+	ways.Wait()
 }
 
 // hold keeps a tunnel's ends for Close, or closes them when that has been.

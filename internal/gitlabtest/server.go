@@ -49,6 +49,9 @@ type Options struct {
 	Now func() time.Time
 	// Certificate chooses a flaw in the server certificate.
 	Certificate CertificateKind
+	// ClientCertificates lets only clients in that show a certificate signed by
+	// the authority of Dir, as [Server.IssueClient] makes them.
+	ClientCertificates bool
 }
 
 // Server is a running GitLab. All its methods may be called at any time, from
@@ -108,6 +111,9 @@ func Start(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
+	if o.ClientCertificates {
+		wo.clients = ca.pool()
+	}
 	if s.web, err = newWeb(wo, http.HandlerFunc(s.serve)); err != nil {
 		return nil, err
 	}
@@ -125,6 +131,11 @@ func (s *Server) Addr() string { return s.web.addr }
 // CAFile names the PEM file with the authority that signed the certificate. It
 // exists for plain and for self-signed servers too, where it helps nobody.
 func (s *Server) CAFile() string { return s.ca.file }
+
+// IssueClient makes a certificate for a client, and its key, each in PEM form.
+func (s *Server) IssueClient(name string) (certificate, key []byte, err error) {
+	return s.ca.issueClient(name)
+}
 
 // Close cuts all connections and returns when no request is being served any
 // more and git's processes have ended. It may be called twice.

@@ -152,6 +152,41 @@ func (a *authority) issue(kind CertificateKind, hosts []string) (*tls.Certificat
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
+// issueClient makes a certificate that a client shows, and its key, both in PEM
+// form.
+func (a *authority) issueClient(name string) (certificate, key []byte, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("gitlabtest: %w", err)
+	}
+	serial, err := serialNumber()
+	if err != nil {
+		return nil, nil, fmt.Errorf("gitlabtest: %w", err)
+	}
+	der, err := sign(&x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: a.cert.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		BasicConstraintsValid: true,
+	}, a.cert, private, a.key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("gitlabtest: %w", err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, nil, fmt.Errorf("gitlabtest: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), nil
+}
+
+// pool is the authority as somebody to trust.
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
 // sign signs by itself when signer is nil.
 func sign(c, signer *x509.Certificate, key, signerKey *ecdsa.PrivateKey) ([]byte, error) {
 	if signer == nil {

@@ -3,6 +3,7 @@ package gitlabtest
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
@@ -26,6 +27,7 @@ type webOptions struct {
 	certificate *tls.Certificate // nil: no TLS
 	// certificateFor, if not nil, makes another one for a client.
 	certificateFor func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	clients        *x509.CertPool // nil: clients need no certificate
 	http1Only      bool
 }
 
@@ -95,6 +97,9 @@ func newWeb(o webOptions, h http.Handler) (*web, error) {
 		w.url = "https://" + w.addr
 		w.srv.Protocols.SetHTTP2(!o.http1Only)
 		w.srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.certificate}, GetCertificate: o.certificateFor, MinVersion: tls.VersionTLS12}
+		if o.clients != nil {
+			w.srv.TLSConfig.ClientAuth, w.srv.TLSConfig.ClientCAs = tls.RequireAndVerifyClientCert, o.clients
+		}
 	}
 	return w, nil
 }

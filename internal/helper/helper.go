@@ -5,6 +5,8 @@ package helper
 import (
 	"context"
 	"io"
+	"net/url"
+	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
@@ -48,7 +50,9 @@ type Question struct {
 	Found secret.Found
 	// Project is a full path, "" when no project is known.
 	Project string
-	Policy  access.Policy
+	// URL is what git is working on, as far as it tells.
+	URL    string
+	Policy access.Policy
 }
 
 // Rules are the settings that a verdict depends on.
@@ -242,8 +246,21 @@ func (h Helper) Question(req credential.Request, found secret.Found) (Question, 
 	if req.Path == "" {
 		project = h.projectHere(found.Instance)
 	}
-	return Question{Found: found, Project: project,
+	return Question{Found: found, Project: project, URL: address(req, found.Instance, project),
 		Policy: access.Policy{Minimum: rules.Minimum, Scopes: rules.Scopes, Project: project != ""}}, rules, nil
+}
+
+// address is the URL that git is working on: what it asks about, or, when it sends
+// no path, that of the project.
+func address(req credential.Request, i instance.Instance, project string) string {
+	at := url.URL{Scheme: req.Protocol, Host: req.Host, Path: "/" + req.Path}
+	if req.Username != "" {
+		at.User = url.User(req.Username)
+	}
+	if req.Path == "" && project != "" {
+		at.Path = strings.TrimPrefix(i.URL(), i.Origin()) + "/" + project + ".git"
+	}
+	return at.String()
 }
 
 // projectHere is the one project on the instance among the remotes of the

@@ -163,10 +163,11 @@ func StoreKeepsToken(origin string) *Message {
 		Hint: "git-credential-acp setup takes it out for its instance; remove the token from ~/.git-credentials"}
 }
 
-// VerifyOff is a warning about a git that does not verify certificates.
-func VerifyOff(origin string) *Message {
+// VerifyOff is a warning about a git that does not verify certificates, because
+// of the setting by.
+func VerifyOff(by string) *Message {
 	return &Message{Code: "verify-off", Topic: Warning,
-		What: "http.sslVerify is off in " + origin + ": git gives the token to anybody who answers in GitLab's place",
+		What: "verification is off, by " + by + ": git gives the token to anybody who answers in GitLab's place",
 		Hint: "unset it, and name the authority's certificate in http.sslCAInfo instead"}
 }
 

@@ -153,8 +153,6 @@ func plural(noun string, items []string) string {
 	return noun + "s " + strings.Join(items[:len(items)-1], ", ") + " and " + items[len(items)-1]
 }
 
-const caSettings = "add the authority's certificate as the key ca.crt of the Secret, or name a file that holds it in GIT_SSL_CAINFO or SSL_CERT_FILE"
-
 func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint string) {
 	topic = NotVerified
 	again := "try again; if it lasts, ask an administrator of " + s.Instance
@@ -175,22 +173,27 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 		hint = "see that the instance URL is right and that DNS works here"
 	case access.Unreachable:
 		what = "there is no connection to " + v.Detail
-		hint = "see whether a firewall or network policy is in the way, and whether HTTPS_PROXY has to be set"
+		hint = "see whether a firewall or network policy is in the way, and whether HTTPS_PROXY or git's http.proxy has to be set"
 	case access.ProxyFailed:
 		what = "the proxy " + v.Detail + " gives no connection to " + s.Instance
-		hint = "see that HTTPS_PROXY is right, or put the instance's host into NO_PROXY"
+		hint = "see that the proxy is right in HTTPS_PROXY or git's http.proxy, or put the instance's host into NO_PROXY"
 	case access.TLSUntrusted:
 		what = "the certificate of " + s.Instance + " is signed by an authority that is not trusted here"
-		hint = caSettings
+		hint = also(caSettings, v.Detail)
 	case access.TLSWrongName:
 		what = "the certificate of " + s.Instance + " is for another host"
-		hint = "see that the instance URL is right; else something else answers in the instance's place"
+		hint = also("see that the instance URL is right; else something else answers in the instance's place", v.Detail)
 	case access.TLSExpired:
 		what = "the certificate of " + s.Instance + " has expired or is not valid yet"
-		hint = "see that the clock is right here; else ask an administrator of " + s.Instance + " to renew the certificate"
+		hint = also("see that the clock is right here; else ask an administrator of "+s.Instance+" to renew the certificate", v.Detail)
 	case access.TLSFailed:
 		what = "no TLS connection can be made with " + s.Instance
-		hint = "see that the instance URL has the right port, and that nothing in between takes TLS apart"
+		hint = also("see that the instance URL has the right port, and that nothing in between takes TLS apart", v.Detail)
+	case access.TLSClient:
+		what, hint = s.Instance+" wants a client certificate", clientSettings
+		if v.Detail != "" {
+			what = s.Instance + " does not accept the client certificate of " + v.Detail
+		}
 	case access.ServerError:
 		what, hint = s.Instance+" answers "+v.Detail, again
 	case access.InFront:

@@ -32,29 +32,51 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 	)
 	switch {
 	case errors.As(err, &refused):
-		return access.ProxyFailed, message.Quote(t.proxy.host()) + " answered " + strconv.Itoa(refused.Status) + ", it"
+		return access.ProxyFailed, t.proxyName() + " answered " + strconv.Itoa(refused.Status) + ", it"
 	// The limit of one attempt to connect, to a proxy or to the host, looks like
 	// the limit of all.
-	case errors.As(err, &op) && op.Op == "proxyconnect":
-		return access.ProxyFailed, message.Quote(t.proxy.host())
+	case errors.As(err, &op) && (op.Op == "proxyconnect" || op.Op == "socks connect"):
+		if errors.As(err, &cert) {
+			return access.ProxyFailed, t.proxyName() + ", whose certificate can't be verified,"
+		}
+		return access.ProxyFailed, t.proxyName()
 	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
 		return access.Unreachable, ""
 	case errors.Is(err, context.DeadlineExceeded):
 		return access.Timeout, ""
 	case errors.As(err, &authority):
-		return access.TLSUntrusted, ""
+		return access.TLSUntrusted, t.remarks()
 	case errors.As(err, &name):
-		return access.TLSWrongName, ""
+		return access.TLSWrongName, t.remarks()
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return access.TLSExpired, ""
+		return access.TLSExpired, t.remarks()
+	case errors.As(err, &op) && op.Op == "remote error" && t.asked.Load():
+		return access.TLSClient, t.network.CertificateBy
 	case errors.As(err, &cert), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch),
 		// crypto/tls tells of alerts, either side's, by these names alone.
 		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
-		return access.TLSFailed, ""
+		return access.TLSFailed, t.remarks()
 	case errors.As(err, &dns):
 		return access.NameUnknown, message.Quote(dns.Name)
 	}
 	return access.Unreachable, ""
+}
+
+func (t *Transport) remarks() string {
+	if t.network.Remarks == nil {
+		return ""
+	}
+	return t.network.Remarks()
+}
+
+// proxyName is the proxy in words: its address, never its user and password, and
+// who named it.
+func (t *Transport) proxyName() string {
+	name := message.Quote(t.proxy.host())
+	if t.network.ProxyBy != "" {
+		name += " (from " + t.network.ProxyBy + ")"
+	}
+	return name
 }
 
 // ProxyError is a proxy's answer to CONNECT that is not 200.

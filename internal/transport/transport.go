@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,20 +20,45 @@ const MaxHeader = 64 << 10
 // for another.
 const dialTimeout = 10 * time.Second
 
+// Network is how a host is reached. The zero value goes straight to it and trusts
+// the system's authorities.
+type Network struct {
+	// Roots are the authorities to trust; nil means the system's.
+	Roots *x509.CertPool
+	// Certificate is shown to a host that asks for one, nil for none, and
+	// CertificateBy is the setting that names it.
+	Certificate   *tls.Certificate
+	CertificateBy string
+	// Proxy finds the proxy for a request, nil for none, and ProxyBy is the
+	// setting that names it, "" when that is not known.
+	Proxy   func(*http.Request) (*url.URL, error)
+	ProxyBy string
+	// ProxyRoots are the authorities to trust for a proxy that is spoken to over
+	// TLS. It must be set if, and only if, all requests go through such a proxy.
+	ProxyRoots *x509.CertPool
+	// Remarks are a few words for people, to be added when TLS fails: what stands
+	// in settings that did not help. Nil for none.
+	Remarks func() string
+}
+
 // Transport is an http.RoundTripper for one host.
 type Transport struct {
 	*http.Transport
-	proxy proxySeen
+	network Network
+	proxy   proxySeen
+	// asked is whether the host wanted a certificate to be shown.
+	asked atomic.Bool
 }
 
-// New makes a transport that trusts roots (nil means the system's authorities)
-// and goes through the proxy that the function finds (nil means none).
-func New(roots *x509.CertPool, proxy func(*http.Request) (*url.URL, error)) *Transport {
-	t := &Transport{}
+// New makes a transport for one host. It opens no connection.
+func New(n Network) *Transport {
+	t := &Transport{network: n}
+	dialer := &net.Dialer{Timeout: dialTimeout}
 	t.Transport = &http.Transport{
-		Proxy:                  t.proxy.watch(proxy),
-		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		Proxy:       t.proxy.watch(n.Proxy),
+		DialContext: dialer.DialContext,
+		TLSClientConfig: &tls.Config{RootCAs: n.Roots, MinVersion: tls.VersionTLS12,
+			GetClientCertificate: t.certificate},
 		OnProxyConnectResponse: proxyAnswered,
 		ForceAttemptHTTP2:      true,
 		// Requests at the same time share one HTTP/2 connection; without the
@@ -41,7 +67,22 @@ func New(roots *x509.CertPool, proxy func(*http.Request) (*url.URL, error)) *Tra
 		MaxResponseHeaderBytes: MaxHeader,
 		DisableCompression:     true,
 	}
+	if n.ProxyRoots != nil {
+		// net/http would greet a proxy as it does the host: with the host's
+		// authorities, and with the certificate that is for the host alone.
+		greeter := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{RootCAs: n.ProxyRoots, MinVersion: tls.VersionTLS12}}
+		t.DialTLSContext = greeter.DialContext
+	}
 	return t
+}
+
+// certificate is what a host gets that asks for one.
+func (t *Transport) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	t.asked.Store(true)
+	if t.network.Certificate != nil {
+		return t.network.Certificate, nil
+	}
+	return &tls.Certificate{}, nil
 }
 
 // Told is the transport, whose requests are told when their answer begins, or

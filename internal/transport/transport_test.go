@@ -45,16 +45,16 @@ func TestRoots(t *testing.T) {
 		{"nothing", Trust{}, false, ""},
 		{"of the Secret", Trust{PEM: pem, Where: "here"}, true, ""},
 		{"of the Secret, nonsense", Trust{PEM: []byte("nonsense"), Where: "here"}, false, "the certificate authorities in here can't be used: there is no certificate in it"},
-		{"required", Trust{Required: server.CAFile(), RequiredBy: "SETTING"}, true, ""},
-		{"required, nonsense", Trust{Required: nonsense, RequiredBy: "SETTING"}, false, nonsense + ", which SETTING names, can't be used: there is no certificate in it"},
-		{"required, missing", Trust{Required: missing, RequiredBy: "SETTING"}, false, missing + ", which SETTING names, can't be used: it can't be read"},
-		{"required, a directory", Trust{Required: dir, RequiredBy: "SETTING"}, false, "it can't be read"},
-		{"optional", Trust{Optional: server.CAFile()}, true, ""},
-		{"optional, nonsense", Trust{Optional: nonsense}, false, ""},
-		{"optional, missing", Trust{Optional: missing}, false, ""},
+		{"required", Trust{Required: Named{server.CAFile(), "SETTING"}}, true, ""},
+		{"required, nonsense", Trust{Required: Named{nonsense, "SETTING"}}, false, nonsense + ", which SETTING names, can't be used: there is no certificate in it"},
+		{"required, missing", Trust{Required: Named{missing, "SETTING"}}, false, missing + ", which SETTING names, can't be used: it can't be read"},
+		{"required, a directory", Trust{Required: Named{dir, "SETTING"}}, false, "it can't be read"},
+		{"optional", Trust{Optional: Named{server.CAFile(), "O"}}, true, ""},
+		{"optional, nonsense", Trust{Optional: Named{nonsense, "O"}}, false, ""},
+		{"optional, missing", Trust{Optional: Named{missing, "O"}}, false, ""},
 		// A good one does not make up for a bad one: git fails over it, too.
-		{"of the Secret, required missing", Trust{PEM: pem, Where: "here", Required: missing, RequiredBy: "SETTING"}, false, "it can't be read"},
-		{"of the Secret, optional missing", Trust{PEM: pem, Where: "here", Optional: missing}, true, ""},
+		{"of the Secret, required missing", Trust{PEM: pem, Where: "here", Required: Named{missing, "SETTING"}}, false, "it can't be read"},
+		{"of the Secret, optional missing", Trust{PEM: pem, Where: "here", Optional: Named{missing, "O"}}, true, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestRoots(t *testing.T) {
 			if problem != nil {
 				t.Fatal(problem)
 			}
-			transport := New(roots, nil)
+			transport := New(Network{Roots: roots})
 			t.Cleanup(transport.CloseIdleConnections)
 			client := http.Client{Transport: transport}
 			resp, err := client.Get(server.URL())
@@ -90,7 +90,7 @@ func TestFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := New(nil, http.ProxyURL(through))
+	transport := New(Network{Proxy: http.ProxyURL(through)})
 	if _, err := transport.Proxy(&http.Request{URL: through}); err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,26 @@
 package transport
 
 import (
+	"bytes"
+	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
+
+// Named is a file or a directory, and the setting that names it in words ("" as
+// a path for none).
+type Named struct{ Path, By string }
+
+// where is what messages call it.
+func (n Named) where() string { return message.Quote(n.Path) + ", which " + n.By + " names," }
 
 // Trust is what to trust besides the system's own authorities.
 type Trust struct {
@@ -15,22 +29,33 @@ type Trust struct {
 	PEM   []byte
 	Where string
 	// Required is a file of certificates that must be readable (git fails over
-	// an unreadable GIT_SSL_CAINFO too), RequiredBy the setting that names it.
-	Required, RequiredBy string
-	// Optional is one that may be missing, as OpenSSL treats SSL_CERT_FILE, and
-	// OptionalBy the setting that names it.
-	Optional, OptionalBy string
+	// an unreadable GIT_SSL_CAINFO too).
+	Required Named
+	// Directory has files of certificates. git goes on without one that can't be
+	// read.
+	Directory Named
+	// Optional is a file that may be missing, as OpenSSL treats SSL_CERT_FILE.
+	Optional Named
 }
 
-// maxBundle bounds a file of authorities in bytes; the usual ones have 250 KB.
-const maxBundle = 4 << 20
+// Limits of what is read of authorities: a file in bytes (the usual ones have 250
+// KB), and the files of a directory.
+const (
+	maxBundle = 4 << 20
+	maxFiles  = 2000
+)
 
 // Roots is the system's authorities (which SSL_CERT_FILE and SSL_CERT_DIR
 // replace on Unix, see crypto/x509) and those of t.
+//
+// Whether a file that git is told of adds to the system's or replaces them depends
+// on how its curl was built: Debian's adds, since it goes on to read the directory
+// /etc/ssl/certs. Here all of them add: whoever may say whom to trust has said so,
+// and what git reaches is reached.
 func Roots(t Trust) (*x509.CertPool, *message.Message) {
 	// crypto/x509 opens this file itself, and would wait for a FIFO.
-	if info, err := os.Stat(t.Optional); err == nil && !info.Mode().IsRegular() {
-		return nil, message.CAInvalid(message.Quote(t.Optional)+", which "+t.OptionalBy+" names,", "it is not a regular file")
+	if info, err := os.Stat(t.Optional.Path); err == nil && !info.Mode().IsRegular() {
+		return nil, message.CAInvalid(t.Optional.where(), "it is not a regular file")
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
@@ -39,20 +64,101 @@ func Roots(t Trust) (*x509.CertPool, *message.Message) {
 	if len(t.PEM) > 0 && !pool.AppendCertsFromPEM(t.PEM) {
 		return nil, message.CAInvalid(t.Where, "there is no certificate in it")
 	}
-	if t.Required != "" {
-		where := message.Quote(t.Required) + ", which " + t.RequiredBy + " names,"
-		pem, err := file.Read(t.Required, maxBundle)
+	if t.Required.Path != "" {
+		data, err := file.Read(t.Required.Path, maxBundle)
 		if err != nil {
-			return nil, message.CAInvalid(where, "it can't be read")
+			return nil, message.CAInvalid(t.Required.where(), "it can't be read")
 		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, message.CAInvalid(where, "there is no certificate in it")
+		if !pool.AppendCertsFromPEM(data) {
+			return nil, message.CAInvalid(t.Required.where(), "there is no certificate in it")
 		}
 	}
-	if t.Optional != "" {
-		if pem, err := file.Read(t.Optional, maxBundle); err == nil {
-			pool.AppendCertsFromPEM(pem)
+	for _, name := range names(t.Directory.Path) {
+		if data, err := file.Read(filepath.Join(t.Directory.Path, name), maxBundle); err == nil {
+			pool.AppendCertsFromPEM(data)
+		}
+	}
+	if t.Optional.Path != "" {
+		if data, err := file.Read(t.Optional.Path, maxBundle); err == nil {
+			pool.AppendCertsFromPEM(data)
 		}
 	}
 	return pool, nil
+}
+
+// names are the files of a directory; none if it can't be read. It looks first,
+// since opening a FIFO would wait for its other end.
+func names(path string) []string {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return nil
+	}
+	dir, err := os.Open(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = dir.Close() }()
+	found, err := dir.Readdirnames(maxFiles)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil
+	}
+	return found
+}
+
+// Identity is the certificate that this side shows, with its key, which is in the
+// same file when no other is named.
+func Identity(certificate, key Named) (*tls.Certificate, *message.Message) {
+	if key.Path == "" {
+		key = certificate
+	}
+	chain, problem := readIdentity(certificate)
+	if problem != nil {
+		return nil, problem
+	}
+	private, problem := readIdentity(key)
+	if problem != nil {
+		return nil, problem
+	}
+	if !holds(chain, func(block *pem.Block) bool { return block.Type == "CERTIFICATE" }) {
+		return nil, message.ClientCertificateInvalid(certificate.where(), "there is no certificate in it")
+	}
+	if !holds(private, func(block *pem.Block) bool { return strings.HasSuffix(block.Type, "PRIVATE KEY") }) {
+		return nil, message.ClientCertificateInvalid(key.where(), "there is no key in it")
+	}
+	if holds(private, encrypted) {
+		return nil, message.ClientCertificateInvalid(key.where(), "its key is protected by a password, which nobody can be asked for")
+	}
+	pair, err := tls.X509KeyPair(chain, private)
+	if err != nil {
+		return nil, message.ClientCertificateInvalid(certificate.where(), "certificate and key don't belong together, or are damaged")
+	}
+	return &pair, nil
+}
+
+func readIdentity(n Named) ([]byte, *message.Message) {
+	data, err := file.Read(n.Path, maxBundle)
+	if err != nil {
+		return nil, message.ClientCertificateInvalid(n.where(), "it can't be read")
+	}
+	return data, nil
+}
+
+// encrypted reports a key that needs a password, in PKCS #8 or in OpenSSL's older
+// form.
+func encrypted(block *pem.Block) bool {
+	return block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED")
+}
+
+// holds reports whether there is a block of PEM that is as asked for.
+func holds(data []byte, wanted func(*pem.Block) bool) bool {
+	for len(bytes.TrimSpace(data)) > 0 {
+		block, rest := pem.Decode(data)
+		if block == nil {
+			return false
+		}
+		if wanted(block) {
+			return true
+		}
+		data = rest
+	}
+	return false
 }

@@ -1,0 +1,221 @@
+package cli
+
+import (
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
+)
+
+// network says how git would reach a URL, so that it can be reached in the same
+// way: by git's own environment, else by its configuration. What the repository
+// itself says is never followed, since it would let whoever writes there choose
+// whom to trust and through whom to send.
+type network struct {
+	app *app
+	url string
+	// settings are those of http.* and http.<url>.* that apply.
+	settings map[string]gitconfig.Entry
+}
+
+// network reads what git would. It costs a few files: nobody needs it before a
+// connection is made.
+func (a *app) network(url string) network {
+	return network{a, url, a.place().WithoutRepository().Section("http").Match("http", url)}
+}
+
+// reach is how to reach the URL's host, trusting what trust says besides.
+func (n network) reach(trust transport.Trust) (transport.Network, *message.Message) {
+	var reach transport.Network
+	var problem *message.Message
+	if trust.Required, problem = n.file(envGitCAInfo, "sslcainfo"); problem != nil {
+		return reach, problem
+	}
+	if trust.Directory, problem = n.file(envGitCAPath, "sslcapath"); problem != nil {
+		return reach, problem
+	}
+	if reach.Roots, problem = n.app.roots(trust); problem != nil {
+		return reach, problem
+	}
+	reach.Remarks = func() string { return strings.Join(n.remarks(trust.Directory), "; ") }
+	if problem = n.identify(&reach); problem != nil {
+		return reach, problem
+	}
+	return reach, n.goThrough(&reach)
+}
+
+// identify adds the certificate that git shows.
+func (n network) identify(reach *transport.Network) *message.Message {
+	certificate, problem := n.file(envGitCert, "sslcert")
+	if problem != nil || certificate.Path == "" {
+		return problem
+	}
+	key, problem := n.file(envGitKey, "sslkey")
+	if problem != nil {
+		return problem
+	}
+	reach.Certificate, problem = transport.Identity(certificate, key)
+	reach.CertificateBy = certificate.By
+	return problem
+}
+
+// goThrough adds the proxy that git goes through.
+func (n network) goThrough(reach *transport.Network) *message.Message {
+	proxy, by, problem := n.proxy()
+	if problem != nil || proxy == nil {
+		return problem
+	}
+	reach.Proxy, reach.ProxyBy = http.ProxyURL(proxy), by
+	if proxy.Scheme != "https" {
+		return nil
+	}
+	authorities, problem := n.file(envGitProxyCAInfo, "proxysslcainfo")
+	if problem != nil {
+		return problem
+	}
+	reach.ProxyRoots, problem = n.app.roots(transport.Trust{Required: authorities})
+	return problem
+}
+
+// proxy is the proxy that git goes through (http.c, get_curl_handle), and the
+// setting that names it; nil when git goes straight to the host.
+func (n network) proxy() (*url.URL, string, *message.Message) {
+	raw, by := n.proxySetting()
+	at, err := url.Parse(n.url)
+	if raw == "" || err == nil && bypassed(at.Hostname(), n.first(envNoProxyLower, envNoProxy)) {
+		return nil, "", nil
+	}
+	proxy, err := parseProxy(raw)
+	if err != nil {
+		return nil, "", message.ProxyInvalid(by, err.Error())
+	}
+	return proxy, by, nil
+}
+
+// proxySetting is what names a proxy: git's configuration, else the environment,
+// where a variable that is empty means none.
+func (n network) proxySetting() (raw, by string) {
+	if e, found := n.settings["proxy"]; found {
+		return e.Value(), place(e)
+	}
+	names := []string{envHTTPSProxyLower, envHTTPSProxy, envAllProxyLower, envAllProxy}
+	if strings.HasPrefix(n.url, "http:") {
+		names[0], names[1] = envHTTPProxyLower, envHTTPProxyLower
+	}
+	for _, name := range names {
+		if value, set := n.app.env.LookupEnv(name); set {
+			return value, name
+		}
+	}
+	return "", ""
+}
+
+// first is the value of the first of some variables that is set.
+func (n network) first(names ...string) string {
+	for _, name := range names {
+		if value, set := n.app.env.LookupEnv(name); set {
+			return value
+		}
+	}
+	return ""
+}
+
+// optional before a path lets the file be missing (git 2.52).
+const optional = ":(optional)"
+
+// file is the path that a variable names, else a setting of git's.
+func (n network) file(name, key string) (transport.Named, *message.Message) {
+	if path := n.app.env.Getenv(name); path != "" {
+		return transport.Named{Path: path, By: name}, nil
+	}
+	e, found := n.settings[key]
+	if !found || e.Value() == "" {
+		return transport.Named{}, nil
+	}
+	by := place(e)
+	value, mayMiss := strings.CutPrefix(e.Value(), optional)
+	path := value
+	// git takes these for paths as they are.
+	if !strings.HasPrefix(key, "proxy") {
+		var err error
+		if path, err = n.app.place().Expand(value); err != nil {
+			return transport.Named{}, message.PathInvalid(by, err.Error())
+		}
+	}
+	if !filepath.IsAbs(path) {
+		// It would lead into the repository.
+		return transport.Named{}, message.PathInvalid(by, "it is relative to whatever directory git runs in")
+	}
+	if _, err := os.Stat(path); mayMiss && errors.Is(err, os.ErrNotExist) {
+		return transport.Named{}, nil
+	}
+	return transport.Named{Path: path, By: by}, nil
+}
+
+// place names a setting and where it stands.
+func place(e gitconfig.Entry) string { return e.Name() + " in " + message.Quote(e.Origin) }
+
+// everywhere are the settings as git itself has them, the repository's own among
+// them. They are for telling people, and for nothing else.
+func (n network) everywhere() map[string]gitconfig.Entry {
+	return n.app.place().Section("http").Match("http", n.url)
+}
+
+// verifyOff names the setting by which git verifies no certificate at this URL,
+// which is never followed here; "" when it does verify.
+func (n network) verifyOff() string {
+	if _, set := n.app.env.LookupEnv(envGitNoVerify); set {
+		return envGitNoVerify
+	}
+	if e, found := n.everywhere()["sslverify"]; found && !e.Bool() {
+		return place(e)
+	}
+	return ""
+}
+
+// unfollowed are the settings that git follows to this URL and this program does
+// not, each by name and place: no verification of certificates, and what the
+// repository says of authorities and certificates.
+func (n network) unfollowed() []string {
+	var all []string
+	if by := n.verifyOff(); by != "" {
+		all = append(all, by)
+	}
+	settings := n.everywhere()
+	keys := []string{"sslcainfo", "sslcapath", "sslcert", "sslkey"}
+	for i, name := range []string{envGitCAInfo, envGitCAPath, envGitCert, envGitKey} {
+		if e, found := settings[keys[i]]; found && !e.Scope.Trusted() && n.app.env.Getenv(name) == "" {
+			all = append(all, place(e))
+		}
+	}
+	return all
+}
+
+// remarks are for people whose connection failed over TLS.
+func (n network) remarks(directory transport.Named) []string {
+	var all []string
+	for _, by := range n.unfollowed() {
+		all = append(all, message.NotFollowed(by))
+	}
+	if info, err := os.Stat(directory.Path); directory.Path != "" && (err != nil || !info.IsDir()) {
+		all = append(all, message.Unreadable(directory.Path, directory.By))
+	}
+	return all
+}
+
+// roots are the authorities to trust: the system's, those of trust, and those
+// that the environment names.
+func (a *app) roots(trust transport.Trust) (*x509.CertPool, *message.Message) {
+	if trust.Required.Path == "" {
+		trust.Required = transport.Named{Path: a.env.Getenv(envGitCAInfo), By: envGitCAInfo}
+	}
+	trust.Optional = transport.Named{Path: a.env.Getenv(envCertFile), By: envCertFile}
+	return transport.Roots(trust)
+}

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Why a proxy can't be used. Nothing of its URL is in here.
+var (
+	errProxyKind = errors.New("it is of a kind that is not known here")
+	errProxyHost = errors.New("it has no host and port that could be")
+)
+
+// parseProxy reads a proxy as git does (http.c, get_curl_handle): a bare host is
+// an HTTP proxy, and the port is 1080 unless it is named, 443 over TLS.
+func parseProxy(raw string) (*url.URL, error) {
+	scheme, rest, found := strings.Cut(raw, "://")
+	if !found {
+		scheme, rest = "http", raw
+	}
+	proxy := &url.URL{Scheme: strings.ToLower(scheme)}
+	port := "1080"
+	switch proxy.Scheme {
+	case "http", "socks5", "socks5h":
+	case "https":
+		port = "443"
+	default:
+		return nil, errProxyKind
+	}
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	if login, host, found := strings.Cut(rest, "@"); found {
+		user, password, _ := strings.Cut(login, ":")
+		proxy.User, rest = url.UserPassword(unescaped(user), unescaped(password)), host
+	}
+	host := strings.Trim(rest, "[]")
+	if name, number, err := net.SplitHostPort(rest); err == nil {
+		host, port = name, number
+	}
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 || host == "" ||
+		strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("[]\"\\", r) }) {
+		return nil, errProxyHost
+	}
+	proxy.Host = net.JoinHostPort(host, port)
+	return proxy, nil
+}
+
+func unescaped(text string) string {
+	if plain, err := url.PathUnescape(text); err == nil {
+		return plain
+	}
+	return text
+}
+
+// bypassed reports whether NO_PROXY names a host (without a port), as curl reads it for git: an
+// asterisk alone for all; addresses and networks for addresses; and for names the
+// name itself or a domain above it, with or without a dot before it. Ports and
+// other asterisks match nothing.
+func bypassed(host, list string) bool {
+	if list == "*" {
+		return true
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	address, err := netip.ParseAddr(host)
+	numeric := err == nil
+	for _, item := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }) {
+		if numeric && within(address, item) {
+			return true
+		}
+		name := strings.ToLower(strings.TrimPrefix(strings.TrimSuffix(item, "."), "."))
+		if !numeric && name != "" && (host == name || strings.HasSuffix(host, "."+name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// within reports whether an address is the one in item, or in the network there.
+func within(address netip.Addr, item string) bool {
+	if network, err := netip.ParsePrefix(item); err == nil {
+		return network.Bits() > 0 && network.Contains(address)
+	}
+	other, err := netip.ParseAddr(item)
+	return err == nil && other == address
+}

@@ -1,0 +1,48 @@
+package message
+
+// ClientCertificateInvalid is for a certificate, or the key of one, that git shows
+// to servers and that can't be used.
+func ClientCertificateInvalid(where, why string) *Message {
+	return &Message{Code: "client-certificate-invalid", Topic: Configuration,
+		What: "the client certificate in " + where + " can't be used: " + why,
+		Hint: "see that git's http.sslCert and http.sslKey (or GIT_SSL_CERT and GIT_SSL_KEY) name files in PEM form, the key without a password"}
+}
+
+// ProxyInvalid is for a proxy, named by a setting, that can't be used. Its URL is
+// not shown: there may be a password in it.
+func ProxyInvalid(by, why string) *Message {
+	return &Message{Code: "proxy-invalid", Topic: Configuration,
+		What: "the proxy that " + by + " names can't be used: " + why,
+		Hint: "use the form http://proxy.example.com:3128 (or https, socks5, socks5h), or leave it empty for no proxy"}
+}
+
+// PathInvalid is for a path, named by a setting of git's, that leads nowhere for
+// sure.
+func PathInvalid(by, why string) *Message {
+	return &Message{Code: "path-invalid", Topic: Configuration,
+		What: "the path that " + by + " names can't be followed: " + why,
+		Hint: "write the whole path, or one that begins with ~/"}
+}
+
+// NotFollowed is the part of a hint about a setting of git's that is left alone
+// here.
+func NotFollowed(by string) string { return by + " is not followed here" }
+
+// Unreadable is the part of a hint about a path in a setting that did not help.
+func Unreadable(path, by string) string {
+	return Quote(path) + ", which " + by + " names, can't be read"
+}
+
+// caSettings is what to do about an unknown authority.
+const caSettings = "add the authority's certificate as the key ca.crt of the Secret, or name a file that holds it in GIT_SSL_CAINFO, SSL_CERT_FILE or git's http.sslCAInfo (git config --global)"
+
+// clientSettings is what to do about a server that wants a certificate.
+const clientSettings = "name the files of certificate and key in git's http.sslCert and http.sslKey (git config --global), or in GIT_SSL_CERT and GIT_SSL_KEY"
+
+// also adds remarks, if there are any, to a hint.
+func also(hint, remarks string) string {
+	if remarks == "" {
+		return hint
+	}
+	return hint + "; " + remarks
+}
