@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --dirty --always 2>/dev/null)
 PROGRAM := bin/git-credential-acp
 FUZZTIME ?= 30s
 
-.PHONY: build test test-kube demo bench fuzz lint cross clean
+.PHONY: build test test-kube demo demo-server bench fuzz lint cross clean
 
 build: $(PROGRAM)
 
@@ -42,6 +42,11 @@ assemble = set -e; program="$(ACP_KUBE_ASSETS)/$(1)"; test -x "$$program" || { e
 
 demo: $(PROGRAM)
 	go run ./internal/demo $(PROGRAM)
+
+# Leaves the demo's GitLab running until Ctrl-C, for trying the program by hand.
+demo-server: $(PROGRAM)
+	@go build -o bin/demo ./internal/demo
+	@bin/demo -server $(PROGRAM)
 
 # Measures the program against its rivals; BENCH=-quick only sees that it works.
 bench: $(PROGRAM)

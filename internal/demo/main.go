@@ -1,18 +1,24 @@
 // Command demo shows the helper at work: a private project on a GitLab made for
 // the occasion, a token in a directory as kubelet mounts a Secret, and the real
 // git in between. It fails when anything does not go as told.
+//
+// With -server, it plays nothing: it leaves such a GitLab running until it is
+// interrupted, and prints what to type to try the helper by hand.
 package main
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -23,13 +29,19 @@ import (
 const limit = time.Minute
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: demo PATH-OF-git-credential-acp")
+	server := flag.Bool("server", false, "leave the stand-in GitLab running, and print how to try the helper")
+	flag.Usage = func() { fmt.Fprintln(os.Stderr, "usage: demo [-server] PATH-OF-git-credential-acp") }
+	flag.Parse()
+	if flag.NArg() != 1 {
+		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(os.Args[1]); err != nil {
+	if err := run(flag.Arg(0), *server); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
+	}
+	if *server {
+		fmt.Println("\nThe server has ended, and nothing is left of it.")
 	}
 }
 
@@ -39,14 +51,26 @@ const (
 	reporter  = "glpat-Canary22222222"
 )
 
-func run(program string) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
+// run does its work in a directory that is gone afterwards, whatever ends it.
+func run(program string, server bool) (err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if program, err = filepath.Abs(program); err != nil {
+		return err
+	}
+	if _, err = os.Stat(program); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "git-credential-acp-demo-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if server {
+		return serve(ctx, os.Stdout, dir, program)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	gitlab, err := startGitLab(dir)
 	if err != nil {
 		return err
@@ -83,10 +107,6 @@ type stage struct {
 }
 
 func newStage(ctx context.Context, dir, program string, gitlab *gitlabtest.Server) (*stage, error) {
-	program, err := filepath.Abs(program)
-	if err != nil {
-		return nil, err
-	}
 	s := &stage{ctx: ctx, gitlab: gitlab, secret: filepath.Join(dir, "secret"), work: filepath.Join(dir, "work")}
 	for _, made := range []string{s.work, filepath.Join(dir, "home")} {
 		if err := os.Mkdir(made, 0o755); err != nil {
@@ -199,7 +219,7 @@ func (s *stage) run(step step) error {
 	err := cmd.Run()
 	switch {
 	case s.ctx.Err() != nil:
-		return fmt.Errorf("%q did not end in time", step.command)
+		return fmt.Errorf("%q did not end: %w", step.command, s.ctx.Err())
 	case err != nil && !step.fails:
 		return fmt.Errorf("%q failed: %w", step.command, err)
 	case err == nil && step.fails:

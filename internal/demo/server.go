@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+)
+
+// The demo server's projects, by what its one user may do in them.
+const (
+	writable = "demo/team/project"
+	readable = "demo/team/handbook"
+	foreign  = "demo/others/plans"
+)
+
+// serve has a GitLab answer until ctx ends, with all that it takes to try the
+// helper by hand in dir, and prints what to type. Nothing outside of dir is
+// touched by what it prints.
+func serve(ctx context.Context, out io.Writer, dir, program string) error {
+	gitlab, err := gitlabtest.Start(gitlabtest.Options{Dir: filepath.Join(dir, "gitlab")})
+	if err != nil {
+		return err
+	}
+	defer gitlab.Close()
+	if err := stock(gitlab, dir); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(out, sheet(gitlab, dir, program)); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// stock fills the GitLab, and the directory: a file for each token, and git's
+// configuration.
+func stock(gitlab *gitlabtest.Server, dir string) error {
+	gitlab.AddUser(gitlabtest.User{ID: 1, Username: "you", Name: "You", Email: "you@example.com"})
+	for path, level := range map[string]map[int]int{writable: {1: 30}, readable: {1: 20}, foreign: nil} {
+		if err := gitlab.AddProject(gitlabtest.Project{Path: path, Direct: level}); err != nil {
+			return err
+		}
+	}
+	for _, made := range []string{"tokens", "work"} {
+		if err := os.Mkdir(filepath.Join(dir, made), 0o700); err != nil {
+			return err
+		}
+	}
+	scopes := access.DefaultScopes()
+	in := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
+	for n, t := range []gitlabtest.Token{
+		{Name: "good", Scopes: scopes, ExpiresAt: in(90)},
+		{Name: "expiring", Scopes: scopes, ExpiresAt: in(5)},
+		{Name: "expired", Scopes: scopes, ExpiresAt: in(-1)},
+		{Name: "revoked", Scopes: scopes, ExpiresAt: in(90), Revoked: true},
+		{Name: "read-only", Scopes: []string{"read_api", "read_user", "read_repository"}, ExpiresAt: in(90)},
+	} {
+		t.UserID, t.Value = 1, fmt.Sprintf("glpat-Canary%08d", n)
+		gitlab.AddToken(t)
+		if err := os.WriteFile(filepath.Join(dir, "tokens", t.Name), []byte(t.Value+"\n"), 0o600); err != nil {
+			return err
+		}
+	}
+	config := "[user]\n\tname = You\n\temail = you@example.com\n" +
+		"[credential " + `"` + gitlab.URL() + `"` + "]\n\thelper =\n\thelper = acp\n\tuseHttpPath = true\n"
+	return os.WriteFile(filepath.Join(dir, "gitconfig"), []byte(config), 0o600)
+}
+
+// trial is something to type, one after the other in one shell, and what comes
+// of it: the exit code of the last command, and words that it prints.
+type trial struct {
+	say      string
+	commands []string
+	code     int
+	words    string
+}
+
+func trials(url, dir string) []trial {
+	project := url + "/" + writable + ".git"
+	fetchWith := func(token string) []string {
+		return []string{"ACP_GITLAB_TOKEN_FILE=" + quote(filepath.Join(dir, "tokens", token)) + " git -C project fetch"}
+	}
+	return []trial{
+		{"See whether all is well, before git is asked for anything.",
+			[]string{"git-credential-acp check " + project}, 0, "all is well"},
+		{"Clone and push.",
+			[]string{"git clone " + project, "git -C project commit --allow-empty -m 'a trial'", "git -C project push"}, 0, "main -> main"},
+		{"You may read this project, and not push to it: the role is too low.",
+			[]string{"git clone " + url + "/" + readable + ".git"}, 128, "insufficient permissions: you have Reporter (20)"},
+		{"Where projects are only read, that role can be declared enough.",
+			[]string{"ACP_GITLAB_MIN_ACCESS=reporter git clone " + url + "/" + readable + ".git"}, 0, "Cloning into"},
+		{"This project is somebody else's.",
+			[]string{"git clone " + url + "/" + foreign + ".git"}, 128, "was not found or you don't have access to it"},
+		{"A token that expired yesterday, one that was revoked, one without a scope, one that soon expires.",
+			fetchWith("expired"), 128, "authentication failed"},
+		{"", fetchWith("revoked"), 128, "was revoked"},
+		{"", fetchWith("read-only"), 128, "lacks the scopes api and write_repository"},
+		{"", fetchWith("expiring"), 0, "warning"},
+		{"What it does, step by step, and how long each takes.",
+			[]string{"ACP_GITLAB_TRACE=1 git -C project fetch"}, 0, "trace"},
+	}
+}
+
+// ends is the last line of the sheet.
+const ends = "Ctrl-C here ends the server and removes all of it, your clones as well."
+
+// sheet is what is printed: what to paste, what to try, and what comes of it.
+func sheet(gitlab *gitlabtest.Server, dir, program string) string {
+	var b strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	say("A stand-in GitLab answers on %s. Its tokens are worth nothing elsewhere.", gitlab.URL())
+	say("\nPaste this into another shell. It keeps git's own settings, and all that is")
+	say("made from here on, within the directory of this demo.\n")
+	in := func(name string) string { return quote(filepath.Join(dir, name)) }
+	for _, line := range []string{
+		`export PATH=` + quote(filepath.Dir(program)) + `:"$PATH"`,
+		"export ACP_GITLAB_SOURCE=file",
+		"export ACP_GITLAB_TOKEN_FILE=" + in("tokens/good"),
+		"export ACP_GITLAB_INSTANCE_URL=" + gitlab.URL(),
+		"export ACP_GITLAB_CACHE_DIR=" + in("verdicts"),
+		"export GIT_SSL_CAINFO=" + quote(gitlab.CAFile()),
+		"export GIT_CONFIG_GLOBAL=" + in("gitconfig"),
+		"export GIT_CONFIG_NOSYSTEM=1",
+		"export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1",
+		"cd " + in("work"),
+	} {
+		say("    %s", line)
+	}
+	say("\nThen try:")
+	for _, t := range trials(gitlab.URL(), dir) {
+		if t.say != "" {
+			say("\n%s", t.say)
+		}
+		say("")
+		for _, command := range t.commands {
+			say("    %s", command)
+		}
+		say("  → exit code %d, and among the words: %s", t.code, t.words)
+	}
+	say("\n%s", ends)
+	return b.String()
+}
+
+// plain are the characters that a shell takes as they are.
+const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+:@%"
+
+// quote writes a word for a shell.
+func quote(word string) string {
+	if !slices.ContainsFunc([]rune(word), func(r rune) bool { return !strings.ContainsRune(plain, r) }) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
