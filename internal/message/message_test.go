@@ -115,6 +115,17 @@ var verdicts = map[access.Reason]struct {
 	access.NotGitLab:   {NotVerified, nil},
 }
 
+// samples are the verdicts of a reason's row, or else a usual one.
+func samples(reason access.Reason) []access.Verdict {
+	switch row := verdicts[reason]; {
+	case row.verdicts != nil:
+		return row.verdicts
+	case row.topic == NotVerified:
+		return []access.Verdict{{Outcome: access.Unverified, Reason: reason, Detail: "some detail"}}
+	}
+	return []access.Verdict{{Outcome: access.Refused, Reason: reason}}
+}
+
 func TestExplain(t *testing.T) {
 	said := map[string]access.Reason{}
 	for _, reason := range access.Reasons() {
@@ -123,14 +134,7 @@ func TestExplain(t *testing.T) {
 			t.Errorf("no row for %s", reason)
 			continue
 		}
-		if row.verdicts == nil {
-			v := access.Verdict{Outcome: access.Refused, Reason: reason}
-			if row.topic == NotVerified {
-				v = access.Verdict{Outcome: access.Unverified, Reason: reason, Detail: "some detail"}
-			}
-			row.verdicts = []access.Verdict{v}
-		}
-		for _, v := range row.verdicts {
+		for _, v := range samples(reason) {
 			withoutProject := here
 			withoutProject.Project = ""
 			for _, subject := range []Subject{here, withoutProject} {
@@ -150,7 +154,7 @@ func TestExplain(t *testing.T) {
 			}
 		}
 		// Two reasons must not look the same to the one who has to act.
-		what := Explain(row.verdicts[0], here).Error()
+		what := Explain(samples(reason)[0], here).Error()
 		if other, twice := said[what]; twice {
 			t.Errorf("%s and %s both say %q", reason, other, what)
 		}
@@ -235,7 +239,7 @@ func TestMessages(t *testing.T) {
 		"NotConnected":      {NotConnected(here.Instance, []string{here.Where, "the environment variable GITLAB_TOKEN"})},
 		"OtherInstance":     {OtherInstance(here.Instance, "gitlab.com", here.Where, "the key instanceUrl of the Secret")},
 		"AllowedUnverified": {AllowedUnverified(Explain(trouble, here))},
-		"Unanswerable":      {Unanswerable(errors.New("a user name with a colon can't be sent"))},
+		"Unanswerable":      {Unanswerable(errors.New("the user name has a colon in it, which a login can't"))},
 		"SecretNotDirectory": {
 			SecretNotDirectory(path)},
 		"FileUnreadable":           {FileUnreadable(path, "permission denied")},
@@ -292,7 +296,7 @@ func TestMessages(t *testing.T) {
 		"Bug":                {Bug("v1.2.3", "gitlab.(*Client).self, client.go:83")},
 		"KubeconfigMissing":  {KubeconfigMissing([]string{Quote(path), "/home/user/.kube/config"}), KubeconfigMissing(nil)},
 		"KubeconfigInvalid":  {KubeconfigInvalid(Quote(path), "it can't be understood")},
-		"KubeContext":        {KubeContext("no current context is set in the kubeconfig")},
+		"KubeContext":        {KubeContext("no current context is set in the kubeconfig"), KubeContext("the current context " + Quote(path) + " of the kubeconfig does not exist")},
 		"KubeconfigLate":     {KubeconfigLate()},
 		"KubePluginUnusable": {KubePluginUnusable(Quote(path), cluster, "is not there")},
 		"KubePluginFailed":   {KubePluginFailed(Quote(path), cluster, false), KubePluginFailed(Quote(path), cluster, true)},
@@ -338,6 +342,7 @@ func TestMessages(t *testing.T) {
 	// Those that have nothing to add: who reads them can't do anything, or the
 	// line says it all.
 	hintless := []string{"malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost"}
+	inGuide(t, made)
 	said, codes := map[string]string{}, map[string]string{}
 	for name, messages := range made {
 		for _, m := range messages {
