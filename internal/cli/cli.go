@@ -154,7 +154,7 @@ git calls it with get, store, erase and capability once it is set as a helper:
 	for _, op := range operations() {
 		root.AddCommand(op.command(a))
 	}
-	root.AddCommand(a.check(), a.version())
+	root.AddCommand(a.check(), a.install(), a.version())
 	return root
 }
 

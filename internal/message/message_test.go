@@ -337,6 +337,9 @@ func TestMessages(t *testing.T) {
 		"PlatformGarbled":      {PlatformGarbled(platform, "the status 418")},
 		"PlatformSilent": {PlatformSilent(access.Verdict{Reason: access.TLSUntrusted}, platform),
 			PlatformSilent(access.Verdict{Reason: access.ProxyFailed, Detail: "proxy:3128"}, platform)},
+		"InstallDirectory":  {InstallDirectory(path, "is not a directory")},
+		"InstallBlocked":    {InstallBlocked(path)},
+		"InstallFailed":     {InstallFailed(path, "no space left on device")},
 		"PlatformUncertain": {PlatformUncertain(PlatformError(platform, "502 Bad Gateway"))},
 	})
 	// Those that have nothing to add: who reads them can't do anything, or the

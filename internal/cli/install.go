@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ambient-code/git-credential-acp/internal/install"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+func (a *app) install() *cobra.Command {
+	return &cobra.Command{
+		Use:   "install DIR",
+		Short: "Copy this program to a directory, for an init container",
+		Long: `install copies this program into a directory, as git-credential-acp, which is
+what git looks for: whole and executable for everybody, or not at all. What has
+that name there is replaced. An image needs neither a shell nor cp for it.`,
+		Example: "  git-credential-acp install /shared",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runInstall(cmd.Context(), args[0]) },
+	}
+}
+
+func (a *app) runInstall(ctx context.Context, dir string) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	path, fresh, problem := install.Copy(ctx, dir)
+	if problem != nil {
+		a.tell(problem, asIs)
+		return exitError(exitRefused)
+	}
+	if _, err := fmt.Fprintln(a.env.Stdout, message.Installed(path, fresh)); err != nil {
+		a.tell(message.OutputLost(), asIs)
+		return exitError(exitRefused)
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+// Package install copies the running program to a directory, for images that have
+// nothing to copy with: whole and executable, or not at all.
+package install
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// mode lets everybody run the copy: the containers that share a volume may have
+// different user ids.
+const mode = 0o755
+
+// Name is what the copy is called, whatever the running program is: the name that
+// git looks for when its configuration says acp.
+func Name() string {
+	if runtime.GOOS == "windows" {
+		return "git-credential-acp.exe"
+	}
+	return "git-credential-acp"
+}
+
+// Copy puts a copy of the running program into a directory, in the place of what
+// has its name there, and gives its path. Fresh is false when the program that
+// runs is the one there, and nothing was to be done.
+func Copy(ctx context.Context, dir string) (path string, fresh bool, problem *message.Message) {
+	path = filepath.Join(dir, Name())
+	if info, err := os.Stat(dir); err != nil {
+		return path, false, message.InstallDirectory(dir, "can't be used: "+file.Cause(err))
+	} else if !info.IsDir() {
+		return path, false, message.InstallDirectory(dir, "is not a directory")
+	}
+	program, err := running()
+	if err != nil {
+		return path, false, message.InstallFailed(path, "the running program can't be read: "+file.Cause(err))
+	}
+	defer func() { _ = program.Close() }()
+	info, err := program.Stat()
+	if err != nil {
+		return path, false, message.InstallFailed(path, "the running program can't be read: "+file.Cause(err))
+	}
+	// A link to this program is not this program: where the copy is used, it may
+	// lead nowhere.
+	switch there, err := os.Lstat(path); {
+	case err == nil && there.IsDir():
+		return path, false, message.InstallBlocked(path)
+	case err == nil && os.SameFile(there, info) && there.Mode().Perm()&mode == mode:
+		return path, false, nil
+	}
+	if err := put(path, content{ctx, program, info.Size()}); err != nil {
+		return path, false, message.InstallFailed(path, cause(err))
+	}
+	return path, true, nil
+}
+
+// running opens the program that runs. On Linux, that is the very file, even if
+// another one has its name by now.
+func running() (*os.File, error) {
+	if program, err := os.Open("/proc/self/exe"); err == nil {
+		return program, nil
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(path) //nolint:gosec // the system says where this program is
+}
+
+// content is what the copy gets, until the context ends.
+type content struct {
+	ctx  context.Context
+	from io.ReaderAt
+	size int64
+}
+
+var (
+	errInterrupted = errors.New("it was interrupted")
+	errCut         = errors.New("the running program changed meanwhile")
+)
+
+// ReadAt is io.ReaderAt.
+func (c content) ReadAt(p []byte, at int64) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, errInterrupted
+	}
+	return c.from.ReadAt(p, at)
+}
+
+// fill writes the content to a file, down to the disk, and lets everybody run it.
+func (c content) fill(to *os.File) error {
+	n, err := io.Copy(to, io.NewSectionReader(c, 0, c.size))
+	if err == nil && n != c.size {
+		err = errCut
+	}
+	if err == nil {
+		err = to.Chmod(mode)
+	}
+	if err == nil {
+		err = to.Sync()
+	}
+	return err
+}
+
+// putNamed writes the content to a file of another name beside path, and then
+// gives it that name. If the process is killed meanwhile, the other file stays.
+func putNamed(path string, c content) error {
+	temporary, err := os.CreateTemp(filepath.Dir(path), "."+Name()+"-*")
+	if err != nil {
+		return err
+	}
+	err = c.fill(temporary)
+	if closed := temporary.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(temporary.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(temporary.Name())
+	}
+	return err
+}
+
+// cause is an error without the paths in it: the message names the one that
+// people know.
+func cause(err error) string {
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		err = link.Err
+	}
+	return file.Cause(err)
+}
