@@ -269,13 +269,15 @@ func TestNoAnswer(t *testing.T) {
 			p.SetConnection("alice", &gitlabtest.PlatformConnection{Token: pat, InstanceURL: gitlab.URL(), UpdatedAt: time.Now()})
 			test.fault.Match = "all"
 			p.AddFault(test.fault)
-			c, session := connect(t, p, user), connect(t, p, bot)
+			// Each has a connection of its own: a fault of one must not be the
+			// others'.
+			c, tester, session := connect(t, p, user), connect(t, p, user), connect(t, p, bot)
 			tok, i := parsed(t, pat, gitlab.URL())
 			team, one := name(t, "team"), name(t, "one")
 			var all sync.WaitGroup
 			for endpoint, question := range map[string]func() *message.Message{
 				"status":      func() *message.Message { _, m := c.Status(t.Context()); return m },
-				"test":        func() *message.Message { _, m := c.Test(t.Context(), tok, i); return m },
+				"test":        func() *message.Message { _, m := tester.Test(t.Context(), tok, i); return m },
 				"credentials": func() *message.Message { _, m := session.SessionCredentials(t.Context(), team, one); return m },
 			} {
 				all.Go(func() {

@@ -107,8 +107,10 @@ const user = "oauth2"
 //
 // The order is the security argument. The request is read strictly before
 // anything else happens. Whether it is ours is decided before any setting is
-// read or anybody asked, and outside whatever remembers verdicts, so that none
-// can serve a host that would be refused. The token is looked at only for its
+// read or GitLab asked, and outside whatever remembers verdicts, so that none
+// can serve a host that would be refused. Where a token comes from somebody who
+// has to be asked, he is told nothing of the request, and what he answers is
+// matched with it like a file's content. The token is looked at only for its
 // own instance. It is revealed only for an answer, which is built whole.
 func (h Helper) Get(ctx context.Context, in io.Reader) Result {
 	req, err := credential.ReadRequest(in)
