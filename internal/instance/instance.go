@@ -217,7 +217,7 @@ const maxPath = 2048
 // (project.wiki.git), snippets, LFS (project.git/info/lfs) and of pages below a
 // project (project/-/…). It is "" for a path that names no project, such as a
 // group, a personal snippet or no path at all. A path that climbs, has empty
-// segments or control characters is an error, which never quotes it.
+// segments, backslashes or control characters is an error, which never quotes it.
 func (i Instance) Project(path string) (string, error) {
 	if len(path) > maxPath {
 		return "", errors.New("is longer than any path on GitLab")
@@ -282,6 +282,10 @@ func split(path string) ([]string, error) {
 			return nil, errors.New("has an empty segment")
 		case ".", "..":
 			return nil, errors.New("climbs (a segment is . or ..)")
+		}
+		if strings.Contains(segment, `\`) {
+			// Some servers take it for a slash: what stands behind it could climb.
+			return nil, errors.New("holds a backslash")
 		}
 		for _, r := range segment {
 			if r < 0x20 || r >= 0x7f && r <= 0x9f || r == 0x2028 || r == 0x2029 {

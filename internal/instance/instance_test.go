@@ -193,6 +193,7 @@ func TestProjectRefuses(t *testing.T) {
 	for _, path := range []string{
 		"../group/project", "group/../other/project", "group/./project", "group/%2e%2e/project", "group%2f..%2fproject",
 		"group//project", "//group/project", "group/project//", "group%2f%2fproject",
+		`group/..\evil/project`, `group\project`, "group/%5c..%5cproject",
 		"group/pro%0aject", "group/pro%00ject", "group/pro%1b[2Kject", "group/pro\u0085ject", "group/pro\u2028ject",
 		"group/project%", "group/project%zz", "group/.git", "group/.wiki.git", strings.Repeat("a/", 2000) + "b",
 	} {
