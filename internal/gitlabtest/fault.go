@@ -38,6 +38,7 @@ type Fault struct {
 	Cut     bool          // the right answer's header with its whole length, half of its body, then cut
 	Endless bool          // a body of the right type that does not end
 	Size    int64         // the right answer, blown up to that many bytes of valid JSON
+	Drip    time.Duration // the right answer, with this pause before each byte of its body
 
 	// RedirectTo is a Location, with 302 unless Status is set; a "*" at its
 	// end stands for the request's escaped path and query.
@@ -133,6 +134,8 @@ func strike(f Fault, w http.ResponseWriter, r *http.Request, rt route, answer fu
 		cut(r)
 	case f.Endless:
 		endless(w, r, rt)
+	case f.Drip > 0:
+		drip(w, r, hold(answer), f.Drip)
 	case f.Size > 0:
 		right := hold(answer)
 		body := blowUp(right.body, f.Size)
@@ -245,6 +248,18 @@ func blowUp(right []byte, size int64) io.Reader {
 	}
 	pad := max(0, size-int64(len(head)+len(open)+len(shut)))
 	return io.LimitReader(io.MultiReader(bytes.NewReader(head), strings.NewReader(open), io.LimitReader(letters{}, pad), strings.NewReader(shut)), size)
+}
+
+// drip sends an answer that was held byte by byte.
+func drip(w http.ResponseWriter, r *http.Request, right *held, gap time.Duration) {
+	right.write(w, nil, len(right.body))
+	for n := range right.body {
+		_ = http.NewResponseController(w).Flush()
+		if !pause(r, gap) {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write(right.body[n : n+1])
+	}
 }
 
 // letters reads as an endless run of one letter.

@@ -71,6 +71,10 @@ func TestFaults(t *testing.T) {
 	if a, err := strike(Fault{Match: "user", Delay: 60 * time.Millisecond}, user); err != nil || a.status != 200 || time.Since(start) < 60*time.Millisecond {
 		t.Errorf("delay: %d %v after %v", a.status, err, time.Since(start))
 	}
+	start = time.Now()
+	if a, err := strike(Fault{Match: "user", Drip: time.Millisecond}, user); err != nil || len(a.body) != len(right.body) || time.Since(start) < time.Duration(len(a.body))*time.Millisecond {
+		t.Errorf("drip: %d bytes of %d, %v after %v", len(a.body), len(right.body), err, time.Since(start))
+	}
 	s.ClearFaults()
 	if a, err := ask(user); err != nil || a.status != 200 {
 		t.Errorf("cleared: %d %v", a.status, err)

@@ -40,6 +40,9 @@ type Request struct {
 	// Scheme is that of Authorization: "Bearer", "Basic", or "". User is the
 	// Basic user name.
 	Scheme, User string
+	// Blank says that it was Basic without a password: what curl sends of itself
+	// when a URL has a user name in it.
+	Blank bool
 }
 
 // logEntry is a request and the raw evidence of what it carried.
@@ -71,6 +74,9 @@ func (l *requestLog) begin(r *http.Request, endpoint string, rest bool) *logEntr
 		Authorized: r.Header.Get("Authorization") != "" || r.Header.Get("Private-Token") != "" || r.Header.Get("Proxy-Authorization") != "",
 	}}
 	e.Scheme, e.User = scheme(r.Header)
+	if _, password, ok := r.BasicAuth(); ok {
+		e.Blank = password == ""
+	}
 	switch { // what a proxy is asked
 	case r.Method == http.MethodConnect:
 		e.Path = r.Host

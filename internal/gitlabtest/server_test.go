@@ -37,12 +37,14 @@ func TestRequests(t *testing.T) {
 	mustSend(t, c, http.MethodGet, s.URL()+"/api/v4/projects/group%2Fnone?statistics=true", "Bearer "+canary, "")
 	mustSend(t, c, http.MethodGet, s.URL()+"/"+project+".git/info/refs?service=git-upload-pack", "Basic oauth2:"+canary, "")
 	mustSend(t, c, http.MethodGet, s.URL()+"/users/sign_in", "", "")
+	mustSend(t, c, http.MethodGet, s.URL()+"/users/sign_in", "Basic alice:", "")
 	mustSend(t, c, http.MethodGet, strings.TrimSuffix(s.URL(), "/gitlab")+"/api/v4/user", "Private "+canary, "")
 	host := strings.TrimPrefix(strings.TrimSuffix(s.URL(), "/gitlab"), "https://")
 	want := []Request{
 		{Method: "GET", Path: "/gitlab/api/v4/projects/group%2Fnone", Query: "statistics=true", Endpoint: "project", Status: 404, Authorized: true, Scheme: "Bearer"},
 		{Method: "GET", Path: "/gitlab/group/sub/project.git/info/refs", Query: "service=git-upload-pack", Endpoint: "git", Status: 200, Authorized: true, Scheme: "Basic", User: "oauth2"},
 		{Method: "GET", Path: "/gitlab/users/sign_in", Endpoint: "other", Status: 404},
+		{Method: "GET", Path: "/gitlab/users/sign_in", Endpoint: "other", Status: 404, Authorized: true, Scheme: "Basic", User: "alice", Blank: true},
 		{Method: "GET", Path: "/api/v4/user", Endpoint: "other", Status: 404, Authorized: true},
 	}
 	got := s.Requests()
@@ -59,7 +61,7 @@ func TestRequests(t *testing.T) {
 			t.Errorf("got  %+v\nwant %+v", g, w)
 		}
 	}
-	if s.Count("api") != 1 || s.Count("project") != 1 || s.Count("git") != 1 || s.Count("all") != 4 || s.Connections() != 1 {
+	if s.Count("api") != 1 || s.Count("project") != 1 || s.Count("git") != 1 || s.Count("all") != 5 || s.Connections() != 1 {
 		t.Errorf("counts: %d %d %d %d, %d connections", s.Count("api"), s.Count("project"), s.Count("git"), s.Count("all"), s.Connections())
 	}
 	s.ResetRequests()
