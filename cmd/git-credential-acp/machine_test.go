@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
+	"compress/gzip"
 	"encoding/base64"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -26,9 +29,13 @@ type machine struct {
 	gitlab *gitlabtest.Server
 	// platform is the stand-in for the platform, nil for none; bots are the
 	// tokens for it, by session.
-	platform  *gitlabtest.Platform
-	bots      map[string]string
-	listeners map[string]*gitlabtest.Listener
+	platform *gitlabtest.Platform
+	bots     map[string]string
+	// proxies are in the order in which they were started; at is the name and port
+	// by which the one of a victim leads to the stand-in.
+	proxies   []*gitlabtest.Proxy
+	at        string
+	listeners map[string][]*gitlabtest.Listener
 	closers   []func()
 	users     []string
 	// through lists what the proxy that was started last was asked for, of which
@@ -38,6 +45,8 @@ type machine struct {
 	// tokens are values by name; secrets are directories that rightly hold one.
 	tokens  map[string]string
 	secrets map[string]bool
+	// before is what files there were, for the command left.
+	before map[string]string
 }
 
 type machineKey struct{}
@@ -78,6 +87,10 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"platform":   with((*machineScript)(nil).startPlatform),
 		"session":    with((*machineScript)(nil).session),
 		"connection": with((*machineScript)(nil).connection),
+		"victim":     with((*machineScript)(nil).victim),
+		"intercept":  with((*machineScript)(nil).intercept),
+		"exits":      with((*machineScript)(nil).exits),
+		"left":       with((*machineScript)(nil).left),
 	}
 }
 
@@ -252,11 +265,12 @@ func (*machineScript) project(_ *testscript.TestScript, m *machine, args []strin
 
 // fault makes the stand-in answer wrong, or right again:
 //
-//	fault [platform:]MATCH [status=503] [times=2] [retry=SECONDS] [delay=1s] [html] [hang] [close] [cut] [endless] [size=N] [to=URL] [body=…] [type=…]
+//	fault [platform:]MATCH [status=503] [times=2] [retry=SECONDS] [delay=1s] [html] [hang] [close] [cut] [endless] [drip=GAP] [size=N] [to=URL] [type=…] [BODY]
 //	fault clear
 //	fault ban LIMIT
 //
-// With platform:, that is the platform's.
+// With platform:, that is the platform's. BODY is body=JSON, nested=LEVELS, bomb=MiB (packed) or headers=KiB. With
+// nothing but times, that many requests are answered right.
 func (*machineScript) fault(_ *testscript.TestScript, m *machine, args []string) error {
 	switch args[0] {
 	case "clear":
@@ -280,8 +294,25 @@ func (*machineScript) fault(_ *testscript.TestScript, m *machine, args []string)
 	if o["retry"] != "" {
 		f.Header.Set("Retry-After", o["retry"])
 	}
-	if o["body"] != "" {
-		f.Header.Set("Content-Type", "application/json")
+	switch {
+	case o["nested"] != "":
+		f.Body = strings.Repeat("[", number("nested")) + strings.Repeat("]", number("nested"))
+	case o["bomb"] != "":
+		f.Body = bomb(number("bomb"))
+		f.Header.Set("Content-Encoding", "gzip")
+	case o["headers"] != "":
+		for n := range number("headers") {
+			f.Header.Set(fmt.Sprintf("X-Flood-%d", n), strings.Repeat("x", 1<<10))
+		}
+	}
+	if f.Body != "" {
+		f.Header.Set("Content-Type", cmp.Or(o["type"], "application/json"))
+	}
+	if gap := o["drip"]; gap != "" {
+		var err error
+		if f.Drip, err = time.ParseDuration(gap); err != nil {
+			return err
+		}
 	}
 	if o["delay"] != "" {
 		var err error
@@ -296,6 +327,19 @@ func (*machineScript) fault(_ *testscript.TestScript, m *machine, args []string)
 		m.gitlab.AddFault(f)
 	}
 	return nil
+}
+
+// bomb is JSON that is small only as long as it is packed.
+func bomb(size int) string {
+	var packed strings.Builder
+	to := gzip.NewWriter(&packed)
+	_, _ = io.WriteString(to, `{"id":1,"name":"`)
+	for range size {
+		_, _ = io.WriteString(to, strings.Repeat("a", 1<<20))
+	}
+	_, _ = io.WriteString(to, `"}`)
+	_ = to.Close()
+	return packed.String()
 }
 
 // gitrefuses makes git refuse every login, or no more, whatever the API says:
@@ -354,16 +398,19 @@ func (*machineScript) secret(_ *testscript.TestScript, m *machine, args []string
 }
 
 // listener starts a foreign host that git trusts, and sets NAME (its URL) and
-// NAME_HOST:
+// NAME_HOST. Several of one name are one to the command unseen:
 //
-//	listener NAME [to=URL]
+//	listener NAME [to=URL] [http] [any]
+//
+// With any, it has a certificate for every name.
 func (*machineScript) listener(ts *testscript.TestScript, m *machine, args []string) error {
 	o := options(args[1:])
-	l, err := gitlabtest.StartListener(filepath.Join(m.dir, "gitlab"), gitlabtest.ListenerOptions{Redirect: o["to"], PlainHTTP: o["http"] != ""})
+	l, err := gitlabtest.StartListener(filepath.Join(m.dir, "gitlab"), gitlabtest.ListenerOptions{
+		Redirect: o["to"], PlainHTTP: o["http"] != "", AnyName: o["any"] != ""})
 	if err != nil {
 		return err
 	}
-	m.listeners[args[0]], m.closers = l, append(m.closers, l.Close)
+	m.listeners[args[0]], m.closers = append(m.listeners[args[0]], l), append(m.closers, l.Close)
 	ts.Setenv(args[0], l.URL())
 	ts.Setenv(args[0]+"_HOST", l.Addr())
 	return nil
@@ -420,8 +467,8 @@ func (*machineScript) proxy(ts *testscript.TestScript, m *machine, args []string
 		}
 		return asked
 	}
-	m.closers = append(m.closers, p.Close)
 	_, address, _ := strings.Cut(p.URL(), "://")
+	m.proxies, m.closers = append(m.proxies, p), append(m.closers, p.Close)
 	ts.Setenv("PROXY", p.URL())
 	ts.Setenv("PROXY_HOST", address)
 	if o.Dir != "" {
@@ -505,22 +552,41 @@ func (m *machine) await(args []string) error {
 }
 
 // unseen asserts that a foreign host was asked for something, and never saw a
-// token:
+// token or any other password; with a number, that it was asked that often, and
+// for 0 that the proxy was asked for no other name than the instance's:
 //
-//	unseen NAME
+//	unseen NAME [NUMBER]
 func (*machineScript) unseen(_ *testscript.TestScript, m *machine, args []string) error {
-	l := m.listeners[args[0]]
-	if l == nil || len(l.Requests()) == 0 {
-		return fmt.Errorf("%s was never asked for anything: the test proves nothing", args[0])
-	}
-	for name, value := range m.tokens {
-		if l.SawSecret(value) {
-			return fmt.Errorf("%s saw the token %s", args[0], name)
+	name := args[0]
+	var asked []gitlabtest.Request
+	for _, l := range m.listeners[name] {
+		asked = append(asked, l.Requests()...)
+		for token, value := range m.tokens {
+			if l.SawSecret(value) {
+				return fmt.Errorf("%s saw the token %s", name, token)
+			}
 		}
 	}
-	for _, r := range l.Requests() {
-		if r.Authorized {
-			return fmt.Errorf("%s got credentials for %s", args[0], r.Path)
+	for _, r := range asked {
+		if r.Authorized && !r.Blank {
+			return fmt.Errorf("%s got credentials for %s", name, r.Path)
+		}
+	}
+	switch {
+	case len(args) == 1 && len(asked) == 0:
+		return fmt.Errorf("%s was never asked for anything: the test proves nothing", name)
+	case len(args) == 1:
+		return nil
+	case args[1] != strconv.Itoa(len(asked)):
+		return fmt.Errorf("%s was asked %d times: %v", name, len(asked), asked)
+	case args[1] != "0":
+		return nil
+	}
+	for _, p := range m.proxies {
+		for _, r := range p.Requests() {
+			if r.Path != m.at {
+				return fmt.Errorf("the proxy was asked for %s", r.Path)
+			}
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -72,14 +73,16 @@ func recorded() int {
 
 // ask calls the program as git does, with the attributes in args on stdin:
 //
-//	ask [op=OPERATION] [exit=CODE] [flag=FLAG]… [signal=TERM] [KEY=VALUE]…
+//	ask [op=OPERATION] [exit=CODE] [flag=FLAG]… [via=git] [signal=TERM] [KEY=VALUE]…
 //
+// With via=git, git is asked to fill in a credential, and calls the program.
 // With signal, it waits for an interrupt and then sends the program that one.
 //
 // Without protocol and host, it asks for the stand-in's. In a value, \n, \r and
 // the like are as in Go. It fails when the exit code is not the one named (0).
 func ask(args []string) int {
 	op, want := "get", 0
+	program := []string{cli.Name}
 	var flags []string
 	var forward os.Signal
 	var in strings.Builder
@@ -93,6 +96,8 @@ func ask(args []string) int {
 			want, _ = strconv.Atoi(value)
 		case "flag":
 			flags = append(flags, value)
+		case "via":
+			program, op = []string{"git", "credential"}, "fill"
 		case "signal":
 			forward = map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": os.Interrupt, "KILL": os.Kill}[value]
 		case "raw":
@@ -109,7 +114,7 @@ func ask(args []string) int {
 	if !given["protocol"] {
 		fmt.Fprintln(&in, "protocol=https")
 	}
-	cmd := exec.Command(cli.Name, append(flags, op)...)
+	cmd := exec.Command(program[0], slices.Concat(program[1:], flags, []string{op})...)
 	cmd.Stdin = strings.NewReader(in.String())
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	interrupted := make(chan os.Signal, 1)
@@ -143,13 +148,24 @@ func unquote(text string) string {
 	return text
 }
 
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, scripts) }
+
+// scripts is where the test scripts are.
+var scripts = filepath.Join(root, "testdata", "scripts")
+
+func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("..", "..", "testdata", "scripts"),
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               setup,
 		Cmds:                commands(),
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("no condition %q", name)
+			}
+			return os.Getuid() == 0, nil
+		},
 	})
 }
 
@@ -178,7 +194,7 @@ func setup(env *testscript.Env) error {
 	m := &machine{
 		dir: env.WorkDir, home: home,
 		bots:      map[string]string{},
-		listeners: map[string]*gitlabtest.Listener{}, secrets: map[string]bool{}, tokens: map[string]string{},
+		listeners: map[string][]*gitlabtest.Listener{}, secrets: map[string]bool{}, tokens: map[string]string{},
 	}
 	env.Values[machineKey{}] = m
 	env.Defer(func() {
@@ -190,6 +206,13 @@ func setup(env *testscript.Env) error {
 		for name, bot := range m.bots {
 			if m.gitlab.SawSecret(bot) {
 				env.T().Fatal("GitLab saw the token of the session " + name)
+			}
+		}
+		for name, value := range m.tokens {
+			for _, p := range m.proxies {
+				if p.SawSecret(value) {
+					env.T().Fatal("a proxy saw the token " + name)
+				}
 			}
 		}
 		if where := m.leaks(); len(where) > 0 {
@@ -222,8 +245,11 @@ func (m *machine) leaks() []string {
 			return nil
 		}
 		name, _ := filepath.Rel(m.dir, path)
-		if m.secrets[path] {
+		switch {
+		case m.secrets[path] && entry.IsDir():
 			return filepath.SkipDir
+		case m.secrets[path]:
+			return nil
 		}
 		if part := m.leak([]byte(name)); part != "" {
 			found = append(found, "the name of "+name)
