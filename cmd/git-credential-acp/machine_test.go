@@ -171,12 +171,14 @@ func (m *machine) git(args ...string) error {
 
 // user adds an account:
 //
-//	user NAME [admin] [forbidden=TEXT]
+//	user NAME [admin] [forbidden=TEXT] [name=TEXT] [commit=ADDRESS]
+//
+// and an e-mail address NAME@example.com.
 func (*machineScript) user(_ *testscript.TestScript, m *machine, args []string) error {
 	o := options(args[1:])
 	id := m.id(args[0])
-	m.gitlab.AddUser(gitlabtest.User{ID: id, Username: args[0], Name: args[0], Email: args[0] + "@example.com",
-		Admin: o["admin"] != "", Forbidden: o["forbidden"]})
+	m.gitlab.AddUser(gitlabtest.User{ID: id, Username: args[0], Name: cmp.Or(o["name"], args[0]),
+		Email: args[0] + "@example.com", CommitEmail: o["commit"], Admin: o["admin"] != "", Forbidden: o["forbidden"]})
 	return nil
 }
 

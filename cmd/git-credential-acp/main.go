@@ -21,7 +21,7 @@ func main() {
 func run(stderr io.Writer) int {
 	return cli.Run(context.Background(), cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: stderr,
-		Getenv: os.Getenv, LookupEnv: os.LookupEnv, Getwd: os.Getwd, Exit: os.Exit,
+		Getenv: os.Getenv, LookupEnv: os.LookupEnv, Environ: os.Environ, Getwd: os.Getwd, Exit: os.Exit,
 		TempDir: os.TempDir(), UserID: os.Getuid(), Version: version,
 	}, os.Args[1:])
 }

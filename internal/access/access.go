@@ -217,6 +217,15 @@ func judgeOld(user User) (Verdict, Question) {
 	return unverifiedBy(user.Reply), Nothing
 }
 
+// JudgeUser is the verdict on a token that was only asked whose it is.
+func JudgeUser(user User) Verdict {
+	if user.State == Rejected {
+		return refusedBy(user.Reply)
+	}
+	v, _ := judgeOld(user)
+	return v
+}
+
 func (p Policy) judgeProject(f Facts) (Verdict, Question) {
 	switch f.Project.State {
 	case Given:

@@ -188,6 +188,23 @@ func TestJudgeOldGitLab(t *testing.T) {
 	})
 }
 
+// Who asks for the owner alone is told what a GitLab before 15.5 would be
+// believed, and no more.
+func TestJudgeUser(t *testing.T) {
+	for _, user := range []User{
+		owner(false), owner(true), {Reply: absent}, {Reply: revoked}, {Reply: unknown}, {Reply: blocked}, {Reply: noScope},
+		{Reply: noGrant}, {Reply: forbidden}, {Reply: down}, {Reply: limited},
+	} {
+		want, _ := alone.Judge(Facts{Self: Self{Reply: absent}, User: user}, time.Now())
+		if got := JudgeUser(user); !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v: %+v, want %+v", user, got, want)
+		}
+	}
+	if v := JudgeUser(User{}); v.Outcome == Granted {
+		t.Errorf("nobody asked: %+v", v)
+	}
+}
+
 func TestJudgeProject(t *testing.T) {
 	project := func(name string, p Project, want Verdict) judgement {
 		return judgement{name: name, policy: guide, facts: Facts{Self: alive(), Project: p}, want: expiring(want, soon)}

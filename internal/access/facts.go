@@ -63,9 +63,10 @@ type User struct {
 	// Admin is only ever true when the token's owner is an administrator.
 	Admin bool
 	// Username and Name are for people; they decide nothing, and are not
-	// remembered.
+	// remembered. Email is the address that the user wants to have in commits.
 	Username string `json:"-"`
 	Name     string `json:"-"`
+	Email    string `json:"-"`
 }
 
 // Project is GET /projects/:id.

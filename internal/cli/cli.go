@@ -41,6 +41,8 @@ type Env struct {
 	Getenv         func(string) string
 	// LookupEnv tells an empty variable from none, where git does.
 	LookupEnv func(string) (string, bool)
+	// Environ is all of the environment, for the programs that are started.
+	Environ func() []string
 	// Getwd is the working directory.
 	Getwd func() (string, error)
 	// Exit ends the process, for the one case in which returning can't.
@@ -118,6 +120,8 @@ type app struct {
 	trace *trace.Tracer
 	// deadline is when all waiting ends; zero until something has to wait.
 	deadline time.Time
+	// last is what git gets when the process has to end itself.
+	last []byte
 	// bearer is the token for the platform, once it was read.
 	bearer token.Bearer
 }
@@ -131,10 +135,8 @@ instance, over TLS, and after asking GitLab whether the token is alive, has the
 scopes and gives access to the project. When it refuses, it says why and what
 to do.
 
-git calls it with get, store, erase and capability once it is set as a helper:
-
-  git config --global credential.https://gitlab.example.com.helper acp
-  git config --global credential.https://gitlab.example.com.useHttpPath true`,
+git calls it with get, store, erase and capability once setup has made it a
+helper.`,
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -154,7 +156,7 @@ git calls it with get, store, erase and capability once it is set as a helper:
 	for _, op := range operations() {
 		root.AddCommand(op.command(a))
 	}
-	root.AddCommand(a.check(), a.install(), a.version())
+	root.AddCommand(a.check(), a.install(), a.setup(), a.version())
 	return root
 }
 

@@ -26,7 +26,10 @@ type operation struct {
 func operations() []operation {
 	return []operation{
 		{"get", "Answer git's request for a credential (on stdin)",
-			func(a *app, ctx context.Context) error { return a.conclude(a.helper(ctx).Get(ctx, a.input())) }},
+			func(a *app, ctx context.Context) error {
+				a.last = credential.Quit()
+				return a.conclude(a.helper(ctx).Get(ctx, a.input()))
+			}},
 		// The input is left unread: git does not mind.
 		{"store", "Do nothing: tokens are kept by the Secret, not by git",
 			func(*app, context.Context) error { return nil }},

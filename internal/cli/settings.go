@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -217,16 +218,32 @@ func (a *app) place() gitconfig.Place {
 		place.Dir = dir
 	}
 	if without, _ := gitconfig.ParseBool(a.env.Getenv(envGitNoSystem)); !without {
-		place.System = cmp.Or(a.env.Getenv(envGitSystem), systemGitConfig)
+		place.System = a.systemConfig()
 	}
 	place.Global = a.globalConfig(place.Home)
-	count, _ := strconv.Atoi(a.env.Getenv(envGitCount))
-	for n := range min(count, maxPairs) {
-		place.Pairs = append(place.Pairs, [2]string{
-			a.env.Getenv(prefixGitKey + strconv.Itoa(n)), a.env.Getenv(prefixGitValue + strconv.Itoa(n))})
-	}
+	place.Pairs, _ = a.gitPairs() // without them, a remote may look like no project
 	return place
 }
+
+// gitPairs are keys and values of git's configuration in the environment.
+func (a *app) gitPairs() ([][2]string, *message.Message) {
+	text := a.env.Getenv(envGitCount)
+	if text == "" {
+		return nil, nil
+	}
+	count, err := strconv.Atoi(text)
+	if err != nil || count < 0 || count > maxPairs {
+		return nil, message.SettingInvalid(envGitCount, fmt.Errorf("not a number from 0 to %d", maxPairs))
+	}
+	var pairs [][2]string
+	for n := range count {
+		pairs = append(pairs, [2]string{
+			a.env.Getenv(prefixGitKey + strconv.Itoa(n)), a.env.Getenv(prefixGitValue + strconv.Itoa(n))})
+	}
+	return pairs, nil
+}
+
+func (a *app) systemConfig() string { return cmp.Or(a.env.Getenv(envGitSystem), systemGitConfig) }
 
 // globalConfig are the user's files of configuration, in git's order. Without a
 // home there are none: a relative path would lead into the repository.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
-	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -113,8 +112,9 @@ func (a *app) limited(ctx context.Context) (_ context.Context, stop func(), limi
 }
 
 // guard ends the process when the time limit or a signal has ended ctx and the
-// work goes on all the same: some reads of files can't be called off. What it
-// returns calls it off.
+// work goes on all the same: some reads of files can't be called off. Whoever
+// waits on standard output gets what there is for that. What it returns calls it
+// off.
 func (a *app) guard(ctx context.Context) func() {
 	finished := make(chan struct{})
 	context.AfterFunc(ctx, func() {
@@ -122,7 +122,7 @@ func (a *app) guard(ctx context.Context) func() {
 		case <-finished:
 		case <-time.After(overtime):
 			a.tell(message.Overtime(), asIs)
-			_, _ = a.env.Stdout.Write(credential.Quit())
+			_, _ = a.env.Stdout.Write(a.last)
 			a.env.Exit(exitUnverified)
 		}
 	})

@@ -1,6 +1,7 @@
 package gitlab
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -76,12 +77,15 @@ func (c *Client) User(ctx context.Context) access.User {
 		Admin    bool         `json:"is_admin"`
 		Username soft[string] `json:"username"`
 		Name     soft[string] `json:"name"`
+		Email    soft[string] `json:"email"`
+		Commit   soft[string] `json:"commit_email"`
 	}
 	reply := c.ask(ctx, "/user", &answer)
 	if reply.State == access.Given && answer.ID <= 0 {
 		reply = incomplete("user")
 	}
-	return access.User{Reply: reply, ID: answer.ID, Admin: answer.Admin, Username: answer.Username.value, Name: answer.Name.value}
+	return access.User{Reply: reply, ID: answer.ID, Admin: answer.Admin, Username: answer.Username.value, Name: answer.Name.value,
+		Email: cmp.Or(answer.Commit.value, answer.Email.value)}
 }
 
 // project asks GET /projects/:id, with a full path for the id.

@@ -962,3 +962,32 @@ func TestSilenceDetail(t *testing.T) {
 		}
 	}
 }
+
+// Whose token it is: the name, and the address that the user wants in commits.
+func TestUser(t *testing.T) {
+	server := stand(t, gitlabtest.Options{})
+	for _, test := range []struct{ email, commit, want string }{
+		{"dev@example.com", "", "dev@example.com"},
+		{"dev@example.com", "7-dev@users.noreply.example.com", "7-dev@users.noreply.example.com"},
+		{"", "", ""},
+	} {
+		server.AddUser(gitlabtest.User{ID: 7, Username: "dev", Name: "Dev Eloper", Email: test.email, CommitEmail: test.commit})
+		user := connect(t, server.URL(), server.CAFile()).User(t.Context())
+		if user.State != access.Given || user.Username != "dev" || user.Name != "Dev Eloper" || user.Email != test.want {
+			t.Errorf("%+v, want the address %q", user, test.want)
+		}
+	}
+	// A GitLab that has no commit_email, and one that says null.
+	for body, want := range map[string]string{
+		`{"id":7,"username":"dev","name":"Dev","email":"dev@example.com"}`:                     "dev@example.com",
+		`{"id":7,"username":"dev","name":"Dev","email":"dev@example.com","commit_email":null}`: "dev@example.com",
+		`{"id":7,"username":"dev","name":"Dev","email":17}`:                                    "",
+	} {
+		c := stubbed(t, func(r *http.Request) (*http.Response, error) {
+			return reply(r, http.StatusOK, body, "Content-Type", "application/json"), nil
+		})
+		if user := c.User(t.Context()); user.State != access.Given || user.Email != want {
+			t.Errorf("%s: %+v", body, user)
+		}
+	}
+}

@@ -24,6 +24,7 @@ const (
 type User struct {
 	ID                    int
 	Username, Name, Email string
+	CommitEmail           string // Email if empty
 	State                 string // "active" if empty
 	Admin                 bool
 	// Forbidden is why the account may not act: the text after

@@ -1,6 +1,7 @@
 package gitlabtest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"path"
@@ -31,7 +32,7 @@ func (s *Server) base(r *http.Request) string { return s.origin(r) + s.opts.Path
 
 func (s *Server) answerUser(r *http.Request, c *caller) reply {
 	v := s.userView(r, c.user)
-	v.Email, v.CommitEmail, v.IsAdmin = c.user.Email, c.user.Email, c.user.Admin
+	v.Email, v.CommitEmail, v.IsAdmin = c.user.Email, cmp.Or(c.user.CommitEmail, c.user.Email), c.user.Admin
 	return jsonReply(http.StatusOK, v)
 }
 

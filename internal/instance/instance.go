@@ -155,6 +155,13 @@ func (i Instance) URL() string { return i.Origin() + i.path }
 // Origin is the instance's scheme, host and port, as in a URL.
 func (i Instance) Origin() string { return i.scheme + "://" + i.host }
 
+// Hostname is the instance's host without a port, as in a URL: an IPv6 address
+// stands in brackets.
+func (i Instance) Hostname() string {
+	name, _ := splitPort(i.host)
+	return name
+}
+
 // String is the instance as people name it: its URL without the scheme.
 func (i Instance) String() string { return i.host + i.path }
 

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -32,6 +33,9 @@ func TestParse(t *testing.T) {
 		i, err := Parse(test.raw, true)
 		if err != nil || i.URL() != test.url || i.API() != test.api {
 			t.Errorf("%q: %q, %q, %v", test.raw, i.URL(), i.API(), err)
+		}
+		if at, err := url.Parse(test.url); err != nil || i.Hostname() != strings.TrimSuffix(at.Host, ":"+at.Port()) {
+			t.Errorf("%q: host name %q", test.raw, i.Hostname())
 		}
 	}
 }

@@ -254,7 +254,32 @@ func TestMessages(t *testing.T) {
 		"SourceUnknown":            {SourceUnknown([]string{"auto", "mount"})},
 		"TokenFault": {fault(pat.Empty, ""), fault(pat.Broken, ""), fault(pat.Garbled, ""), fault(pat.Damaged, ""),
 			fault(pat.OtherKind, "a deploy token (gldt-)")},
-		"Explain":      {Explain(trouble, here)},
+		"Explain": {Explain(trouble, here)},
+
+		"SetUp":                {SetUp([]string{here.URL}, path), SetUp([]string{here.URL, "https://gitlab.com", "https://h:1/x"}, path)},
+		"SetUpBefore":          {SetUpBefore([]string{here.URL}, path)},
+		"Rewritten":            {Rewritten([]string{here.URL})},
+		"IdentitySet":          {IdentitySet([]string{"user.name", "user.email"}), IdentitySet([]string{"user.email"})},
+		"IdentityKept":         {IdentityKept()},
+		"Removed":              {Removed([]string{"credential." + here.URL}, path)},
+		"NothingToRemove":      {NothingToRemove(path)},
+		"EnvironmentContinued": {EnvironmentContinued(2)},
+		"HelperNotFound":       {HelperNotFound(""), HelperNotFound(path)},
+		"InstanceUnknown":      {InstanceUnknown([]string{here.Where, "the environment variable GITLAB_TOKEN"})},
+		"SSHAmbiguous":         {SSHAmbiguous("gitlab.example.com", "gitlab.example.com/gitlab")},
+		"IdentityAmbiguous":    {IdentityAmbiguous()},
+		"IdentityUnusable":     {IdentityUnusable(here.Instance)},
+		"GitMissing":           {GitMissing()},
+		"GitBroken":            {GitBroken(path)},
+		"GitLate":              {GitLate(10 * time.Second)},
+		"GitInterrupted":       {GitInterrupted()},
+		"GitFailed":            {GitFailed("fatal: \x1b[2J\nx")},
+		"GitConfigFile":        {GitConfigFile(path, "it is not a regular file")},
+		"GitConfigUnwritable":  {GitConfigUnwritable(path, " Read-only file system")},
+		"GitConfigLocked":      {GitConfigLocked(path)},
+		"NoRepository":         {NoRepository("fatal: not a git repository")},
+		"SectionShared":        {SectionShared("credential."+here.URL, path)},
+
 		"RequestLate":  {RequestLate(time.Minute)},
 		"AnswerLost":   {AnswerLost()},
 		"Overtime":     {Overtime()},
@@ -344,7 +369,8 @@ func TestMessages(t *testing.T) {
 	})
 	// Those that have nothing to add: who reads them can't do anything, or the
 	// line says it all.
-	hintless := []string{"malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost"}
+	hintless := []string{"malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost",
+		"ssh-rewritten", "identity-set", "identity-kept", "set-up-removed", "environment-continued"}
 	inGuide(t, made)
 	said, codes := map[string]string{}, map[string]string{}
 	for name, messages := range made {

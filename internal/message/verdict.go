@@ -150,7 +150,7 @@ func plural(noun string, items []string) string {
 	case 1:
 		return noun + " " + items[0]
 	}
-	return noun + "s " + strings.Join(items[:len(items)-1], ", ") + " and " + items[len(items)-1]
+	return noun + "s " + and(items)
 }
 
 func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint string) {

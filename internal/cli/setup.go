@@ -1,0 +1,469 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/helper"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/setup"
+)
+
+// setupRun is one run of setup: what the flags say, and how it went so far.
+type setupRun struct {
+	*app
+	system, global, local bool
+	print, remove         bool
+	identity              bool
+	form, program         string
+	// sshPort is 0 when ssh addresses are left alone.
+	sshPort int
+	// git is nil when there is no git program.
+	git *setup.Git
+	// code is the worst that happened.
+	code int
+}
+
+// Forms of --env.
+const (
+	formShell      = "shell"
+	formKubernetes = "kubernetes"
+)
+
+func (a *app) setup() *cobra.Command {
+	run := &setupRun{app: a}
+	cmd := &cobra.Command{
+		Use:   "setup",
+		Short: "Have git ask this helper, or show the configuration for it",
+		Long: `setup has git's own program write to git's configuration that this helper is
+asked for the user's GitLab instance: the one of --instance, else those that
+there is a token for, else ACP_GITLAB_INSTANCE_URL. Helpers for other hosts are
+left alone. What is there already is not written again, and --remove takes out
+what was written, the identity included, and nothing else.
+
+With --print or --env nothing is written, and no git program is needed.`,
+		Example: `  git-credential-acp setup
+  git-credential-acp setup --rewrite-ssh --identity
+  eval "$(git-credential-acp setup --env)"
+  git-credential-acp setup --env=kubernetes --instance https://gitlab.example.com
+  git-credential-acp setup --remove`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && (cmd.Flags().Changed("env") || cmd.Flags().Changed("rewrite-ssh")) {
+				// What can be left out has to stand close to its flag.
+				return a.misused("--env", "and --rewrite-ssh take a value after an equals sign only, as in --env=kubernetes")
+			}
+			return cobra.NoArgs(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.instanceGiven = cmd.Flags().Changed(flagInstance)
+			if err := run.check(cmd); err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return run.do(ctx)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&run.global, "global", false, "write to the user's configuration (the default)")
+	flags.BoolVar(&run.system, "system", false, "write to the system's configuration")
+	flags.BoolVar(&run.local, "local", false, "write to the configuration of the repository here")
+	flags.BoolVar(&run.print, "print", false, "print it as it would stand in a file")
+	flags.StringVar(&run.form, "env", "", "print it for the environment (git 2.31 and newer): in the `form` shell, or kubernetes (a YAML list)")
+	flags.Lookup("env").NoOptDefVal = formShell
+	flags.BoolVar(&run.remove, "remove", false, "take out what was written before")
+	flags.IntVar(&run.sshPort, "rewrite-ssh", 0, "use https for the instance's ssh addresses, too; name the `port` that stands in them, if one does")
+	flags.Lookup("rewrite-ssh").NoOptDefVal = "22"
+	flags.BoolVar(&run.identity, "identity", false, "set user.name and user.email, where unset, from the profile on GitLab")
+	flags.StringVar(&run.program, "helper", "", "`path` of this program, for where it is not on the PATH")
+	cmd.MarkFlagsMutuallyExclusive("global", "system", "local", "print", "env")
+	cmd.MarkFlagsMutuallyExclusive("remove", "print")
+	cmd.MarkFlagsMutuallyExclusive("remove", "env")
+	return cmd
+}
+
+// check is about values that the command line can't have.
+func (r *setupRun) check(cmd *cobra.Command) error {
+	changed := cmd.Flags().Changed
+	if changed("env") && r.form != formShell && r.form != formKubernetes {
+		return r.misused("--env", "takes "+formShell+" or "+formKubernetes)
+	}
+	if changed("rewrite-ssh") && (r.sshPort < 1 || r.sshPort > 65535) {
+		return r.misused("--rewrite-ssh", "takes a port from 1 to 65535")
+	}
+	if !changed("helper") {
+		r.program = ""
+		return nil
+	}
+	if _, err := setup.AbsoluteProgram(r.program); err != nil {
+		return r.misused("--helper", err.Error())
+	}
+	return nil
+}
+
+// misused ends the command over a flag.
+func (a *app) misused(flag, why string) error {
+	a.tell(message.FlagInvalid(flag, why), asIs)
+	return exitError(exitUsage)
+}
+
+// fail tells a problem, and keeps the worst exit code.
+func (r *setupRun) fail(m *message.Message, redact func(string) string) {
+	r.tell(m, redact)
+	code := exitRefused
+	if m.Unverified() {
+		code = exitUnverified
+	}
+	r.code = max(r.code, code)
+}
+
+// done ends the command with what happened.
+func (r *setupRun) done() error {
+	if r.code != exitGood {
+		return exitError(r.code)
+	}
+	return nil
+}
+
+func (r *setupRun) stop(m *message.Message) error {
+	r.fail(m, asIs)
+	return r.done()
+}
+
+func (r *setupRun) do(ctx context.Context) error {
+	if program := setup.Find("git", r.env.Getenv(envPath)); program != "" {
+		pairs, _ := r.gitPairs()
+		r.git = &setup.Git{Program: program, Env: setup.Environment(r.env.Environ(), pairs)}
+	}
+	if r.remove {
+		return r.takeOut(ctx)
+	}
+	instances, err := r.instances(ctx)
+	if err != nil {
+		return err
+	}
+	sections, problem := r.sections(instances)
+	if problem != nil {
+		return r.stop(problem)
+	}
+	switch {
+	case r.print:
+		sections = append(sections, r.who(ctx, instances)...)
+		return r.output(setup.File(sections))
+	case r.form == formKubernetes:
+		sections = append(sections, r.who(ctx, instances)...)
+		return r.output(setup.Kubernetes(sections))
+	case r.form == formShell:
+		pairs, problem := r.gitPairs()
+		if problem != nil {
+			return r.stop(problem)
+		}
+		r.warn(ctx)
+		sections = append(sections, r.who(ctx, instances)...)
+		if len(pairs) > 0 {
+			r.tell(message.EnvironmentContinued(len(pairs)), asIs)
+		}
+		return r.output(setup.Shell(sections, pairs))
+	}
+	return r.write(ctx, instances, sections)
+}
+
+// output prints a result on its own.
+func (r *setupRun) output(text string) error {
+	if _, err := io.WriteString(r.env.Stdout, text); err != nil {
+		r.tell(message.OutputLost(), asIs)
+		return exitError(exitRefused)
+	}
+	return r.done()
+}
+
+// instances are those to set up. What is wrong with others is told, and does not
+// stand in their way.
+func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
+	if r.instanceGiven {
+		i, problem := r.known()
+		if problem != nil {
+			r.tell(problem, asIs)
+			return nil, exitError(exitUsage)
+		}
+		return []instance.Instance{*i}, nil
+	}
+	found, looked, problem := r.secrets(ctx)
+	if problem != nil {
+		return nil, r.stop(problem)
+	}
+	var list []instance.Instance
+	for _, place := range found {
+		switch {
+		case place.Instance == instance.Instance{}:
+			r.fail(place.Problem, asIs)
+		case !slices.Contains(list, place.Instance):
+			list = append(list, place.Instance)
+		}
+	}
+	if len(list) == 0 {
+		i, problem := r.known()
+		switch {
+		case problem != nil:
+			return nil, r.stop(problem)
+		case i != nil:
+			list = append(list, *i)
+		case len(found) == 0:
+			return nil, r.stop(message.InstanceUnknown(looked))
+		default:
+			return nil, r.done()
+		}
+	}
+	// One that lies below another has to reset the other's helper, not the other
+	// way round: it comes later.
+	slices.SortFunc(list, func(a, b instance.Instance) int { return strings.Compare(a.URL(), b.URL()) })
+	return list, nil
+}
+
+// sections are what git's configuration is to say of instances.
+func (r *setupRun) sections(instances []instance.Instance) ([]setup.Section, *message.Message) {
+	program := setup.Program
+	if r.program != "" {
+		program, _ = setup.AbsoluteProgram(r.program) // checked before
+	}
+	var sections []setup.Section
+	for _, i := range instances {
+		sections = append(sections, setup.Helper(i, program))
+	}
+	if r.sshPort == 0 {
+		return sections, nil
+	}
+	hosts := map[string]instance.Instance{}
+	for _, i := range instances {
+		if other, twice := hosts[i.Hostname()]; twice {
+			return nil, message.SSHAmbiguous(other.String(), i.String())
+		}
+		hosts[i.Hostname()] = i
+		sections = append(sections, setup.Rewrite(i, r.sshPort))
+	}
+	return sections, nil
+}
+
+// scope is the file to write to, and where it is by git's rules (git-config(1),
+// FILES); "" for the repository's, which git finds itself.
+func (r *setupRun) scope() (setup.Scope, string) {
+	switch {
+	case r.local:
+		return setup.Local, ""
+	case r.system:
+		return setup.System, r.systemConfig()
+	}
+	// git writes to the last of the user's files that there is, and to the last
+	// if there is none.
+	files := r.globalConfig(r.env.Getenv(envHome))
+	for _, file := range slices.Backward(files) {
+		if _, err := os.Stat(file); err == nil {
+			return setup.Global, file
+		}
+	}
+	if len(files) == 0 {
+		return setup.Global, "" // git says that it has no home
+	}
+	return setup.Global, files[len(files)-1]
+}
+
+// open finds the file to write to.
+func (r *setupRun) open(ctx context.Context) (*setup.Config, *message.Message) {
+	if r.git == nil {
+		return nil, message.GitMissing()
+	}
+	scope, path := r.scope()
+	return setup.Open(ctx, *r.git, scope, path)
+}
+
+// write writes what is not there yet. The helper comes first: it is set up
+// although nobody can say who makes the commits.
+func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sections []setup.Section) error {
+	config, problem := r.open(ctx)
+	if problem != nil {
+		return r.stop(problem)
+	}
+	r.warn(ctx)
+	written, problem := config.Write(ctx, sections)
+	if problem != nil {
+		return r.stop(problem)
+	}
+	var urls []string
+	for _, i := range instances {
+		urls = append(urls, i.URL())
+	}
+	who := r.who(ctx, instances)
+	if _, problem = config.Write(ctx, who); problem != nil {
+		return r.stop(problem)
+	}
+	for _, s := range who {
+		r.tell(message.IdentitySet(s.Keys()), asIs)
+	}
+	if r.sshPort != 0 {
+		r.tell(message.Rewritten(urls), asIs)
+	}
+	if len(written) == 0 && len(who) == 0 {
+		r.tell(message.SetUpBefore(urls, config.Path()), asIs)
+	} else {
+		r.tell(message.SetUp(urls, config.Path()), asIs)
+	}
+	return r.done()
+}
+
+// takeOut takes out what was written. It asks for no token and no network.
+func (r *setupRun) takeOut(ctx context.Context) error {
+	var only *instance.Instance
+	if r.instanceGiven {
+		var problem *message.Message
+		if only, problem = r.known(); problem != nil {
+			r.tell(problem, asIs)
+			return exitError(exitUsage)
+		}
+	}
+	config, problem := r.open(ctx)
+	if problem != nil {
+		return r.stop(problem)
+	}
+	removed, problem := config.Remove(ctx, only)
+	switch {
+	case problem != nil:
+		return r.stop(problem)
+	case len(removed) == 0:
+		r.tell(message.NothingToRemove(config.Path()), asIs)
+		return nil
+	}
+	var names []string
+	for _, s := range removed {
+		names = append(names, s.String())
+	}
+	r.tell(message.Removed(names, config.Path()), asIs)
+	return nil
+}
+
+// warn warns when git won't find the helper here.
+func (r *setupRun) warn(ctx context.Context) {
+	path := r.env.Getenv(envPath)
+	switch {
+	case r.program != "":
+		if setup.Find(filepath.Base(r.program), filepath.Dir(r.program)) == "" {
+			r.tell(message.HelperNotFound(r.program), asIs)
+		}
+	case r.git == nil && setup.Find(Name, path) == "", r.git != nil && !r.git.Finds(ctx, path):
+		r.tell(message.HelperNotFound(""), asIs)
+	}
+}
+
+// who is the section for the identity, if it is wanted and not known to git. A
+// trouble with it is told, and does not stand in the way of the rest.
+func (r *setupRun) who(ctx context.Context, instances []instance.Instance) []setup.Section {
+	if !r.identity {
+		return nil
+	}
+	unset, problem := r.unset(ctx)
+	if problem != nil {
+		r.fail(problem, asIs)
+		return nil
+	}
+	if len(unset) == 0 {
+		r.tell(message.IdentityKept(), asIs)
+		return nil
+	}
+	found, problem := r.tokenFor(ctx, instances)
+	if problem != nil {
+		r.fail(problem, asIs)
+		return nil
+	}
+	user, problem := r.profile(ctx, *found)
+	if problem != nil {
+		r.fail(problem, found.Token.Redact)
+		return nil
+	}
+	section, err := setup.Identity(user.Name, user.Email, unset)
+	if err != nil {
+		r.fail(message.IdentityUnusable(found.Instance.String()), found.Token.Redact)
+		return nil
+	}
+	return []setup.Section{section}
+}
+
+// unset are the keys of an identity that git does not know here, and that are
+// not in the file to write to. Another container's git can't be asked.
+func (r *setupRun) unset(ctx context.Context) ([]string, *message.Message) {
+	var unset []string
+	for _, key := range setup.IdentityKeys() {
+		flags := [][]string{nil}
+		switch scope, _ := r.scope(); {
+		case r.git == nil || r.form == formKubernetes:
+			flags = nil
+		case !r.print && r.form == "":
+			flags = append(flags, []string{string(scope)})
+		}
+		known := false
+		for _, flag := range flags {
+			there, problem := r.git.Knows(ctx, key, flag...)
+			if problem != nil {
+				return nil, problem
+			}
+			known = known || there
+		}
+		if !known {
+			unset = append(unset, key)
+		}
+	}
+	return unset, nil
+}
+
+// tokenFor is where the token for the only instance comes from, as get finds it.
+func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) (*secret.Found, *message.Message) {
+	if len(instances) > 1 {
+		return nil, message.IdentityAmbiguous()
+	}
+	found, looked, problem := r.secrets(ctx)
+	if problem != nil {
+		return nil, problem
+	}
+	for n, place := range found {
+		if place.Instance == instances[0] {
+			return &found[n], place.Problem
+		}
+	}
+	if len(found) > 0 {
+		p := found[0]
+		return nil, message.OtherInstance(instances[0].String(), p.Instance.String(), p.Where, p.Belongs)
+	}
+	return nil, message.NotConnected(instances[0].String(), looked)
+}
+
+// profile asks GitLab whose the token is.
+func (r *setupRun) profile(ctx context.Context, found secret.Found) (access.User, *message.Message) {
+	ctx, stop, limit, problem := r.limited(ctx)
+	if problem != nil {
+		return access.User{}, problem
+	}
+	defer stop()
+	question := helper.Question{Found: found}
+	client, problem := r.client(question, limit, r.onWait(found))
+	if problem != nil {
+		return access.User{}, problem
+	}
+	defer client.Close()
+	user := client.User(ctx)
+	if verdict := access.JudgeUser(user); verdict.Outcome != access.Granted {
+		if verdict.Reason == access.Timeout {
+			verdict.Detail = limit.String()
+		}
+		return user, message.Explain(verdict, helper.SubjectOf(question))
+	}
+	return user, nil
+}

@@ -1,0 +1,618 @@
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// surroundings is an environment for git that is nobody's.
+func surroundings(home string) []string {
+	return []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C"}
+}
+
+func git(t testing.TB, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Env, cmd.Dir = surroundings(t.TempDir()), t.TempDir()
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		errors.As(err, &exit)
+		t.Fatalf("git %q: %v\n%s", args, err, exit.Stderr)
+	}
+	return string(out)
+}
+
+// home is a user's home with a file of configuration.
+type home struct {
+	t    testing.TB
+	dir  string
+	file string
+	git  Git
+}
+
+const missing = "\x00 no such file"
+
+func newHome(t testing.TB, text string) *home {
+	t.Helper()
+	dir := t.TempDir()
+	program := Find("git", os.Getenv("PATH"))
+	if program == "" {
+		t.Fatal("no git")
+	}
+	h := &home{t: t, dir: dir, file: filepath.Join(dir, ".gitconfig"), git: Git{Program: program, Env: surroundings(dir)}}
+	if text != missing {
+		if err := os.WriteFile(h.file, []byte(text), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+func (h *home) open() *Config {
+	h.t.Helper()
+	c, problem := Open(h.t.Context(), h.git, Global, h.file)
+	if problem != nil {
+		h.t.Fatal(problem)
+	}
+	return c
+}
+
+func (h *home) write(sections ...Section) []Section {
+	h.t.Helper()
+	written, problem := h.open().Write(h.t.Context(), sections)
+	if problem != nil {
+		h.t.Fatal(problem)
+	}
+	return written
+}
+
+func (h *home) remove() []Section {
+	h.t.Helper()
+	removed, problem := h.open().Remove(h.t.Context(), nil)
+	if problem != nil {
+		h.t.Fatal(problem)
+	}
+	return removed
+}
+
+func (h *home) text() string {
+	h.t.Helper()
+	data, err := os.ReadFile(h.file)
+	if errors.Is(err, os.ErrNotExist) {
+		return missing
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return string(data)
+}
+
+func (h *home) put(text string) {
+	h.t.Helper()
+	if err := os.WriteFile(h.file, []byte(text), 0o640); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *home) want(text string) {
+	h.t.Helper()
+	if got := h.text(); got != text {
+		h.t.Errorf("the file is\n%q, want\n%q", got, text)
+	}
+}
+
+// config runs git config on the file, and gives its output without the last
+// line feed; "" when there is no such key.
+func (h *home) config(args ...string) string {
+	h.t.Helper()
+	cmd := exec.Command("git", append([]string{"config", "--global"}, args...)...)
+	cmd.Env, cmd.Dir = surroundings(h.dir), h.dir
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
+		h.t.Fatalf("git config %q: %v", args, err)
+	}
+	return strings.TrimSuffix(string(out), "\n")
+}
+
+const (
+	urlA = "https://gitlab.example.com"
+	urlB = "https://gitlab.example.org:8443/gitlab"
+	helA = "credential." + urlA + ".helper"
+	useA = "acp --instance " + urlA
+	useB = "acp --instance " + urlB
+)
+
+// files are what may be there before.
+var files = map[string]string{
+	"missing":                     missing,
+	"empty":                       "",
+	"a line feed":                 "\n",
+	"blank lines":                 "[user]\n\tname = x\n\n\n \t\n",
+	"a comment at the end":        "[user]\n\tname = x\n# the end\n",
+	"no line feed at the end":     "[user]\n\tname = x",
+	"no line feed after a header": "[user]",
+	"no line feed after a remark": "# nothing but this",
+	"white space at the end":      "[user]\n\tname = x\n\t ",
+	"CRLF":                        "[user]\r\n\tname = x\r\n",
+	"CRLF, cut":                   "[user]\r\n\tname = x\r",
+	"byte order mark":             "\ufeff[user]\n\tname = x\n",
+	"another helper":              "[credential]\n\thelper = store\n[user]\n\tname = x\n",
+	"same section, others":        "[credential \"" + urlA + "\"]\n\thelper = \n\thelper = !glab auth git-credential\n[user]\n\tname = x\n",
+	"same section, comments":      "[credential \"" + urlA + "\"]\n\t# mine\n\thelper = \n\thelper = store ; remark\n\tuseHttpPath = true\n# end\n\n",
+	"same section, at the end":    "[user]\n[credential \"" + urlA + "\"]\n\tusername = oauth2\n\tuseHttpPath = true",
+	"same section, odd spacing":   " [credential    \"" + urlA + "\"]helper=\"\"\n   ; remark\n\thelper = store\n",
+	"same section, capital":       "[Credential \"" + urlA + "\"]\n\thelper = store\n",
+	"same section, capitals":      "[CREDENTIAL \"" + urlA + "\"]\n\thelper = store\n",
+	"same section, escaped":       "[credential \"\\https://gitlab.exam\\ple.com\"]\n\thelper =\n\thelper = store\n",
+	"same section, empty":         "[credential \"" + urlA + "\"]\n[user]\n\tname = x\n",
+	"same section, twice":         "[credential \"" + urlA + "\"]\n\thelper = one\n[credential \"" + urlA + "\"]\n\thelper = two\n",
+	"trailing slash":              "[credential \"" + urlA + "/\"]\n\thelper = store\n",
+	"a rule of others":            "[url \"" + urlA + "/\"]\n\tinsteadOf = gl:\n",
+	"one of our rules":            "[url \"" + urlA + "/\"]\n\tinsteadOf = git@gitlab.example.com:\n",
+	"an include":                  "[include]\n\tpath = other.inc\n",
+	"no value":                    "[core]\n\tbare\n[credential]\n\tuseHttpPath\n",
+	"a long line":                 "[user]\n\tname = " + strings.Repeat("x", 5000) + "[credential \"" + urlA + "\"] x\n",
+	"a line that goes on":         "[alias]\n\tx = \"!f() { \\\n[credential \\\"" + urlA + "\\\"] ; }; f\"\n",
+	"a signing key":               "[user]\n\tsigningKey = ABC\n# end\n",
+}
+
+// Whatever was there: it is written once, git reads it, and it goes again
+// without a trace.
+func TestWriteRemove(t *testing.T) {
+	who, err := Identity("Dev", "dev@example.com", IdentityKeys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := instanceAt(t, urlA), instanceAt(t, urlB)
+	kinds := map[string][]Section{
+		"helper": {Helper(a, Program)},
+		"all":    {Helper(a, `/opt/a\ b/git-credential-acp`), Helper(b, Program), Rewrite(a, 2222), Rewrite(b, 0), who},
+	}
+	for name, before := range files {
+		for kind, sections := range kinds {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				t.Parallel()
+				h := newHome(t, before)
+				written := h.write(sections...)
+				value := sections[0].Lines[1].Value
+				if got := h.config("--get-all", helA); got != "\n"+value && !strings.HasSuffix(got, "\n\n"+value) {
+					t.Errorf("helpers are %q", got)
+				}
+				if h.config("--get", "credential."+urlA+".useHttpPath") != "true" || h.config("--get", "credential."+urlA+".username") != "oauth2" {
+					t.Error("a line is missing")
+				}
+				if kind == "all" && (h.config("--get", "user.email") != "dev@example.com" || h.config("--get", "user.name") == "") {
+					t.Error("no identity")
+				}
+				once := h.text()
+				if strings.Contains(once, draftPrefix) || h.write(sections...) != nil {
+					t.Errorf("there is more to write after\n%s", once)
+				}
+				h.want(once)
+				if before != missing && !strings.HasPrefix(once, before) {
+					t.Errorf("what was there has changed:\n%q", once)
+				}
+				// An identity that was there is not taken.
+				if removed := h.remove(); len(removed) != len(written) {
+					t.Errorf("removed %v of %v", removed, written)
+				}
+				h.want(before)
+				if removed := h.remove(); removed != nil {
+					t.Errorf("removed twice: %v", removed)
+				}
+				h.want(before)
+				left, err := os.ReadDir(h.dir)
+				if err != nil || len(left) > 1 {
+					t.Errorf("left behind: %v, %v", left, err)
+				}
+				if info, err := os.Stat(h.file); err == nil && info.Mode().Perm() != 0o640 && runtime.GOOS != "windows" {
+					t.Errorf("the mode is %v", info.Mode())
+				}
+			})
+		}
+	}
+}
+
+// What stands in the file is what git would write with all its lines in place.
+func TestWritten(t *testing.T) {
+	h := newHome(t, "[user]\n\tname = x\n")
+	h.write(Helper(instanceAt(t, urlA), Program))
+	h.want("[user]\n\tname = x\n" + `[credential "https://gitlab.example.com"]
+	helper = 
+	helper = acp --instance https://gitlab.example.com
+	useHttpPath = true
+	username = oauth2
+`)
+}
+
+// What others do after us stays when we go.
+func TestRemoveAfterOthers(t *testing.T) {
+	const before = "[user]\n\tsigningKey = ABC\n"
+	who, err := Identity("Dev", "dev@example.com", IdentityKeys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := instanceAt(t, urlA)
+	header := "[credential \"" + urlA + "\"]\n"
+	tests := map[string]struct {
+		change func(h *home)
+		want   string
+	}{
+		"a section": {func(h *home) { h.config("alias.st", "status") }, before + "[alias]\n\tst = status\n"},
+		"a section by hand": {func(h *home) { h.put(h.text() + "\n# mine\n[alias]\n\tst = status\n") },
+			// git leaves a comment where it is, and the header with it.
+			before + "[User]\n\n# mine\n[alias]\n\tst = status\n"},
+		"a comment before": {func(h *home) { h.put("# mine\n" + h.text()) }, "# mine\n" + before},
+		"another helper":   {func(h *home) { h.config("--add", helA, "store") }, before + header + "\thelper = store\n"},
+		"another reset": {func(h *home) { h.config("--add", helA, ""); h.config("--add", helA, "store") },
+			before + header + "\thelper = \n\thelper = \n\thelper = store\n"},
+		"another value": {func(h *home) { h.config("credential."+urlA+".useHttpPath", "false") }, before + header + "\tuseHttpPath = false\n"},
+		"another name":  {func(h *home) { h.config("user.name", "Somebody") }, before + "[User]\n\tname = Somebody\n"},
+		"another rule":  {func(h *home) { h.config("--add", "url."+urlA+"/.insteadOf", "gl:") }, before + "[url \"" + urlA + "/\"]\n\tinsteadOf = gl:\n"},
+		"line ends":     {func(h *home) { h.put(strings.ReplaceAll(h.text(), "\n", "\r\n")) }, strings.ReplaceAll(before, "\n", "\r\n")},
+		"ours twice":    {func(h *home) { h.config("--add", helA, useA) }, before},
+		"a section by hand, spaced": {func(h *home) { h.put(h.text() + "[credential   \"" + urlA + "\"]\n\thelper = store\n") },
+			before + "[credential   \"" + urlA + "\"]\n\thelper = store\n"},
+		"without our own": {func(h *home) { h.config("--remove-section", "credential."+urlA) }, before},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHome(t, before)
+			h.write(Helper(a, Program), Rewrite(a, 0), who)
+			test.change(h)
+			h.remove()
+			h.want(test.want)
+			if left := h.config("--get-regexp", "acp"); left != "" {
+				t.Errorf("left of ours: %q", left)
+			}
+		})
+	}
+}
+
+// git leaves the header of a section where there is a comment before it. Ours
+// goes, and one that was empty before stays.
+func TestRemoveHeader(t *testing.T) {
+	for _, before := range []string{
+		"[user]\n\tname = x\n# end\n",
+		"[credential \"" + urlA + "\"]\n[user]\n\tname = x\n# end\n",
+	} {
+		h := newHome(t, before)
+		h.write(Helper(instanceAt(t, urlA), Program))
+		h.config("--add", helA, useA)
+		h.remove()
+		h.want(before)
+	}
+}
+
+// A helper whose reset can't be told from another's is not touched: a reset that
+// is left, or one too many that is taken, would decide who is asked.
+func TestRemoveShared(t *testing.T) {
+	h := newHome(t, files["same section, others"])
+	h.write(Helper(instanceAt(t, urlA), Program))
+	h.config("--add", helA, "store")
+	before := h.text()
+	_, problem := h.open().Remove(t.Context(), nil)
+	if problem == nil || problem.Code != "section-shared" {
+		t.Errorf("%v", problem)
+	}
+	h.want(before)
+}
+
+// One of several instances can go on its own.
+func TestRemoveOne(t *testing.T) {
+	a, b := instanceAt(t, urlA), instanceAt(t, urlB)
+	who, err := Identity("Dev", "dev@example.com", IdentityKeys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const before = "[core]\n\tbare = false"
+	h := newHome(t, before)
+	h.write(Helper(a, Program), Helper(b, Program), Rewrite(a, 0), Rewrite(b, 0), who)
+	removed, problem := h.open().Remove(t.Context(), &a)
+	if problem != nil || fmt.Sprint(removed) != "[credential."+urlA+" url."+urlA+"/]" {
+		t.Errorf("%v, %v", removed, problem)
+	}
+	if h.config("--get-all", helA) != "" || h.config("--get", "credential."+urlB+".helper") != useB || h.config("--get", "user.name") != "Dev" {
+		t.Errorf("left is\n%s", h.text())
+	}
+	other := instanceAt(t, "https://other.example.com")
+	if removed, problem := h.open().Remove(t.Context(), &other); problem != nil || removed != nil {
+		t.Errorf("%v, %v", removed, problem)
+	}
+	if removed, problem := h.open().Remove(t.Context(), &b); problem != nil || len(removed) != 3 {
+		t.Errorf("%v, %v", removed, problem)
+	}
+	h.want(before)
+}
+
+// What says something else than is wanted now, or has no effect any more, is
+// written anew.
+func TestWriteAnew(t *testing.T) {
+	a := instanceAt(t, urlA)
+	path, err := AbsoluteProgram("/opt/git-credential-acp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const before = "[core]\n\tbare = false\n\n"
+	tests := map[string]func(h *home){
+		"another program":  func(h *home) { h.write(Helper(a, path)) },
+		"a reset after it": func(h *home) { h.config("--add", helA, "") },
+		"another after it": func(h *home) { h.config("--add", helA, ""); h.config("--add", helA, "store") },
+		"another for all":  func(h *home) { h.config("credential.helper", "store") },
+		"another spelling": func(h *home) { h.config("credential."+urlA+"/.helper", "store") },
+		"a name for all":   func(h *home) { h.config("credential.username", "me") },
+		"another value":    func(h *home) { h.config("credential."+urlA+".useHttpPath", "false") },
+		"a line gone":      func(h *home) { h.config("--unset", "credential."+urlA+".username") },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := newHome(t, before)
+			h.write(Helper(a, Program))
+			change(h)
+			if len(h.write(Helper(a, Program))) != 1 {
+				t.Errorf("nothing was written to\n%s", h.text())
+			}
+			if got := h.config("--get-all", helA); !strings.HasSuffix("\n"+got, "\n\n"+useA) || strings.Count(got, useA) != 1 {
+				t.Errorf("helpers are %q", got)
+			}
+			if h.config("--get", "credential."+urlA+".useHttpPath") != "true" || h.write(Helper(a, Program)) != nil {
+				t.Errorf("it does not hold:\n%s", h.text())
+			}
+		})
+	}
+	// Another port takes the place of the first.
+	h := newHome(t, before)
+	h.write(Rewrite(a, 2222))
+	h.write(Rewrite(a, 2223))
+	if got := h.config("--get-all", "url."+urlA+"/.insteadOf"); strings.Contains(got, "2222") || !strings.HasSuffix(got, "2223/") {
+		t.Errorf("rules are %q", got)
+	}
+	h.remove()
+	h.want(before)
+}
+
+// What was written by hand, as setup prints it, can be taken out as well; rules
+// and names may be anybody's.
+func TestRemoveByHand(t *testing.T) {
+	a := instanceAt(t, urlA)
+	h := newHome(t, File([]Section{Helper(a, Program), Rewrite(a, 0)})+"[user]\n\tname = x\n")
+	if h.write(Helper(a, Program), Rewrite(a, 0)) != nil {
+		t.Errorf("written again:\n%s", h.text())
+	}
+	h.remove()
+	h.want(File([]Section{Rewrite(a, 0)}) + "[user]\n\tname = x\n")
+}
+
+// An identity that is set is left alone, whichever part of it.
+func TestIdentityKept(t *testing.T) {
+	who, err := Identity("Dev", "dev@example.com", IdentityKeys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHome(t, "[user]\n\temail = me@example.com\n")
+	h.write(who)
+	if h.config("--get-all", "user.email") != "me@example.com" || h.config("--get-all", "user.name") != "Dev" || h.write(who) != nil {
+		t.Errorf("the file is\n%s", h.text())
+	}
+	h.remove()
+	h.want("[user]\n\temail = me@example.com\n")
+}
+
+// A link stays a link; a file's mode stays.
+func TestLinks(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("links take a privilege")
+	}
+	a := instanceAt(t, urlA)
+	for name, before := range map[string]string{"there": "[user]\n\tname = x", "dangling": missing} {
+		t.Run(name, func(t *testing.T) {
+			h := newHome(t, missing)
+			target := filepath.Join(t.TempDir(), "dotfiles")
+			if err := os.Symlink(target, h.file); err != nil {
+				t.Fatal(err)
+			}
+			if before != missing {
+				h.put(before)
+				if err := os.Chmod(target, 0o400); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h.write(Helper(a, Program))
+			if h.config("--get-all", helA) != "\n"+useA {
+				t.Errorf("the file is\n%s", h.text())
+			}
+			h.remove()
+			h.want(before)
+			if to, err := os.Readlink(h.file); err != nil || to != target {
+				t.Errorf("the link is %q, %v", to, err)
+			}
+			if info, err := os.Stat(target); err == nil && info.Mode().Perm() != 0o400 {
+				t.Errorf("the mode is %v", info.Mode())
+			}
+			if left, err := os.ReadDir(filepath.Dir(target)); err != nil || len(left) > 1 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// A lock that stays is named, and nothing is changed; one that goes is waited
+// for.
+func TestLocked(t *testing.T) {
+	a := instanceAt(t, urlA)
+	h := newHome(t, "[user]\n\tname = x")
+	put := func() {
+		if err := os.WriteFile(h.file+".lock", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put()
+	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || problem.Code != "git-config-locked" ||
+		!strings.Contains(problem.What, h.file+".lock") {
+		t.Errorf("%v", problem)
+	}
+	h.want("[user]\n\tname = x")
+	free := func() { time.Sleep(200 * time.Millisecond); _ = os.Remove(h.file + ".lock") }
+	go free()
+	h.write(Helper(a, Program))
+	put()
+	go free()
+	h.remove()
+	h.want("[user]\n\tname = x")
+}
+
+// What can't be a file of configuration is named, and left alone: git would put
+// a file in the place of a device.
+func TestNoFile(t *testing.T) {
+	a := instanceAt(t, urlA)
+	h := newHome(t, "[user\n")
+	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || problem.Code != "git-failed" ||
+		!strings.Contains(problem.What, "bad config") {
+		t.Errorf("%v", problem)
+	}
+	h.want("[user\n")
+	for name, path := range map[string]string{"a directory": h.dir, "a device": os.DevNull} {
+		if _, problem := Open(t.Context(), h.git, Global, path); problem == nil || problem.Code != "git-config-file" {
+			t.Errorf("%s: %v", name, problem)
+		}
+	}
+	h.put(strings.Repeat("#", maxConfig+1))
+	if _, problem := Open(t.Context(), h.git, Global, h.file); problem == nil || problem.Code != "git-config-file" {
+		t.Errorf("too large: %v", problem)
+	}
+	h.put("")
+	h.git.Env = append(h.git.Env, "GIT_CONFIG_GLOBAL="+filepath.Join(h.file, "below", "a", "file"))
+	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || problem.Code != "git-config-unwritable" ||
+		!strings.Contains(problem.What, "directory") {
+		t.Errorf("%v", problem)
+	}
+}
+
+// wrapper makes a program that stands in git's place: a shell script which has
+// the real one as $GIT.
+func (h *home) wrapper(script string) {
+	h.t.Helper()
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		h.t.Skip("no POSIX shell")
+	}
+	name := filepath.Join(h.t.TempDir(), "git")
+	if err := os.WriteFile(name, []byte("#!"+sh+"\nGIT='"+h.git.Program+"'\n"+script), 0o755); err != nil {
+		h.t.Fatal(err)
+	}
+	h.git.Program = name
+}
+
+// Wherever it is cut off, nothing half done has an effect, and all of it can be
+// taken out again.
+func TestCutOff(t *testing.T) {
+	a := instanceAt(t, urlA)
+	const before = "[user]\n\tname = x\n\n"
+	for after := range 20 {
+		h := newHome(t, before)
+		real := h.git
+		h.wrapper(fmt.Sprintf(`n=$(cat "$HOME/calls" 2>/dev/null || echo 0)
+echo $((n+1)) > "$HOME/calls"
+[ $n -lt %d ] || exit 9
+exec "$GIT" "$@"
+`, after))
+		_, problem := h.open().Write(t.Context(), []Section{Helper(a, Program), Rewrite(a, 0)})
+		if got := h.config("--get-all", helA); got != "" && got != "\n"+useA {
+			t.Errorf("after %d calls: helpers are %q", after, got)
+		}
+		if got := h.config("--get-all", "url."+urlA+"/.insteadOf"); got != "" && strings.Count(got, "\n") != 1 {
+			t.Errorf("after %d calls: rules are %q", after, got)
+		}
+		h.git = real
+		h.remove()
+		h.want(before)
+		if problem == nil {
+			if after < 10 {
+				t.Errorf("it was never cut off")
+			}
+			return
+		}
+		if problem.Code != "git-failed" {
+			t.Errorf("after %d calls: %v", after, problem)
+		}
+	}
+	t.Error("it never ended")
+}
+
+// What fails half way is cleared away.
+func TestClearedAway(t *testing.T) {
+	h := newHome(t, "[user]\n\tname = x\n")
+	h.wrapper("case \"$*\" in *--rename-section*) echo 'error: it is Friday' >&2; exit 3;; esac\nexec \"$GIT\" \"$@\"\n")
+	_, problem := h.open().Write(t.Context(), []Section{Helper(instanceAt(t, urlA), Program)})
+	if problem == nil || problem.Code != "git-failed" || !strings.Contains(problem.What, "it is Friday") {
+		t.Errorf("%v", problem)
+	}
+	h.want("[user]\n\tname = x\n")
+}
+
+// Who sets up at the same time as others, and as somebody who changes something
+// else, does no harm.
+func TestManyAtOnce(t *testing.T) {
+	a := instanceAt(t, urlA)
+	const before = "[user]\n\tname = x\n"
+	h := newHome(t, before)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			if _, problem := h.open().Write(context.WithoutCancel(t.Context()), []Section{Helper(a, Program)}); problem != nil {
+				t.Error(problem)
+			}
+		})
+	}
+	group.Wait()
+	if got := strings.ReplaceAll(h.config("--get-all", helA), "\n"+useA, ""); strings.Trim(got, "\n") != "" {
+		t.Errorf("helpers are %q", h.config("--get-all", helA))
+	}
+	h.remove()
+	h.want(before)
+}
+
+// git's program is bounded in time, stops for a signal, and its absence or death
+// is told.
+func TestGitEnds(t *testing.T) {
+	a := instanceAt(t, urlA)
+	sections := []Section{Helper(a, Program)}
+	h := newHome(t, "")
+	h.wrapper("sleep 60\n")
+	h.git.Limit = 100 * time.Millisecond
+	begun := time.Now()
+	if _, problem := h.open().Write(t.Context(), sections); problem == nil || problem.Code != "git-late" {
+		t.Errorf("%v", problem)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	h.git.Limit = 0
+	if _, problem := h.open().Write(ctx, sections); problem == nil || problem.Code != "git-interrupted" {
+		t.Errorf("%v", problem)
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	h = newHome(t, "")
+	h.wrapper("kill -9 $$\n")
+	if _, problem := h.open().Write(t.Context(), sections); problem == nil || problem.Code != "git-broken" {
+		t.Errorf("%v", problem)
+	}
+	h.git.Program = filepath.Join(h.dir, "nothing")
+	if _, problem := h.open().Write(t.Context(), sections); problem == nil || problem.Code != "git-broken" {
+		t.Errorf("%v", problem)
+	}
+	h.want("")
+}

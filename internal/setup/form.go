@@ -1,0 +1,102 @@
+package setup
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// File gives sections in the form of git's files, to the byte as git's own
+// program writes them (git's config.c, write_section and write_pair).
+func File(sections []Section) string {
+	var out strings.Builder
+	for _, s := range sections {
+		out.WriteString(s.text())
+	}
+	return out.String()
+}
+
+func (s Section) text() string {
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	var out strings.Builder
+	out.WriteString("[" + s.Name)
+	if s.Sub != "" {
+		out.WriteString(` "` + escape.Replace(s.Sub) + `"`)
+	}
+	out.WriteString("]\n")
+	for _, line := range s.Lines {
+		quote := ""
+		if strings.HasPrefix(line.Value, " ") || strings.HasSuffix(line.Value, " ") || strings.ContainsAny(line.Value, ";#") {
+			quote = `"`
+		}
+		out.WriteString("\t" + line.Key + " = " + quote + escape.Replace(line.Value) + quote + "\n")
+	}
+	return out.String()
+}
+
+// pairsOf are keys and values, as GIT_CONFIG_KEY_n and GIT_CONFIG_VALUE_n hold
+// them.
+func pairsOf(sections []Section) [][2]string {
+	var pairs [][2]string
+	for _, s := range sections {
+		for _, line := range s.Lines {
+			pairs = append(pairs, [2]string{s.String() + "." + line.Key, line.Value})
+		}
+	}
+	return pairs
+}
+
+// Shell gives sections as commands that put them into the environment of a POSIX
+// shell, after the pairs that are there already. Where they are among those, they
+// keep their places: to do it twice is to do it once.
+func Shell(sections []Section, there [][2]string) string {
+	var out strings.Builder
+	for _, v := range variables(pairsOf(sections), there) {
+		value := v[1]
+		if value == "" || strings.Trim(value, plainInShell) != "" {
+			value = "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+		}
+		fmt.Fprintf(&out, "export %s=%s\n", v[0], value)
+	}
+	return out.String()
+}
+
+// Kubernetes gives sections as the list of a container's environment, in YAML,
+// whose quoted strings are those of JSON. Kubernetes reads $$ as one dollar
+// sign, and $(NAME) as another variable.
+func Kubernetes(sections []Section) string {
+	var out strings.Builder
+	for _, v := range variables(pairsOf(sections), nil) {
+		fmt.Fprintf(&out, "- name: %s\n  value: %s\n", v[0], quoted(strings.ReplaceAll(v[1], "$", "$$")))
+	}
+	return out.String()
+}
+
+func quoted(text string) string {
+	var out strings.Builder
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(text) // a string always has a form
+	return strings.TrimSuffix(out.String(), "\n")
+}
+
+// variables are the environment variables that hold pairs (git-config(1),
+// GIT_CONFIG_COUNT).
+func variables(pairs, there [][2]string) [][2]string {
+	first := len(there)
+	for n := 0; n+len(pairs) <= len(there); n++ {
+		if slices.Equal(there[n:n+len(pairs)], pairs) {
+			first = n
+			break
+		}
+	}
+	count := max(first+len(pairs), len(there))
+	out := [][2]string{{"GIT_CONFIG_COUNT", strconv.Itoa(count)}}
+	for n, pair := range pairs {
+		at := strconv.Itoa(first + n)
+		out = append(out, [2]string{"GIT_CONFIG_KEY_" + at, pair[0]}, [2]string{"GIT_CONFIG_VALUE_" + at, pair[1]})
+	}
+	return out
+}

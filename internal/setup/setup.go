@@ -1,0 +1,215 @@
+// Package setup knows what git's configuration must say so that git asks this
+// helper for an instance. It shows that in several forms, has git's own program
+// write it, and takes out again just what was written.
+package setup
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+)
+
+// Section is a section of git's configuration.
+type Section struct {
+	// Name is what it begins with, and Sub what stands in quotes after that, ""
+	// for none.
+	Name, Sub string
+	Lines     []Line
+}
+
+// Line is a variable and its value. git knows a variable in any letter case.
+type Line struct{ Key, Value string }
+
+// The sections that are written.
+const (
+	credentialSection = "credential"
+	urlSection        = "url"
+	userSection       = "user"
+)
+
+const (
+	keyHelper   = "helper"
+	keyPath     = "useHttpPath"
+	keyUsername = "username"
+	keyInstead  = "insteadOf"
+	keyName     = "name"
+	keyEmail    = "email"
+)
+
+// Program is how git finds this helper by itself: git credential-acp, on the
+// PATH.
+const Program = "acp"
+
+// fileName is the program's own name, by which an absolute path is known.
+const fileName = "git-credential-acp"
+
+// Helper makes git ask the helper for an instance: after forgetting the helpers
+// that were named before, with the project's path, and under the user name that
+// GitLab's documentation gives for tokens. program is Program, or what
+// AbsoluteProgram returned.
+func Helper(i instance.Instance, program string) Section {
+	return helperFor(i.URL(), program+instanceFlag+i.URL())
+}
+
+func helperFor(url, value string) Section {
+	return Section{Name: credentialSection, Sub: url, Lines: []Line{
+		{keyHelper, ""}, {keyHelper, value}, {keyPath, "true"}, {keyUsername, username},
+	}}
+}
+
+const (
+	instanceFlag = " --instance "
+	username     = "oauth2"
+)
+
+// AbsoluteProgram is a helper that is named by its path, as git wants it: git
+// hands it to a shell, so what a shell would read as more than a letter gets a
+// backslash.
+func AbsoluteProgram(file string) (string, error) {
+	if !filepath.IsAbs(file) || !isProgram(filepath.ToSlash(file)) {
+		return "", errors.New("takes an absolute path that ends in " + fileName)
+	}
+	var out strings.Builder
+	for _, r := range filepath.ToSlash(file) {
+		switch {
+		case r < ' ' || r == 0x7f:
+			return "", errors.New("takes a path without control characters")
+		case r < 0x80 && !strings.ContainsRune(plainInShell, r):
+			out.WriteByte('\\')
+		}
+		out.WriteRune(r)
+	}
+	return out.String(), nil
+}
+
+// plainInShell are the ASCII characters that a shell takes as they are.
+const plainInShell = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._+:@%,=-"
+
+func isProgram(file string) bool {
+	return strings.HasSuffix(file, "/"+fileName) || strings.HasSuffix(file, "/"+fileName+".exe")
+}
+
+// own reports whether a helper's value for an instance's URL is this helper's.
+func own(value, url string) bool {
+	program, found := strings.CutSuffix(value, instanceFlag+url)
+	return found && (program == Program || isProgram(program))
+}
+
+// sshPort is the port that ssh uses when none is named.
+const sshPort = 22
+
+// Rewrite makes git use https for the addresses under which GitLab offers the
+// projects of an instance for ssh (its ssh_path_prefix): git@host: for the usual
+// port, which the short form can't name, and ssh://git@host:port/ for another.
+// The port and the path of the instance's own URL are https's and have no part
+// in them. port 0 is the usual one.
+func Rewrite(i instance.Instance, port int) Section {
+	s := Section{Name: urlSection, Sub: i.URL() + "/"}
+	for _, from := range sshForms(i, port) {
+		s.Lines = append(s.Lines, Line{keyInstead, from})
+	}
+	return s
+}
+
+func sshForms(i instance.Instance, port int) []string {
+	host := i.Hostname()
+	forms := []string{"git@" + host + ":", "ssh://git@" + host + "/"}
+	if bare := strings.Trim(host, "[]"); bare != host {
+		forms = append(forms, "[git@"+bare+"]:")
+	}
+	if port != 0 && port != sshPort {
+		forms = append(forms, "ssh://git@"+host+":"+strconv.Itoa(port)+"/")
+	}
+	return forms
+}
+
+// IdentityKeys are the keys by which git knows who makes commits.
+func IdentityKeys() []string {
+	return []string{userSection + "." + keyName, userSection + "." + keyEmail}
+}
+
+// Identity has those of IdentityKeys that are wanted say who makes commits. The
+// error says that a value can't stand in one, in which git wants neither angle
+// brackets nor control characters (its ident.c).
+func Identity(name, email string, keys []string) (Section, error) {
+	s := Section{Name: userSection}
+	for _, line := range []Line{{keyName, strings.TrimSpace(name)}, {keyEmail, strings.TrimSpace(email)}} {
+		if !slices.Contains(keys, s.Name+"."+line.Key) {
+			continue
+		}
+		if line.Value == "" || len(line.Value) > maxIdentity || !utf8.ValidString(line.Value) || strings.ContainsFunc(line.Value, unfit) ||
+			line.Key == keyEmail && (!strings.Contains(line.Value, "@") || strings.Contains(line.Value, " ")) {
+			return Section{}, errors.New("unusable " + line.Key)
+		}
+		s.Lines = append(s.Lines, line)
+	}
+	return s, nil
+}
+
+// maxIdentity is as long as GitLab lets names and addresses be, in bytes.
+const maxIdentity = 1024
+
+func unfit(r rune) bool {
+	return r == '<' || r == '>' || unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
+}
+
+// Keys are the keys of a section's lines, each once.
+func (s Section) Keys() []string {
+	var keys []string
+	for _, line := range s.Lines {
+		if key := s.String() + "." + line.Key; !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// String is the section as git's program names it.
+func (s Section) String() string {
+	if s.Sub == "" {
+		return s.Name
+	}
+	return s.Name + "." + s.Sub
+}
+
+// capital is the same section to git's configuration, where the letter case of
+// the name does not count, and another one to git config --remove-section.
+func (s Section) capital() Section {
+	s.Name = strings.ToUpper(s.Name[:1]) + s.Name[1:]
+	return s
+}
+
+// headers counts the lines of a text with which git config --remove-section
+// would find the section begin, however they are spaced.
+func (s Section) headers(text string) int {
+	count := 0
+	for line := range strings.Lines(text) {
+		rest, is := strings.CutPrefix(strings.TrimLeft(line, " \t"), "["+s.Name)
+		switch {
+		case !is:
+		case s.Sub == "" && strings.HasPrefix(strings.TrimLeft(rest, " \t"), "]"),
+			s.Sub != "" && strings.Contains(strings.ReplaceAll(rest, `\`, ""), `"`+s.Sub+`"`):
+			count++
+		}
+	}
+	return count
+}
+
+// standsWhole reports whether a text has the section just as it was written,
+// with nothing else in it: neither a line nor a comment.
+func (s Section) standsWhole(text string) bool {
+	parts := strings.Split(text, s.text())
+	if len(parts) == 1 || s.headers(text) != len(parts)-1 {
+		return false
+	}
+	return !slices.ContainsFunc(parts[1:], func(after string) bool {
+		after = strings.TrimLeft(after, " \t\r\n")
+		return after != "" && after[0] != '['
+	})
+}
