@@ -256,7 +256,7 @@ func TestMessages(t *testing.T) {
 			fault(pat.OtherKind, "a deploy token (gldt-)")},
 		"Explain": {Explain(trouble, here)},
 
-		"SetUp":                {SetUp([]string{here.URL}, path), SetUp([]string{here.URL, "https://gitlab.com", "https://h:1/x"}, path)},
+		"SetUp":                {SetUp([]string{here.URL}, path)},
 		"SetUpBefore":          {SetUpBefore([]string{here.URL}, path)},
 		"Rewritten":            {Rewritten([]string{here.URL})},
 		"IdentitySet":          {IdentitySet([]string{"user.name", "user.email"}), IdentitySet([]string{"user.email"})},
@@ -273,7 +273,7 @@ func TestMessages(t *testing.T) {
 		"GitBroken":            {GitBroken(path)},
 		"GitLate":              {GitLate(10 * time.Second)},
 		"GitInterrupted":       {GitInterrupted()},
-		"GitFailed":            {GitFailed("fatal: \x1b[2J\nx")},
+		"GitFailed":            {GitFailed("fatal: bad config line 2")},
 		"GitConfigFile":        {GitConfigFile(path, "it is not a regular file")},
 		"GitConfigUnwritable":  {GitConfigUnwritable(path, " Read-only file system")},
 		"GitConfigLocked":      {GitConfigLocked(path)},
