@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -91,13 +92,13 @@ func (e Entry) Bool() bool {
 }
 
 // Name is the name of the setting, as git lists it and fit to be shown: without
-// the user and password of a URL in it.
+// the user and password of a URL in it, and quoted if it is not plain.
 func (e Entry) Name() string {
-	subsection, found := e.Subsection()
-	if !found {
-		return e.Section + "." + e.Key
+	name := e.Section
+	if subsection, found := e.Subsection(); found {
+		name += "." + token.Mask(withoutUser(subsection))
 	}
-	return e.Section + "." + token.Mask(withoutUser(subsection)) + "." + e.Key
+	return message.Quote(name + "." + e.Key)
 }
 
 // Format prints an entry by scope, origin and name, whatever the verb.

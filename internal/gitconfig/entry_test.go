@@ -336,6 +336,10 @@ func TestUnprintable(t *testing.T) {
 	if got := fmt.Sprint(entries[0]); got != `global "/f": url.https://[redacted]@h/.insteadof` {
 		t.Error(got)
 	}
+	hostile, err := parse([]byte("[http \"https://h/\x1b[2J\x9b/..\"]\n\tproxy = x\n"), Local, "/f", everything)
+	if err != nil || hostile[0].Name() != `"http.https://h/\x1b[2J\x9b/...proxy"` {
+		t.Errorf("%s, %v", hostile, err)
+	}
 	if (Entry{}).Value() != "" || (Entry{}).Implicit() || (Entry{}).Scope.Trusted() {
 		t.Error("the zero value says something")
 	}
