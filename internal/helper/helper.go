@@ -253,14 +253,17 @@ func (h Helper) Question(req credential.Request, found secret.Found) (Question, 
 }
 
 // address is the URL that git is working on: what it asks about, or, when it sends
-// no path, that of the project.
+// no path, that of the project, or else of the instance.
 func address(req credential.Request, i instance.Instance, project string) string {
 	at := url.URL{Scheme: req.Protocol, Host: req.Host, Path: "/" + req.Path}
 	if req.Username != "" {
 		at.User = url.User(req.Username)
 	}
-	if req.Path == "" && project != "" {
-		at.Path = strings.TrimPrefix(i.URL(), i.Origin()) + "/" + project + ".git"
+	if req.Path == "" {
+		at.Path = strings.TrimPrefix(i.URL(), i.Origin()) + "/"
+		if project != "" {
+			at.Path += project + ".git"
+		}
 	}
 	return at.String()
 }

@@ -523,6 +523,28 @@ func TestGetRemotes(t *testing.T) {
 	}
 }
 
+// The URL that a question is about is git's, as far as git tells it.
+func TestGetURL(t *testing.T) {
+	for _, test := range []struct{ at, request, remote, want string }{
+		{"https://gitlab.example.com", ours, "", "https://gitlab.example.com/group/project.git"},
+		{"https://gitlab.example.com", "protocol=https\nhost=GitLab.Example.com:443\nusername=de/v\npath=group/pro ject\n", "", "https://de%2Fv@GitLab.Example.com:443/group/pro%20ject"},
+		{"https://gitlab.example.com", pathless, "", "https://gitlab.example.com/"},
+		{"https://gitlab.example.com", pathless, "https://gitlab.example.com/group/project", "https://gitlab.example.com/group/project.git"},
+		{"https://gitlab.example.com/gitlab", pathless, "https://gitlab.example.com/gitlab/group/project.git", "https://gitlab.example.com/gitlab/group/project.git"},
+		{"https://gitlab.example.com/gitlab", pathless, "https://elsewhere.example/group/project.git", "https://gitlab.example.com/gitlab/"},
+	} {
+		w := &world{places: []secret.Found{place(t, test.at)}, rules: Rules{Minimum: access.Developer, Scopes: access.DefaultScopes()},
+			findings: []Finding{{Verdict: access.Verdict{Outcome: access.Granted}}}}
+		if test.remote != "" {
+			w.remotes = []string{test.remote}
+		}
+		w.get(t, test.request)
+		if len(w.asked) != 1 || w.asked[0].URL != test.want {
+			t.Errorf("%q with %q: %+v, want %s", test.request, test.remote, w.asked, test.want)
+		}
+	}
+}
+
 func TestGetUserName(t *testing.T) {
 	tests := []struct {
 		name, request string
