@@ -50,7 +50,7 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 		return access.TLSWrongName, t.remarks()
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return access.TLSExpired, t.remarks()
-	case errors.As(err, &op) && op.Op == "remote error" && t.asked.Load():
+	case t.unwelcome(err):
 		return access.TLSClient, t.network.CertificateBy
 	case errors.As(err, &cert), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch),
 		// crypto/tls tells of alerts, either side's, by these names alone.
@@ -60,6 +60,17 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 		return access.NameUnknown, message.Quote(dns.Name)
 	}
 	return access.Unreachable, ""
+}
+
+// unwelcome reports a host that lets nobody in without another certificate. With
+// TLS 1.3 it says so when this side is done with its handshake, and the connection
+// may be gone before that is read.
+func (t *Transport) unwelcome(err error) bool {
+	var op *net.OpError
+	if !t.asked.Load() || t.answered.Load() {
+		return false
+	}
+	return !errors.As(err, &op) || op.Op == "remote error" || op.Op == "read" || op.Op == "write"
 }
 
 func (t *Transport) remarks() string {

@@ -46,8 +46,18 @@ type Transport struct {
 	*http.Transport
 	network Network
 	proxy   proxySeen
-	// asked is whether the host wanted a certificate to be shown.
-	asked atomic.Bool
+	// asked is whether the host wanted a certificate to be shown, and answered
+	// whether it has ever answered a request.
+	asked, answered atomic.Bool
+}
+
+// RoundTrip is that of http.RoundTripper.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.Transport.RoundTrip(req)
+	if err == nil {
+		t.answered.Store(true)
+	}
+	return resp, err
 }
 
 // New makes a transport for one host. It opens no connection.

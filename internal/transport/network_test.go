@@ -1,0 +1,302 @@
+package transport
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+)
+
+// write makes a file in a directory of its own.
+func write(t *testing.T, parts ...[]byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file.pem")
+	var all []byte
+	for _, part := range parts {
+		all = append(all, part...)
+	}
+	if err := os.WriteFile(path, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// clients is a GitLab that wants certificates, one for a client and its key.
+func clients(t *testing.T) (server *gitlabtest.Server, roots *x509.CertPool, certificate, key []byte) {
+	t.Helper()
+	server, err := gitlabtest.Start(gitlabtest.Options{Dir: t.TempDir(), ClientCertificates: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	if certificate, key, err = server.IssueClient("dev"); err != nil {
+		t.Fatal(err)
+	}
+	roots, problem := Roots(Trust{Required: Named{server.CAFile(), "SETTING"}})
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	return server, roots, certificate, key
+}
+
+// A certificate and its key are read, or it is told what is wrong with them, and
+// nothing of their content.
+func TestIdentity(t *testing.T) {
+	_, _, certificate, key := clients(t)
+	_, _, _, other := clients(t)
+	locked := []byte(strings.ReplaceAll(string(key), "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"))
+	older := []byte(strings.Replace(string(key), "PRIVATE KEY-----\n", "PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n", 1))
+	good, alone := write(t, certificate, key), write(t, key)
+	for name, test := range map[string]struct {
+		certificate, key string
+		problem          string
+	}{
+		"two files":         {write(t, certificate), alone, ""},
+		"one file":          {good, "", ""},
+		"key first":         {write(t, key, certificate), "", ""},
+		"missing":           {"/missing", "", "/missing, which CERT names, can't be used: it can't be read"},
+		"key missing":       {good, "/missing", "/missing, which KEY names, can't be used: it can't be read"},
+		"no certificate":    {alone, alone, "which CERT names, can't be used: there is no certificate in it"},
+		"no key":            {write(t, certificate), "", "which CERT names, can't be used: there is no key in it"},
+		"nonsense":          {write(t, []byte(canary)), alone, "there is no certificate in it"},
+		"another's key":     {good, write(t, other), "certificate and key don't belong together, or are damaged"},
+		"damaged":           {write(t, []byte(strings.Replace(string(certificate), "M", "N", 1)), key), "", "or are damaged"},
+		"locked":            {good, write(t, locked), "which KEY names, can't be used: its key is protected by a password"},
+		"locked, older way": {good, write(t, older), "its key is protected by a password"},
+	} {
+		pair, problem := Identity(Named{test.certificate, "CERT"}, Named{test.key, "KEY"})
+		switch {
+		case test.problem == "" && (problem != nil || pair == nil || pair.PrivateKey == nil):
+			t.Errorf("%s: %v", name, problem)
+		case test.problem != "" && (problem == nil || pair != nil || !strings.Contains(problem.What, test.problem) || strings.Contains(problem.What, "Canary")):
+			t.Errorf("%s: %v, want %q", name, problem, test.problem)
+		}
+	}
+}
+
+// Who wants a certificate gets the one that is set, over each version of TLS and
+// HTTP; and that it wanted one is told when it lets nobody in.
+func TestClientCertificate(t *testing.T) {
+	server, roots, certificate, key := clients(t)
+	pair, problem := Identity(Named{write(t, certificate, key), "CERT"}, Named{})
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	_, _, strange, strangeKey := clients(t)
+	stranger, problem := Identity(Named{write(t, strange, strangeKey), "CERT"}, Named{})
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, http2 := range []bool{false, true} {
+			try := func(n Network) (*Transport, error) {
+				n.Roots = roots
+				transport := New(n)
+				transport.TLSClientConfig.MaxVersion, transport.ForceAttemptHTTP2 = version, http2
+				t.Cleanup(transport.CloseIdleConnections)
+				resp, err := (&http.Client{Transport: transport}).Get(server.URL() + "/x")
+				if err == nil {
+					resp.Body.Close()
+				}
+				return transport, err
+			}
+			if _, err := try(Network{Certificate: pair, CertificateBy: "CERT"}); err != nil {
+				t.Errorf("%x, HTTP/2 %v: %v", version, http2, err)
+			}
+			for _, n := range []Network{{}, {Certificate: stranger, CertificateBy: "CERT"}} {
+				transport, err := try(n)
+				if err == nil {
+					t.Fatalf("%x, HTTP/2 %v: let in with %q", version, http2, n.CertificateBy)
+				}
+				if reason, detail := transport.Fault(err); reason != access.TLSClient || detail != n.CertificateBy {
+					t.Errorf("%x, HTTP/2 %v, with %q: %s, %q (%v)", version, http2, n.CertificateBy, reason, detail, err)
+				}
+			}
+		}
+	}
+}
+
+// A directory of authorities is read as far as it can be.
+func TestDirectory(t *testing.T) {
+	server, err := gitlabtest.Start(gitlabtest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	trusted := func(path string) bool {
+		t.Helper()
+		roots, problem := Roots(Trust{Directory: Named{path, "SETTING"}})
+		if problem != nil {
+			t.Fatal(problem)
+		}
+		transport := New(Network{Roots: roots})
+		defer transport.CloseIdleConnections()
+		resp, err := (&http.Client{Transport: transport}).Get(server.URL())
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err == nil
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "missing"), server.CAFile(), "/dev/zero"} {
+		if trusted(path) {
+			t.Errorf("%s makes it trusted", path)
+		}
+	}
+	for name, target := range map[string]string{"a": "/dev/zero", "b": "missing", "c": dir, "0a1b2c3d.0": server.CAFile()} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !trusted(dir) {
+		t.Error("the authority among other things is not found")
+	}
+}
+
+// A proxy that is spoken to over TLS has authorities of its own, and never sees
+// the certificate that is for the host.
+func TestTLSProxy(t *testing.T) {
+	server, roots, certificate, key := clients(t)
+	pair, problem := Identity(Named{write(t, certificate, key), "CERT"}, Named{})
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	dir := t.TempDir()
+	proxy, err := gitlabtest.StartProxy(gitlabtest.ProxyOptions{Dir: dir, Routes: map[string]string{server.Addr(): server.Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	through, err := url.Parse(proxy.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, problem := Roots(Trust{Required: Named{proxy.CAFile(), "SETTING"}})
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	try := func(n Network) (*Transport, error) {
+		n.Certificate, n.ProxyBy = pair, "SETTING"
+		if n.Proxy == nil {
+			n.Proxy = http.ProxyURL(through)
+		}
+		transport := New(n)
+		t.Cleanup(transport.CloseIdleConnections)
+		resp, err := (&http.Client{Transport: transport}).Get(server.URL() + "/x")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return transport, err
+	}
+	if _, err := try(Network{Roots: roots, ProxyRoots: own}); err != nil {
+		t.Error(err)
+	}
+	transport, err := try(Network{Roots: roots, ProxyRoots: roots})
+	if reason, detail := transport.Fault(err); reason != access.ProxyFailed || detail != through.Host+" (from SETTING), whose certificate can't be verified," {
+		t.Errorf("%s, %q", reason, detail)
+	}
+	transport, err = try(Network{Roots: own, ProxyRoots: own})
+	if reason, _ := transport.Fault(err); reason != access.TLSUntrusted {
+		t.Errorf("the proxy's authority counts for the host: %s", reason)
+	}
+
+	// One that asks for a certificate gets none.
+	var shown int
+	curious := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown += len(r.TLS.PeerCertificates)
+		w.WriteHeader(http.StatusTeapot)
+	}))
+	curious.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	curious.StartTLS()
+	t.Cleanup(curious.Close)
+	at, err := url.Parse(curious.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := x509.NewCertPool()
+	known.AddCert(curious.Certificate())
+	transport, err = try(Network{Roots: roots, ProxyRoots: known, Proxy: http.ProxyURL(at)})
+	if reason, detail := transport.Fault(err); reason != access.ProxyFailed || !strings.Contains(detail, "answered 418") || shown > 0 {
+		t.Errorf("%s, %q, %d certificates shown", reason, detail, shown)
+	}
+}
+
+// A SOCKS proxy is told names; what it can't do is told as its own failure.
+func TestSOCKS(t *testing.T) {
+	server, err := gitlabtest.Start(gitlabtest.Options{Dir: t.TempDir(), Hosts: []string{"gitlab.example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	proxy, err := gitlabtest.StartSOCKS(map[string]string{"gitlab.example.com:443": server.Addr()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	roots, problem := Roots(Trust{Required: Named{server.CAFile(), "SETTING"}})
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	for _, scheme := range []string{"socks5", "socks5h"} {
+		n := Network{Roots: roots, ProxyBy: "SETTING", Proxy: http.ProxyURL(&url.URL{Scheme: scheme, Host: proxy.Addr()})}
+		transport := New(n)
+		t.Cleanup(transport.CloseIdleConnections)
+		client := http.Client{Transport: transport}
+		resp, err := client.Get("https://gitlab.example.com/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		_, err = client.Get("https://elsewhere.example.com/")
+		if reason, detail := transport.Fault(err); reason != access.ProxyFailed || detail != proxy.Addr()+" (from SETTING)" {
+			t.Errorf("%s: %s, %q (%v)", scheme, reason, detail, err)
+		}
+	}
+	if asked := strings.Join(proxy.Asked(), " "); asked != "gitlab.example.com:443 elsewhere.example.com:443 gitlab.example.com:443 elsewhere.example.com:443" {
+		t.Errorf("it was asked for %s", asked)
+	}
+	// Nobody there.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := listener.Addr().String()
+	listener.Close()
+	transport := New(Network{Proxy: http.ProxyURL(&url.URL{Scheme: "socks5h", Host: gone})})
+	_, err = (&http.Client{Transport: transport}).Get("https://gitlab.example.com/x")
+	if reason, detail := transport.Fault(err); reason != access.ProxyFailed || detail != gone {
+		t.Errorf("nobody there: %s, %q", reason, detail)
+	}
+}
+
+// Remarks stand by what fails over TLS, and are asked for only then.
+func TestRemarks(t *testing.T) {
+	server, err := gitlabtest.Start(gitlabtest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	asked := 0
+	transport := New(Network{Roots: x509.NewCertPool(), Remarks: func() string { asked++; return "remarks" }})
+	_, err = (&http.Client{Transport: transport}).Get(server.URL())
+	if asked > 0 {
+		t.Error("asked for before anything failed")
+	}
+	if reason, detail := transport.Fault(err); reason != access.TLSUntrusted || detail != "remarks" {
+		t.Errorf("%s, %q", reason, detail)
+	}
+	server.Close()
+	_, err = (&http.Client{Transport: transport}).Get(server.URL())
+	if _, detail := transport.Fault(err); detail != "" || asked != 1 {
+		t.Errorf("%q, asked %d times", detail, asked)
+	}
+}
