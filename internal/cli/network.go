@@ -19,8 +19,9 @@ import (
 // itself says is never followed, since it would let whoever writes there choose
 // whom to trust and through whom to send.
 type network struct {
-	app *app
-	url string
+	app   *app
+	url   string
+	place gitconfig.Place
 	// settings are those of http.* and http.<url>.* that apply.
 	settings map[string]gitconfig.Entry
 }
@@ -28,7 +29,8 @@ type network struct {
 // network reads what git would. It costs a few files: nobody needs it before a
 // connection is made.
 func (a *app) network(url string) network {
-	return network{a, url, a.place().WithoutRepository().Section("http").Match("http", url)}
+	place := a.place()
+	return network{a, url, place, place.WithoutRepository().Section("http").Match("http", url)}
 }
 
 // reach is how to reach the URL's host, trusting what trust says besides.
@@ -103,7 +105,7 @@ func (n network) proxy() (*url.URL, string, *message.Message) {
 // where a variable that is empty means none.
 func (n network) proxySetting() (raw, by string) {
 	if e, found := n.settings["proxy"]; found {
-		return e.Value(), place(e)
+		return e.Value(), called(e)
 	}
 	names := []string{envHTTPSProxyLower, envHTTPSProxy, envAllProxyLower, envAllProxy}
 	if strings.HasPrefix(n.url, "http:") {
@@ -139,13 +141,13 @@ func (n network) file(name, key string) (transport.Named, *message.Message) {
 	if !found || e.Value() == "" {
 		return transport.Named{}, nil
 	}
-	by := place(e)
+	by := called(e)
 	value, mayMiss := strings.CutPrefix(e.Value(), optional)
 	path := value
 	// git takes these for paths as they are.
 	if !strings.HasPrefix(key, "proxy") {
 		var err error
-		if path, err = n.app.place().Expand(value); err != nil {
+		if path, err = n.place.Expand(value); err != nil {
 			return transport.Named{}, message.PathInvalid(by, err.Error())
 		}
 	}
@@ -159,13 +161,13 @@ func (n network) file(name, key string) (transport.Named, *message.Message) {
 	return transport.Named{Path: path, By: by}, nil
 }
 
-// place names a setting and where it stands.
-func place(e gitconfig.Entry) string { return e.Name() + " in " + message.Quote(e.Origin) }
+// called names a setting and where it stands.
+func called(e gitconfig.Entry) string { return e.Name() + " in " + message.Quote(e.Origin) }
 
 // everywhere are the settings as git itself has them, the repository's own among
 // them. They are for telling people, and for nothing else.
 func (n network) everywhere() map[string]gitconfig.Entry {
-	return n.app.place().Section("http").Match("http", n.url)
+	return n.place.Section("http").Match("http", n.url)
 }
 
 // verifyOff names the setting by which git verifies no certificate at this URL,
@@ -175,7 +177,7 @@ func (n network) verifyOff() string {
 		return envGitNoVerify
 	}
 	if e, found := n.everywhere()["sslverify"]; found && !e.Bool() {
-		return place(e)
+		return called(e)
 	}
 	return ""
 }
@@ -192,7 +194,7 @@ func (n network) unfollowed() []string {
 	keys := []string{"sslcainfo", "sslcapath", "sslcert", "sslkey"}
 	for i, name := range []string{envGitCAInfo, envGitCAPath, envGitCert, envGitKey} {
 		if e, found := settings[keys[i]]; found && !e.Scope.Trusted() && n.app.env.Getenv(name) == "" {
-			all = append(all, place(e))
+			all = append(all, called(e))
 		}
 	}
 	return all
