@@ -208,8 +208,11 @@ type place struct {
 // targets finds which tokens to check. What is wrong with that is a step of its
 // own.
 func (r *run) targets(request credential.Request) []place {
-	places, looked, problem := r.Helper.Secrets()
 	known, wrong := r.Helper.Known()
+	if request.Host == "" && known != nil {
+		request = requestFor(*known)
+	}
+	places, looked, problem := r.Helper.Secrets(r.ctx, request)
 	switch {
 	case problem != nil:
 		r.fail(stepSource, problem)
@@ -217,19 +220,17 @@ func (r *run) targets(request credential.Request) []place {
 	case wrong != nil:
 		r.fail(stepSource, wrong)
 		return nil
-	case request.Host == "" && known == nil && len(places) == 0:
+	case request.Host == "" && len(places) == 0:
 		r.fail(stepSource, message.NoToken(looked))
 		return nil
-	case request.Host == "" && known == nil:
+	case request.Host == "":
 		var all []place
 		for _, found := range places {
 			all = append(all, place{found: found, request: requestFor(found.Instance)})
 		}
 		return all
-	case request.Host == "":
-		request = requestFor(*known)
 	}
-	found, result := r.Helper.Find(request)
+	found, result := r.Helper.Find(r.ctx, request)
 	switch {
 	case found != nil:
 		return []place{{found: *found, request: request}}

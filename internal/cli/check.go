@@ -106,7 +106,7 @@ func (a *app) checker(ctx context.Context, flags checkFlags, args []string) (che
 		return check.Check{}, target, problem
 	}
 	return check.Check{
-		Helper: a.helper(ctx),
+		Helper: a.helper(),
 		Connect: func(q helper.Question) (*gitlab.Client, *message.Message) {
 			return a.client(q, limit, a.onWait(q.Found))
 		},

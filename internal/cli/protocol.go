@@ -28,13 +28,13 @@ func operations() []operation {
 		{"get", "Answer git's request for a credential (on stdin)",
 			func(a *app, ctx context.Context) error {
 				a.last = credential.Quit()
-				return a.conclude(a.helper(ctx).Get(ctx, a.input()))
+				return a.conclude(a.helper().Get(ctx, a.input()))
 			}},
 		// The input is left unread: git does not mind.
 		{"store", "Do nothing: tokens are kept by the Secret, not by git",
 			func(*app, context.Context) error { return nil }},
 		{"erase", "Forget what is remembered of a token that git was refused (on stdin)",
-			func(a *app, ctx context.Context) error { return a.conclude(a.helper(ctx).Erase(a.input())) }},
+			func(a *app, ctx context.Context) error { return a.conclude(a.helper().Erase(ctx, a.input())) }},
 		{"capability", "Tell git what this helper can do",
 			func(a *app, _ context.Context) error { return a.answer(credential.Capabilities()) }},
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
@@ -22,6 +23,7 @@ import (
 // test holds the two together.
 const (
 	envSecretDir    = "ACP_GITLAB_SECRET_DIR"
+	envSecret       = "ACP_GITLAB_SECRET"
 	envTokenFile    = "ACP_GITLAB_TOKEN_FILE"
 	envToken        = "GITLAB_TOKEN"
 	envInstanceURL  = "ACP_GITLAB_INSTANCE_URL"
@@ -71,6 +73,9 @@ const (
 	envAllProxyLower   = "all_proxy"
 	envNoProxy         = "NO_PROXY"
 	envNoProxyLower    = "no_proxy"
+	envKubeconfig      = "KUBECONFIG"
+	envServiceHost     = "KUBERNETES_SERVICE_HOST"
+	envServicePort     = "KUBERNETES_SERVICE_PORT"
 )
 
 // Variables of git's own, which say where its repository and its configuration
@@ -97,7 +102,8 @@ const (
 	defaultTTL     = 5 * time.Minute
 )
 
-func (a *app) secrets(ctx context.Context) ([]secret.Found, []string, *message.Message) {
+// secrets finds the places with a token that may answer a request.
+func (a *app) secrets(ctx context.Context, req credential.Request) ([]secret.Found, []string, *message.Message) {
 	// With a source that there isn't, what is found still tells whose requests
 	// to refuse over it.
 	source, problem := secret.ParseSource(a.env.Getenv(envSource))
@@ -117,6 +123,9 @@ func (a *app) secrets(ctx context.Context) ([]secret.Found, []string, *message.M
 		// is known; of another one, it says nothing.
 		answer, problem = a.backend(ctx)
 		return answer
+	}
+	if a.env.Getenv(envSecret) != "" || source == secret.API {
+		config.API, config.APIWhere = a.clusterSecret(ctx, req)
 	}
 	found, looked := config.Find()
 	return found, looked, problem

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -199,7 +200,7 @@ func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
 		}
 		return []instance.Instance{*i}, nil
 	}
-	found, looked, problem := r.secrets(ctx)
+	found, looked, problem := r.secrets(ctx, credential.Request{})
 	if problem != nil {
 		return nil, r.stop(problem)
 	}
@@ -429,7 +430,7 @@ func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) 
 	if len(instances) > 1 {
 		return nil, message.IdentityAmbiguous()
 	}
-	found, looked, problem := r.secrets(ctx)
+	found, looked, problem := r.secrets(ctx, credential.Request{})
 	if problem != nil {
 		return nil, problem
 	}

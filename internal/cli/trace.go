@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -53,9 +54,9 @@ func (p prefixed) Write(line []byte) (int, error) {
 // traced has the steps of a helper told.
 func traced(h helper.Helper, t *trace.Tracer) helper.Helper {
 	secrets, remotes, verify, forget := h.Secrets, h.Remotes, h.Verify, h.Forget
-	h.Secrets = func() ([]secret.Found, []string, *message.Message) {
+	h.Secrets = func(ctx context.Context, req credential.Request) ([]secret.Found, []string, *message.Message) {
 		began := time.Now()
-		found, looked, problem := secrets()
+		found, looked, problem := secrets(ctx, req)
 		values := []trace.Value{{Key: trace.Count, Value: len(found)}}
 		for _, f := range found {
 			t.Hide(f.Token)

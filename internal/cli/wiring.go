@@ -19,9 +19,9 @@ import (
 )
 
 // helper puts the parts together that answer git.
-func (a *app) helper(ctx context.Context) helper.Helper {
+func (a *app) helper() helper.Helper {
 	h := helper.Helper{
-		Secrets: func() ([]secret.Found, []string, *message.Message) { return a.secrets(ctx) },
+		Secrets: a.secrets,
 		Known:   a.known,
 		Only:    a.only(),
 		Rules:   a.rules,
@@ -34,6 +34,10 @@ func (a *app) helper(ctx context.Context) helper.Helper {
 	}
 	if a.trace != nil {
 		h = traced(h, a.trace)
+	}
+	// A source that was asked for alone has no other behind it.
+	if a.env.Getenv(envSecret) != "" && a.env.Getenv(envSource) != string(secret.Mount) {
+		h.Rescue = a.rescue
 	}
 	return h
 }
@@ -51,7 +55,9 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 	answer, fresh := store.Fresh(question)
 	a.trace.Step("memory", began, trace.Value{Key: trace.Outcome, Value: map[bool]string{true: "remembered", false: "to be asked"}[fresh]})
 	if fresh {
-		return finding(answer, q)
+		f := finding(answer, q)
+		f.Remembered = true
+		return f
 	}
 	ctx, stop, timeout, problem := a.limited(ctx)
 	if problem != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"syscall"
 )
 
@@ -31,6 +32,14 @@ func Read(path string, limit int64) ([]byte, error) {
 func ReadIn(root *os.Root, name string, limit int64) ([]byte, error) {
 	opened, err := root.OpenFile(name, flags, 0)
 	return read(opened, err, limit)
+}
+
+// Later opens a file below root now, and reads it when it is first asked for:
+// whatever its name means by then, it is the same file. One that is never asked
+// for stays open.
+func Later(root *os.Root, name string, limit int64) func() ([]byte, error) {
+	opened, err := root.OpenFile(name, flags, 0)
+	return sync.OnceValues(func() ([]byte, error) { return read(opened, err, limit) })
 }
 
 func read(opened *os.File, err error, limit int64) ([]byte, error) {

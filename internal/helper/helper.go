@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -69,8 +70,9 @@ type Rules struct {
 // Helper has what it takes to answer. All fields must be set unless noted.
 type Helper struct {
 	// Secrets finds the places that may hold a token, and names where it
-	// looked.
-	Secrets func() (found []secret.Found, looked []string, problem *message.Message)
+	// looked. It asks over the network only if the request may be for an instance
+	// that has its token there.
+	Secrets func(context.Context, credential.Request) (found []secret.Found, looked []string, problem *message.Message)
 	// Known is the instance that this helper is set up for, if that is known
 	// from elsewhere than the token: a request for it that can't be answered
 	// is refused in words. Nil when it isn't known.
@@ -88,6 +90,11 @@ type Helper struct {
 	Remotes func() []string
 	// Verify finds a verdict.
 	Verify func(context.Context, Question) Finding
+	// Rescue looks for a newer token than that of a mounted Secret, which GitLab
+	// says is dead: kubelet takes a minute or more to bring a rotated Secret into
+	// a pod. It gives nil when there is none; note, if not nil, is for people. Nil
+	// when there is nowhere to look.
+	Rescue func(ctx context.Context, dead secret.Found) (newer *secret.Found, note *message.Message)
 	// Forget drops the verdicts on a token, and says whether there were any.
 	Forget func(token.Token) bool
 }
@@ -98,6 +105,16 @@ type Finding struct {
 	Notes   []*message.Message
 	// Problem says why nobody could be asked; Verdict does not count then.
 	Problem *message.Message
+	// Remembered says that nobody was asked, since it was known.
+	Remembered bool
+}
+
+func (f Finding) refused() bool { return f.Problem == nil && f.Verdict.Outcome == access.Refused }
+
+// dead reports that GitLab refused a token for good, so that another one may do:
+// not for its scopes, its user's role or account.
+func dead(v access.Verdict) bool {
+	return v.Reason == access.TokenUnknown || v.Reason == access.TokenExpired || v.Reason == access.TokenRevoked
 }
 
 // user is the name that git gets when it names none. GitLab ignores it.
@@ -120,7 +137,7 @@ func (h Helper) Get(ctx context.Context, in io.Reader) Result {
 	if instance.OtherCredential(req.Username) || req.Protocol != "https" && req.Protocol != "http" {
 		return Result{Outcome: NotOurs, Redact: asIs}
 	}
-	found, result := h.Find(req)
+	found, result := h.Find(ctx, req)
 	if found == nil {
 		return result
 	}
@@ -132,7 +149,7 @@ func (h Helper) Get(ctx context.Context, in io.Reader) Result {
 
 // Find gives the place whose instance is exactly the request's, or the result
 // when there is none.
-func (h Helper) Find(req credential.Request) (*secret.Found, Result) {
+func (h Helper) Find(ctx context.Context, req credential.Request) (*secret.Found, Result) {
 	notOurs := Result{Outcome: NotOurs, Redact: asIs}
 	known, problem := h.Known()
 	match := instance.Ours
@@ -147,7 +164,7 @@ func (h Helper) Find(req credential.Request) (*secret.Found, Result) {
 	case h.Only && match == instance.Downgraded:
 		return nil, stop(Failed, message.Downgraded(known.URL()))
 	}
-	places, looked, wrong := h.Secrets()
+	places, looked, wrong := h.Secrets(ctx, req)
 	found, result := choose(places, req)
 	switch {
 	case found != nil && wrong != nil:
@@ -177,6 +194,10 @@ func (h Helper) Find(req credential.Request) (*secret.Found, Result) {
 		return nil, refuse(Refused, wrong)
 	case doubt != nil:
 		return nil, refuse(Refused, doubt)
+	case len(places) > 0 && places[0].Problem != nil:
+		// Whom it belongs to may be no more than the default; that nothing can be
+		// read there comes first.
+		return nil, refuse(Refused, places[0].Problem)
 	case len(places) > 0:
 		p := places[0]
 		return nil, refuse(Refused, message.OtherInstance(known.String(), p.Instance.String(), p.Where, p.Belongs))
@@ -217,16 +238,28 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found secret
 		return refuse(Refused, problem)
 	}
 	finding := h.Verify(ctx, question)
-	if finding.Problem == nil && finding.Verdict.Outcome == access.Refused {
+	var notes []*message.Message
+	if finding.refused() && (found.Source != secret.API || !finding.Remembered) {
 		// The Secret may have been rotated since it was read: the token that is
-		// there now counts.
-		if now, _ := h.Find(req); now != nil && now.Problem == nil && now.Token.Reveal() != found.Token.Reveal() {
+		// there now counts. The cluster is asked again only if that took time.
+		if now, _ := h.Find(ctx, req); now != nil && now.Problem == nil && now.Token.Reveal() != found.Token.Reveal() {
 			question.Found = *now
 			finding = h.Verify(ctx, question)
 		}
 	}
+	if h.Rescue != nil && question.Found.Source == secret.Mount && finding.refused() && dead(finding.Verdict) {
+		newer, note := h.Rescue(ctx, question.Found)
+		if note != nil {
+			notes = append(notes, note)
+		}
+		// A token goes to its own instance only, wherever it was found.
+		if newer != nil && newer.Instance == question.Found.Instance && newer.Problem == nil {
+			question.Found = *newer
+			finding = h.Verify(ctx, question)
+		}
+	}
 	result := conclude(req, question, rules, finding)
-	result.Messages = append(finding.Notes, result.Messages...)
+	result.Messages = slices.Concat(notes, finding.Notes, result.Messages)
 	result.Redact = question.Found.Token.Redact
 	return result
 }
@@ -316,13 +349,13 @@ func SubjectOf(q Question) message.Subject {
 // it was with a token of ours, what is remembered of it is dropped, and people
 // learn which of two things happened. Everything else is silent: git tells every
 // helper of every failure.
-func (h Helper) Erase(in io.Reader) Result {
+func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 	silent := Result{Outcome: NotOurs, Redact: asIs}
 	req, err := credential.ReadRequest(in)
 	if err != nil || req.Password == nil || instance.OtherCredential(req.Username) {
 		return silent
 	}
-	found, _ := h.Find(req)
+	found, _ := h.Find(ctx, req)
 	if found == nil || found.Problem != nil {
 		return silent
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/secret"
@@ -58,10 +59,17 @@ func place(t testing.TB, url string) secret.Found {
 // broken is a place with a problem, whose instance is not known for url "".
 func broken(t testing.TB, url string) secret.Found {
 	f := secret.Found{Source: secret.Mount, Where: "the Secret at /s", Renew: "reconnect", Belongs: "the key instanceUrl of the Secret",
-		Problem: message.TokenKeyMissing("/s")}
+		Problem: message.TokenKeyMissing("the Secret at /s")}
 	if url != "" {
 		f.Instance = parse(t, url)
 	}
+	return f
+}
+
+// silentPlace is a Secret of a cluster that does not answer.
+func silentPlace(t testing.TB, url string) secret.Found {
+	f := broken(t, url)
+	f.Source, f.Problem = secret.API, message.KubeTimeout(message.Cluster{Server: "10.0.0.1", Login: "somebody"})
 	return f
 }
 
@@ -80,6 +88,8 @@ type world struct {
 	findings []Finding
 	// remembered are the tokens of which Forget finds something.
 	remembered []string
+	// rescue is what the cluster has instead of a dead token; nil for no cluster.
+	rescue func() (*secret.Found, *message.Message)
 	// onVerify happens while GitLab is asked.
 	onVerify func()
 
@@ -88,8 +98,16 @@ type world struct {
 }
 
 func (w *world) helper() Helper {
+	var rescue func(context.Context, secret.Found) (*secret.Found, *message.Message)
+	if w.rescue != nil {
+		rescue = func(context.Context, secret.Found) (*secret.Found, *message.Message) {
+			w.calls = append(w.calls, "rescue")
+			return w.rescue()
+		}
+	}
 	return Helper{
-		Secrets: func() ([]secret.Found, []string, *message.Message) {
+		Rescue: rescue,
+		Secrets: func(context.Context, credential.Request) ([]secret.Found, []string, *message.Message) {
 			w.calls = append(w.calls, "secrets")
 			return slices.Clone(w.places), []string{"the Secret at /s", "the environment variable GITLAB_TOKEN"}, w.secretsProblem
 		},
@@ -224,7 +242,7 @@ func TestGetForeign(t *testing.T) {
 		"token":                 {places: []secret.Found{place(t, "https://gitlab.example.com")}},
 		"broken Secret":         {places: []secret.Found{broken(t, "https://gitlab.example.com")}},
 		"known":                 {known: &known},
-		"known, in doubt":       {known: &known, places: []secret.Found{broken(t, "")}, secretsProblem: message.TwoForms("/s")},
+		"known, in doubt":       {known: &known, places: []secret.Found{broken(t, "")}, secretsProblem: message.TwoForms("the Secret at /s")},
 		"known, only":           {known: &known, only: true, places: []secret.Found{place(t, "https://gitlab.example.com")}},
 		"known, token of other": {known: &known, places: []secret.Found{place(t, "https://other.example")}},
 	}
@@ -299,7 +317,7 @@ func TestGetMalformed(t *testing.T) {
 func TestGetWithoutToken(t *testing.T) {
 	us, other := parse(t, "https://gitlab.example.com"), parse(t, "https://other.example")
 	below := parse(t, "https://gitlab.example.com/gitlab")
-	doubt := message.TwoForms("/s")
+	doubt := message.TwoForms("the Secret at /s")
 	invalid := message.InstanceInvalid("--instance", errors.New("is wrong"))
 	good, unknown := place(t, "https://gitlab.example.com"), broken(t, "")
 	unheard := secret.Found{Source: secret.Backend, Where: "the platform", Problem: message.PlatformError(message.Platform{}, "502 Bad Gateway")}
@@ -335,6 +353,7 @@ func TestGetWithoutToken(t *testing.T) {
 		{"known, nothing learned", world{known: &us, places: []secret.Found{unheard}}, ours, Unverified, quit, []string{"platform-error"}},
 		{"known, nothing there", world{known: &us}, ours, Refused, quit, []string{"not-connected"}},
 		{"known, token of another", world{known: &us, places: []secret.Found{elsewhere}}, ours, Refused, quit, []string{"other-instance"}},
+		{"known, broken place of another", world{known: &us, places: []secret.Found{broken(t, "https://gitlab.com")}}, ours, Refused, quit, []string{"token-key-missing"}},
 		{"known, token of another, in doubt", world{known: &us, places: []secret.Found{elsewhere, unknown}}, ours, Refused, quit, []string{"token-key-missing"}},
 		{"known, over http", world{known: &us}, "protocol=http\nhost=gitlab.example.com\n", Failed, "", []string{"plain-http"}},
 		{"known below a path, no path sent", world{known: &below}, pathless, Refused, quit, []string{"not-connected"}},
@@ -346,6 +365,10 @@ func TestGetWithoutToken(t *testing.T) {
 		{"broken, known", world{known: &us, places: []secret.Found{broken(t, "https://gitlab.example.com")}}, ours, Refused, quit, []string{"token-key-missing"}},
 
 		// A good place counts, whatever else is broken.
+		{"in doubt, not answered", world{places: []secret.Found{silentPlace(t, "")}}, ours, Unverified, "", []string{"kube-timeout"}},
+		{"known, not answered", world{known: &us, places: []secret.Found{silentPlace(t, "")}}, ours, Unverified, quit, []string{"kube-timeout"}},
+		{"not answered", world{places: []secret.Found{silentPlace(t, "https://gitlab.example.com")}}, ours, Unverified, quit, []string{"kube-timeout"}},
+		{"not answered, another's", world{places: []secret.Found{silentPlace(t, "https://other.example")}}, ours, NotOurs, "", nil},
 		{"good after unknown", world{places: []secret.Found{unknown, good}}, ours, Answered, answered, nil},
 		{"good, known is another", world{known: &other, places: []secret.Found{good}}, ours, Answered, answered, nil},
 		{"good, known can't be read", world{knownProblem: invalid, places: []secret.Found{good}}, ours, Answered, answered, nil},
@@ -630,6 +653,83 @@ func TestGetRotated(t *testing.T) {
 	}
 }
 
+// The Secret in the cluster stands in for a mounted token that is dead, and for
+// nothing else.
+func TestGetRescued(t *testing.T) {
+	newer := place(t, "https://gitlab.example.com")
+	newer.Source, newer.Token, newer.Where = secret.API, pat(t, next), "the Secret team/mine in the cluster"
+	elsewhere, unusable := newer, newer
+	elsewhere.Instance, unusable.Problem = parse(t, "https://other.example"), message.TwoForms(newer.Where)
+	now := "username=oauth2\npassword=" + next + "\npassword_expiry_utc=1798675200\n"
+	because := func(reason access.Reason) Finding {
+		return Finding{Verdict: access.Verdict{Outcome: access.Refused, Reason: reason}}
+	}
+	inVain := message.RescueFailed(newer.Where, message.KubeMissing(message.KubeAct{Resource: "secrets", Namespace: "team", Name: "mine"}, false))
+	tests := []struct {
+		name     string
+		source   secret.Source
+		newer    *secret.Found
+		note     *message.Message
+		findings []Finding
+		outcome  Outcome
+		answer   string
+		codes    []string
+		asked    int
+	}{
+		{"revoked", secret.Mount, &newer, message.Rescued("a", "b", "c"), []Finding{refused, granted}, Answered, now, []string{"rescued"}, 2},
+		{"expired", secret.Mount, &newer, nil, []Finding{because(access.TokenExpired), granted}, Answered, now, nil, 2},
+		{"unknown", secret.Mount, &newer, nil, []Finding{because(access.TokenUnknown), granted}, Answered, now, nil, 2},
+		{"revoked, and so is the newer one", secret.Mount, &newer, message.Rescued("a", "b", "c"), []Finding{refused, refused}, Refused, quit, []string{"rescued", "token-revoked"}, 2},
+		{"revoked, and GitLab went down", secret.Mount, &newer, nil, []Finding{refused, silent}, Unverified, quit, []string{"server-error"}, 2},
+		{"revoked, and nothing newer", secret.Mount, nil, nil, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
+		{"revoked, and no way there", secret.Mount, nil, inVain, []Finding{refused, granted}, Refused, quit, []string{"rescue-failed", "token-revoked"}, 1},
+		// It must not go to the old place.
+		{"newer one of another instance", secret.Mount, &elsewhere, nil, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
+		{"newer one broken", secret.Mount, &unusable, nil, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
+		{"scope missing", secret.Mount, &newer, nil, []Finding{because(access.ScopeMissing), granted}, Refused, quit, []string{"scope-missing"}, 1},
+		{"role too low", secret.Mount, &newer, nil, []Finding{because(access.LevelTooLow), granted}, Refused, quit, []string{"level-too-low"}, 1},
+		{"account blocked", secret.Mount, &newer, nil, []Finding{because(access.AccountBlocked), granted}, Refused, quit, []string{"account-blocked"}, 1},
+		{"granted", secret.Mount, &newer, nil, []Finding{granted}, Answered, answered, nil, 1},
+		{"nothing learned", secret.Mount, &newer, nil, []Finding{silent, granted}, Unverified, quit, []string{"server-error"}, 1},
+		{"from the cluster itself", secret.API, &newer, nil, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
+		{"from a file", secret.File, &newer, nil, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			found := place(t, "https://gitlab.example.com")
+			found.Source = test.source
+			w := &world{places: []secret.Found{found}, findings: test.findings,
+				rescue: func() (*secret.Found, *message.Message) { return test.newer, test.note }}
+			result := w.get(t, ours)
+			result.want(t, test.outcome, test.answer, test.codes...)
+			if len(w.asked) != test.asked {
+				t.Fatalf("asked %d times, want %d", len(w.asked), test.asked)
+			}
+			if test.asked == 2 && (strings.Contains(result.Redact(canary+" "+next), "Canary") || w.asked[1].Project != "group/project") {
+				t.Errorf("%q, %+v", result.Redact(canary+next), w.asked[1])
+			}
+		})
+	}
+}
+
+// A Secret of the cluster is read again only if GitLab was asked in between.
+func TestGetReadOnce(t *testing.T) {
+	found := place(t, "https://gitlab.example.com")
+	found.Source = secret.API
+	remembered := refused
+	remembered.Remembered = true
+	for _, test := range []struct {
+		finding Finding
+		reads   int
+	}{{refused, 2}, {remembered, 1}, {granted, 1}, {silent, 1}} {
+		w := &world{places: []secret.Found{found}, findings: []Finding{test.finding}}
+		w.get(t, ours)
+		if w.count("secrets") != test.reads {
+			t.Errorf("%+v: called %q", test.finding, w.calls)
+		}
+	}
+}
+
 // git tells every helper of every login that failed: only those with a token of
 // ours, for its own instance, are heard.
 func TestErase(t *testing.T) {
@@ -670,7 +770,7 @@ func TestErase(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := &world{places: test.places, remembered: test.remembered, findings: []Finding{granted},
 				rulesProblem: message.SettingInvalid("X", errors.New("wrong"))}
-			result := w.helper().Erase(strings.NewReader(test.request))
+			result := w.helper().Erase(t.Context(), strings.NewReader(test.request))
 			hold(t, result)
 			outcome := NotOurs
 			if test.codes != nil {

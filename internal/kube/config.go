@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -148,7 +149,7 @@ func (c Config) inCluster() (*rest.Config, *message.Message) {
 		case errors.Is(err, fs.ErrNotExist) && path == token:
 			return nil, nil
 		case err != nil:
-			return nil, message.FileUnreadable(path, cause(err))
+			return nil, message.FileUnreadable(message.Quote(path), cause(err))
 		}
 	}
 	return &rest.Config{Host: "https://" + net.JoinHostPort(c.ServiceHost, c.ServicePort), BearerTokenFile: token,
@@ -188,7 +189,7 @@ func kubeconfig(files []string) (*rest.Config, string, *message.Message) {
 	if err != nil {
 		var unreadable *fs.PathError
 		if errors.As(err, &unreadable) {
-			return nil, "", message.FileUnreadable(unreadable.Path, unreadable.Err.Error())
+			return nil, "", message.FileUnreadable(message.Quote(unreadable.Path), unreadable.Err.Error())
 		}
 		return nil, "", message.KubeconfigInvalid(login, "its cluster or user is not complete, or contradicts itself")
 	}
@@ -214,7 +215,7 @@ func check(path string) (there bool, problem *message.Message) {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case err != nil:
-		return false, message.FileUnreadable(path, cause(err))
+		return false, message.FileUnreadable(message.Quote(path), cause(err))
 	}
 	// The error of the decoder is not told: it can quote a password.
 	if _, err := clientcmd.Load(data); err != nil {
@@ -255,4 +256,20 @@ func cause(err error) string {
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Fingerprint changes when another cluster may be meant: with the settings, and
+// with the files that they name. It opens nothing.
+func (c Config) Fingerprint() string {
+	files := filepath.SplitList(c.Kubeconfig)
+	if c.Kubeconfig == "" {
+		files = []string{filepath.Join(c.Home, clientcmd.RecommendedHomeDir, clientcmd.RecommendedFileName)}
+	}
+	mark := fmt.Sprintf("%q %q %q %q", c.Kubeconfig, c.Home, c.ServiceHost, c.ServicePort)
+	for _, path := range files {
+		if info, err := os.Stat(path); err == nil {
+			mark += fmt.Sprintf(" %d %d", info.ModTime().UnixNano(), info.Size())
+		}
+	}
+	return mark
 }

@@ -67,7 +67,7 @@ func (c *Client) silence(err error) *message.Message {
 	case errors.Is(err, errTooLarge), errors.Is(err, errNoSecret):
 		return message.KubeOther(c.cluster, err.Error())
 	case errors.As(err, &network):
-		return message.KubeUnreachable(c.cluster, "the connection broke")
+		return message.KubeUnreachable(c.cluster, "no connection could be made, or it broke")
 	}
 	return message.KubeOther(c.cluster, "an answer that can't be understood")
 }

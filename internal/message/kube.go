@@ -183,3 +183,38 @@ func KubeInterrupted(c Cluster) *Message {
 	return &Message{Code: "kube-interrupted", Topic: NotVerified,
 		What: "the question to " + c.server() + " was interrupted by a signal", Hint: "run the command again"}
 }
+
+// SecretType is for a Secret, named by where, of a type that is no token's.
+func SecretType(where, kind string) *Message {
+	return &Message{Code: "secret-type", Topic: Configuration,
+		What: where + " is of type " + Quote(kind) + "; a GitLab token is in one of type Opaque",
+		Hint: "see that ACP_GITLAB_SECRET names the right Secret; else make one of type Opaque with the key token"}
+}
+
+// ClusterSecretUnset is for a source that needs the name of a Secret.
+func ClusterSecretUnset() *Message {
+	return &Message{Code: "cluster-secret-unset", Topic: Configuration,
+		What: "ACP_GITLAB_SOURCE is api, and ACP_GITLAB_SECRET is not set",
+		Hint: "set ACP_GITLAB_SECRET to the namespace/name of the Secret"}
+}
+
+// Rescued is said when the token of a Secret in the cluster, named by other,
+// stands in for the dead one of a mount.
+func Rescued(mount, other, instance string) *Message {
+	return &Message{Code: "rescued", Topic: Warning,
+		What: "the token from " + mount + " is dead on " + instance + "; " + other + " has a newer one, which counts until the mount has it too"}
+}
+
+// RescueFailed is said when a Secret in the cluster, named by other, could not
+// stand in for a mounted one, for the reason why.
+func RescueFailed(other string, why *Message) *Message {
+	return &Message{Code: "rescue-failed", Topic: Warning,
+		What: "no newer token could be read from " + other + ": " + why.What}
+}
+
+// RescueForeign is said when the Secret in the cluster that was to stand in for a
+// mounted one, named by other, is for another instance.
+func RescueForeign(other, have, instance string) *Message {
+	return &Message{Code: "rescue-foreign", Topic: Warning,
+		What: other + " is for " + have + ", so it has no newer token for " + instance}
+}

@@ -172,40 +172,41 @@ func SecretNotDirectory(path string) *Message {
 		Hint: "set ACP_GITLAB_SECRET_DIR to the directory where the Secret is mounted; for a single file there is ACP_GITLAB_TOKEN_FILE"}
 }
 
-// FileUnreadable is for a file of a Secret, or a token file, that can't be read.
-func FileUnreadable(path, why string) *Message {
+// FileUnreadable is for a file, named by where, that can't be read.
+func FileUnreadable(where, why string) *Message {
 	return &Message{Code: "file-unreadable", Topic: Configuration,
-		What: Quote(path) + " can't be read: " + why,
+		What: where + " can't be read: " + why,
 		Hint: "see that it is a regular file that this user id may read (a mounted Secret is, by default)"}
 }
 
-// FileTooLarge is for a file that can't be what it should be, because of its
-// size; limit is in KiB.
-func FileTooLarge(path string, limit int) *Message {
+// FileTooLarge is for a file or key, named by where, that can't be what it should
+// be, because of its size; limit is in KiB.
+func FileTooLarge(where string, limit int) *Message {
 	return &Message{Code: "file-too-large", Topic: Configuration,
-		What: fmt.Sprintf("%s is larger than %d KiB", Quote(path), limit),
+		What: fmt.Sprintf("%s is larger than %d KiB", where, limit),
 		Hint: "see that it holds what its name says and nothing else"}
 }
 
-// TokenKeyMissing is for a Secret that is there but holds no token.
-func TokenKeyMissing(dir string) *Message {
+// TokenKeyMissing is for a Secret, named by where, that holds no token.
+func TokenKeyMissing(where string) *Message {
 	return &Message{Code: "token-key-missing", Topic: Configuration,
-		What: "the Secret at " + Quote(dir) + " has neither a key token nor a key credentials.json",
+		What: where + " has neither a key token nor a key credentials.json",
 		Hint: "reconnect under Settings → Integrations → GitLab, or write the token to the Secret's key token"}
 }
 
-// TwoForms is for a Secret that holds a token in both forms, so that nobody
-// knows which counts.
-func TwoForms(dir string) *Message {
+// TwoForms is for a Secret, named by where, that holds a token in both forms, so
+// that nobody knows which counts.
+func TwoForms(where string) *Message {
 	return &Message{Code: "two-forms", Topic: Configuration,
-		What: "the Secret at " + Quote(dir) + " has both a key token and a key credentials.json",
+		What: where + " has both a key token and a key credentials.json",
 		Hint: "remove one of the two keys from the Secret"}
 }
 
-// CredentialsGarbled is for a credentials.json that can't be understood.
-func CredentialsGarbled(path string) *Message {
+// CredentialsGarbled is for a credentials.json, named by where, that can't be
+// understood.
+func CredentialsGarbled(where string) *Message {
 	return &Message{Code: "credentials-garbled", Topic: Configuration,
-		What: Quote(path) + ` is not a JSON object such as {"token":"…","instanceUrl":"https://…"}, with each key once`,
+		What: where + ` is not a JSON object such as {"token":"…","instanceUrl":"https://…"}, with each key once`,
 		Hint: "reconnect under Settings → Integrations → GitLab so that the platform writes it anew"}
 }
 

@@ -340,6 +340,11 @@ func TestMessages(t *testing.T) {
 		"KubeBusy":           {KubeBusy(cluster, "503 Service Unavailable")},
 		"KubeOther":          {KubeOther(cluster, "302 Found")},
 		"KubeInterrupted":    {KubeInterrupted(cluster)},
+		"SecretType":         {SecretType("the Secret team/mine in the cluster", "kubernetes.io/tls")},
+		"ClusterSecretUnset": {ClusterSecretUnset()},
+		"Rescued":            {Rescued(here.Where, "the Secret team/mine in the cluster", here.Instance)},
+		"RescueFailed":       {RescueFailed("the Secret team/mine in the cluster", KubeForbidden(act))},
+		"RescueForeign":      {RescueForeign("the Secret team/mine in the cluster", "gitlab.com", here.Instance)},
 	}
 	platform := Platform{URL: "https://platform.example.com", Where: "the environment variable ACP_TOKEN"}
 	maps.Copy(made, map[string][]*Message{
@@ -370,7 +375,7 @@ func TestMessages(t *testing.T) {
 	// Those that have nothing to add: who reads them can't do anything, or the
 	// line says it all.
 	hintless := []string{"malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost",
-		"ssh-rewritten", "identity-set", "identity-kept", "set-up-removed", "environment-continued"}
+		"ssh-rewritten", "identity-set", "identity-kept", "set-up-removed", "environment-continued", "rescued", "rescue-failed", "rescue-foreign"}
 	inGuide(t, made)
 	said, codes := map[string]string{}, map[string]string{}
 	for name, messages := range made {

@@ -16,7 +16,7 @@ const (
 	maxCA    = 1 << 20
 )
 
-// content is what a file holds, or why that is not known.
+// content is what a file, or a key of a Secret, holds, or why that is not known.
 type content struct {
 	there bool
 	text  string
@@ -34,20 +34,20 @@ func readIn(root *os.Root, name string, limit int64) content {
 // readPath reads a token file; there is false when no such file exists.
 func readPath(path string) (text string, problem *message.Message, there bool) {
 	c := contentOf(file.Read(path, maxValue))
-	return c.text, c.problem(path, maxValue), c.there
+	return c.text, c.problem(message.Quote(path), maxValue), c.there
 }
 
 // broken reports that there is something that can't be read.
 func (c content) broken() bool { return c.there && c.err != nil }
 
-// problem says why the content of path is not known; nil when it is, or when
-// there is no such file.
-func (c content) problem(path string, limit int) *message.Message {
+// problem says why the content of a place, named for people, is not known; nil
+// when it is, or when there is none.
+func (c content) problem(place string, limit int) *message.Message {
 	switch {
 	case !c.broken():
 		return nil
 	case errors.Is(c.err, file.ErrTooLarge):
-		return message.FileTooLarge(path, limit>>10)
+		return message.FileTooLarge(place, limit>>10)
 	}
-	return message.FileUnreadable(path, file.Cause(c.err))
+	return message.FileUnreadable(place, file.Cause(c.err))
 }

@@ -1,5 +1,6 @@
-// Package secret finds the user's token: in a mounted Kubernetes Secret, a file,
-// the environment or, if that is asked for, on the platform. It reads afresh at every call, because kubelet swaps a
+// Package secret finds the user's token: in a mounted Kubernetes Secret, one that
+// is read through the API, a file, the environment or, if that is asked for, on
+// the platform. It reads afresh at every call, because kubelet swaps a
 // rotated Secret under a running pod.
 package secret
 
@@ -22,6 +23,7 @@ type Source string
 const (
 	Auto    Source = "auto"
 	Mount   Source = "mount"
+	API     Source = "api"
 	File    Source = "file"
 	Env     Source = "env"
 	Backend Source = "backend"
@@ -34,6 +36,10 @@ type Config struct {
 	Source Source
 	// Dirs are directories in each of which a Secret may be mounted.
 	Dirs []string
+	// API reads a Secret through the Kubernetes API, and is false when that does
+	// not exist; nil when it is not to be asked. APIWhere says where it looks.
+	API      func() (Found, bool)
+	APIWhere string
 	// TokenFile is the path of a file with a bare token, "" for none.
 	TokenFile string
 	// TokenEnv reads the environment variable with a bare token; a function,
@@ -109,6 +115,12 @@ func (c Config) Find() ([]Found, []string) {
 			return found, looked
 		}
 	}
+	if c.wants(API) && c.API != nil {
+		looked = append(looked, c.APIWhere)
+		if f, there := c.API(); there {
+			return []Found{f}, looked
+		}
+	}
 	if c.wants(File) && c.TokenFile != "" {
 		looked = append(looked, "the token file "+message.Quote(c.TokenFile))
 		if f, there := c.file(); there {
@@ -138,10 +150,10 @@ func ParseSource(text string) (Source, *message.Message) {
 	switch s := Source(text); s {
 	case "":
 		return Auto, nil
-	case Auto, Mount, File, Env, Backend:
+	case Auto, Mount, API, File, Env, Backend:
 		return s, nil
 	}
-	return Auto, message.SourceUnknown([]string{string(Auto), string(Mount), string(File), string(Env), string(Backend)})
+	return Auto, message.SourceUnknown([]string{string(Auto), string(Mount), string(API), string(File), string(Env), string(Backend)})
 }
 
 func (c Config) file() (Found, bool) {

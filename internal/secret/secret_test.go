@@ -172,6 +172,49 @@ func TestFindMounted(t *testing.T) {
 			})
 		}
 	}
+	for _, test := range tests {
+		t.Run("cluster/"+test.name, func(t *testing.T) {
+			f := Read("team/mine", inCluster(test.keys), false)
+			f.want(t, test.code, test.instance)
+			if f.Source != API || f.Where != "the Secret team/mine in the cluster" || f.Renew == "" || f.Belongs == "" || f.CA == nil {
+				t.Errorf("%+v", f)
+			}
+			if f.Problem != nil && !strings.Contains(f.Problem.What, "team/mine") {
+				t.Errorf("the Secret is not named: %v", f.Problem)
+			}
+		})
+	}
+}
+
+// inCluster is a Secret as the API gives it.
+func inCluster(keys map[string]string) Object {
+	return Object{Type: "Opaque", Key: func(name string) ([]byte, bool) {
+		value, there := keys[name]
+		return []byte(value), there
+	}}
+}
+
+// What only a Secret of the cluster can be.
+func TestRead(t *testing.T) {
+	Read("team/mine", inCluster(nil), false).want(t, "token-key-missing", "gitlab.com")
+	http := map[string]string{"token": canary, "instanceUrl": "http://127.0.0.1:1"}
+	Read("team/mine", inCluster(http), true).want(t, "", "127.0.0.1:1")
+	// A ServiceAccount's own Secret has keys of the same names.
+	for _, kind := range []string{"kubernetes.io/service-account-token", "kubernetes.io/tls", "example.com/own", "opaque", ""} {
+		o := inCluster(map[string]string{"token": canary, "ca.crt": "x"})
+		o.Type = kind
+		Read("team/mine", o, false).want(t, "secret-type", "")
+	}
+	for _, test := range []struct{ ca, code string }{{"", ""}, {"certificates", ""}, {strings.Repeat("x", maxCA+1), "file-too-large"}} {
+		keys := map[string]string{"token": canary, "ca.crt": test.ca}
+		if test.ca == "" {
+			delete(keys, "ca.crt")
+		}
+		ca, problem := Read("team/mine", inCluster(keys), false).CA()
+		if code(problem) != test.code || test.code == "" && string(ca) != test.ca {
+			t.Errorf("%q, %v", ca, problem)
+		}
+	}
 }
 
 // The platform's own entry: {"userId","token","instanceUrl","updatedAt"}.
@@ -224,6 +267,11 @@ func TestFindCredentials(t *testing.T) {
 				only(t, Config{}, dir).want(t, test.code, test.instance)
 			})
 		}
+	}
+	for _, test := range tests {
+		t.Run("cluster/"+test.name, func(t *testing.T) {
+			Read("team/mine", inCluster(map[string]string{"credentials.json": test.json}), false).want(t, test.code, test.instance)
+		})
 	}
 }
 
@@ -382,8 +430,13 @@ func TestFindSource(t *testing.T) {
 	write(t, bad, "")
 	env := func() string { return "glpat-CanaryEnv" }
 	none := func() string { return "" }
+	cluster := func() (Found, bool) {
+		return Read("team/mine", inCluster(map[string]string{"token": canary}), false), true
+	}
+	nowhere := func() (Found, bool) { return Found{}, false }
 	const (
 		lookedMount = "the Secret at "
+		lookedAPI   = "the Secret team/mine in the cluster"
 		lookedFile  = "the token file "
 		lookedEnv   = "the environment variable GITLAB_TOKEN"
 	)
@@ -410,6 +463,12 @@ func TestFindSource(t *testing.T) {
 		{"file a directory", Config{TokenFile: secret, TokenEnv: env}, File, "file-unreadable", []string{lookedFile + secret}},
 		{"file below a file", Config{TokenFile: file + "/x", TokenEnv: env}, File, "file-unreadable", []string{lookedFile + file + "/x"}},
 
+		{"cluster", Config{Dirs: []string{empty}, API: cluster, APIWhere: lookedAPI, TokenFile: file}, API, canary, []string{lookedMount + empty, lookedAPI}},
+		{"cluster after a mount", Config{Dirs: []string{secret}, API: cluster, APIWhere: lookedAPI}, Mount, "glpat-CanaryMount", []string{lookedMount + secret}},
+		{"no Secret in the cluster", Config{API: nowhere, APIWhere: lookedAPI, TokenFile: file}, File, "glpat-CanaryFile", []string{lookedAPI, lookedFile + file}},
+		{"cluster only", Config{Source: API, Dirs: []string{secret}, API: cluster, APIWhere: lookedAPI, TokenFile: file}, API, canary, []string{lookedAPI}},
+		{"cluster only, nothing there", Config{Source: API, Dirs: []string{secret}, API: nowhere, APIWhere: lookedAPI, TokenFile: file}, "", "", []string{lookedAPI}},
+		{"mount only, cluster named", Config{Source: Mount, Dirs: []string{empty}, API: cluster, APIWhere: lookedAPI}, "", "", []string{lookedMount + empty}},
 		{"mount only", Config{Source: Mount, Dirs: []string{empty}, TokenFile: file, TokenEnv: env}, "", "", []string{lookedMount + empty}},
 		{"file only", Config{Source: File, Dirs: []string{secret}, TokenFile: file, TokenEnv: env}, File, "glpat-CanaryFile", []string{lookedFile + file}},
 		{"file only, none named", Config{Source: File, Dirs: []string{secret}, TokenEnv: env}, "", "", nil},
@@ -435,7 +494,7 @@ func TestFindSource(t *testing.T) {
 			if got := f.Token.Reveal() + code(f.Problem); f.Source != test.source || got != test.token {
 				t.Errorf("%s %q, want %s %q", f.Source, got, test.source, test.token)
 			}
-			if f.Where != test.looked[len(test.looked)-1] || f.Renew == "" || f.Belongs == "" || (f.CA == nil) == (f.Source == Mount) {
+			if f.Where != test.looked[len(test.looked)-1] || f.Renew == "" || f.Belongs == "" || (f.CA == nil) == (f.Source == Mount || f.Source == API) {
 				t.Errorf("%+v", f)
 			}
 		})
@@ -535,7 +594,7 @@ func TestFindBackend(t *testing.T) {
 }
 
 func TestParseSource(t *testing.T) {
-	for text, want := range map[string]Source{"": Auto, "auto": Auto, "mount": Mount, "file": File, "env": Env, "backend": Backend} {
+	for text, want := range map[string]Source{"": Auto, "auto": Auto, "mount": Mount, "api": API, "file": File, "env": Env, "backend": Backend} {
 		if got, problem := ParseSource(text); got != want || problem != nil {
 			t.Errorf("%q: %q, %v", text, got, problem)
 		}
@@ -547,44 +606,50 @@ func TestParseSource(t *testing.T) {
 	}
 }
 
-// The authorities are read when a connection is made, as they are by then.
+// The authorities are read when a connection is made, and are those of the token,
+// whatever was swapped in by then.
 func TestCA(t *testing.T) {
 	dir := t.TempDir()
 	keys := map[string]string{"token": canary}
-	mounted(t, dir, keys)
-	f := only(t, Config{}, dir)
-	read := func(wantCode, want string) {
+	read := func(f Found, wantCode, want string, none bool) {
 		t.Helper()
-		pem, problem := f.CA()
-		if code(problem) != wantCode || string(pem) != want {
-			t.Errorf("%d bytes, %v; want %d, %q", len(pem), problem, len(want), wantCode)
-		}
-		if problem != nil && !strings.Contains(problem.What, dir) {
-			t.Errorf("the place is not named: %v", problem)
+		for range 2 {
+			pem, problem := f.CA()
+			if code(problem) != wantCode || string(pem) != want || (pem == nil) != none {
+				t.Errorf("%d bytes, %v; want %d, %q", len(pem), problem, len(want), wantCode)
+			}
+			if problem != nil && !strings.Contains(problem.What, dir) {
+				t.Errorf("the place is not named: %v", problem)
+			}
 		}
 	}
-	read("", "")
+	mounted(t, dir, keys)
+	before, want, none := only(t, Config{}, dir), "", true
 	for _, pem := range []string{"first\n", "second", strings.Repeat("x", maxCA), ""} {
 		keys["ca.crt"] = pem
 		mounted(t, dir, keys)
-		read("", pem)
+		// What was read before goes with the authorities of that time.
+		read(before, "", want, none)
+		before, want, none = only(t, Config{}, dir), pem, false
 	}
+	read(before, "", want, none)
 	keys["ca.crt"] = strings.Repeat("x", maxCA+1)
 	mounted(t, dir, keys)
-	read("file-too-large", "")
+	read(only(t, Config{}, dir), "file-too-large", "", true)
 	delete(keys, "ca.crt")
 	mounted(t, dir, keys)
-	read("", "")
-	write(t, filepath.Join(dir, "ca.crt", "x"), "")
-	read("file-unreadable", "")
+	before = only(t, Config{}, dir)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	read("file-unreadable", "")
+	read(before, "", "", true)
 
-	mounted(t, dir, map[string]string{"credentials.json": "{}", "ca.crt": "beside an entry"})
-	f = only(t, Config{}, dir)
-	read("", "beside an entry")
+	write(t, filepath.Join(dir, "token"), canary)
+	write(t, filepath.Join(dir, "ca.crt", "x"), "")
+	read(only(t, Config{}, dir), "file-unreadable", "", true)
+
+	mounted(t, dir+"2", map[string]string{"credentials.json": "{}", "ca.crt": "beside an entry"})
+	read(only(t, Config{}, dir+"2"), "", "beside an entry", false)
 }
 
 // kubelet swaps a Secret under a running pod. Whatever moment a reader comes
@@ -696,11 +761,10 @@ func unreadable(t *testing.T, parent string) {
 	t.Run("authorities", func(t *testing.T) {
 		dir := filepath.Join(parent, "authorities")
 		layouts["plain"](t, dir, map[string]string{"token": canary, "ca.crt": "x"})
-		f := only(t, Config{}, dir)
 		if err := os.Chmod(filepath.Join(dir, "ca.crt"), 0); err != nil {
 			t.Fatal(err)
 		}
-		if pem, problem := f.CA(); code(problem) != "file-unreadable" || pem != nil {
+		if pem, problem := only(t, Config{}, dir).CA(); code(problem) != "file-unreadable" || pem != nil {
 			t.Errorf("%q, %v", pem, problem)
 		}
 	})

@@ -147,14 +147,14 @@ func (d *directory) sweep(now time.Time) {
 }
 
 // kindOf tells the files of this package by their names: sixteen digits of a
-// digest and a letter for the kind (verdict, facts, rate, warned, erased,
-// temporary).
+// digest and a letter for the kind (verdict, facts, rate, warned, erased, secret,
+// instance, temporary).
 func kindOf(name string) (kind byte, ours bool) {
 	const at = 17
 	if len(name) < at+2 || name[at-1] != '-' || name[at+1] != '-' || strings.Trim(name[:at-1], "0123456789abcdef") != "" {
 		return 0, false
 	}
-	return name[at], strings.IndexByte("vfrwet", name[at]) >= 0
+	return name[at], strings.IndexByte("vfrwesit", name[at]) >= 0
 }
 
 func (d *directory) list() []fs.DirEntry {

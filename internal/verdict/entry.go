@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // format is the version of what is written. It is part of every name, so that
@@ -53,6 +54,10 @@ type detail struct {
 	Trouble access.Verdict `json:"trouble,omitzero"`
 	// Facts is what GitLab said of the token itself.
 	Facts access.Facts `json:"facts,omitzero"`
+	// Note is what people were told of an attempt in vain.
+	Note *message.Message `json:"note,omitzero"`
+	// Instance is the URL of the one that a Secret was for.
+	Instance string `json:"instance,omitzero"`
 }
 
 func entryOf(v access.Verdict, made time.Time) entry {

@@ -15,6 +15,7 @@ const (
 	lockSuffix  = ".lock"
 	lockVerdict = "verdict" + lockSuffix
 	lockToken   = "token" + lockSuffix
+	lockSecret  = "secret" + lockSuffix // alone
 )
 
 // noticeable is how long another caller is waited for before people are told.

@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/kube"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
+)
+
+// cluster is how to reach the Kubernetes API.
+func (a *app) cluster() kube.Config {
+	return kube.Config{
+		Kubeconfig:  a.env.Getenv(envKubeconfig),
+		Home:        a.env.Getenv(envHome),
+		ServiceHost: a.env.Getenv(envServiceHost),
+		ServicePort: a.env.Getenv(envServicePort),
+		UserAgent:   Name + "/" + versionOf(a.env.Version),
+	}
+}
+
+// clusterSecret reads the Secret of ACP_GITLAB_SECRET for a request, if that may
+// be for its instance; false when there is no such Secret. where names it; what
+// the variable holds is shown only when it is a name.
+func (a *app) clusterSecret(ctx context.Context, req credential.Request) (read func() (secret.Found, bool), where string) {
+	text := a.env.Getenv(envSecret)
+	name, err := kube.ParseName(text)
+	if err != nil {
+		problem := message.SettingInvalid(envSecret, err)
+		if text == "" {
+			problem = message.ClusterSecretUnset()
+		}
+		return func() (secret.Found, bool) {
+			return secret.Found{Source: secret.API, Where: envSecret, Problem: problem}, true
+		}, envSecret
+	}
+	return func() (secret.Found, bool) {
+		expected, settled := a.expected(name)
+		if settled && req.Host != "" && expected.Match(req.Protocol, req.Host, req.Path) != instance.Ours {
+			place := secret.Place(name.String())
+			place.Instance = expected
+			return place, true
+		}
+		found, problem := a.readSecret(ctx, name)
+		switch {
+		case kube.Missing(problem):
+			return secret.Found{}, false
+		case problem != nil:
+			// Whose requests this refuses is known only from before.
+			found = secret.Place(name.String())
+			found.Instance, found.Problem = expected, problem
+		}
+		return found, true
+	}, secret.InCluster(name.String())
+}
+
+// expected is the instance that a Secret of the cluster should be for: the one
+// that this helper is set up for, else the one that the Secret was for when it
+// was read last; the zero value when nobody knows. settled says that the Secret
+// need not be read for another instance's request.
+func (a *app) expected(name kube.Name) (i instance.Instance, settled bool) {
+	if known, _ := a.known(); known != nil {
+		return *known, true
+	}
+	store, problem := a.verdicts()
+	if problem != nil {
+		return instance.Instance{}, false
+	}
+	url, fresh, known := store.Instance(a.placeOf(name))
+	if !known {
+		return instance.Instance{}, false
+	}
+	i, err := instance.Parse(url, a.allowHTTPLoopback())
+	return i, fresh && err == nil
+}
+
+// placeOf tells a Secret from one of the same name in another cluster.
+func (a *app) placeOf(name kube.Name) string { return name.String() + " " + a.cluster().Fingerprint() }
+
+// readSecret reads a Secret of the cluster within the time limit.
+func (a *app) readSecret(ctx context.Context, name kube.Name) (secret.Found, *message.Message) {
+	ctx, stop, _, problem := a.limited(ctx)
+	if problem != nil {
+		return secret.Found{}, problem
+	}
+	defer stop()
+	client, problem := kube.Open(ctx, a.cluster())
+	if problem != nil {
+		return secret.Found{}, problem
+	}
+	s, problem := client.Get(ctx, name)
+	if problem != nil {
+		return secret.Found{}, problem
+	}
+	found := secret.Read(name.String(), secret.Object{Type: s.Type, Key: func(key string) ([]byte, bool) {
+		value, there := s.Data[key]
+		return value.Reveal(), there
+	}}, a.allowHTTPLoopback())
+	if store, problem := a.verdicts(); problem == nil && found.Instance != (instance.Instance{}) {
+		store.SaveInstance(a.placeOf(name), found.Instance.URL())
+	}
+	return found, nil
+}
+
+// rescueLimit is how long a refusal may be held up by the hope for a newer token.
+const rescueLimit = 5 * time.Second
+
+// rescue looks into the Secret of ACP_GITLAB_SECRET for a newer token than that
+// of a mount, which GitLab says is dead.
+func (a *app) rescue(ctx context.Context, dead secret.Found) (newer *secret.Found, note *message.Message) {
+	name, err := kube.ParseName(a.env.Getenv(envSecret))
+	if err != nil {
+		return nil, message.SettingInvalid(envSecret, err)
+	}
+	store, problem := a.verdicts()
+	if problem != nil {
+		return nil, problem
+	}
+	ctx, cancel := context.WithTimeout(ctx, rescueLimit)
+	defer cancel()
+	where := secret.InCluster(name.String())
+	note = store.Sparing(ctx, dead.Token, name.String(), func() (*message.Message, bool) {
+		found, problem := a.readSecret(ctx, name)
+		if problem == nil {
+			problem = found.Problem
+		}
+		switch {
+		case problem != nil:
+			return message.RescueFailed(where, problem), false
+		case found.Instance != dead.Instance:
+			return message.RescueForeign(where, found.Instance.String(), dead.Instance.String()), false
+		case found.Token.Reveal() == dead.Token.Reveal():
+			// It has not been rotated; the refusal says all.
+			return nil, false
+		}
+		newer = &found
+		return message.Rescued(dead.Where, where, dead.Instance.String()), true
+	})
+	return newer, note
+}

@@ -1,0 +1,76 @@
+package secret
+
+import (
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/object"
+)
+
+// Keys of a Secret. Mounted, each is a file of the directory.
+const (
+	keyToken       = "token"
+	keyInstance    = "instanceUrl"
+	keyCA          = "ca.crt"
+	keyCredentials = "credentials.json"
+)
+
+const belongsKey = "the key " + keyInstance + " of the Secret"
+
+// deciding are the keys that say what the token is and where it belongs.
+var deciding = []string{keyToken, keyCredentials, keyInstance}
+
+// take makes of a Secret's deciding keys what there is to know; place names a
+// key for people. It is false when there is none of them, and empty says that
+// there are no others either.
+func (f *Found) take(keys map[string]content, empty func() bool, place func(key string) string, allowHTTPLoopback bool) (there bool) {
+	text, credentials, url := keys[keyToken], keys[keyCredentials], keys[keyInstance]
+	switch {
+	case credentials.there && (text.there || url.there):
+		// Two forms may name two instances.
+		f.Problem = message.TwoForms(f.Where)
+		return true
+	case credentials.there:
+		f.readCredentials(credentials, place(keyCredentials), allowHTTPLoopback)
+		return true
+	case text.there:
+		if f.Problem = text.problem(place(keyToken), maxValue); f.Problem == nil {
+			f.setToken(text.text)
+		}
+	case url.there || !empty():
+		f.Problem = message.TokenKeyMissing(f.Where)
+	default:
+		return false
+	}
+	if problem := url.problem(place(keyInstance), maxValue); problem != nil {
+		f.Problem = problem
+		return true
+	}
+	f.setInstance(url.text, place(keyInstance), allowHTTPLoopback)
+	return true
+}
+
+// readCredentials reads the platform's own entry. Its other fields (userId,
+// updatedAt) say nothing that is needed here.
+func (f *Found) readCredentials(key content, place string, allowHTTPLoopback bool) {
+	if f.Problem = key.problem(place, maxValue); f.Problem != nil {
+		return
+	}
+	var entry *struct {
+		Token       string `json:"token"`
+		InstanceURL string `json:"instanceUrl"`
+	}
+	// The error of the decoder is not told: it can quote the token.
+	if object.Decode([]byte(key.text), &entry) != nil || entry == nil {
+		f.Problem = message.CredentialsGarbled(place)
+		return
+	}
+	f.setToken(entry.Token)
+	f.setInstance(entry.InstanceURL, place, allowHTTPLoopback)
+}
+
+// authorities is what the key ca.crt at a place holds; nil when there is none.
+func (c content) authorities(place string) ([]byte, *message.Message) {
+	if problem := c.problem(place, maxCA); problem != nil || !c.there {
+		return nil, problem
+	}
+	return []byte(c.text), nil
+}
