@@ -5,10 +5,12 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
 // cluster is how to reach the Kubernetes API.
@@ -108,36 +110,23 @@ func (a *app) readSecret(ctx context.Context, name kube.Name) (secret.Found, *me
 // rescueLimit is how long a refusal may be held up by the hope for a newer token.
 const rescueLimit = 5 * time.Second
 
-// rescue looks into the Secret of ACP_GITLAB_SECRET for a newer token than that
-// of a mount, which GitLab says is dead.
-func (a *app) rescue(ctx context.Context, dead secret.Found) (newer *secret.Found, note *message.Message) {
+// rescue tries what the Secret of ACP_GITLAB_SECRET has instead of a dead token.
+func (a *app) rescue(ctx context.Context, dead token.Token, try helper.Try) *message.Message {
 	name, err := kube.ParseName(a.env.Getenv(envSecret))
 	if err != nil {
-		return nil, message.SettingInvalid(envSecret, err)
+		return message.SettingInvalid(envSecret, err)
 	}
 	store, problem := a.verdicts()
 	if problem != nil {
-		return nil, problem
+		return problem
 	}
 	ctx, cancel := context.WithTimeout(ctx, rescueLimit)
 	defer cancel()
-	where := secret.InCluster(name.String())
-	note = store.Sparing(ctx, dead.Token, name.String(), func() (*message.Message, bool) {
+	return store.Sparing(ctx, dead, name.String(), func() (*message.Message, bool) {
 		found, problem := a.readSecret(ctx, name)
-		if problem == nil {
-			problem = found.Problem
+		if problem != nil {
+			return message.RescueFailed(secret.InCluster(name.String()), problem), false
 		}
-		switch {
-		case problem != nil:
-			return message.RescueFailed(where, problem), false
-		case found.Instance != dead.Instance:
-			return message.RescueForeign(where, found.Instance.String(), dead.Instance.String()), false
-		case found.Token.Reveal() == dead.Token.Reveal():
-			// It has not been rotated; the refusal says all.
-			return nil, false
-		}
-		newer = &found
-		return message.Rescued(dead.Where, where, dead.Instance.String()), true
+		return try(found)
 	})
-	return newer, note
 }

@@ -73,9 +73,9 @@ func (a *app) platformToken(base acp.Base) (token.Bearer, string, *message.Messa
 		case errors.Is(err, fs.ErrNotExist):
 			return token.Bearer{}, "", message.PlatformTokenMissing(platform, []string{envBackendToken, platform.Where})
 		case errors.Is(err, file.ErrTooLarge):
-			return token.Bearer{}, "", message.FileTooLarge(path, maxBotToken>>10)
+			return token.Bearer{}, "", message.FileTooLarge(message.Quote(path), maxBotToken>>10)
 		case err != nil:
-			return token.Bearer{}, "", message.FileUnreadable(path, file.Cause(err))
+			return token.Bearer{}, "", message.FileUnreadable(message.Quote(path), file.Cause(err))
 		}
 		text = string(data)
 	}

@@ -90,11 +90,12 @@ type Helper struct {
 	Remotes func() []string
 	// Verify finds a verdict.
 	Verify func(context.Context, Question) Finding
-	// Rescue looks for a newer token than that of a mounted Secret, which GitLab
-	// says is dead: kubelet takes a minute or more to bring a rotated Secret into
-	// a pod. It gives nil when there is none; note, if not nil, is for people. Nil
-	// when there is nowhere to look.
-	Rescue func(ctx context.Context, dead secret.Found) (newer *secret.Found, note *message.Message)
+	// Rescue reads the Secret of the cluster, which may have a newer token than a
+	// mount whose token is dead: kubelet takes a minute or more to bring a rotated
+	// Secret into a pod. It calls try with what is there, unless that was in vain a
+	// moment ago, and gives what is to be told of it, nil for nothing. Nil when
+	// there is no such Secret.
+	Rescue func(ctx context.Context, dead token.Token, try Try) (note *message.Message)
 	// Forget drops the verdicts on a token, and says whether there were any.
 	Forget func(token.Token) bool
 }
@@ -108,6 +109,10 @@ type Finding struct {
 	// Remembered says that nobody was asked, since it was known.
 	Remembered bool
 }
+
+// Try takes another token instead of a dead one. It says whether that is of use,
+// and what to tell.
+type Try func(newer secret.Found) (note *message.Message, helped bool)
 
 func (f Finding) refused() bool { return f.Problem == nil && f.Verdict.Outcome == access.Refused }
 
@@ -248,14 +253,22 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found secret
 		}
 	}
 	if h.Rescue != nil && question.Found.Source == secret.Mount && finding.refused() && dead(finding.Verdict) {
-		newer, note := h.Rescue(ctx, question.Found)
+		old := question.Found
+		note := h.Rescue(ctx, old.Token, func(newer secret.Found) (*message.Message, bool) {
+			if note, other := compare(old, newer); !other {
+				return note, false
+			}
+			asked := question
+			asked.Found = newer
+			again := h.Verify(ctx, asked)
+			if again.refused() {
+				return message.RescueRefused(newer.Where, message.Explain(again.Verdict, SubjectOf(asked))), false
+			}
+			question, finding = asked, again
+			return message.Rescued(old.Where, newer.Where, old.Instance.String()), true
+		})
 		if note != nil {
 			notes = append(notes, note)
-		}
-		// A token goes to its own instance only, wherever it was found.
-		if newer != nil && newer.Instance == question.Found.Instance && newer.Problem == nil {
-			question.Found = *newer
-			finding = h.Verify(ctx, question)
 		}
 	}
 	result := conclude(req, question, rules, finding)
@@ -299,6 +312,20 @@ func address(req credential.Request, i instance.Instance, project string) string
 		}
 	}
 	return at.String()
+}
+
+// compare says whether the Secret of the cluster has another token than a dead
+// one, for the same instance: a token goes to its own instance only, wherever it
+// was found.
+func compare(old, newer secret.Found) (note *message.Message, other bool) {
+	switch {
+	case newer.Problem != nil:
+		return message.RescueFailed(newer.Where, newer.Problem), false
+	case newer.Instance != old.Instance:
+		return message.RescueForeign(newer.Where, newer.Instance.String(), old.Instance.String()), false
+	}
+	// Without a difference, it was not rotated, and the refusal says all.
+	return nil, newer.Token.Reveal() != old.Token.Reveal()
 }
 
 // projectHere is the one project on the instance among the remotes of the

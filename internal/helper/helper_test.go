@@ -88,8 +88,8 @@ type world struct {
 	findings []Finding
 	// remembered are the tokens of which Forget finds something.
 	remembered []string
-	// rescue is what the cluster has instead of a dead token; nil for no cluster.
-	rescue func() (*secret.Found, *message.Message)
+	// rescue tries what the cluster has instead of a dead token; nil for no cluster.
+	rescue func(Try) *message.Message
 	// onVerify happens while GitLab is asked.
 	onVerify func()
 
@@ -98,11 +98,11 @@ type world struct {
 }
 
 func (w *world) helper() Helper {
-	var rescue func(context.Context, secret.Found) (*secret.Found, *message.Message)
+	var rescue func(context.Context, token.Token, Try) *message.Message
 	if w.rescue != nil {
-		rescue = func(context.Context, secret.Found) (*secret.Found, *message.Message) {
-			w.calls = append(w.calls, "rescue")
-			return w.rescue()
+		rescue = func(_ context.Context, dead token.Token, try Try) *message.Message {
+			w.calls = append(w.calls, "rescue "+dead.Reveal())
+			return w.rescue(try)
 		}
 	}
 	return Helper{
@@ -664,49 +664,60 @@ func TestGetRescued(t *testing.T) {
 	because := func(reason access.Reason) Finding {
 		return Finding{Verdict: access.Verdict{Outcome: access.Refused, Reason: reason}}
 	}
+	same := newer
+	same.Token = pat(t, canary)
 	inVain := message.RescueFailed(newer.Where, message.KubeMissing(message.KubeAct{Resource: "secrets", Namespace: "team", Name: "mine"}, false))
 	tests := []struct {
-		name     string
-		source   secret.Source
+		name   string
+		source secret.Source
+		// newer is what the cluster has; nil when it can't be read.
 		newer    *secret.Found
-		note     *message.Message
 		findings []Finding
 		outcome  Outcome
 		answer   string
 		codes    []string
 		asked    int
+		helped   bool
 	}{
-		{"revoked", secret.Mount, &newer, message.Rescued("a", "b", "c"), []Finding{refused, granted}, Answered, now, []string{"rescued"}, 2},
-		{"expired", secret.Mount, &newer, nil, []Finding{because(access.TokenExpired), granted}, Answered, now, nil, 2},
-		{"unknown", secret.Mount, &newer, nil, []Finding{because(access.TokenUnknown), granted}, Answered, now, nil, 2},
-		{"revoked, and so is the newer one", secret.Mount, &newer, message.Rescued("a", "b", "c"), []Finding{refused, refused}, Refused, quit, []string{"rescued", "token-revoked"}, 2},
-		{"revoked, and GitLab went down", secret.Mount, &newer, nil, []Finding{refused, silent}, Unverified, quit, []string{"server-error"}, 2},
-		{"revoked, and nothing newer", secret.Mount, nil, nil, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
-		{"revoked, and no way there", secret.Mount, nil, inVain, []Finding{refused, granted}, Refused, quit, []string{"rescue-failed", "token-revoked"}, 1},
+		{"revoked", secret.Mount, &newer, []Finding{refused, granted}, Answered, now, []string{"rescued"}, 2, true},
+		{"expired", secret.Mount, &newer, []Finding{because(access.TokenExpired), granted}, Answered, now, []string{"rescued"}, 2, true},
+		{"unknown", secret.Mount, &newer, []Finding{because(access.TokenUnknown), granted}, Answered, now, []string{"rescued"}, 2, true},
+		{"revoked, and so is the newer one", secret.Mount, &newer, []Finding{refused, refused}, Refused, quit, []string{"rescue-refused", "token-revoked"}, 2, false},
+		{"revoked, and the newer one may too little", secret.Mount, &newer, []Finding{refused, because(access.ScopeMissing)}, Refused, quit, []string{"rescue-refused", "token-revoked"}, 2, false},
+		{"revoked, and GitLab went down", secret.Mount, &newer, []Finding{refused, silent}, Unverified, quit, []string{"rescued", "server-error"}, 2, true},
+		{"revoked, and nothing newer", secret.Mount, &same, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1, false},
+		{"revoked, and no way there", secret.Mount, nil, []Finding{refused, granted}, Refused, quit, []string{"rescue-failed", "token-revoked"}, 1, false},
 		// It must not go to the old place.
-		{"newer one of another instance", secret.Mount, &elsewhere, nil, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
-		{"newer one broken", secret.Mount, &unusable, nil, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
-		{"scope missing", secret.Mount, &newer, nil, []Finding{because(access.ScopeMissing), granted}, Refused, quit, []string{"scope-missing"}, 1},
-		{"role too low", secret.Mount, &newer, nil, []Finding{because(access.LevelTooLow), granted}, Refused, quit, []string{"level-too-low"}, 1},
-		{"account blocked", secret.Mount, &newer, nil, []Finding{because(access.AccountBlocked), granted}, Refused, quit, []string{"account-blocked"}, 1},
-		{"granted", secret.Mount, &newer, nil, []Finding{granted}, Answered, answered, nil, 1},
-		{"nothing learned", secret.Mount, &newer, nil, []Finding{silent, granted}, Unverified, quit, []string{"server-error"}, 1},
-		{"from the cluster itself", secret.API, &newer, nil, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
-		{"from a file", secret.File, &newer, nil, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
+		{"newer one of another instance", secret.Mount, &elsewhere, []Finding{refused, granted}, Refused, quit, []string{"rescue-foreign", "token-revoked"}, 1, false},
+		{"newer one broken", secret.Mount, &unusable, []Finding{refused, granted}, Refused, quit, []string{"rescue-failed", "token-revoked"}, 1, false},
+		{"scope missing", secret.Mount, &newer, []Finding{because(access.ScopeMissing), granted}, Refused, quit, []string{"scope-missing"}, 1, false},
+		{"role too low", secret.Mount, &newer, []Finding{because(access.LevelTooLow), granted}, Refused, quit, []string{"level-too-low"}, 1, false},
+		{"account blocked", secret.Mount, &newer, []Finding{because(access.AccountBlocked), granted}, Refused, quit, []string{"account-blocked"}, 1, false},
+		{"granted", secret.Mount, &newer, []Finding{granted}, Answered, answered, nil, 1, false},
+		{"nothing learned", secret.Mount, &newer, []Finding{silent, granted}, Unverified, quit, []string{"server-error"}, 1, false},
+		{"from the cluster itself", secret.API, &newer, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1, false},
+		{"from a file", secret.File, &newer, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			found := place(t, "https://gitlab.example.com")
 			found.Source = test.source
-			w := &world{places: []secret.Found{found}, findings: test.findings,
-				rescue: func() (*secret.Found, *message.Message) { return test.newer, test.note }}
+			helped := false
+			w := &world{places: []secret.Found{found}, findings: test.findings, rescue: func(try Try) *message.Message {
+				if test.newer == nil {
+					return inVain
+				}
+				var note *message.Message
+				note, helped = try(*test.newer)
+				return note
+			}}
 			result := w.get(t, ours)
 			result.want(t, test.outcome, test.answer, test.codes...)
-			if len(w.asked) != test.asked {
-				t.Fatalf("asked %d times, want %d", len(w.asked), test.asked)
+			if len(w.asked) != test.asked || helped != test.helped {
+				t.Fatalf("asked %d times, want %d; helped is %v", len(w.asked), test.asked, helped)
 			}
-			if test.asked == 2 && (strings.Contains(result.Redact(canary+" "+next), "Canary") || w.asked[1].Project != "group/project") {
-				t.Errorf("%q, %+v", result.Redact(canary+next), w.asked[1])
+			if helped && strings.Contains(result.Redact(canary+" "+next), "Canary") || w.asked[test.asked-1].Project != "group/project" {
+				t.Errorf("%q, %+v", result.Redact(canary+next), w.asked)
 			}
 		})
 	}

@@ -77,6 +77,11 @@ func TestRescueInVain(t *testing.T) {
 			"no newer token could be read from the Secret NS/mine in the cluster: system:serviceaccount:NS:session may not get the Secret NS/mine"},
 		"no Secret": {func(d *desk) { d.login("get"); bed.Delete(d.t, d.namespace, "mine") }, "the Secret NS/mine does not exist"},
 		"no token":  {func(d *desk) { d.login("get"); d.store(map[string]string{"x": "y"}) }, "has neither a key token"},
+		"dead too": {func(d *desk) {
+			d.login("get")
+			d.store(d.keys(another))
+			must(d.t, d.gitlab.UpdateToken(another, func(t *gitlabtest.Token) { t.Revoked = true }))
+		}, "the Secret NS/mine in the cluster has a newer token, which is refused too: the GitLab token from the Secret NS/mine in the cluster was revoked"},
 		"of another instance": {func(d *desk) { d.login("get"); d.store(map[string]string{"token": another}) },
 			"the Secret NS/mine in the cluster is for gitlab.com, so it has no newer token for "},
 		"no cluster": {func(d *desk) {
@@ -151,10 +156,11 @@ func TestRescueOnlyTheDead(t *testing.T) {
 // one after another or all at once.
 func TestRescueSpares(t *testing.T) {
 	d := newDesk(t)
-	asked := d.login("list")
+	asked := d.login("get")
 	d.mount(canary)
 	d.store(d.keys(another))
 	d.revoke()
+	must(t, d.gitlab.UpdateToken(another, func(t *gitlabtest.Token) { t.Scopes = []string{"read_api"} }))
 	host := strings.TrimPrefix(d.gitlab.URL(), "https://")
 	var group sync.WaitGroup
 	said := make(chan string, 30)
@@ -171,10 +177,10 @@ func TestRescueSpares(t *testing.T) {
 	close(said)
 	for stderr := range said {
 		d.all.WriteString(stderr)
-		d.said(stderr, []string{"may not get the Secret", "was revoked"})
+		d.said(stderr, []string{"which is refused too: ", "lacks the scope", "was revoked"})
 	}
 	for range 10 {
-		d.wantRefusal(1, "may not get the Secret", "was revoked")
+		d.wantRefusal(1, "which is refused too: ", "lacks the scope", "was revoked")
 	}
 	if n := asked(); n != 1 {
 		t.Errorf("the cluster was asked %d times", n)

@@ -218,3 +218,10 @@ func RescueForeign(other, have, instance string) *Message {
 	return &Message{Code: "rescue-foreign", Topic: Warning,
 		What: other + " is for " + have + ", so it has no newer token for " + instance}
 }
+
+// RescueRefused is said when the newer token from other, which was to stand in for
+// a mounted one, was refused for the reason why.
+func RescueRefused(other string, why *Message) *Message {
+	return &Message{Code: "rescue-refused", Topic: Warning,
+		What: other + " has a newer token, which is refused too: " + why.What}
+}

@@ -242,11 +242,11 @@ func TestMessages(t *testing.T) {
 		"Unanswerable":      {Unanswerable(errors.New("the user name has a colon in it, which a login can't"))},
 		"SecretNotDirectory": {
 			SecretNotDirectory(path)},
-		"FileUnreadable":           {FileUnreadable(path, "permission denied")},
-		"FileTooLarge":             {FileTooLarge(path, 64)},
-		"TokenKeyMissing":          {TokenKeyMissing(path)},
-		"TwoForms":                 {TwoForms(path)},
-		"CredentialsGarbled":       {CredentialsGarbled(path)},
+		"FileUnreadable":           {FileUnreadable(Quote(path), "permission denied")},
+		"FileTooLarge":             {FileTooLarge(Quote(path), 64)},
+		"TokenKeyMissing":          {TokenKeyMissing(Quote(path))},
+		"TwoForms":                 {TwoForms(Quote(path))},
+		"CredentialsGarbled":       {CredentialsGarbled(Quote(path))},
 		"CAInvalid":                {CAInvalid("the key ca.crt of the Secret", "there is no certificate in it")},
 		"ClientCertificateInvalid": {ClientCertificateInvalid(Quote(path)+", which GIT_SSL_CERT names,", "it can't be read")},
 		"ProxyInvalid":             {ProxyInvalid("http.proxy in "+Quote(path), "it is of a kind that is not known here")},
@@ -344,6 +344,7 @@ func TestMessages(t *testing.T) {
 		"ClusterSecretUnset": {ClusterSecretUnset()},
 		"Rescued":            {Rescued(here.Where, "the Secret team/mine in the cluster", here.Instance)},
 		"RescueFailed":       {RescueFailed("the Secret team/mine in the cluster", KubeForbidden(act))},
+		"RescueRefused":      {RescueRefused("the Secret team/mine in the cluster", Explain(access.Verdict{Outcome: access.Refused, Reason: access.TokenRevoked}, here))},
 		"RescueForeign":      {RescueForeign("the Secret team/mine in the cluster", "gitlab.com", here.Instance)},
 	}
 	platform := Platform{URL: "https://platform.example.com", Where: "the environment variable ACP_TOKEN"}
@@ -377,6 +378,7 @@ func TestMessages(t *testing.T) {
 	hintless := []string{"malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost",
 		"ssh-rewritten", "identity-set", "identity-kept", "set-up-removed", "environment-continued", "rescued", "rescue-failed", "rescue-foreign"}
 	inGuide(t, made)
+	hintless := []string{"malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost", "rescued", "rescue-failed", "rescue-foreign", "rescue-refused"}
 	said, codes := map[string]string{}, map[string]string{}
 	for name, messages := range made {
 		for _, m := range messages {
