@@ -376,9 +376,8 @@ func TestMessages(t *testing.T) {
 	// Those that have nothing to add: who reads them can't do anything, or the
 	// line says it all.
 	hintless := []string{"malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost",
-		"ssh-rewritten", "identity-set", "identity-kept", "set-up-removed", "environment-continued", "rescued", "rescue-failed", "rescue-foreign"}
+		"ssh-rewritten", "identity-set", "identity-kept", "set-up-removed", "environment-continued", "rescued", "rescue-failed", "rescue-foreign", "rescue-refused"}
 	inGuide(t, made)
-	hintless := []string{"malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost", "rescued", "rescue-failed", "rescue-foreign", "rescue-refused"}
 	said, codes := map[string]string{}, map[string]string{}
 	for name, messages := range made {
 		for _, m := range messages {
