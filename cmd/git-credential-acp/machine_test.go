@@ -71,26 +71,27 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		}
 	}
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"gitlab":     with((*machineScript)(nil).gitlab),
-		"user":       with((*machineScript)(nil).user),
-		"token":      with((*machineScript)(nil).token),
-		"project":    with((*machineScript)(nil).project),
-		"fault":      with((*machineScript)(nil).fault),
-		"gitrefuses": with((*machineScript)(nil).gitrefuses),
-		"secret":     with((*machineScript)(nil).secret),
-		"listener":   with((*machineScript)(nil).listener),
-		"proxy":      with((*machineScript)(nil).proxy),
-		"through":    with((*machineScript)(nil).throughProxy),
-		"requests":   with((*machineScript)(nil).requests),
-		"unseen":     with((*machineScript)(nil).unseen),
-		"file":       with((*machineScript)(nil).file),
-		"platform":   with((*machineScript)(nil).startPlatform),
-		"session":    with((*machineScript)(nil).session),
-		"connection": with((*machineScript)(nil).connection),
-		"victim":     with((*machineScript)(nil).victim),
-		"intercept":  with((*machineScript)(nil).intercept),
-		"exits":      with((*machineScript)(nil).exits),
-		"left":       with((*machineScript)(nil).left),
+		"gitlab":       with((*machineScript)(nil).gitlab),
+		"user":         with((*machineScript)(nil).user),
+		"token":        with((*machineScript)(nil).token),
+		"project":      with((*machineScript)(nil).project),
+		"fault":        with((*machineScript)(nil).fault),
+		"gitrefuses":   with((*machineScript)(nil).gitrefuses),
+		"secret":       with((*machineScript)(nil).secret),
+		"listener":     with((*machineScript)(nil).listener),
+		"proxy":        with((*machineScript)(nil).proxy),
+		"through":      with((*machineScript)(nil).throughProxy),
+		"requests":     with((*machineScript)(nil).requests),
+		"unseen":       with((*machineScript)(nil).unseen),
+		"file":         with((*machineScript)(nil).file),
+		"platform":     with((*machineScript)(nil).startPlatform),
+		"session":      with((*machineScript)(nil).session),
+		"connection":   with((*machineScript)(nil).connection),
+		"platformuser": with((*machineScript)(nil).platformuser),
+		"victim":       with((*machineScript)(nil).victim),
+		"intercept":    with((*machineScript)(nil).intercept),
+		"exits":        with((*machineScript)(nil).exits),
+		"left":         with((*machineScript)(nil).left),
 	}
 }
 
@@ -644,6 +645,19 @@ func (*machineScript) session(ts *testscript.TestScript, m *machine, args []stri
 	m.bots[name], m.tokens["bot of "+name] = bot, bot
 	ts.Setenv("BOT_"+name, bot)
 	m.platform.AddSession("team", name, options(args[1:])["user"], bot)
+	return nil
+}
+
+// platformuser adds a user of the platform's, and sets USER_name to their token
+// for it:
+//
+//	platformuser NAME
+func (*machineScript) platformuser(ts *testscript.TestScript, m *machine, args []string) error {
+	name := args[0]
+	own := fmt.Sprintf("eyJh.CanaryUser%08X.c2ln", crc32.ChecksumIEEE([]byte(name)))
+	m.tokens["platform user "+name] = own
+	ts.Setenv("USER_"+name, own)
+	m.platform.AddUser(name, own)
 	return nil
 }
 

@@ -103,8 +103,8 @@ func BroadScopes(held []string) []string {
 	return broad
 }
 
-// missingScopes are those of required that held neither has nor implies.
-func missingScopes(required, held []string) []string {
+// MissingScopes are those of required that held neither has nor implies.
+func MissingScopes(required, held []string) []string {
 	var missing []string
 	for _, scope := range required {
 		broader, implied := impliedBy[scope]
@@ -186,7 +186,7 @@ func (p Policy) judgeSelf(self Self, now time.Time) Verdict {
 		v.Reason = TokenInactive
 	default:
 		if !self.Granular {
-			v.Missing = missingScopes(p.Scopes, self.Scopes)
+			v.Missing = MissingScopes(p.Scopes, self.Scopes)
 		}
 		if len(v.Missing) > 0 {
 			v.Reason = ScopeMissing
@@ -236,7 +236,7 @@ func (p Policy) judgeProject(f Facts) (Verdict, Question) {
 		// The token holds every scope that was asked for, none of which lets it
 		// read a project: whoever asked for so little did without this check.
 		if f.Project.Reason == ScopeMissing && f.Self.State == Given && !f.Self.Granular &&
-			len(missingScopes([]string{"read_api"}, p.Scopes)) > 0 {
+			len(MissingScopes([]string{"read_api"}, p.Scopes)) > 0 {
 			return Verdict{Outcome: Granted}, Nothing
 		}
 		return withScope(refusedBy(f.Project.Reply), "read_api"), Nothing

@@ -90,6 +90,8 @@ type Check struct {
 	Helper helper.Helper
 	// Connect makes a client for the instance of a question's token.
 	Connect func(helper.Question) (*gitlab.Client, *message.Message)
+	// TokenOnly leaves out what is not about the token: how git is set up here.
+	TokenOnly bool
 	// Limit bounds each question, with its retries.
 	Limit time.Duration
 	// Config reads git's configuration where the check runs.
@@ -274,7 +276,9 @@ func (r *run) check(p place) {
 			strings.Join(question.Policy.Scopes, ", "), access.LevelName(question.Policy.Minimum))
 		r.remote(p, question)
 	}
-	r.machine(p, question.Project)
+	if !r.TokenOnly {
+		r.machine(p, question.Project)
+	}
 }
 
 // The steps, in their order.

@@ -105,8 +105,13 @@ func (a *app) checker(ctx context.Context, flags checkFlags, args []string) (che
 	if problem != nil {
 		return check.Check{}, target, problem
 	}
+	return a.checkWith(a.helper(), limit), target, nil
+}
+
+// checkWith is a check of what a helper would answer.
+func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 	return check.Check{
-		Helper: a.helper(),
+		Helper: h,
 		Connect: func(q helper.Question) (*gitlab.Client, *message.Message) {
 			return a.client(q, limit, a.onWait(q.Found))
 		},
@@ -115,7 +120,7 @@ func (a *app) checker(ctx context.Context, flags checkFlags, args []string) (che
 		Config:    a.place().Read,
 		Output:    a.output,
 		Mounts:    mounts,
-	}, target, nil
+	}
 }
 
 // concludeCheck ends the output, and turns the outcome into an exit code.

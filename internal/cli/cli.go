@@ -156,7 +156,7 @@ helper.`,
 	for _, op := range operations() {
 		root.AddCommand(op.command(a))
 	}
-	root.AddCommand(a.check(), a.install(), a.setup(), a.version())
+	root.AddCommand(a.setup(), a.check(), a.connect(), a.status(), a.rotate(), a.disconnect(), a.install(), a.version())
 	return root
 }
 

@@ -97,14 +97,19 @@ func (a *app) readSecret(ctx context.Context, name kube.Name) (secret.Found, *me
 	if problem != nil {
 		return secret.Found{}, problem
 	}
-	found := secret.Read(name.String(), secret.Object{Type: s.Type, Key: func(key string) ([]byte, bool) {
-		value, there := s.Data[key]
-		return value.Reveal(), there
-	}}, a.allowHTTPLoopback())
+	found := secret.Read(name.String(), objectOf(s), a.allowHTTPLoopback())
 	if store, problem := a.verdicts(); problem == nil && found.Instance != (instance.Instance{}) {
 		store.SaveInstance(a.placeOf(name), found.Instance.URL())
 	}
 	return found, nil
+}
+
+// objectOf is a Secret of the cluster as package secret takes it.
+func objectOf(s kube.Secret) secret.Object {
+	return secret.Object{Type: s.Type, Key: func(key string) ([]byte, bool) {
+		value, there := s.Data[key]
+		return value.Reveal(), there
+	}}
 }
 
 // rescueLimit is how long a refusal may be held up by the hope for a newer token.

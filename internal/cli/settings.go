@@ -34,6 +34,7 @@ const (
 	envCacheDir     = "ACP_GITLAB_CACHE_DIR"
 	envCacheTTL     = "ACP_GITLAB_CACHE_TTL"
 	envRuntimeDir   = "XDG_RUNTIME_DIR"
+	envStateHome    = "XDG_STATE_HOME"
 	envSource       = "ACP_GITLAB_SOURCE"
 	envHTTPLoopback = "ACP_GITLAB_ALLOW_HTTP_LOOPBACK"
 	envCertFile     = "SSL_CERT_FILE"

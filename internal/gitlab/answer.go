@@ -154,6 +154,8 @@ func incomplete(of string) access.Reply {
 func (a *attempt) answered(resp *http.Response, answer any) access.Reply {
 	isJSON := transport.IsJSON(resp.Header)
 	switch status := resp.StatusCode; {
+	case status == http.StatusNoContent:
+		return access.Reply{State: access.Given}
 	case status == http.StatusTooManyRequests || status >= 500:
 		return refusedService(resp, a.client.config.Now())
 	case status >= 300 && status < 400:

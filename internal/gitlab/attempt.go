@@ -17,6 +17,8 @@ import (
 
 // attempt is one question, over all its tries.
 type attempt struct {
+	// once forbids a second try: the first may have changed something.
+	once   bool
 	client *Client
 	ctx    context.Context
 	body   []byte
@@ -85,6 +87,9 @@ func (a *attempt) check(ctx context.Context, resp *http.Response, err error) (bo
 // that were refused together don't come back together. It is false for a wait
 // that would not end in time.
 func (a *attempt) waitable(ctx context.Context) bool {
+	if a.once {
+		return false
+	}
 	a.wait = a.last.Wait
 	if a.wait == 0 {
 		a.wait = 250 * time.Millisecond << a.tries

@@ -5,6 +5,7 @@ package gitlab
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -113,7 +114,8 @@ type confined struct {
 
 func (c confined) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := c.next.RoundTrip(req)
-	if err == nil && !c.allows(req.URL, resp.Header.Get("Location")) {
+	// What changes something is asked of nobody else.
+	if err == nil && (req.Method != http.MethodGet || !c.allows(req.URL, resp.Header.Get("Location"))) {
 		resp.Header.Del("Location")
 	}
 	return resp, err
@@ -234,18 +236,34 @@ func (c *Client) lowest() access.Rate {
 
 // ask gets one address of the API and decodes a 200 into answer.
 func (c *Client) ask(ctx context.Context, path string, answer any) access.Reply {
-	attempt := &attempt{client: c, ctx: ctx}
+	return c.do(ctx, http.MethodGet, path, nil, maxRetries, answer)
+}
+
+// do makes a request of the API, and makes it again up to that many times.
+func (c *Client) do(ctx context.Context, method, path string, body any, retries int, answer any) access.Reply {
+	attempt := &attempt{client: c, ctx: ctx, once: retries == 0}
 	// A retry client of its own holds what this one request has met.
 	retry := &retryablehttp.Client{
 		HTTPClient:   c.http,
-		RetryMax:     maxRetries,
+		RetryMax:     retries,
 		CheckRetry:   attempt.check,
 		Backoff:      attempt.backoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
-	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, c.config.Instance.API()+path, nil)
+	var content any
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return silent(access.Garbled, "a question that can't be asked")
+		}
+		content = text
+	}
+	req, err := retryablehttp.NewRequestWithContext(ctx, method, c.config.Instance.API()+path, content)
 	if err != nil {
 		return silent(access.Garbled, "an address that can't be asked")
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("Authorization", "Bearer "+c.config.Token.Reveal())
 	req.Header.Set("Accept", "application/json")

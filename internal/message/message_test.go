@@ -347,6 +347,43 @@ func TestMessages(t *testing.T) {
 		"RescueRefused":      {RescueRefused("the Secret team/mine in the cluster", Explain(access.Verdict{Outcome: access.Refused, Reason: access.TokenRevoked}, here))},
 		"RescueForeign":      {RescueForeign("the Secret team/mine in the cluster", "gitlab.com", here.Instance)},
 	}
+	keeper := "the Secret team/my-gitlab"
+	dead := Explain(access.Verdict{Outcome: access.Refused, Reason: access.TokenRevoked}, here)
+	maps.Copy(made, map[string][]*Message{
+		"KeeperUnset":         {KeeperUnset("rotate")},
+		"FlagsClash":          {FlagsClash("--secret", "--platform")},
+		"TokenFromArgument":   {TokenFromArgument()},
+		"PromptEnded":         {PromptEnded()},
+		"InputLate":           {InputLate(time.Minute)},
+		"NotStored":           {NotStored(keeper)},
+		"NotKept":             {NotKept(keeper)},
+		"NothingKept":         {NothingKept(keeper)},
+		"RevokeUnconfirmed":   {RevokeUnconfirmed()},
+		"RevokeNothing":       {RevokeNothing(keeper)},
+		"RevokeFailed":        {RevokeFailed(dead)},
+		"Disagree":            {Disagree("the platform has a token, the Secret has none")},
+		"RotateSame":          {RotateSame(keeper)},
+		"RotateOldMissing":    {RotateOldMissing(keeper, here.Instance)},
+		"RotateOtherInstance": {RotateOtherInstance(keeper, here.Instance, "gitlab.com")},
+		"RotateOldDead":       {RotateOldDead(dead)},
+		"RotateOldGitLab":     {RotateOldGitLab(here.Instance)},
+		"RotateScope":         {RotateScope(keeper)},
+		"RotateScopes":        {RotateScopes([]string{"api"})},
+		"RotateExpiry":        {RotateExpiry(now, now.AddDate(0, 1, 0))},
+		"RotateOtherUser":     {RotateOtherUser(keeper)},
+		"RotateOvertaken":     {RotateOvertaken(keeper)},
+		"RotateNotRevoked":    {RotateNotRevoked(Explain(trouble, here), here.URL)},
+		"RotateLost":          {RotateLost(keeper)},
+		"RotateUncertain":     {RotateUncertain(Explain(trouble, here), path)},
+		"RotateUnknown":       {RotateUnknown(keeper)},
+		"RotateSaved":         {RotateSaved(Explain(trouble, here), path)},
+		"Unfinished":          {Unfinished(path)},
+		"NothingToResume":     {NothingToResume(path)},
+		"RecoveryElsewhere":   {RecoveryElsewhere(path, keeper)},
+		"RecoveryUnwritable":  {RecoveryUnwritable(path, errors.New("permission denied"))},
+		"RecoveryUnreadable":  {RecoveryUnreadable(path, errors.New("permission denied"))},
+		"RecoveryLeft":        {RecoveryLeft(path, errors.New("permission denied"))},
+	})
 	platform := Platform{URL: "https://platform.example.com", Where: "the environment variable ACP_TOKEN"}
 	maps.Copy(made, map[string][]*Message{
 		"PlatformUnset":        {PlatformUnset([]string{"ACP_BACKEND_URL", "BACKEND_API_URL"})},

@@ -43,7 +43,7 @@ func Read(name string, object Object, allowHTTPLoopback bool) Found {
 	}
 	place := func(key string) string { return "the key " + key + " of " + f.Where }
 	f.CA = func() ([]byte, *message.Message) {
-		return object.content(keyCA, maxCA).authorities(place(keyCA))
+		return object.content(KeyCA, maxCA).authorities(place(KeyCA))
 	}
 	// It exists, so it is not empty in the way that a mount without one is.
 	f.take(keys, func() bool { return false }, place, allowHTTPLoopback)

@@ -5,34 +5,34 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/object"
 )
 
-// Keys of a Secret. Mounted, each is a file of the directory.
+// The keys of a Secret that count. Mounted, each is a file of the directory.
 const (
-	keyToken       = "token"
-	keyInstance    = "instanceUrl"
-	keyCA          = "ca.crt"
-	keyCredentials = "credentials.json"
+	KeyToken       = "token"
+	KeyInstance    = "instanceUrl"
+	KeyCA          = "ca.crt"
+	KeyCredentials = "credentials.json"
 )
 
-const belongsKey = "the key " + keyInstance + " of the Secret"
+const belongsKey = "the key " + KeyInstance + " of the Secret"
 
 // deciding are the keys that say what the token is and where it belongs.
-var deciding = []string{keyToken, keyCredentials, keyInstance}
+var deciding = []string{KeyToken, KeyCredentials, KeyInstance}
 
 // take makes of a Secret's deciding keys what there is to know; place names a
 // key for people. It is false when there is none of them, and empty says that
 // there are no others either.
 func (f *Found) take(keys map[string]content, empty func() bool, place func(key string) string, allowHTTPLoopback bool) (there bool) {
-	text, credentials, url := keys[keyToken], keys[keyCredentials], keys[keyInstance]
+	text, credentials, url := keys[KeyToken], keys[KeyCredentials], keys[KeyInstance]
 	switch {
 	case credentials.there && (text.there || url.there):
 		// Two forms may name two instances.
 		f.Problem = message.TwoForms(f.Where)
 		return true
 	case credentials.there:
-		f.readCredentials(credentials, place(keyCredentials), allowHTTPLoopback)
+		f.readCredentials(credentials, place(KeyCredentials), allowHTTPLoopback)
 		return true
 	case text.there:
-		if f.Problem = text.problem(place(keyToken), maxValue); f.Problem == nil {
+		if f.Problem = text.problem(place(KeyToken), maxValue); f.Problem == nil {
 			f.setToken(text.text)
 		}
 	case url.there || !empty():
@@ -40,11 +40,11 @@ func (f *Found) take(keys map[string]content, empty func() bool, place func(key 
 	default:
 		return false
 	}
-	if problem := url.problem(place(keyInstance), maxValue); problem != nil {
+	if problem := url.problem(place(KeyInstance), maxValue); problem != nil {
 		f.Problem = problem
 		return true
 	}
-	f.setInstance(url.text, place(keyInstance), allowHTTPLoopback)
+	f.setInstance(url.text, place(KeyInstance), allowHTTPLoopback)
 	return true
 }
 

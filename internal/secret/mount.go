@@ -22,8 +22,8 @@ func (c Config) mount(dir string) (Found, bool) {
 		Path:    dir,
 		// kubelet replaces this link when it brings in another version.
 		Changed: func() time.Time {
-			return cmp.Or(changed(os.Lstat(filepath.Join(dir, current))), changed(os.Stat(filepath.Join(dir, keyToken))),
-				changed(os.Stat(filepath.Join(dir, keyCredentials))))
+			return cmp.Or(changed(os.Lstat(filepath.Join(dir, current))), changed(os.Stat(filepath.Join(dir, KeyToken))),
+				changed(os.Stat(filepath.Join(dir, KeyCredentials))))
 		},
 		CA: func() ([]byte, *message.Message) { return nil, nil }}
 	root, problem := openSecret(dir)
@@ -37,11 +37,11 @@ func (c Config) mount(dir string) (Found, bool) {
 	defer func() { _ = root.Close() }()
 	keys, ca := readVersion(root)
 	f.CA = func() ([]byte, *message.Message) {
-		return contentOf(ca()).authorities(placeIn(dir)(keyCA))
+		return contentOf(ca()).authorities(placeIn(dir)(KeyCA))
 	}
-	if keys[keyCredentials].broken() && keys[keyToken].broken() {
+	if keys[KeyCredentials].broken() && keys[KeyToken].broken() {
 		// Nothing in the directory can be read, so nobody knows what is there.
-		f.Problem = keys[keyToken].problem(placeIn(dir)(keyToken), maxValue)
+		f.Problem = keys[KeyToken].problem(placeIn(dir)(KeyToken), maxValue)
 		return f, true
 	}
 	return f, f.take(keys, func() bool { return empty(root) }, placeIn(dir), c.AllowHTTPLoopback)
@@ -86,7 +86,7 @@ func readVersion(root *os.Root) (keys map[string]content, ca func() ([]byte, err
 		for _, name := range deciding {
 			keys[name] = readIn(root, filepath.Join(version, name), maxValue)
 		}
-		ca = file.Later(root, filepath.Join(version, keyCA), maxCA)
+		ca = file.Later(root, filepath.Join(version, KeyCA), maxCA)
 		if swaps == maxSwaps || versionOf(root) == version {
 			return keys, ca
 		}

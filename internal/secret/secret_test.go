@@ -861,7 +861,7 @@ func FuzzCredentials(f *testing.F) {
 		for i, key := range []struct {
 			name string
 			text []byte
-		}{{keyToken, token}, {keyInstance, url}, {keyCredentials, credentials}} {
+		}{{KeyToken, token}, {KeyInstance, url}, {KeyCredentials, credentials}} {
 			if which>>i&1 == 0 {
 				continue
 			}

@@ -104,6 +104,15 @@ func Parse(text string) (Token, error) {
 	return Token{reveal: func() string { return text }}, nil
 }
 
+// Issued makes a token of what GitLab has just issued: that is one, whatever its
+// form. It is the zero value for a text that can't be sent.
+func Issued(text string) Token {
+	if text == "" || len(text) > maxLength || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return Token{}
+	}
+	return Token{reveal: func() string { return text }}
+}
+
 // damaged reports a routable token (GitLab's "routable tokens" design) whose
 // checksum does not fit. Texts that only may be routable are given the benefit
 // of the doubt: the prefix is the instance's choice and can hold a dot itself.

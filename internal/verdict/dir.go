@@ -44,7 +44,7 @@ func openDir(path string, make bool) (*directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !before.IsDir() || !ownedAlone(before) {
+	if !before.IsDir() || !file.OwnedAlone(before) {
 		return nil, errNotOurs
 	}
 	root, err := os.OpenRoot(path)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 )
 
@@ -84,20 +85,20 @@ func TestDirectories(t *testing.T) {
 }
 
 // Another user's directory is not used. Whose it is can't be changed without
-// being the superuser, so the test is about ownedAlone elsewhere.
+// being the superuser, so the test is about file.OwnedAlone elsewhere.
 func TestOwnedAlone(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	own, err := os.Lstat(dir)
-	if err != nil || !ownedAlone(own) {
+	if err != nil || !file.OwnedAlone(own) {
 		t.Errorf("one's own: %v", err)
 	}
 	if stat, ok := own.Sys().(*syscall.Stat_t); ok {
 		stat.Uid++
 	}
-	if ownedAlone(own) {
+	if file.OwnedAlone(own) {
 		t.Error("another user's passes")
 	}
 }

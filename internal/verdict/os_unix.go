@@ -4,19 +4,12 @@ package verdict
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"syscall"
 )
 
 // nonBlocking opens a FIFO without waiting for its other end.
 const nonBlocking = syscall.O_NONBLOCK
-
-// ownedAlone reports whether this user, and nobody else, may write there.
-func ownedAlone(info fs.FileInfo) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(stat.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
-}
 
 // tryLock takes the lock of one byte of a file without waiting. The kernel frees
 // it when the process ends, however it does.

@@ -1,0 +1,295 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+)
+
+// rotation is a machine on which the platform's token is rotated.
+type rotation struct {
+	*pod
+	platform *gitlabtest.Platform
+}
+
+const platformToken = "eyJh.CanaryUserA7B3C9D1.c2ln"
+
+func newRotation(t *testing.T) *rotation {
+	t.Helper()
+	r := &rotation{pod: newPod(t)}
+	platform, err := gitlabtest.StartPlatform(gitlabtest.PlatformOptions{Dir: filepath.Join(r.dir, "gitlab"), GitLab: r.gitlab})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(platform.Close)
+	r.platform = platform
+	platform.AddUser("dev", platformToken)
+	platform.SetConnection("dev", &gitlabtest.PlatformConnection{Token: podToken, InstanceURL: r.gitlab.URL()})
+	for token, days := range map[string]int{podToken: 20, otherToken: 60} {
+		if err := r.gitlab.UpdateToken(token, func(t *gitlabtest.Token) { t.ExpiresAt = date(fmt.Sprintf("%dd", days)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range map[string]string{"old": podToken, "new": otherToken} {
+		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.env = append(r.env, "ACP_BACKEND_URL="+platform.URL(), "ACP_TOKEN="+platformToken, "GIT_SSL_CAINFO="+r.gitlab.CAFile(),
+		"ACP_GITLAB_SECRET_DIR="+filepath.Join(r.dir, "none"), "ACP_GITLAB_TOKEN_FILE="+filepath.Join(r.dir, "old"),
+		"ACP_GITLAB_INSTANCE_URL="+r.gitlab.URL(), "ACP_GITLAB_TIMEOUT=20s", "XDG_STATE_HOME="+filepath.Join(r.dir, "state"))
+	return r
+}
+
+// start starts the program; what it says is in the buffer when it has ended.
+func (r *rotation) start(args ...string) (*exec.Cmd, *bytes.Buffer) {
+	r.t.Helper()
+	cmd := exec.Command(program(r.t), append([]string{"rotate", "--platform"}, args...)...)
+	said := &bytes.Buffer{}
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = r.env, r.dir, said, said
+	if err := cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	return cmd, said
+}
+
+func (r *rotation) run(args ...string) (code int, said string) {
+	r.t.Helper()
+	cmd, out := r.start(args...)
+	_ = cmd.Wait()
+	for _, secret := range []string{podToken, otherToken, platformToken, "CanaryRotated"} {
+		if strings.Contains(out.String(), secret[len("glpat-"):]) {
+			r.t.Errorf("a token was printed: %s", out)
+		}
+	}
+	return cmd.ProcessState.ExitCode(), out.String()
+}
+
+// saved is the token in the recovery file; "" without one. there says whether
+// there is a file.
+func (r *rotation) saved() (token string, there bool) {
+	r.t.Helper()
+	files, err := filepath.Glob(filepath.Join(r.dir, "state", "*", "*.json"))
+	if err != nil || len(files) > 1 {
+		r.t.Fatalf("%v %v", files, err)
+	}
+	if len(files) == 0 {
+		return "", false
+	}
+	info, err := os.Stat(files[0])
+	if err != nil || info.Mode().Perm() != 0o600 {
+		r.t.Errorf("the recovery file has mode %v (%v)", info.Mode(), err)
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var record struct{ Token string }
+	if err := json.Unmarshal(data, &record); err != nil {
+		r.t.Fatal(err)
+	}
+	return record.Token, true
+}
+
+func (r *rotation) alive(token string) bool {
+	t, known := r.gitlab.Token(token)
+	return known && !t.Revoked
+}
+
+func (r *rotation) connected() string {
+	c, _ := r.platform.Connection("dev")
+	return c.Token
+}
+
+// gate is a request at which something happens.
+type gate struct {
+	platform bool
+	endpoint string
+	n        int // the n-th of them
+}
+
+func (g gate) String() string { return fmt.Sprintf("%s %d", g.endpoint, g.n) }
+
+// fault strikes at the gate's request alone.
+func (r *rotation) fault(g gate, f gitlabtest.Fault) {
+	add := r.gitlab.AddFault
+	if g.platform {
+		add = r.platform.AddFault
+	}
+	f.Match, f.Times = g.endpoint, 1
+	if g.n > 1 {
+		add(gitlabtest.Fault{Match: g.endpoint, Times: g.n - 1, Delay: time.Nanosecond})
+	}
+	add(f)
+}
+
+func (r *rotation) count(g gate) int {
+	if g.platform {
+		return r.platform.Count(g.endpoint)
+	}
+	return r.gitlab.Count(g.endpoint)
+}
+
+// killAt starts a rotation and kills it while the gate's request is open.
+func (r *rotation) killAt(g gate, args ...string) {
+	r.t.Helper()
+	r.fault(g, gitlabtest.Fault{Hang: true})
+	cmd, said := r.start(args...)
+	deadline := time.Now().Add(20 * time.Second)
+	for r.count(g) < g.n {
+		if time.Now().After(deadline) {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			r.t.Fatalf("the request never came: %s", said)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		r.t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	r.gitlab.ClearFaults()
+	r.platform.ClearFaults()
+	r.gitlab.ResetRequests()
+	r.platform.ResetRequests()
+}
+
+// gates are all requests of a rotation, in their order.
+var renewGates = []gate{{true, "status", 1}, {false, "self", 1}, {false, "rotate", 1}, {false, "self", 2},
+	{true, "connect", 1}, {true, "status", 2}, {false, "self", 3}}
+
+var replaceGates = []gate{{true, "status", 1}, {false, "self", 1}, {false, "self", 2},
+	{true, "connect", 1}, {true, "status", 2}, {false, "self", 3}, {false, "revoke", 1}}
+
+// The lists of gates are whole: a rotation makes these requests and no others.
+func TestRotationGates(t *testing.T) {
+	for name, test := range map[string]struct {
+		args  []string
+		gates []gate
+	}{"renew": {[]string{"--new"}, renewGates}, "replace": {[]string{"--token-file", "new"}, replaceGates}} {
+		r := newRotation(t)
+		if code, said := r.run(test.args...); code != 0 {
+			t.Fatalf("%s: %d %s", name, code, said)
+		}
+		counts := map[gate]int{}
+		for _, g := range test.gates {
+			counts[gate{g.platform, g.endpoint, 0}]++
+		}
+		for g, want := range counts {
+			if got := r.count(g); got != want {
+				t.Errorf("%s: %d requests to %s, want %d", name, got, g.endpoint, want)
+			}
+		}
+		if r.alive(podToken) || !r.alive(r.connected()) {
+			t.Errorf("%s: the old token is alive, or the new one dead", name)
+		}
+		if _, there := r.saved(); there {
+			t.Errorf("%s: the recovery file is left", name)
+		}
+	}
+}
+
+// Killed at any request, a rotation by GitLab leaves a working token at hand, and
+// can be finished.
+func TestRenewKilled(t *testing.T) {
+	for _, g := range renewGates {
+		t.Run(g.String(), func(t *testing.T) {
+			t.Parallel()
+			r := newRotation(t)
+			r.killAt(g, "--new")
+			saved, there := r.saved()
+			if !r.alive(podToken) && !r.alive(saved) {
+				t.Fatal("no working token is at hand")
+			}
+			if !there {
+				if !r.alive(podToken) || r.connected() != podToken {
+					t.Fatal("something happened, and nothing is noted")
+				}
+				return
+			}
+			if code, said := r.run("--new"); code != 1 || !strings.Contains(said, "an earlier rotation was interrupted") {
+				t.Errorf("rotated on top of an unfinished rotation: %d %s", code, said)
+			}
+			if n := r.gitlab.Count("rotate"); n > 0 {
+				t.Errorf("GitLab was asked again, %d times", n)
+			}
+			code, said := r.run("--resume")
+			if code != 0 || !r.alive(r.connected()) {
+				t.Errorf("%d %s", code, said)
+			}
+			if saved != "" && r.connected() != saved {
+				t.Error("another token than the saved one was stored")
+			}
+			if _, there := r.saved(); there {
+				t.Error("the recovery file is left")
+			}
+		})
+	}
+}
+
+// Killed at any request, a rotation by hand leaves the connection with a working
+// token, and can be run again.
+func TestReplaceKilled(t *testing.T) {
+	for _, g := range replaceGates {
+		t.Run(g.String(), func(t *testing.T) {
+			t.Parallel()
+			r := newRotation(t)
+			r.killAt(g, "--token-file", "new")
+			if !r.alive(r.connected()) || !r.alive(otherToken) {
+				t.Fatal("the connection has a dead token")
+			}
+			if code, said := r.run("--token-file", "new"); code != 0 || r.connected() != otherToken || r.alive(podToken) {
+				t.Errorf("%d %s", code, said)
+			}
+		})
+	}
+}
+
+// Any request that fails leaves a working token at hand, and is told.
+func TestRotationFails(t *testing.T) {
+	faults := map[string]gitlabtest.Fault{"500": {Status: 500}, "cut": {Cut: true}, "closed": {Close: true}, "a page": {HTML: true}, "403": {Status: 403, Body: `{"message":"403 Forbidden"}`, Header: map[string][]string{"Content-Type": {"application/json"}}}}
+	for kind, f := range faults {
+		for name, gates := range map[string][]gate{"--new": renewGates, "--token-file=new": replaceGates} {
+			for _, g := range gates {
+				t.Run(kind+" "+name+" "+g.String(), func(t *testing.T) {
+					t.Parallel()
+					r := newRotation(t)
+					r.fault(g, f)
+					code, said := r.run(name)
+					saved, there := r.saved()
+					lost := g.endpoint == "rotate" && kind == "cut"
+					switch {
+					case code == 0 && (!r.alive(r.connected()) || there):
+						t.Errorf("called done: %s", said)
+					case code != 0 && !strings.Contains(said, "git-credential-acp: hint: "):
+						t.Errorf("no remedy: %s", said)
+					case lost:
+						if !strings.Contains(said, "its answer with the new one was lost") || there {
+							t.Errorf("a lost token is not called that: %d %s", code, said)
+						}
+					case !r.alive(podToken) && !r.alive(saved) && !r.alive(r.connected()):
+						t.Errorf("no working token is at hand: %d %s", code, said)
+					}
+					if n := r.gitlab.Count("rotate"); n > 1 {
+						t.Errorf("GitLab was asked for a new token %d times", n)
+					}
+					if there {
+						r.gitlab.ClearFaults()
+						r.platform.ClearFaults()
+						if code, said := r.run("--resume"); code != 0 || !r.alive(r.connected()) {
+							t.Errorf("resume: %d %s", code, said)
+						}
+					}
+				})
+			}
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package cli
+
+import (
+	"context"
+	"crypto/x509"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ambient-code/git-credential-acp/internal/check"
+	"github.com/ambient-code/git-credential-acp/internal/connection"
+	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// connectFlags are what connect can be told.
+type connectFlags struct {
+	keeperFlags
+	tokenFile, caFile, owner string
+	force                    bool
+}
+
+func (a *app) connect() *cobra.Command {
+	var flags connectFlags
+	command := &cobra.Command{
+		Use:   "connect [REPOSITORY-URL]",
+		Short: "Check a GitLab token and have the platform, or a Secret, keep it",
+		Long: `connect reads a token from standard input (a prompt, on a terminal) or a file,
+never from an argument; makes every check of it that can be made, with a
+repository's URL those of that project too; and only then has it kept.`,
+		Example: `  git-credential-acp connect --platform --instance https://gitlab.example.com
+  git-credential-acp connect --secret team/my-gitlab --owner my-session < token`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a.instanceGiven = cmd.Flags().Changed(flagInstance)
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			return a.runConnect(ctx, flags, args)
+		},
+	}
+	flags.add(command)
+	command.Flags().StringVar(&flags.tokenFile, "token-file", "", "read the token from this `file`")
+	command.Flags().StringVar(&flags.caFile, "ca-file", "", "store the authorities in this `file`, which signed the instance's certificate, in the Secret")
+	command.Flags().StringVar(&flags.owner, "owner", "", "the AgenticSession, by `name`, with which a new Secret goes")
+	command.Flags().BoolVar(&flags.force, "force", false, "take over keys of the Secret that another program has set")
+	return command
+}
+
+func (a *app) runConnect(ctx context.Context, flags connectFlags, args []string) error {
+	target, problem := connectTarget(args)
+	if problem != nil {
+		return a.failed(problem, asIs)
+	}
+	i, problem := a.chosen()
+	if problem != nil {
+		return a.failed(problem, asIs)
+	}
+	limit, problem := a.timeout()
+	if problem != nil {
+		return a.failed(problem, asIs)
+	}
+	keeper, problem := a.keeper(ctx, "connect", flags.keeperFlags, limit)
+	if problem == nil {
+		problem = a.connectSecret(keeper, flags)
+	}
+	if problem != nil {
+		return a.failed(problem, asIs)
+	}
+	tok, problem := a.newToken(ctx, flags.tokenFile)
+	if problem != nil {
+		return a.failed(problem, asIs)
+	}
+	lines := &checkLines{to: a.env.Stdout, color: a.colored("auto")}
+	result := a.checkNew(ctx, tok, i, flags.caFile, limit, target, lines)
+	redact := redactAll(tok)
+	if result.Outcome != check.AllGood {
+		if result.Outcome == check.Unverified {
+			a.tell(message.NotStored(keeper.Where()), redact)
+			return exitError(exitUnverified)
+		}
+		return a.failed(message.NotStored(keeper.Where()), redact)
+	}
+	if problem := a.keep(ctx, keeper, tok, i, limit); problem != nil {
+		return a.failed(problem, redact)
+	}
+	lines.print("\nconnected: %s has the token of %s\n", keeper.Where(), i.String())
+	return a.written(lines.err)
+}
+
+// connectTarget is the repository to check the token with, if one is named.
+func connectTarget(args []string) (check.Target, *message.Message) {
+	switch {
+	case len(args) == 0:
+		return check.Target{}, nil
+	case len(args) > 1:
+		return check.Target{}, message.TokenFromArgument()
+	}
+	target, problem := check.ParseTarget(args[0])
+	if problem != nil && problem.Code != message.URLIsSSH("").Code {
+		return target, message.TokenFromArgument()
+	}
+	return target, problem
+}
+
+// connectSecret hands the flags that are about a Secret to the keeper.
+func (a *app) connectSecret(keeper connection.Keeper, flags connectFlags) *message.Message {
+	s, ours := keeper.(*connection.Secret)
+	switch {
+	case ours:
+		s.Session, s.Force = flags.owner, flags.force
+	case flags.owner != "":
+		return message.FlagsClash("--owner", "--platform")
+	case flags.caFile != "":
+		return message.FlagsClash("--ca-file", "--platform")
+	case flags.force:
+		return message.FlagsClash("--force", "--platform")
+	}
+	if flags.caFile == "" {
+		return nil
+	}
+	pem, problem := readCA(flags.caFile)
+	s.CA = pem
+	return problem
+}
+
+// checkNew makes the checks of a token that is not kept anywhere yet.
+func (a *app) checkNew(ctx context.Context, tok token.Token, i instance.Instance, caFile string, limit time.Duration, target check.Target, out checkOutput) check.Result {
+	a.trace.Hide(tok)
+	found := secret.Found{Source: "given", Where: "the input", Renew: "connect with it", Token: tok, Instance: i,
+		Belongs: "--instance", Changed: func() time.Time { return time.Time{} }}
+	if caFile != "" {
+		found.CA = func() ([]byte, *message.Message) { return readCA(caFile) }
+	}
+	h := a.helper()
+	h.Secrets = func(context.Context, credential.Request) ([]secret.Found, []string, *message.Message) {
+		return []secret.Found{found}, nil, nil
+	}
+	h.Known = func() (*instance.Instance, *message.Message) { return &i, nil }
+	h.Remotes = func() []string { return nil }
+	c := a.checkWith(h, limit)
+	c.TokenOnly = true
+	c.Report = out.step
+	return c.Run(ctx, target)
+}
+
+// keep stores a token, and sees that it is there.
+func (a *app) keep(ctx context.Context, keeper connection.Keeper, tok token.Token, i instance.Instance, limit time.Duration) *message.Message {
+	step := func(f func(context.Context) *message.Message) *message.Message {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		return f(ctx)
+	}
+	var old, now connection.Kept
+	read := func(into *connection.Kept) func(context.Context) *message.Message {
+		return func(ctx context.Context) (problem *message.Message) {
+			*into, problem = keeper.Read(ctx)
+			return problem
+		}
+	}
+	if problem := step(read(&old)); problem != nil {
+		return problem
+	}
+	if problem := step(func(ctx context.Context) *message.Message { return keeper.Write(ctx, old, tok, i) }); problem != nil {
+		return problem
+	}
+	if problem := step(read(&now)); problem != nil {
+		return problem
+	}
+	if !now.Connected || now.Instance != i || !now.Token.IsZero() && !connection.Same(now.Token, tok) {
+		return message.NotKept(keeper.Where())
+	}
+	return nil
+}
+
+// written turns trouble with standard output into an exit code.
+func (a *app) written(err error) error {
+	if err != nil {
+		return a.failed(message.OutputLost(), asIs)
+	}
+	return nil
+}
+
+// maxAuthorities bounds a file of authorities in bytes, as a Secret's key is.
+const maxAuthorities = 1 << 20
+
+// readCA reads authorities that are to be stored.
+func readCA(path string) ([]byte, *message.Message) {
+	pem, err := file.Read(path, maxAuthorities)
+	where := message.Quote(path) + ", which --ca-file names,"
+	switch {
+	case err != nil:
+		return nil, message.CAInvalid(where, file.Cause(err))
+	case !x509.NewCertPool().AppendCertsFromPEM(pem):
+		return nil, message.CAInvalid(where, "there is no certificate in it")
+	}
+	return pem, nil
+}

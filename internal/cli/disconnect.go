@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/connection"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// disconnectFlags are what disconnect can be told.
+type disconnectFlags struct {
+	keeperFlags
+	revoke, yes bool
+}
+
+func (a *app) disconnect() *cobra.Command {
+	var flags disconnectFlags
+	command := &cobra.Command{
+		Use:   "disconnect",
+		Short: "Have the platform, or a Secret, keep the GitLab token no more",
+		Example: `  git-credential-acp disconnect --platform
+  git-credential-acp disconnect --secret team/my-gitlab --revoke`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.instanceGiven = cmd.Flags().Changed(flagInstance)
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			return a.runDisconnect(ctx, flags)
+		},
+	}
+	flags.add(command)
+	command.Flags().BoolVar(&flags.revoke, "revoke", false, "have GitLab revoke the token first, after asking")
+	command.Flags().BoolVar(&flags.yes, "yes", false, "revoke without asking")
+	return command
+}
+
+func (a *app) runDisconnect(ctx context.Context, flags disconnectFlags) error {
+	limit, problem := a.timeout()
+	if problem != nil {
+		return a.failed(problem, asIs)
+	}
+	keeper, problem := a.keeper(ctx, "disconnect", flags.keeperFlags, limit)
+	if problem != nil {
+		return a.failed(problem, asIs)
+	}
+	reading, cancel := context.WithTimeout(ctx, limit)
+	kept, problem := keeper.Read(reading)
+	cancel()
+	switch {
+	case problem != nil:
+		return a.failed(problem, asIs)
+	case !kept.Connected:
+		_, err := fmt.Fprintf(a.env.Stdout, "nothing to do: there is no token in %s\n", keeper.Where())
+		return a.written(err)
+	}
+	redact := redactAll(kept.Token)
+	if flags.revoke {
+		// First, so that a token that is still alive is never lost sight of.
+		revoked, problem := a.revoke(ctx, keeper, kept, flags.yes)
+		if problem != nil {
+			return a.failed(problem, redact)
+		}
+		if _, err := fmt.Fprintf(a.env.Stdout, "revoked: %s on %s\n", revoked, kept.Instance.String()); err != nil {
+			return a.written(err)
+		}
+	}
+	removing, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if problem := keeper.Remove(removing, kept); problem != nil {
+		return a.failed(problem, redact)
+	}
+	_, err := fmt.Fprintf(a.env.Stdout, "disconnected: there is no token in %s any more\n", keeper.Where())
+	return a.written(err)
+}
+
+// revoke has GitLab revoke the kept token, and gives the token's name.
+func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connection.Kept, yes bool) (string, *message.Message) {
+	tok := kept.Token
+	if tok.IsZero() {
+		tok = a.here(ctx, kept.Instance).Token
+	}
+	if kept.Problem != nil && tok.IsZero() {
+		return "", kept.Problem
+	}
+	if tok.IsZero() {
+		return "", message.RevokeNothing(keeper.Where())
+	}
+	self, problem := a.self(ctx, tok, kept.Instance, keeper.Where())
+	switch {
+	case problem != nil && problem.Code == string(access.TokenRevoked):
+		return "a token that was revoked before", nil
+	case problem != nil:
+		return "", message.RevokeFailed(problem)
+	}
+	name := fmt.Sprintf("the token %s (%d)", message.Quote(self.Name), self.ID)
+	if !yes && !a.confirmed(ctx, "revoke "+name+" on "+kept.Instance.String()+"? Everything that uses it stops working.") {
+		return "", message.RevokeUnconfirmed()
+	}
+	limit, problem := a.timeout()
+	if problem != nil {
+		return "", problem
+	}
+	client, problem := a.gitlab(limit)(tok, kept.Instance)
+	if problem != nil {
+		return "", message.RevokeFailed(problem)
+	}
+	defer client.Close()
+	asking, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if reply := client.Revoke(asking); reply.State != access.Given {
+		v := access.Verdict{Outcome: access.Refused, Reason: reply.Reason, Detail: reply.Detail, Wait: reply.Wait}
+		if reply.State == access.Silent {
+			v.Outcome = access.Unverified
+		}
+		return "", message.RevokeFailed(message.Explain(v, subjectOf(kept.Instance, keeper.Where())))
+	}
+	return name, nil
+}
+
+// self is what GitLab says of a token.
+func (a *app) self(ctx context.Context, tok token.Token, i instance.Instance, where string) (access.Self, *message.Message) {
+	limit, problem := a.timeout()
+	if problem != nil {
+		return access.Self{}, problem
+	}
+	client, problem := a.gitlab(limit)(tok, i)
+	if problem != nil {
+		return access.Self{}, problem
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	verdict, facts := client.Check(ctx, "", access.Policy{}, access.Facts{})
+	if verdict.Outcome != access.Granted {
+		return facts.Self, message.Explain(verdict, subjectOf(i, where))
+	}
+	return facts.Self, nil
+}
+
+func subjectOf(i instance.Instance, where string) message.Subject {
+	return message.Subject{Instance: i.String(), URL: i.URL(), Where: where, Renew: "connect it"}
+}

@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// maxToken bounds what is read where a token should be, in bytes.
+const maxToken = 64 << 10
+
+// newToken reads a token: from a file, if one is named, else from standard input,
+// which on a terminal is a prompt without echo. A token is never an argument.
+func (a *app) newToken(ctx context.Context, path string) (token.Token, *message.Message) {
+	text, where := "", "standard input"
+	if path != "" {
+		where = message.Quote(path)
+		data, err := file.Read(path, maxToken)
+		switch {
+		case errors.Is(err, file.ErrTooLarge):
+			return token.Token{}, message.FileTooLarge(path, maxToken>>10)
+		case err != nil:
+			return token.Token{}, message.FileUnreadable(path, file.Cause(err))
+		}
+		text = string(data)
+	} else {
+		var problem *message.Message
+		if text, problem = a.entered(ctx); problem != nil {
+			return token.Token{}, problem
+		}
+	}
+	tok, err := token.Parse(text)
+	var fault *token.Error
+	if errors.As(err, &fault) {
+		return token.Token{}, message.TokenFault(fault, where, "give it again")
+	}
+	return tok, nil
+}
+
+// entered is what is entered on standard input.
+func (a *app) entered(ctx context.Context) (string, *message.Message) {
+	if fd, ok := a.terminal(); ok {
+		return a.prompted(ctx, fd, "GitLab token (not shown): ", term.ReadPassword)
+	}
+	return a.waited(ctx, inputLimit, func() (string, error) {
+		text, err := io.ReadAll(io.LimitReader(a.env.Stdin, maxToken+1))
+		return string(text), err
+	}, message.InputLate(inputLimit))
+}
+
+// confirmed asks a question on the terminal; false without one.
+func (a *app) confirmed(ctx context.Context, question string) bool {
+	fd, ok := a.terminal()
+	if !ok {
+		return false
+	}
+	answer, problem := a.prompted(ctx, fd, question+" [yes/no] ", func(int) ([]byte, error) {
+		line := make([]byte, 0, 16)
+		for b := make([]byte, 1); len(line) < cap(line); {
+			n, err := a.env.Stdin.Read(b)
+			if n == 0 || err != nil || b[0] == '\n' {
+				return line, err
+			}
+			line = append(line, b[0])
+		}
+		return line, nil
+	})
+	return problem == nil && strings.TrimSpace(answer) == "yes"
+}
+
+// terminal is standard input's number, if it is a terminal.
+func (a *app) terminal() (int, bool) {
+	in, ok := a.env.Stdin.(interface{ Fd() uintptr })
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return 0, false
+	}
+	return int(in.Fd()), true
+}
+
+// prompted asks for something on the terminal, which is put back as it was
+// however it ends.
+func (a *app) prompted(ctx context.Context, fd int, prompt string, read func(int) ([]byte, error)) (string, *message.Message) {
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", message.PromptEnded()
+	}
+	_, _ = fmt.Fprint(a.env.Stderr, Name+": "+prompt)
+	text, problem := a.waited(ctx, promptLimit, func() (string, error) {
+		line, err := read(fd)
+		return string(bytes.TrimRight(line, "\r\n")), err
+	}, message.PromptEnded())
+	_ = term.Restore(fd, before)
+	_, _ = fmt.Fprintln(a.env.Stderr)
+	return text, problem
+}
+
+// promptLimit is how long a person may take.
+const promptLimit = 10 * time.Minute
+
+// waited reads what may never come. A read that is given up on goes on behind,
+// until the process ends.
+func (a *app) waited(ctx context.Context, limit time.Duration, read func() (string, error), late *message.Message) (string, *message.Message) {
+	type result struct {
+		text string
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		text, err := read()
+		done <- result{text, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil && !errors.Is(r.err, io.EOF) || len(r.text) > maxToken {
+			return "", late
+		}
+		return r.text, nil
+	case <-ctx.Done():
+		return "", message.PromptEnded()
+	case <-time.After(limit):
+		return "", late
+	}
+}

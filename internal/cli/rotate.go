@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ambient-code/git-credential-acp/internal/connection"
+	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/gitlab"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// rotateFlags are what rotate can be told.
+type rotateFlags struct {
+	keeperFlags
+	tokenFile, expires, recoveryDir string
+	anew, resume, dryRun            bool
+}
+
+// defaultLife is how long a token that GitLab makes is to live (the platform's
+// guide), in days.
+const defaultLife = 90
+
+func (a *app) rotate() *cobra.Command {
+	var flags rotateFlags
+	command := &cobra.Command{
+		Use:   "rotate",
+		Short: "Replace the GitLab token that the platform, or a Secret, keeps",
+		Long: `rotate replaces the token by a new one, which it reads from standard input (a
+prompt, on a terminal) or a file, or, with --new, has GitLab make. The old token
+is revoked only when the new one is stored, read back and found to work.
+
+With --new, GitLab revokes the old token at once. The new one is therefore written
+to a file of yours before anything else; the file goes when the token is stored,
+and --resume finishes what was interrupted.`,
+		Example: `  git-credential-acp rotate --secret team/my-gitlab --new
+  git-credential-acp rotate --platform --token-file new-token`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a.instanceGiven = cmd.Flags().Changed(flagInstance)
+			if len(args) > 0 {
+				return a.failed(message.TokenFromArgument(), asIs)
+			}
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			return a.runRotate(ctx, flags)
+		},
+	}
+	flags.add(command)
+	command.Flags().BoolVar(&flags.anew, "new", false, "have GitLab make the new token (GitLab 16.10)")
+	command.Flags().StringVar(&flags.expires, "expires", "", "with --new: the `date` on which it expires, as 2027-01-31 (default: in 90 days)")
+	command.Flags().StringVar(&flags.tokenFile, "token-file", "", "read the new token from this `file`")
+	command.Flags().BoolVar(&flags.resume, "resume", false, "finish an interrupted rotate --new")
+	command.Flags().BoolVar(&flags.dryRun, "dry-run", false, "say what would happen, and change nothing")
+	command.Flags().StringVar(&flags.recoveryDir, "recovery-dir", "", "`directory` in which a new token is safe until it is stored (default: $XDG_STATE_HOME/git-credential-acp, else ~/.local/state/git-credential-acp)")
+	return command
+}
+
+func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
+	expires, problem := flags.check(time.Now())
+	if problem != nil {
+		return a.failed(problem, asIs)
+	}
+	rotation, problem := a.rotation(ctx, flags)
+	if problem != nil {
+		return a.failed(problem, asIs)
+	}
+	lines := &checkLines{to: a.env.Stdout}
+	tokens := []token.Token{rotation.Old}
+	redact := func(text string) string { return redactAll(tokens...)(text) }
+	connect := rotation.Connect
+	rotation.Connect = a.remembering(&tokens, connect)
+	rotation.Tell = func(step, text string) { lines.print("%-10s %s\n", step, token.Mask(redact(text))) }
+	switch {
+	case flags.resume:
+		problem = rotation.Resume(ctx)
+	case flags.anew:
+		problem = rotation.Renew(ctx, expires)
+	default:
+		var fresh token.Token
+		if fresh, problem = a.newToken(ctx, flags.tokenFile); problem == nil {
+			tokens = append(tokens, fresh)
+			problem = rotation.Replace(ctx, fresh)
+		}
+	}
+	if problem != nil {
+		return a.failed(problem, redact)
+	}
+	a.noteOldCopies(ctx, lines, rotation)
+	if flags.dryRun {
+		lines.print("\nnothing was changed\n")
+	} else {
+		lines.print("\nrotated: %s has the new token\n", rotation.Keeper.Where())
+	}
+	return a.written(lines.err)
+}
+
+// noteOldCopies says where the old token still is on this machine: it is dead.
+func (a *app) noteOldCopies(ctx context.Context, lines *checkLines, r connection.Rotation) {
+	if r.DryRun || r.Old.IsZero() {
+		return
+	}
+	if found := a.here(ctx, r.Instance); connection.Same(found.Token, r.Old) {
+		lines.print("%-10s %s still has the old token; replace it there, too\n", "note", found.Where)
+	}
+}
+
+// check sees that the flags fit together, and gives the expiry of a new token.
+func (f rotateFlags) check(now time.Time) (time.Time, *message.Message) {
+	for _, pair := range []struct {
+		clash      bool
+		one, other string
+	}{
+		{f.anew && f.resume, "--new", "--resume"},
+		{f.anew && f.tokenFile != "", "--new", "--token-file"},
+		{f.resume && f.tokenFile != "", "--resume", "--token-file"},
+		{f.resume && f.expires != "", "--resume", "--expires"},
+		{f.tokenFile != "" && f.expires != "", "--token-file", "--expires"},
+	} {
+		if pair.clash {
+			return time.Time{}, message.FlagsClash(pair.one, pair.other)
+		}
+	}
+	if f.expires == "" {
+		return now.UTC().AddDate(0, 0, defaultLife), nil
+	}
+	date, err := time.Parse(time.DateOnly, f.expires)
+	if err != nil || !date.After(now) {
+		return time.Time{}, message.FlagInvalid("--expires", "is not a date to come, as 2027-01-31")
+	}
+	return date, nil
+}
+
+// rotation puts together what a rotation takes.
+func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotation, *message.Message) {
+	limit, problem := a.timeout()
+	if problem != nil {
+		return connection.Rotation{}, problem
+	}
+	keeper, problem := a.keeper(ctx, "rotate", flags.keeperFlags, limit)
+	if problem != nil {
+		return connection.Rotation{}, problem
+	}
+	rules, problem := a.rules()
+	if problem != nil {
+		return connection.Rotation{}, problem
+	}
+	r := connection.Rotation{Keeper: keeper, Connect: a.gitlab(limit), Limit: limit, Scopes: rules.Scopes, DryRun: flags.dryRun}
+	if r.Recovery.Path, problem = a.recoveryPath(flags.recoveryDir, keeper.Where()); problem != nil {
+		return r, problem
+	}
+	if _, ours := keeper.(connection.Platform); ours {
+		places, _, _ := a.secrets(ctx, credential.Request{})
+		for _, found := range places {
+			if found.Problem == nil && r.Old.IsZero() {
+				r.Instance, r.Old = found.Instance, found.Token
+			}
+		}
+	}
+	return r, nil
+}
+
+// remembering notes every token that a client is made for, to take it out of what
+// is printed.
+func (a *app) remembering(tokens *[]token.Token, connect connector) connector {
+	return func(tok token.Token, i instance.Instance) (*gitlab.Client, *message.Message) {
+		*tokens = append(*tokens, tok)
+		return connect(tok, i)
+	}
+}
+
+// recoveryPath is the file for an unfinished rotation in one place.
+func (a *app) recoveryPath(dir, where string) (string, *message.Message) {
+	if dir == "" {
+		state, home := a.env.Getenv(envStateHome), a.env.Getenv(envHome)
+		switch {
+		case filepath.IsAbs(state):
+			dir = filepath.Join(state, Name)
+		case filepath.IsAbs(home):
+			dir = filepath.Join(home, ".local", "state", Name)
+		default:
+			return "", message.FlagInvalid("--recovery-dir", "is not given, and there is no home directory")
+		}
+	}
+	sum := sha256.Sum256([]byte(where))
+	return filepath.Join(dir, fmt.Sprintf("rotation-%s.json", hex.EncodeToString(sum[:8]))), nil
+}

@@ -1,0 +1,281 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ambient-code/git-credential-acp/internal/check"
+	"github.com/ambient-code/git-credential-acp/internal/connection"
+	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+func (a *app) status() *cobra.Command {
+	var flags keeperFlags
+	var asJSON bool
+	command := &cobra.Command{
+		Use:   "status",
+		Short: "Show the GitLab connection as the platform, the Secret and GitLab see it",
+		Long: `status looks at every place that it knows of: the platform (--platform, or when
+ACP_BACKEND_URL or BACKEND_API_URL is set), a Secret (--secret, or
+ACP_GITLAB_SECRET) and the token that git would get here. It asks GitLab about
+each token, and says where the places differ.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.instanceGiven = cmd.Flags().Changed(flagInstance)
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			return a.runStatus(ctx, flags, asJSON)
+		},
+	}
+	flags.add(command)
+	command.Flags().BoolVar(&asJSON, "json", false, "print one JSON document (docs/status.schema.json describes it)")
+	return command
+}
+
+// statusPlace is the connection as one place sees it.
+type statusPlace struct {
+	Place     string       `json:"place"` // platform, secret or here
+	Where     string       `json:"where"`
+	Connected bool         `json:"connected"`
+	Instance  string       `json:"instance,omitempty"`
+	UpdatedAt string       `json:"updatedAt,omitempty"`
+	Username  string       `json:"username,omitempty"`
+	Token     *statusToken `json:"token,omitempty"`
+	Problem   *reason      `json:"problem,omitempty"`
+
+	instance instance.Instance
+	token    token.Token
+	problem  *message.Message
+}
+
+// statusToken is what GitLab says of a token.
+type statusToken struct {
+	ID        int64  `json:"id"`
+	Name      string `json:"name"`
+	UserID    int64  `json:"userId"`
+	ExpiresAt string `json:"expiresAt,omitempty"`
+}
+
+func (a *app) runStatus(ctx context.Context, flags keeperFlags, asJSON bool) error {
+	limit, problem := a.timeout()
+	if problem != nil {
+		return a.failed(problem, asIs)
+	}
+	places := a.places(ctx, flags, limit)
+	for n := range places {
+		a.askAbout(ctx, &places[n], places[:n])
+	}
+	differences := differences(places)
+	var tokens []token.Token
+	var worst *message.Message
+	connected := false
+	for n := range places {
+		p := &places[n]
+		tokens = append(tokens, p.token)
+		connected = connected || p.Connected
+		if p.problem != nil && (worst == nil || worst.Unverified() && !p.problem.Unverified()) {
+			worst = p.problem
+		}
+	}
+	if worst == nil && !connected {
+		worst = message.NothingKept("any of these places")
+	}
+	code, outcome := exitGood, check.AllGood
+	switch {
+	case worst == nil:
+	case worst.Unverified():
+		code, outcome = exitUnverified, check.Unverified
+	default:
+		code, outcome = exitRefused, check.Refused
+	}
+	out := statusLines(places, differences, worst)
+	if asJSON {
+		var err error
+		if out, err = statusDocument(places, differences, outcome, code); err != nil {
+			return a.written(err)
+		}
+	}
+	if _, err := io.WriteString(a.env.Stdout, token.Mask(redactAll(tokens...)(out))); err != nil {
+		return a.written(err)
+	}
+	if code == exitGood {
+		return nil
+	}
+	return exitError(code)
+}
+
+// places looks at all places that are known.
+func (a *app) places(ctx context.Context, flags keeperFlags, limit time.Duration) []statusPlace {
+	var places []statusPlace
+	look := func(name string, f keeperFlags) {
+		p := statusPlace{Place: name, Where: name}
+		keeper, problem := a.keeper(ctx, "status", f, limit)
+		if problem == nil {
+			p.Where = keeper.Where()
+			ctx, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			var kept connection.Kept
+			kept, problem = keeper.Read(ctx)
+			p.take(kept)
+		}
+		if problem != nil {
+			p.problem = problem
+		}
+		places = append(places, p)
+	}
+	if flags.platform || flags.backend != "" || a.env.Getenv(envBackendURL) != "" || a.env.Getenv(envBackendAPI) != "" {
+		look("platform", keeperFlags{platform: true, backend: flags.backend})
+	}
+	if flags.secret != "" || a.env.Getenv(envSecret) != "" {
+		look("secret", keeperFlags{secret: flags.secret})
+	}
+	found, looked, problem := a.secrets(ctx, credential.Request{})
+	for _, f := range found {
+		p := statusPlace{Place: "here", Where: f.Where, Connected: true, instance: f.Instance, token: f.Token, problem: f.Problem}
+		p.Instance = f.Instance.String()
+		if at := f.Changed(); !at.IsZero() {
+			p.UpdatedAt = at.UTC().Format(time.RFC3339)
+		}
+		places = append(places, p)
+	}
+	if len(found) == 0 {
+		p := statusPlace{Place: "here", Where: "nowhere", problem: problem}
+		if problem == nil && len(places) == 0 {
+			p.problem = message.NoToken(looked)
+		}
+		places = append(places, p)
+	}
+	return places
+}
+
+func (p *statusPlace) take(kept connection.Kept) {
+	p.Connected, p.instance, p.token, p.problem = kept.Connected, kept.Instance, kept.Token, kept.Problem
+	p.Instance, p.Username = kept.Instance.String(), kept.Username
+	if !kept.UpdatedAt.IsZero() {
+		p.UpdatedAt = kept.UpdatedAt.UTC().Format(time.RFC3339)
+	}
+}
+
+// askAbout asks GitLab about the token of a place, unless it was asked before.
+func (a *app) askAbout(ctx context.Context, p *statusPlace, before []statusPlace) {
+	for _, other := range before {
+		if connection.Same(other.token, p.token) && other.instance == p.instance {
+			p.Token, p.problem = other.Token, other.problem
+			return
+		}
+	}
+	if p.token.IsZero() || p.problem != nil {
+		return
+	}
+	self, problem := a.self(ctx, p.token, p.instance, p.Where)
+	if problem != nil {
+		p.problem = problem
+		return
+	}
+	p.Token = &statusToken{ID: self.ID, Name: self.Name, UserID: self.UserID}
+	if !self.ExpiresAt.IsZero() {
+		p.Token.ExpiresAt = self.ExpiresAt.Format(time.DateOnly)
+	}
+}
+
+// differences are what the places don't agree about.
+func differences(places []statusPlace) []*message.Message {
+	var all []*message.Message
+	for n, one := range places {
+		for _, other := range places[n+1:] {
+			switch {
+			case one.problem != nil && one.Instance == "" || other.problem != nil && other.Instance == "":
+			case one.Connected != other.Connected:
+				there, missing := one, other
+				if other.Connected {
+					there, missing = other, one
+				}
+				all = append(all, message.Disagree(there.Where+" has a token, "+missing.Place+" has none"))
+			case !one.Connected:
+			case one.instance != other.instance:
+				all = append(all, message.Disagree(one.Where+" is for "+one.Instance+", "+other.Where+" for "+other.Instance))
+			case !one.token.IsZero() && !other.token.IsZero() && !connection.Same(one.token, other.token):
+				all = append(all, message.Disagree(one.Where+" and "+other.Where+" have different tokens"))
+			}
+		}
+	}
+	return all
+}
+
+func statusLines(places []statusPlace, differences []*message.Message, worst *message.Message) string {
+	var out bytes.Buffer
+	line := func(mark, name, text, hint string) {
+		fmt.Fprintf(&out, "%s %-*s %s\n", mark, checkColumn, name, text)
+		if hint != "" {
+			fmt.Fprintf(&out, "  %-*s hint: %s\n", checkColumn, "", hint)
+		}
+	}
+	for _, p := range places {
+		text := p.Where + ": no token"
+		if p.Connected {
+			text = p.Where + ": a token of " + p.Instance
+			if p.Username != "" {
+				text += " of @" + message.Quote(p.Username)
+			}
+			if p.UpdatedAt != "" {
+				text += ", stored at " + p.UpdatedAt
+			}
+		}
+		switch {
+		case p.problem != nil:
+			line("✗", p.Place, text, "")
+			line(" ", "", p.problem.Error(), p.problem.Hint)
+		case !p.Connected:
+			line("-", p.Place, text, "")
+		default:
+			line("✓", p.Place, text, "")
+			if t := p.Token; t != nil {
+				expiry := "never expires"
+				if t.ExpiresAt != "" {
+					expiry = "expires on " + t.ExpiresAt
+				}
+				line(" ", "", fmt.Sprintf("GitLab: the token %s (%d) of user %d is alive; it %s", message.Quote(t.Name), t.ID, t.UserID, expiry), "")
+			}
+		}
+	}
+	for _, d := range differences {
+		line("!", "difference", d.What, d.Hint)
+	}
+	if worst != nil && worst.Code == message.NothingKept("").Code {
+		line("✗", "connection", worst.Error(), worst.Hint)
+	}
+	return out.String()
+}
+
+func statusDocument(places []statusPlace, differences []*message.Message, outcome check.Outcome, code int) (string, error) {
+	document := struct {
+		Schema      int           `json:"schemaVersion"`
+		Outcome     check.Outcome `json:"outcome"`
+		ExitCode    int           `json:"exitCode"`
+		Places      []statusPlace `json:"places"`
+		Differences []string      `json:"differences"`
+	}{Schema: 1, Outcome: outcome, ExitCode: code, Places: places, Differences: []string{}}
+	for n := range document.Places {
+		if m := document.Places[n].problem; m != nil {
+			document.Places[n].Problem = &reason{Code: m.Code, Text: m.Error(), Hint: m.Hint}
+		}
+	}
+	for _, d := range differences {
+		document.Differences = append(document.Differences, d.What)
+	}
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	err := encoder.Encode(document)
+	return out.String(), err
+}

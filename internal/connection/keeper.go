@@ -1,0 +1,47 @@
+// Package connection is a user's GitLab connection: where its token is kept, and
+// how that token is replaced and revoked without a moment in which the only good
+// one is lost.
+package connection
+
+import (
+	"context"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Keeper is a place that keeps a user's token: the platform, or a Secret.
+type Keeper interface {
+	// Where is the place in words.
+	Where() string
+	// Read gives what is kept. That there is nothing is no failure.
+	Read(ctx context.Context) (Kept, *message.Message)
+	// Write keeps a token in the place of what was read before. When that has
+	// changed since, nothing happens, if the keeper can tell.
+	Write(ctx context.Context, old Kept, tok token.Token, i instance.Instance) *message.Message
+	// Remove keeps no token any more.
+	Remove(ctx context.Context, old Kept) *message.Message
+}
+
+// Kept is what a Keeper keeps.
+type Kept struct {
+	// Connected: there is something.
+	Connected bool
+	Instance  instance.Instance
+	// Token is the zero value when the keeper does not give it away, or when
+	// Problem says why it is none.
+	Token   token.Token
+	Problem *message.Message
+	// UpdatedAt is when it was stored, zero when the keeper does not say, and
+	// Username whose it is, "" likewise.
+	UpdatedAt time.Time
+	Username  string
+
+	// state is the keeper's own note of what was read.
+	state any
+}
+
+// Same reports whether two tokens are one.
+func Same(a, b token.Token) bool { return !a.IsZero() && a.Reveal() == b.Reveal() }

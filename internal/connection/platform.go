@@ -1,0 +1,37 @@
+package connection
+
+import (
+	"context"
+
+	"github.com/ambient-code/git-credential-acp/internal/acp"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Platform keeps the token where the platform does. It never gives it away, and
+// can't tell whether somebody else has changed it.
+type Platform struct{ Client *acp.Client }
+
+// Where names the platform.
+func (p Platform) Where() string { return "the platform at " + p.Client.Platform().URL }
+
+// Read asks for the status of the connection.
+func (p Platform) Read(ctx context.Context) (Kept, *message.Message) {
+	status, problem := p.Client.Status(ctx)
+	if problem != nil {
+		return Kept{}, problem
+	}
+	return Kept{Connected: status.Connected, Instance: status.Instance, UpdatedAt: status.UpdatedAt, Username: status.Username}, nil
+}
+
+// Write connects, which replaces the token that is there.
+func (p Platform) Write(ctx context.Context, _ Kept, tok token.Token, i instance.Instance) *message.Message {
+	_, problem := p.Client.Connect(ctx, tok, i)
+	return problem
+}
+
+// Remove disconnects.
+func (p Platform) Remove(ctx context.Context, _ Kept) *message.Message {
+	return p.Client.Disconnect(ctx)
+}

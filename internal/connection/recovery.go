@@ -1,0 +1,127 @@
+package connection
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Recovery is a file for a token that GitLab has made and that is not stored yet:
+// for its owner alone, in a directory of its owner's. It is there from before
+// GitLab is asked until the token is stored.
+type Recovery struct{ Path string }
+
+// Record is what is in it. Without a token, GitLab's answer had not come.
+type Record struct {
+	// Keeper is where the token goes, and Instance its GitLab's URL.
+	Keeper, Instance string
+	// OldID and UserID are the numbers of the token that it replaces and of its
+	// owner, and Scopes what that one held.
+	OldID, UserID int64
+	Scopes        []string
+	Token         token.Token
+}
+
+// written is the form of a record on disk, the only place where the token stands
+// as a text.
+type written struct {
+	Version  int      `json:"version"`
+	Keeper   string   `json:"keeper"`
+	Instance string   `json:"instance"`
+	OldID    int64    `json:"oldId"`
+	UserID   int64    `json:"userId"`
+	Scopes   []string `json:"scopes"`
+	Token    string   `json:"token,omitempty"`
+}
+
+// format is the version of the form, and maxRecord its greatest size in bytes.
+const (
+	format    = 1
+	maxRecord = 64 << 10
+)
+
+var (
+	errShared = errors.New("others may read or write it, so it can't be trusted")
+	errForm   = errors.New("it is not what this program writes")
+)
+
+// Read reads the record; false when there is none.
+func (r Recovery) Read() (Record, bool, error) {
+	info, err := os.Lstat(r.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Record{}, false, nil
+	case err != nil:
+		return Record{}, false, cause(err)
+	case !info.Mode().IsRegular():
+		return Record{}, false, file.ErrNotRegular
+	case !file.OwnedAlone(info) || info.Mode().Perm()&0o077 != 0:
+		return Record{}, false, errShared
+	}
+	data, err := file.Read(r.Path, maxRecord)
+	if err != nil {
+		return Record{}, false, cause(err)
+	}
+	var w written
+	if json.Unmarshal(data, &w) != nil || w.Version != format {
+		return Record{}, false, errForm
+	}
+	return Record{Keeper: w.Keeper, Instance: w.Instance, OldID: w.OldID, UserID: w.UserID, Scopes: w.Scopes, Token: token.Issued(w.Token)}, true, nil
+}
+
+// Write writes the record, whole, and to the disk.
+func (r Recovery) Write(record Record) error {
+	data, err := json.Marshal(written{Version: format, Keeper: record.Keeper, Instance: record.Instance,
+		OldID: record.OldID, UserID: record.UserID, Scopes: record.Scopes, Token: record.Token.Reveal()})
+	if err != nil {
+		return errForm
+	}
+	dir := filepath.Dir(r.Path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return cause(err)
+	}
+	temporary, err := os.CreateTemp(dir, "."+filepath.Base(r.Path)+"-*") // mode 0600
+	if err != nil {
+		return cause(err)
+	}
+	_, err = temporary.Write(data)
+	err = errors.Join(err, temporary.Sync(), temporary.Close())
+	if err == nil {
+		err = os.Rename(temporary.Name(), r.Path)
+	}
+	if err != nil {
+		_ = os.Remove(temporary.Name())
+		return cause(err)
+	}
+	return syncDir(dir)
+}
+
+// Remove drops the record.
+func (r Recovery) Remove() error {
+	err := os.Remove(r.Path)
+	if err == nil {
+		return syncDir(filepath.Dir(r.Path))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return cause(err)
+}
+
+// syncDir brings a directory's names to the disk, where that can be done.
+func syncDir(dir string) error {
+	opened, err := os.Open(dir)
+	if err != nil {
+		return cause(err)
+	}
+	_ = opened.Sync() // some file systems can't, and need not
+	return opened.Close()
+}
+
+// cause is an error of the file system without the path, which messages name.
+func cause(err error) error { return errors.New(file.Cause(err)) }

@@ -1,0 +1,451 @@
+package connection
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/gitlab"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Rotation replaces the token that a keeper keeps. All fields must be set unless
+// noted.
+//
+// The order of its steps is what keeps a working token at hand: the old one is
+// revoked only when the new one is stored, read back and found to work. Where
+// GitLab itself makes the new token, it revokes the old one at that moment; so the
+// new one is on disk before anything else is tried, until the keeper has it.
+type Rotation struct {
+	Keeper Keeper
+	// Instance is the one whose token is replaced, and Old that token. With a
+	// keeper that gives tokens away they are what it keeps, and may be zero.
+	Instance instance.Instance
+	Old      token.Token
+	// Connect makes a client for a token.
+	Connect func(token.Token, instance.Instance) (*gitlab.Client, *message.Message)
+	// Limit bounds each step.
+	Limit time.Duration
+	// Scopes are those that a token must hold, whatever the old one held.
+	Scopes []string
+	// DryRun changes nothing.
+	DryRun bool
+	// Recovery is where a token that GitLab has made is kept until it is stored.
+	Recovery Recovery
+	// Tell is told of each step when it is done.
+	Tell func(step, text string)
+}
+
+// Steps of a rotation, as they are told.
+const (
+	stepRead   = "read"
+	stepVerify = "verify"
+	stepMake   = "make"
+	stepSave   = "save"
+	stepStore  = "store"
+	stepBack   = "read back"
+	stepRevoke = "revoke"
+)
+
+// current is the token to replace, what GitLab says of it, and where it is kept.
+type current struct {
+	kept     Kept
+	token    token.Token
+	instance instance.Instance
+	self     access.Self
+}
+
+// Replace puts fresh in the place of the old token, which it then revokes.
+func (r Rotation) Replace(ctx context.Context, fresh token.Token) *message.Message {
+	if problem := r.unfinished(); problem != nil {
+		return problem
+	}
+	old, problem := r.read(ctx)
+	if problem != nil {
+		return problem
+	}
+	if Same(fresh, old.token) {
+		return message.RotateSame(r.Keeper.Where())
+	}
+	self, problem := r.verify(ctx, fresh, old.instance, "the new token")
+	if problem == nil {
+		problem = r.fits(self, old)
+	}
+	if problem != nil {
+		return problem
+	}
+	r.Tell(stepVerify, "the new token is alive, of the same user, and holds the scopes; it expires "+until(self.ExpiresAt))
+	if r.DryRun {
+		r.Tell(stepStore, "would store it in "+r.Keeper.Where()+", read it back, and revoke the old one")
+		return nil
+	}
+	if problem := r.store(ctx, old, fresh); problem != nil {
+		return problem
+	}
+	return r.revoke(ctx, old)
+}
+
+// Renew has GitLab make a new token, which expires at a time, and puts it in the
+// place of the old one, which GitLab revokes.
+func (r Rotation) Renew(ctx context.Context, expires time.Time) *message.Message {
+	if problem := r.unfinished(); problem != nil {
+		return problem
+	}
+	old, problem := r.read(ctx)
+	if problem != nil {
+		return problem
+	}
+	if !old.self.Granular && !slices.Contains(old.self.Scopes, "api") && !slices.Contains(old.self.Scopes, "self_rotate") {
+		return message.RotateScope(r.Keeper.Where())
+	}
+	if !old.self.ExpiresAt.IsZero() && !expires.After(old.self.ExpiresAt) {
+		return message.RotateExpiry(expires, old.self.ExpiresAt)
+	}
+	if r.DryRun {
+		r.Tell(stepMake, "would have GitLab make a token that expires "+until(expires)+", which revokes the old one at once, and store it in "+r.Keeper.Where())
+		return nil
+	}
+	record := Record{Keeper: r.Keeper.Where(), Instance: old.instance.URL(), OldID: old.self.ID, UserID: old.self.UserID, Scopes: old.self.Scopes}
+	// What can't be written now could not be written when it counts.
+	if err := r.Recovery.Write(record); err != nil {
+		return message.RecoveryUnwritable(r.Recovery.Path, err)
+	}
+	client, problem := r.Connect(old.token, old.instance)
+	if problem != nil {
+		return r.calledOff(problem)
+	}
+	defer client.Close()
+	// From here on, an interruption would lose what can't be had again.
+	ctx = context.WithoutCancel(ctx)
+	asking, cancel := context.WithTimeout(ctx, r.Limit)
+	made := client.Rotate(asking, expires)
+	cancel()
+	if made.State != access.Given {
+		return r.unanswered(ctx, old, made.Reply)
+	}
+	record.Token = made.Token
+	if err := r.Recovery.Write(record); err != nil {
+		// The only copy is in memory: it goes to where it is meant to be kept.
+		r.Tell(stepSave, "the new token could not be saved in "+message.Quote(r.Recovery.Path)+", so it is stored at once")
+	} else {
+		r.Tell(stepMake, "GitLab has made a token that expires "+until(made.ExpiresAt)+", and revoked the old one; the new one is saved in "+message.Quote(r.Recovery.Path))
+	}
+	return r.finish(ctx, old, made.Token, record)
+}
+
+// Resume finishes what an interrupted Renew left behind.
+func (r Rotation) Resume(ctx context.Context) *message.Message {
+	record, found, err := r.Recovery.Read()
+	switch {
+	case err != nil:
+		return message.RecoveryUnreadable(r.Recovery.Path, err)
+	case !found:
+		return message.NothingToResume(r.Recovery.Path)
+	case record.Keeper != r.Keeper.Where():
+		return message.RecoveryElsewhere(r.Recovery.Path, message.Quote(record.Keeper))
+	}
+	i, err := instance.Parse(record.Instance, true)
+	if err != nil {
+		return message.RecoveryUnreadable(r.Recovery.Path, err)
+	}
+	kept, problem := within(ctx, r.Limit, r.Keeper.Read)
+	if problem != nil {
+		return problem
+	}
+	old := current{kept: kept, token: r.old(kept), instance: i}
+	if record.Token.IsZero() {
+		return r.settle(ctx, old)
+	}
+	r.Tell(stepRead, "a token that GitLab made is saved in "+message.Quote(r.Recovery.Path))
+	if r.DryRun {
+		r.Tell(stepStore, "would store it in "+r.Keeper.Where())
+		return nil
+	}
+	return r.finish(context.WithoutCancel(ctx), old, record.Token, record)
+}
+
+// settle ends a rotation that was interrupted before its answer was saved.
+func (r Rotation) settle(ctx context.Context, old current) *message.Message {
+	if old.token.IsZero() {
+		return message.RotateUnknown(r.Keeper.Where())
+	}
+	_, problem := r.verify(ctx, old.token, old.instance, r.Keeper.Where())
+	switch {
+	case problem != nil && problem.Unverified():
+		return problem
+	case r.DryRun:
+		return nil
+	}
+	if err := r.Recovery.Remove(); err != nil {
+		return message.RecoveryUnwritable(r.Recovery.Path, err)
+	}
+	if problem != nil {
+		return message.RotateLost(r.Keeper.Where())
+	}
+	r.Tell(stepRead, "nothing had happened: the token in "+r.Keeper.Where()+" is as good as before")
+	return nil
+}
+
+// finish stores a token that GitLab has made, and drops the saved copy when it is
+// sure that it is kept.
+func (r Rotation) finish(ctx context.Context, old current, fresh token.Token, record Record) *message.Message {
+	self, problem := r.verify(ctx, fresh, old.instance, "the new token")
+	switch {
+	case problem != nil && !problem.Unverified():
+		return problem
+	case problem == nil && record.UserID != 0 && self.UserID != record.UserID:
+		return message.RotateOtherUser(r.Keeper.Where())
+	}
+	// Without an answer, it is stored all the same: GitLab has just made it.
+	if problem := r.store(ctx, old, fresh); problem != nil {
+		return message.RotateSaved(problem, r.Recovery.Path)
+	}
+	if err := r.Recovery.Remove(); err != nil {
+		return message.RecoveryLeft(r.Recovery.Path, err)
+	}
+	return nil
+}
+
+// unanswered tells what became of a rotation whose answer did not come, by
+// asking whether the old token still lives.
+func (r Rotation) unanswered(ctx context.Context, old current, reply access.Reply) *message.Message {
+	problem := r.explain(old.instance, reply)
+	if reply.State != access.Silent {
+		return r.calledOff(problem)
+	}
+	_, state := r.verify(ctx, old.token, old.instance, r.Keeper.Where())
+	switch {
+	case state == nil:
+		return r.calledOff(problem)
+	case state.Unverified():
+		return message.RotateUncertain(problem, r.Recovery.Path)
+	}
+	return r.calledOff(message.RotateLost(r.Keeper.Where()))
+}
+
+// calledOff ends a rotation that has changed nothing, or that nothing can be done
+// about.
+func (r Rotation) calledOff(problem *message.Message) *message.Message {
+	if err := r.Recovery.Remove(); err != nil {
+		r.Tell(stepSave, message.RecoveryLeft(r.Recovery.Path, err).Error())
+	}
+	return problem
+}
+
+// unfinished says whether an earlier rotation has to be finished first.
+func (r Rotation) unfinished() *message.Message {
+	_, found, err := r.Recovery.Read()
+	switch {
+	case err != nil:
+		return message.RecoveryUnreadable(r.Recovery.Path, err)
+	case found:
+		return message.Unfinished(r.Recovery.Path)
+	}
+	return nil
+}
+
+// read finds the token to replace, and what GitLab says of it.
+func (r Rotation) read(ctx context.Context) (current, *message.Message) {
+	kept, problem := within(ctx, r.Limit, r.Keeper.Read)
+	switch {
+	case problem != nil:
+		return current{}, problem
+	case !kept.Connected:
+		return current{}, message.NothingKept(r.Keeper.Where())
+	case kept.Problem != nil:
+		return current{}, kept.Problem
+	}
+	old := current{kept: kept, token: r.old(kept), instance: kept.Instance}
+	switch {
+	case old.token.IsZero():
+		return current{}, message.RotateOldMissing(r.Keeper.Where(), old.instance.String())
+	case kept.Token.IsZero() && r.Instance != kept.Instance:
+		return current{}, message.RotateOtherInstance(r.Keeper.Where(), kept.Instance.String(), r.Instance.String())
+	}
+	if old.self, problem = r.verify(ctx, old.token, old.instance, r.Keeper.Where()); problem != nil {
+		return current{}, message.RotateOldDead(problem)
+	}
+	if problem := r.sameUser(ctx, old); problem != nil {
+		return current{}, problem
+	}
+	r.Tell(stepRead, "the token "+message.Quote(old.self.Name)+" in "+r.Keeper.Where()+" is alive; it expires "+until(old.self.ExpiresAt))
+	return old, nil
+}
+
+// sameUser sees that the token that is here is of the user whose connection it is
+// to replace, where the keeper tells: in a session that several people share, it
+// may be somebody else's.
+func (r Rotation) sameUser(ctx context.Context, old current) *message.Message {
+	if !old.kept.Token.IsZero() || old.kept.Username == "" {
+		return nil
+	}
+	client, problem := r.Connect(old.token, old.instance)
+	if problem != nil {
+		return problem
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, r.Limit)
+	defer cancel()
+	user := client.User(ctx)
+	switch {
+	case user.State != access.Given:
+		return r.explain(old.instance, user.Reply)
+	case !strings.EqualFold(user.Username, old.kept.Username):
+		return message.RotateOtherUser(r.Keeper.Where())
+	}
+	return nil
+}
+
+// old is the token that a keeper keeps, or the one that is given for a keeper
+// that does not give it away.
+func (r Rotation) old(kept Kept) token.Token {
+	if !kept.Token.IsZero() {
+		return kept.Token
+	}
+	return r.Old
+}
+
+// verify asks GitLab about a token, alone.
+func (r Rotation) verify(ctx context.Context, tok token.Token, i instance.Instance, where string) (access.Self, *message.Message) {
+	client, problem := r.Connect(tok, i)
+	if problem != nil {
+		return access.Self{}, problem
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, r.Limit)
+	defer cancel()
+	verdict, facts := client.Check(ctx, "", access.Policy{}, access.Facts{})
+	switch {
+	case verdict.Outcome != access.Granted:
+		return access.Self{}, message.Explain(verdict, r.subject(i, where))
+	case facts.Self.State != access.Given:
+		return access.Self{}, message.RotateOldGitLab(i.String())
+	}
+	return facts.Self, nil
+}
+
+func (r Rotation) subject(i instance.Instance, where string) message.Subject {
+	return message.Subject{Instance: i.String(), URL: i.URL(), Where: where, Renew: "run rotate with it"}
+}
+
+func (r Rotation) explain(i instance.Instance, reply access.Reply) *message.Message {
+	v := access.Verdict{Outcome: access.Refused, Reason: reply.Reason, Detail: reply.Detail, Wait: reply.Wait}
+	switch reply.State {
+	case access.Silent:
+		v.Outcome = access.Unverified
+	case access.Absent:
+		return message.RotateOldGitLab(i.String())
+	}
+	return message.Explain(v, r.subject(i, r.Keeper.Where()))
+}
+
+// fits holds a new token against the old one.
+func (r Rotation) fits(self access.Self, old current) *message.Message {
+	if self.UserID != old.self.UserID {
+		return message.RotateOtherUser(r.Keeper.Where())
+	}
+	wanted := slices.Concat(r.Scopes, old.self.Scopes)
+	slices.Sort(wanted)
+	if missing := access.MissingScopes(slices.Compact(wanted), self.Scopes); len(missing) > 0 && !self.Granular {
+		return message.RotateScopes(missing)
+	}
+	if !self.ExpiresAt.IsZero() && !old.self.ExpiresAt.IsZero() && !self.ExpiresAt.After(old.self.ExpiresAt) {
+		return message.RotateExpiry(self.ExpiresAt, old.self.ExpiresAt)
+	}
+	return nil
+}
+
+// store writes a token, reads it back, and sees that it works.
+func (r Rotation) store(ctx context.Context, old current, fresh token.Token) *message.Message {
+	if problem := r.write(ctx, old, fresh); problem != nil {
+		return problem
+	}
+	r.Tell(stepStore, "stored in "+r.Keeper.Where())
+	kept, problem := within(ctx, r.Limit, r.Keeper.Read)
+	switch {
+	case problem != nil:
+		return problem
+	case !kept.Connected || kept.Instance != old.instance || !kept.Token.IsZero() && !Same(kept.Token, fresh):
+		return message.NotKept(r.Keeper.Where())
+	}
+	if _, problem := r.verify(ctx, fresh, old.instance, r.Keeper.Where()); problem != nil {
+		return problem
+	}
+	if kept.Token.IsZero() {
+		r.Tell(stepBack, r.Keeper.Where()+" is connected, and the new token works")
+	} else {
+		r.Tell(stepBack, r.Keeper.Where()+" has the new token, and it works")
+	}
+	return nil
+}
+
+// write stores a token. When only other things have changed in the place where it
+// goes, since the old one was read, it is written there all the same.
+func (r Rotation) write(ctx context.Context, old current, fresh token.Token) *message.Message {
+	for tries := 1; ; tries++ {
+		problem := withinDo(ctx, r.Limit, func(ctx context.Context) *message.Message {
+			return r.Keeper.Write(ctx, old.kept, fresh, old.instance)
+		})
+		if problem == nil || tries == maxTries || !conflict(problem) {
+			return problem
+		}
+		now, trouble := within(ctx, r.Limit, r.Keeper.Read)
+		switch {
+		case trouble != nil || !now.Connected:
+			return problem
+		case Same(now.Token, fresh):
+			return nil // an interrupted try had come through
+		case !Same(now.Token, old.token) || now.Instance != old.instance:
+			return message.RotateOvertaken(r.Keeper.Where())
+		}
+		old.kept = now
+	}
+}
+
+// maxTries is how often a token is written while other things change beside it.
+const maxTries = 5
+
+func (r Rotation) revoke(ctx context.Context, old current) *message.Message {
+	client, problem := r.Connect(old.token, old.instance)
+	if problem != nil {
+		return message.RotateNotRevoked(problem, old.instance.URL())
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, r.Limit)
+	defer cancel()
+	if reply := client.Revoke(ctx); reply.State != access.Given {
+		return message.RotateNotRevoked(r.explain(old.instance, reply), old.instance.URL())
+	}
+	r.Tell(stepRevoke, "the old token is revoked")
+	return nil
+}
+
+// until is a token's end in words.
+func until(at time.Time) string {
+	if at.IsZero() {
+		return "never"
+	}
+	return "on " + at.UTC().Format(time.DateOnly)
+}
+
+// within bounds one step.
+func within[T any](ctx context.Context, limit time.Duration, step func(context.Context) (T, *message.Message)) (T, *message.Message) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return step(ctx)
+}
+
+func withinDo(ctx context.Context, limit time.Duration, step func(context.Context) *message.Message) *message.Message {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return step(ctx)
+}
+
+// conflict reports that somebody else has changed the place.
+func conflict(m *message.Message) bool {
+	return strings.HasPrefix(m.Code, "kube-") && strings.HasSuffix(m.Code, "conflict")
+}

@@ -1,0 +1,139 @@
+package connection
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/kube"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Secret keeps the token in a Secret of one's own, in either of the two forms.
+type Secret struct {
+	Client *kube.Client
+	Name   kube.Name
+	// Found reads the keys of a Secret as get does; false when there is no token
+	// in it, nor anything that should be one.
+	Found func(kube.Secret) (secret.Found, bool)
+	// CA is an authority to store along with the token, in PEM form; nil for
+	// none.
+	CA []byte
+	// Session is the AgenticSession with which a new Secret goes, "" for none.
+	Session string
+	// Force takes over keys that another program has set.
+	Force bool
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// The platform's labels for what belongs to it.
+var labels = map[string]string{"app": "ambient-code", "ambient-code.io/provider": "gitlab"}
+
+// Where names the Secret.
+func (s Secret) Where() string { return "the Secret " + s.Name.String() }
+
+// Read reads the Secret.
+func (s Secret) Read(ctx context.Context) (Kept, *message.Message) {
+	object, problem := s.Client.Get(ctx, s.Name)
+	switch {
+	case kube.Missing(problem):
+		return Kept{}, nil
+	case problem != nil:
+		return Kept{}, problem
+	}
+	found, there := s.Found(object)
+	if !there {
+		return Kept{state: object}, nil
+	}
+	kept := Kept{Connected: true, Instance: found.Instance, Token: found.Token, Problem: found.Problem, state: object}
+	kept.UpdatedAt = updatedAt(object)
+	return kept, nil
+}
+
+// entry is the platform's own form of a token, in one key.
+type entry map[string]any
+
+// updatedAt is what the platform's form says of when the token was stored.
+func updatedAt(object kube.Secret) time.Time {
+	var e struct {
+		UpdatedAt string `json:"updatedAt"`
+	}
+	if json.Unmarshal(object.Data[secret.KeyCredentials].Reveal(), &e) != nil {
+		return time.Time{}
+	}
+	seconds, err := strconv.ParseInt(e.UpdatedAt, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
+}
+
+// Write sets the keys of the form that is there, else the bare ones.
+func (s Secret) Write(ctx context.Context, old Kept, tok token.Token, i instance.Instance) *message.Message {
+	object, exists := old.state.(kube.Secret)
+	if !exists {
+		_, problem := s.Client.Apply(ctx, s.Name, kube.Wanted{Data: s.keys(tok, i), Labels: labels, Session: s.Session, Force: s.Force})
+		return problem
+	}
+	if text, there := object.Data[secret.KeyCredentials]; there {
+		var e entry
+		if json.Unmarshal(text.Reveal(), &e) != nil || e == nil {
+			e = entry{}
+		}
+		e["token"], e["instanceUrl"], e["updatedAt"] = tok.Reveal(), i.URL(), strconv.FormatInt(s.now().Unix(), 10)
+		data, err := json.Marshal(e)
+		if err != nil {
+			return message.CredentialsGarbled(s.Where())
+		}
+		set := map[string]kube.Value{secret.KeyCredentials: kube.Hide(data)}
+		_, problem := s.Client.Update(ctx, object, set)
+		return problem
+	}
+	_, problem := s.Client.Update(ctx, object, s.keys(tok, i))
+	return problem
+}
+
+func (s Secret) keys(tok token.Token, i instance.Instance) map[string]kube.Value {
+	keys := map[string]kube.Value{
+		secret.KeyToken:    kube.Hide([]byte(tok.Reveal())),
+		secret.KeyInstance: kube.Hide([]byte(i.URL())),
+	}
+	if s.CA != nil {
+		keys[secret.KeyCA] = kube.Hide(s.CA)
+	}
+	return keys
+}
+
+// Remove deletes the Secret, or, when it has keys that are not ours, our keys of
+// it.
+func (s Secret) Remove(ctx context.Context, old Kept) *message.Message {
+	object, exists := old.state.(kube.Secret)
+	if !exists {
+		return nil
+	}
+	ours := []string{secret.KeyToken, secret.KeyInstance, secret.KeyCA, secret.KeyCredentials}
+	var held []string
+	for key := range object.Data {
+		if slices.Contains(ours, key) {
+			held = append(held, key)
+		}
+	}
+	if len(held) == len(object.Data) {
+		return s.Client.Delete(ctx, object)
+	}
+	_, problem := s.Client.Update(ctx, object, nil, held...)
+	return problem
+}
+
+func (s Secret) now() time.Time {
+	if s.Now == nil {
+		return time.Now()
+	}
+	return s.Now()
+}

@@ -1,0 +1,59 @@
+package gitlab
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Rotated is a token that GitLab made in the place of the client's own.
+type Rotated struct {
+	access.Reply
+	Token token.Token
+	// ExpiresAt is when it stops working, midnight UTC.
+	ExpiresAt time.Time
+}
+
+// Rotate has GitLab make a new token with the scopes of the client's, which it
+// revokes at once (POST /personal_access_tokens/self/rotate, GitLab 16.10). It is
+// asked once, whatever happens: for GitLab, a second request with the token is a
+// thief's, upon which it revokes the new one as well. So when there is no answer,
+// nobody knows which of the two tokens is good.
+func (c *Client) Rotate(ctx context.Context, expires time.Time) Rotated {
+	var answer struct {
+		ID        int64   `json:"id"`
+		Token     secret  `json:"token"`
+		ExpiresAt *string `json:"expires_at"`
+	}
+	body := map[string]string{"expires_at": expires.UTC().Format(time.DateOnly)}
+	reply := c.do(ctx, http.MethodPost, "/personal_access_tokens/self/rotate", body, 0, &answer)
+	if reply.State != access.Given {
+		return Rotated{Reply: reply}
+	}
+	fresh := token.Issued(string(answer.Token))
+	if fresh.IsZero() {
+		return Rotated{Reply: incomplete("token")}
+	}
+	expiresAt, _ := midnight(answer.ExpiresAt) // the token is good whatever stands there
+	return Rotated{Reply: reply, Token: fresh, ExpiresAt: expiresAt}
+}
+
+// secret is a text of an answer that must not be printed.
+type secret string
+
+func (secret) String() string   { return "[redacted]" }
+func (secret) GoString() string { return "[redacted]" }
+
+// Revoke has GitLab revoke the client's own token (DELETE
+// /personal_access_tokens/self, GitLab 15.4). That it is revoked already is as
+// good: then the reply is Given, too.
+func (c *Client) Revoke(ctx context.Context) access.Reply {
+	reply := c.do(ctx, http.MethodDelete, "/personal_access_tokens/self", nil, maxRetries, nil)
+	if reply.State == access.Rejected && reply.Reason == access.TokenRevoked {
+		return access.Reply{State: access.Given}
+	}
+	return reply
+}
