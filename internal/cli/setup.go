@@ -103,12 +103,10 @@ func (r *setupRun) check(cmd *cobra.Command) error {
 	if changed("rewrite-ssh") && (r.sshPort < 1 || r.sshPort > 65535) {
 		return r.misused("--rewrite-ssh", "takes a port from 1 to 65535")
 	}
-	if !changed("helper") {
-		r.program = ""
-		return nil
-	}
-	if _, err := setup.AbsoluteProgram(r.program); err != nil {
-		return r.misused("--helper", err.Error())
+	if changed("helper") {
+		if _, err := setup.AbsoluteProgram(r.program); err != nil {
+			return r.misused("--helper", err.Error())
+		}
 	}
 	return nil
 }

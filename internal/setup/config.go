@@ -229,12 +229,18 @@ func divide(sections []Section, only *instance.Instance) (wanted []Section, kept
 // take takes a section of ours out. If it stands there as it was written, it
 // goes whole; else only the lines that were written do.
 func (c *Config) take(ctx context.Context, s Section) *message.Message {
-	if gone, problem := c.takeWhole(ctx, s); gone || problem != nil {
+	gone, problem := c.takeWhole(ctx, s)
+	if problem != nil {
 		return problem
 	}
 	all, problem := c.entries(ctx)
 	if problem != nil {
 		return problem
+	}
+	// A helper may stand there once more, and not alone; a rule that does is
+	// somebody else's.
+	if gone && (s.Name != credentialSection || !all.has(s, s.Lines[1])) {
+		return nil
 	}
 	if all.mistakable(s) {
 		return message.SectionShared(s.String(), c.path)
@@ -259,18 +265,24 @@ func (c *Config) take(ctx context.Context, s Section) *message.Message {
 	return problem
 }
 
-// takeWhole removes a section if it stands in the file just as it was written.
+// takeWhole removes a section if it stands in the file just as it was written:
+// in both spellings, since several programs may have written it at once. Of
+// headers without a line, only one is ours.
 func (c *Config) takeWhole(ctx context.Context, s Section) (gone bool, problem *message.Message) {
 	text, _, problem := c.read()
 	if problem != nil {
 		return false, problem
 	}
 	for _, s := range []Section{s.capital(), s} {
-		if s.standsWhole(text) {
-			return true, c.write(ctx, "--remove-section", s.String())
+		if !s.standsWhole(text) || gone && len(s.Lines) == 0 {
+			continue
 		}
+		if problem := c.write(ctx, "--remove-section", s.String()); problem != nil {
+			return gone, problem
+		}
+		gone = true
 	}
-	return false, nil
+	return gone, nil
 }
 
 // forget takes out what was written for Remove alone, and has the file end as

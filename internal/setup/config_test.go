@@ -562,6 +562,22 @@ func TestClearedAway(t *testing.T) {
 	h.want("[user]\n\tname = x\n")
 }
 
+// However often it stands there, and with whatever beside it, it goes.
+func TestRemoveSeveral(t *testing.T) {
+	ours := File([]Section{Helper(instanceAt(t, urlA), Program)})
+	capital := "[C" + ours[len("[c"):]
+	for text, want := range map[string]string{
+		ours + ours + capital + capital:                            "",
+		ours + "\thelper = store\n" + capital:                      "[credential \"" + urlA + "\"]\n\thelper = store\n",
+		"[core]\n\tbare = false\n" + capital + "# end\n" + ours:    "[core]\n\tbare = false\n[Credential \"" + urlA + "\"]\n# end\n",
+		ours + "[user]\n\tname = x\n" + capital + "[a]\n\tb = c\n": "[user]\n\tname = x\n[a]\n\tb = c\n",
+	} {
+		h := newHome(t, text)
+		h.remove()
+		h.want(want)
+	}
+}
+
 // Who sets up at the same time as others, and as somebody who changes something
 // else, does no harm.
 func TestManyAtOnce(t *testing.T) {
