@@ -93,7 +93,6 @@ const (
 	envPath          = "PATH"
 	prefixGitKey     = "GIT_CONFIG_KEY_"
 	prefixGitValue   = "GIT_CONFIG_VALUE_"
-	systemGitConfig  = "/etc/gitconfig"
 	// maxPairs bounds how many pairs of the environment are read.
 	maxPairs = 1000
 )
@@ -253,7 +252,9 @@ func (a *app) gitPairs() ([][2]string, *message.Message) {
 	return pairs, nil
 }
 
-func (a *app) systemConfig() string { return cmp.Or(a.env.Getenv(envGitSystem), systemGitConfig) }
+func (a *app) systemConfig() string {
+	return cmp.Or(a.env.Getenv(envGitSystem), gitconfig.Place{Path: a.env.Getenv(envPath)}.SystemFile())
+}
 
 // globalConfig are the user's files of configuration, in git's order. Without a
 // home there are none: a relative path would lead into the repository.

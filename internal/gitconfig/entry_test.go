@@ -385,8 +385,22 @@ func TestExpand(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(root, programs, "git"), nil, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := (Place{Path: "/nowhere:" + filepath.Join(root, programs)}).Expand("%(prefix)/x"); err != nil || got != root+"/x" {
+		place := Place{Path: "/nowhere:" + filepath.Join(root, programs)}
+		if got, err := place.Expand("%(prefix)/x"); err != nil || got != root+"/x" {
 			t.Errorf("%s: %q, %v", programs, got, err)
+		}
+		if got := place.SystemFile(); got != "/etc/gitconfig" {
+			t.Errorf("%s: the system's file is %s", programs, got)
+		}
+		own := filepath.Join(root, "etc", "gitconfig")
+		if err := os.MkdirAll(filepath.Dir(own), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(own, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := place.SystemFile(); got != own {
+			t.Errorf("%s: the system's file is %s", programs, got)
 		}
 	}
 }

@@ -44,6 +44,19 @@ func (p Place) Expand(path string) (string, error) {
 	return home + rest, nil
 }
 
+// SystemFile is the file that git takes for the system's configuration, unless it
+// is told another: /etc/gitconfig, or etc/gitconfig below where git is installed
+// when that is not /usr (git's Makefile, sysconfdir).
+func (p Place) SystemFile() string {
+	if prefix, known := p.prefix(); known && prefix != "/usr" {
+		own := prefix + "/etc/gitconfig"
+		if _, err := os.Stat(own); err == nil {
+			return own
+		}
+	}
+	return "/etc/gitconfig"
+}
+
 // prefix is where git is installed. git has it compiled in, and its programs
 // stand in one of these directories below it.
 func (p Place) prefix() (string, bool) {
