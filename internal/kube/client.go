@@ -9,32 +9,39 @@ import (
 	"os/exec"
 	"sync/atomic"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// do makes one request, and explains what went wrong with it.
-func (c *Client) do(ctx context.Context, verb string, resource schema.GroupVersionResource, name Name, call call) (*unstructured.Unstructured, *message.Message) {
+// do makes one request for an object, and explains what went wrong with it.
+func (c *Client) do(ctx context.Context, verb string, r resource, name Name, request *rest.Request) (object, *message.Message) {
 	type result struct {
-		object *unstructured.Unstructured
-		err    error
+		body []byte
+		err  error
 	}
 	c.watch.reached.Store(false)
-	r, err := within(ctx, func() result {
-		object, err := call(ctx)
-		return result{object, err}
+	answer, err := within(ctx, func() result {
+		answer := request.AbsPath(r.path(name)).Do(ctx)
+		body, _ := answer.Raw()
+		return result{body, answer.Error()}
 	})
+	var o object
 	if err == nil {
-		err = r.err
+		err = answer.err
+	}
+	if err == nil && verb != "delete" {
+		o, err = decode(answer.body, r, name)
 	}
 	if err != nil {
-		return nil, c.explain(ctx, verb, resource, name, err)
+		return object{}, c.explain(ctx, verb, r, name, err)
 	}
-	return r.object, nil
+	return o, nil
 }
 
 // within does some work, and gives up on it when ctx ends. client-go does not
@@ -50,6 +57,20 @@ func within[T any](ctx context.Context, work func() T) (T, error) {
 		var none T
 		return none, ctx.Err()
 	}
+}
+
+// restClient makes a client that knows of no objects but the API server's words on
+// what went wrong. The ones that know all take several times as long to start.
+func restClient(config *rest.Config) (rest.Interface, error) {
+	scheme := runtime.NewScheme()
+	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
+	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	config.ContentType = runtime.ContentTypeJSON
+	httpClient, err := httpClient(config)
+	if err != nil {
+		return nil, err
+	}
+	return rest.UnversionedRESTClientForConfigAndClient(config, httpClient)
 }
 
 // httpClient makes the client that requests go through.

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -47,7 +46,7 @@ type Config struct {
 
 // Client talks to one API server. It is made by Open.
 type Client struct {
-	dynamic dynamic.Interface
+	rest rest.Interface
 	// cluster is what messages call the server.
 	cluster message.Cluster
 	// plugin is the exec plugin that logs in, "" for none.
@@ -75,7 +74,7 @@ func Open(ctx context.Context, c Config) (*Client, *message.Message) {
 }
 
 func (c Config) open() (*Client, *message.Message) {
-	config, login, problem := c.rest()
+	config, login, problem := c.find()
 	if problem != nil {
 		return nil, problem
 	}
@@ -96,18 +95,14 @@ func (c Config) open() (*Client, *message.Message) {
 	config.UserAgent = c.UserAgent
 	config.WarningHandler = rest.NoWarnings{}
 	config.WrapTransport = client.watch.wrap
-	httpClient, err := httpClient(config)
-	if err == nil {
-		client.dynamic, err = dynamic.NewForConfigAndClient(config, httpClient)
-	}
-	if err != nil {
+	if client.rest, err = restClient(config); err != nil {
 		return nil, message.KubeconfigInvalid(login, "its certificates, keys or plugin can't be used")
 	}
 	return client, nil
 }
 
-// rest finds the API server and the login, and names the latter.
-func (c Config) rest() (*rest.Config, string, *message.Message) {
+// find finds the API server and the login, and names the latter.
+func (c Config) find() (*rest.Config, string, *message.Message) {
 	if c.Kubeconfig != "" {
 		return kubeconfig(filepath.SplitList(c.Kubeconfig))
 	}

@@ -13,17 +13,16 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // explain gives the words for a request that failed.
-func (c *Client) explain(ctx context.Context, verb string, resource schema.GroupVersionResource, name Name, err error) *message.Message {
+func (c *Client) explain(ctx context.Context, verb string, r resource, name Name, err error) *message.Message {
 	var status apierrors.APIStatus
 	switch {
 	case errors.As(err, &status):
-		act := message.KubeAct{Verb: verb, Resource: resource.Resource, Namespace: name.Namespace, Name: name.Name}
+		act := message.KubeAct{Verb: verb, Resource: r.plural, Namespace: name.Namespace, Name: name.Name}
 		return c.refused(act, status.Status())
 	case errors.Is(ctx.Err(), context.Canceled):
 		return message.KubeInterrupted(c.cluster)
@@ -64,7 +63,7 @@ func (c *Client) silence(err error) *message.Message {
 		return message.KubeUnreachable(c.cluster, "there is no connection")
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return message.KubeTimeout(c.cluster)
-	case errors.Is(err, errTooLarge), errors.Is(err, errNoSecret):
+	case errors.Is(err, errTooLarge), errors.Is(err, errOther):
 		return message.KubeOther(c.cluster, err.Error())
 	case errors.As(err, &network):
 		return message.KubeUnreachable(c.cluster, "no connection could be made, or it broke")
@@ -79,7 +78,7 @@ func (c *Client) refused(act message.KubeAct, status metav1.Status) *message.Mes
 	switch {
 	case code == http.StatusTooManyRequests || code >= http.StatusInternalServerError:
 		return message.KubeBusy(c.cluster, answer)
-	case code == http.StatusNotFound && foreign(status) && act.Resource == sessions.Resource:
+	case code == http.StatusNotFound && foreign(status) && act.Resource == sessions.plural:
 		return message.KubeNoSessions(c.cluster)
 	case foreign(status):
 		return message.KubeOther(c.cluster, answer)
@@ -90,7 +89,7 @@ func (c *Client) refused(act message.KubeAct, status metav1.Status) *message.Mes
 	case code == http.StatusForbidden:
 		act.Account, act.Verb = account(status.Message), verbOf(status.Message, act.Verb)
 		return message.KubeForbidden(act)
-	case code == http.StatusNotFound && act.Resource == sessions.Resource:
+	case code == http.StatusNotFound && act.Resource == sessions.plural:
 		return message.KubeSessionMissing(act)
 	case code == http.StatusNotFound:
 		return message.KubeMissing(act, status.Details != nil && status.Details.Kind == "namespaces")

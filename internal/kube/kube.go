@@ -5,18 +5,17 @@ package kube
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/rest"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
@@ -28,13 +27,18 @@ const Manager = "git-credential-acp"
 // Opaque is the type of Secrets that hold what their makers like.
 const Opaque = "Opaque"
 
+// resource is a kind of object in the API.
+type resource struct{ root, version, plural, kind string }
+
 // The resources that are used. Sessions are the platform's.
 var (
-	secrets  = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-	sessions = schema.GroupVersionResource{Group: "vteam.ambient-code", Version: "v1alpha1", Resource: "agenticsessions"}
+	secrets  = resource{"/api/v1", "v1", "secrets", "Secret"}
+	sessions = resource{"/apis/vteam.ambient-code/v1alpha1", "vteam.ambient-code/v1alpha1", "agenticsessions", "AgenticSession"}
 )
 
-const sessionKind = "AgenticSession"
+func (r resource) path(name Name) string {
+	return r.root + "/namespaces/" + name.Namespace + "/" + r.plural + "/" + name.Name
+}
 
 // Name is a Secret's, in its namespace.
 type Name struct{ Namespace, Name string }
@@ -91,9 +95,7 @@ type Secret struct {
 
 // Get reads a Secret.
 func (c *Client) Get(ctx context.Context, name Name) (Secret, *message.Message) {
-	return c.secret(ctx, "get", name, func(ctx context.Context) (*unstructured.Unstructured, error) {
-		return c.dynamic.Resource(secrets).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
-	})
+	return c.secret(ctx, "get", name, c.rest.Get())
 }
 
 // Wanted is what Apply makes of a Secret.
@@ -113,51 +115,40 @@ type Wanted struct {
 // more go, and those of others stay. It needs patch on the Secret, create if
 // there is none, and get on the session.
 func (c *Client) Apply(ctx context.Context, name Name, wanted Wanted) (Secret, *message.Message) {
-	object := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "type": Opaque, "data": encode(wanted.Data)}}
-	object.SetNamespace(name.Namespace)
-	object.SetName(name.Name)
-	object.SetLabels(wanted.Labels)
+	o := object{TypeMeta: metav1.TypeMeta{APIVersion: secrets.version, Kind: secrets.kind}, Type: Opaque, Data: revealed(wanted.Data)}
+	o.Namespace, o.Name, o.Labels = name.Namespace, name.Name, wanted.Labels
 	if wanted.Session != "" {
-		owner, problem := c.session(ctx, Name{name.Namespace, wanted.Session})
+		session, problem := c.do(ctx, "get", sessions, Name{name.Namespace, wanted.Session}, c.rest.Get())
 		if problem != nil {
 			return Secret{}, problem
 		}
-		object.SetOwnerReferences([]metav1.OwnerReference{owner})
+		o.OwnerReferences = []metav1.OwnerReference{{APIVersion: sessions.version, Kind: sessions.kind, Name: wanted.Session, UID: session.UID}}
 	}
-	return c.secret(ctx, "patch", name, func(ctx context.Context) (*unstructured.Unstructured, error) {
-		return c.dynamic.Resource(secrets).Namespace(name.Namespace).
-			Apply(ctx, name.Name, object, metav1.ApplyOptions{FieldManager: Manager, Force: wanted.Force})
-	})
+	return c.secret(ctx, "patch", name, c.rest.Patch(types.ApplyPatchType).Body(encode(o)).
+		Param("fieldManager", Manager).Param("force", strconv.FormatBool(wanted.Force)))
 }
 
 // Update sets keys of a Secret that was read before, and removes others; what
 // is not named stays. If the Secret has changed since old was read, or is
 // another one, nothing happens and the message is a Conflict. It needs patch.
 func (c *Client) Update(ctx context.Context, old Secret, set map[string]Value, remove ...string) (Secret, *message.Message) {
-	data := encode(set)
+	data := map[string]any{}
+	for key, value := range revealed(set) {
+		data[key] = value
+	}
 	for _, key := range remove {
 		data[key] = nil
 	}
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": old.UID, "resourceVersion": old.ResourceVersion}, "data": data})
-	if err != nil {
-		return Secret{}, c.explain(ctx, "patch", secrets, old.Name, err)
-	}
-	return c.secret(ctx, "patch", old.Name, func(ctx context.Context) (*unstructured.Unstructured, error) {
-		return c.dynamic.Resource(secrets).Namespace(old.Name.Namespace).
-			Patch(ctx, old.Name.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: Manager})
-	})
+	patch := map[string]any{"metadata": map[string]any{"uid": old.UID, "resourceVersion": old.ResourceVersion}, "data": data}
+	return c.secret(ctx, "patch", old.Name, c.rest.Patch(types.MergePatchType).Body(encode(patch)).Param("fieldManager", Manager))
 }
 
 // Delete removes a Secret that was read before. If it has changed since, or is
 // another one, nothing happens and the message is a Conflict.
 func (c *Client) Delete(ctx context.Context, old Secret) *message.Message {
 	uid := types.UID(old.UID)
-	_, problem := c.do(ctx, "delete", secrets, old.Name, func(ctx context.Context) (*unstructured.Unstructured, error) {
-		return nil, c.dynamic.Resource(secrets).Namespace(old.Name.Namespace).Delete(ctx, old.Name.Name,
-			metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &old.ResourceVersion}})
-	})
+	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &old.ResourceVersion}}
+	_, problem := c.do(ctx, "delete", secrets, old.Name, c.rest.Delete().SetHeader("Content-Type", "application/json").Body(encode(options)))
 	return problem
 }
 
@@ -169,60 +160,50 @@ func Missing(m *message.Message) bool { return m != nil && m.Code == "kube-missi
 // read.
 func Conflict(m *message.Message) bool { return m != nil && m.Code == "kube-conflict" }
 
-// session finds the AgenticSession that is to own a Secret.
-func (c *Client) session(ctx context.Context, name Name) (metav1.OwnerReference, *message.Message) {
-	object, problem := c.do(ctx, "get", sessions, name, func(ctx context.Context) (*unstructured.Unstructured, error) {
-		return c.dynamic.Resource(sessions).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
-	})
-	if problem != nil {
-		return metav1.OwnerReference{}, problem
-	}
-	return metav1.OwnerReference{APIVersion: sessions.GroupVersion().String(), Kind: sessionKind,
-		Name: name.Name, UID: object.GetUID()}, nil
-}
-
-type call func(context.Context) (*unstructured.Unstructured, error)
-
-func (c *Client) secret(ctx context.Context, verb string, name Name, call call) (Secret, *message.Message) {
-	object, problem := c.do(ctx, verb, secrets, name, call)
+func (c *Client) secret(ctx context.Context, verb string, name Name, request *rest.Request) (Secret, *message.Message) {
+	o, problem := c.do(ctx, verb, secrets, name, request)
 	if problem != nil {
 		return Secret{}, problem
 	}
-	s, err := decode(name, object)
-	if err != nil {
-		return Secret{}, c.explain(ctx, verb, secrets, name, err)
+	s := Secret{Name: name, Data: map[string]Value{}, Type: o.Type, Labels: o.Labels, Immutable: o.Immutable,
+		UID: string(o.UID), ResourceVersion: o.ResourceVersion}
+	for key, value := range o.Data {
+		s.Data[key] = Hide(value)
 	}
 	return s, nil
 }
 
-// encode gives a Secret's data as the API takes it. A Value in it would be sent
-// as "[redacted]".
-func encode(data map[string]Value) map[string]any {
-	encoded := map[string]any{}
-	for key, value := range data {
-		encoded[key] = base64.StdEncoding.EncodeToString(value.Reveal())
-	}
-	return encoded
+// object is a Secret, or the part of another object that is the same, in the
+// API's form. It holds tokens, and must not be printed.
+type object struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta `json:"metadata"`
+	Type              string            `json:"type,omitempty"`
+	Immutable         bool              `json:"immutable,omitempty"`
+	Data              map[string][]byte `json:"data,omitempty"`
 }
 
-var errNoSecret = errors.New("the answer is not the Secret that was asked for")
-
-func decode(name Name, object *unstructured.Unstructured) (Secret, error) {
-	if object.GetKind() != "Secret" || object.GetName() != name.Name || object.GetNamespace() != name.Namespace {
-		return Secret{}, errNoSecret
-	}
-	s := Secret{Name: name, Data: map[string]Value{}, Labels: object.GetLabels(),
-		UID: string(object.GetUID()), ResourceVersion: object.GetResourceVersion()}
-	s.Type, _ = object.Object["type"].(string)
-	s.Immutable, _ = object.Object["immutable"].(bool)
-	data, _ := object.Object["data"].(map[string]any)
+func revealed(data map[string]Value) map[string][]byte {
+	out := map[string][]byte{}
 	for key, value := range data {
-		text, isText := value.(string)
-		decoded, err := base64.StdEncoding.DecodeString(text)
-		if err != nil || !isText {
-			return Secret{}, errNoSecret
-		}
-		s.Data[key] = Hide(decoded)
+		out[key] = value.Reveal()
 	}
-	return s, nil
+	return out
+}
+
+// encode gives JSON of the forms above, each of which can be encoded.
+func encode(body any) []byte {
+	data, _ := json.Marshal(body)
+	return data
+}
+
+var errOther = errors.New("not the object that was asked for")
+
+// decode reads the object of that name and kind.
+func decode(body []byte, r resource, name Name) (object, error) {
+	var o object
+	if err := json.Unmarshal(body, &o); err != nil || o.Kind != r.kind || o.Name != name.Name || o.Namespace != name.Namespace {
+		return object{}, errOther // that of the decoder could quote a token
+	}
+	return o, nil
 }
