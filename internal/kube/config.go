@@ -44,7 +44,7 @@ type Config struct {
 	UserAgent string
 }
 
-// Client talks to one API server. It is made by Open.
+// Client talks to one API server, one request at a time. It is made by Open.
 type Client struct {
 	rest rest.Interface
 	// cluster is what messages call the server.

@@ -183,10 +183,11 @@ type object struct {
 	Data              map[string][]byte `json:"data,omitempty"`
 }
 
+// revealed gives data as the API takes it; an empty value is not a missing one.
 func revealed(data map[string]Value) map[string][]byte {
 	out := map[string][]byte{}
 	for key, value := range data {
-		out[key] = value.Reveal()
+		out[key] = append([]byte{}, value.Reveal()...)
 	}
 	return out
 }

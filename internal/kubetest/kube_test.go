@@ -213,8 +213,10 @@ func TestUpdate(t *testing.T) {
 	if problem != nil {
 		t.Fatal(problem)
 	}
-	now, problem := client.Update(t.Context(), old, hidden(map[string]string{"token": another}), "ca.crt", "never-there")
-	if problem != nil || !maps.Equal(plain(now.Data), map[string]string{"token": another, "theirs": "y"}) || now.ResourceVersion == old.ResourceVersion {
+	set := hidden(map[string]string{"token": another})
+	set["empty"] = kube.Value{}
+	now, problem := client.Update(t.Context(), old, set, "ca.crt", "never-there")
+	if problem != nil || !maps.Equal(plain(now.Data), map[string]string{"token": another, "theirs": "y", "empty": ""}) || now.ResourceVersion == old.ResourceVersion {
 		t.Errorf("%v, %v", problem, plain(now.Data))
 	}
 	_, problem = client.Update(t.Context(), old, hidden(map[string]string{"token": canary}))
