@@ -111,6 +111,34 @@ func TestTroubleshooting(t *testing.T) {
 	}
 }
 
+// Every package has its line in the table of them, and every line a package.
+func TestPackageTable(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "| package |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var rows, packages []string
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		for _, match := range regexp.MustCompile("`([a-z]+)`").FindAllStringSubmatch(cells[1], -1) {
+			rows = append(rows, match[1])
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(root, "internal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		packages = append(packages, entry.Name())
+	}
+	slices.Sort(rows)
+	if !slices.Equal(rows, packages) {
+		t.Errorf("in the table: %v\npackages:     %v", rows, packages)
+	}
+}
+
 // Every link from a document to a file of the repository, or to a heading of
 // one, leads there.
 func TestLinks(t *testing.T) {
