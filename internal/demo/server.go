@@ -40,8 +40,7 @@ func serve(ctx context.Context, out io.Writer, dir, program string) error {
 	return nil
 }
 
-// stock fills the GitLab, and the directory: a file for each token, and git's
-// configuration.
+// stock fills the GitLab, and the directory with a file for each token.
 func stock(gitlab *gitlabtest.Server, dir string) error {
 	gitlab.AddUser(gitlabtest.User{ID: 1, Username: "you", Name: "You", Email: "you@example.com"})
 	for path, level := range map[string]map[int]int{writable: {1: 30}, readable: {1: 20}, foreign: nil} {
@@ -69,9 +68,7 @@ func stock(gitlab *gitlabtest.Server, dir string) error {
 			return err
 		}
 	}
-	config := "[user]\n\tname = You\n\temail = you@example.com\n" +
-		"[credential " + `"` + gitlab.URL() + `"` + "]\n\thelper =\n\thelper = acp\n\tuseHttpPath = true\n"
-	return os.WriteFile(filepath.Join(dir, "gitconfig"), []byte(config), 0o600)
+	return nil
 }
 
 // trial is something to type, one after the other in one shell, and what comes
@@ -89,8 +86,8 @@ func trials(url, dir string) []trial {
 		return []string{"ACP_GITLAB_TOKEN_FILE=" + quote(filepath.Join(dir, "tokens", token)) + " git -C project fetch"}
 	}
 	return []trial{
-		{"See whether all is well, before git is asked for anything.",
-			[]string{"git-credential-acp check " + project}, 0, "all is well"},
+		{"The two commands of a first day: see whether all is well, and have git ask the helper.",
+			[]string{"git-credential-acp check " + project, "git-credential-acp setup --identity"}, 0, "git asks this helper for"},
 		{"Clone and push.",
 			[]string{"git clone " + project, "git -C project commit --allow-empty -m 'a trial'", "git -C project push"}, 0, "main -> main"},
 		{"You may read this project, and not push to it: the role is too low.",
