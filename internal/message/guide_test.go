@@ -39,6 +39,7 @@ var examples = []string{
 	"10.0.0.1:443", "SERVER",
 	Quote("team//tmp/\x1b[2J\nx"), "NAMESPACE/NAME",
 	"AgenticSession a/b", "AgenticSession NAMESPACE/NAME",
+	"the Secret team/mine in the cluster", "the Secret NAMESPACE/NAME in the cluster",
 	"system:serviceaccount:a:b", "ACCOUNT",
 	"the scope api", "the scope SCOPE",
 	"the scope sudo", "the scope SCOPE",
@@ -53,6 +54,7 @@ var examples = []string{
 	"12:00:00 UTC", "TIME", "1h0m0s", "TIME", "1m0s", "TIME",
 	"5 s ago", "TIME ago", "5 min ago", "TIME ago", "5 h 0 min ago", "TIME ago",
 	"in 3 s", "in N s", "in 60 s", "in N s", "64 KiB", "N KiB", "3 of 300", "N of N",
+	"within 10s", "within TIME", "2 of git's settings", "N of git's settings", "kubernetes.io/tls", "TYPE",
 
 	// Why something is as it is, which others say.
 	"ACP_GITLAB_TIMEOUT is not a time", "SETTING is …",
@@ -72,6 +74,7 @@ var examples = []string{
 	"its namespace is being deleted", "…",
 	"its certificate is for another host", "…",
 	"PROJECT_NAME is not set", "…",
+	`"fatal: bad config line 2"`, "…",
 	"502 Bad Gateway", "…", "500 Internal Server Error", "…", "503 Service Unavailable", "…",
 	"200 and no JSON", "…", "302 Found", "…", "the status 418", "…", "some detail", "…", "proxy:3128", "…",
 }
@@ -101,7 +104,7 @@ func quotations(made map[string][]*Message) map[string][]string {
 				line = "…;" + rest
 			}
 		}
-		line = replace(line)
+		line = Printable(replace(line))
 		words := strings.Fields(line)
 		beginning := m.Code + " " + strings.Join(words[:min(len(words), begins)], " ")
 		if !seen[beginning] {
