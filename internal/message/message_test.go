@@ -310,7 +310,7 @@ func TestMessages(t *testing.T) {
 		"NotAHelper":       {NotAHelper(nil), NotAHelper([]string{"store (global)", "cache (system)"})},
 		"OtherHelperFirst": {OtherHelperFirst("store (global)")},
 		"StoreKeepsToken":  {StoreKeepsToken(Quote(path))},
-		"VerifyOff":        {VerifyOff("http.sslverify in " + Quote(path)), VerifyOff("GIT_SSL_NO_VERIFY")},
+		"VerifyOff":        {VerifyOff("http.sslverify in " + Quote(path))},
 		"TokenStored":      {TokenStored("remote.origin.url", Quote(path), "origin"), TokenStored("http.extraheader", Quote(path), "")},
 		"ConfigSkipped":    {ConfigSkipped(Quote(path), errors.New("it is not written as git's configuration is"))},
 		"ProgramLeaks":     {ProgramLeaks("git", "2.39.1", "2.39.5")},
