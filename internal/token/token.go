@@ -198,9 +198,10 @@ func (t Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // eight characters or more, dots included: a token that nobody expected there.
 func Mask(text string) string {
 	var out strings.Builder
+	known := append([]string{personal}, prefixes()...)
 	for len(text) > 0 {
 		length := 0
-		for _, prefix := range append([]string{personal}, prefixes()...) {
+		for _, prefix := range known {
 			if rest, found := strings.CutPrefix(text, prefix); found {
 				own := len(rest) - len(strings.TrimLeft(rest, characters))
 				if own >= window {
