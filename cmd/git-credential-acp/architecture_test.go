@@ -61,6 +61,28 @@ func TestPurePackages(t *testing.T) {
 	}
 }
 
+// The program starts no other, which could be seen with a token in its arguments
+// or its environment, or be another than was meant.
+func TestNoChildren(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{.Imports}}", module+"/cmd/git-credential-acp").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := 0
+	for line := range strings.Lines(string(out)) {
+		if !strings.HasPrefix(line, module) {
+			continue
+		}
+		if own++; strings.Contains(line, "os/exec") {
+			name, _, _ := strings.Cut(line, " ")
+			t.Errorf("%s runs other programs", name)
+		}
+	}
+	if own < 10 {
+		t.Errorf("only %d packages of the program were found", own)
+	}
+}
+
 // Every message has an entry in the guide to them, and every entry a message.
 func TestTroubleshooting(t *testing.T) {
 	guide, err := os.ReadFile(filepath.Join(root, "docs", "troubleshooting.md"))

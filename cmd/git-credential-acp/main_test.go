@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -127,6 +128,8 @@ func ask(args []string) int {
 			<-interrupted
 			_ = cmd.Process.Signal(forward)
 		}()
+		late := time.AfterFunc(askLimit, func() { _ = cmd.Process.Kill() })
+		defer late.Stop()
 		err = cmd.Wait()
 	}
 	var exit *exec.ExitError
@@ -140,6 +143,10 @@ func ask(args []string) int {
 	}
 	return 0
 }
+
+// askLimit is longer than any answer may take: whatever a script is about,
+// nothing hangs.
+const askLimit = time.Minute
 
 func unquote(text string) string {
 	if out, err := strconv.Unquote(`"` + text + `"`); err == nil {
