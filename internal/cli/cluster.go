@@ -46,7 +46,14 @@ func (a *app) clusterSecret(ctx context.Context, req credential.Request) (read f
 			place.Instance = expected
 			return place, true
 		}
-		found, problem := a.readSecret(ctx, name)
+		limited := ctx
+		if req.Host != "" && expected == (instance.Instance{}) {
+			// It may well be another's request.
+			short, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			limited = short
+		}
+		found, problem := a.readSecret(limited, name)
 		switch {
 		case kube.Missing(problem):
 			return secret.Found{}, false
@@ -112,8 +119,9 @@ func objectOf(s kube.Secret) secret.Object {
 	}}
 }
 
-// rescueLimit is how long a refusal may be held up by the hope for a newer token.
-const rescueLimit = 5 * time.Second
+// patience is how long what may do without the cluster waits for it: a refusal,
+// for a newer token, and a request that nobody knows to be ours.
+const patience = 5 * time.Second
 
 // rescue tries what the Secret of ACP_GITLAB_SECRET has instead of a dead token.
 func (a *app) rescue(ctx context.Context, dead token.Token, try helper.Try) *message.Message {
@@ -125,7 +133,7 @@ func (a *app) rescue(ctx context.Context, dead token.Token, try helper.Try) *mes
 	if problem != nil {
 		return problem
 	}
-	ctx, cancel := context.WithTimeout(ctx, rescueLimit)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return store.Sparing(ctx, dead, name.String(), func() (*message.Message, bool) {
 		found, problem := a.readSecret(ctx, name)

@@ -231,9 +231,13 @@ func TestForeign(t *testing.T) {
 	nothing("other.example")
 
 	// Nobody knows, and the cluster does not say: a word, and git may go on.
-	d.set("KUBECONFIG="+bed.Kubeconfig(t, admin(), func(c *api.Config) { c.Clusters["bed"].Server = "https://" + addr }), "ACP_GITLAB_TIMEOUT=1s")
+	d.set("KUBECONFIG="+bed.Kubeconfig(t, admin(), func(c *api.Config) { c.Clusters["bed"].Server = "https://" + addr }), "ACP_GITLAB_TIMEOUT=30s")
+	start := time.Now()
 	if stdout, stderr, code := d.ask("github.com"); stdout != "" || code != 3 || !strings.Contains(stderr, "did not answer") {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
+	}
+	if took := time.Since(start); took > 15*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }
 
