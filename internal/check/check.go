@@ -9,7 +9,7 @@ package check
 
 import (
 	"context"
-	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +21,6 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/secret"
-	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
 // Status is how a step ended.
@@ -57,11 +56,13 @@ type Step struct {
 type Outcome string
 
 // The outcomes: all is well, perhaps with warnings; something is wrong;
-// something that decides could not be learned.
+// something that decides could not be learned; or the command line says nothing
+// that can be checked, so that no step was made.
 const (
 	AllGood    Outcome = "good"
 	Refused    Outcome = "refused"
 	Unverified Outcome = "unverified"
+	Usage      Outcome = "usage"
 )
 
 // Result is a check's end.
@@ -72,13 +73,14 @@ type Result struct {
 	// Failures and Warnings are how many there were.
 	Failures, Warnings int
 
-	tokens []token.Token
+	redact []func(string) string
 }
 
-// Redact takes what is known of the tokens that were checked out of a text.
+// Redact takes what is known of the tokens that were checked, and other secrets,
+// out of a text.
 func (r Result) Redact(text string) string {
-	for _, t := range r.tokens {
-		text = t.Redact(text)
+	for _, redact := range r.redact {
+		text = redact(text)
 	}
 	return text
 }
@@ -99,75 +101,20 @@ type Check struct {
 	// VerifyOff names the setting by which git verifies no certificate at a URL,
 	// "" when there is none.
 	VerifyOff func(url string) string
-	// Output runs a program and gives the first line that it prints; false when
-	// there is no such program, or it does not answer.
-	Output func(ctx context.Context, program string, args ...string) (string, bool)
+	// Output runs a program and gives the first line that it prints. The error
+	// is exec.ErrNotFound when there is no such program.
+	Output func(ctx context.Context, program string, args ...string) (string, error)
+	// Installed reports whether a program is there: a path, or a name that is
+	// looked for where git looks for programs.
+	Installed func(program string) bool
 	// Mounts is the content of /proc/self/mountinfo, "" where there is none.
 	Mounts func() string
+	// Redact takes secrets out of a text, besides the tokens that are checked.
+	Redact func(text string) string
 	// Report is told of each step as it is made.
 	Report func(Step)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-}
-
-// Target is what to check.
-type Target struct {
-	// Request is what git would ask for. Without a host, there is no URL: all
-	// tokens are checked, and the project of the repository that the check is
-	// run in.
-	Request credential.Request
-	// Branch is a branch that should be pushed to, "" for none.
-	Branch string
-}
-
-// ParseTarget reads a repository's URL, as git or a browser has it.
-func ParseTarget(raw string) (Target, *message.Message) {
-	scheme, rest, found := strings.Cut(raw, "://")
-	switch scheme = strings.ToLower(scheme); {
-	case !found && scp(raw), scheme == "ssh" || scheme == "git+ssh":
-		return Target{}, message.URLIsSSH(httpsForm(raw))
-	case !found || scheme != "https" && scheme != "http":
-		return Target{}, message.URLInvalid("does not begin with https://")
-	}
-	authority, path, _ := strings.Cut(rest, "/")
-	switch {
-	case strings.Contains(authority, "@"):
-		return Target{}, message.URLHasUser()
-	case authority == "" || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }):
-		return Target{}, message.URLInvalid("has no host, or a character that no URL has")
-	}
-	if _, err := url.Parse(raw); err != nil {
-		return Target{}, message.URLInvalid("can't be read as a URL")
-	}
-	path, _, _ = strings.Cut(path, "#")
-	path, _, _ = strings.Cut(path, "?")
-	return Target{Request: credential.Request{Protocol: scheme, Host: authority, Path: strings.TrimSuffix(path, "/")}}, nil
-}
-
-// scp reports whether text is git's short form of an SSH address, host:path.
-func scp(text string) bool {
-	host, path, found := strings.Cut(text, ":")
-	return found && path != "" && host != "" && !strings.ContainsAny(host, `/\`)
-}
-
-// httpsForm is the https address for one of SSH, "" when it can't be told.
-func httpsForm(raw string) string {
-	if _, rest, found := strings.Cut(raw, "://"); found {
-		raw = strings.Replace(rest, "/", ":", 1)
-	}
-	host, path, _ := strings.Cut(raw, ":")
-	if _, name, found := strings.Cut(host, "@"); found {
-		host = name
-	}
-	i, err := instance.Parse("https://"+host, false)
-	if err != nil {
-		return ""
-	}
-	project, err := i.Project(strings.TrimPrefix(path, "/"))
-	if err != nil || project == "" {
-		return ""
-	}
-	return i.URL() + "/" + project + ".git"
 }
 
 // Run makes the check. The context bounds all of it.
@@ -175,9 +122,23 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	r := &run{Check: c, ctx: ctx, branch: target.Branch}
-	for _, t := range r.targets(target.Request) {
-		r.check(t)
+	// Some places have to be asked for a token: once, so that all that is said is
+	// about the same one.
+	c.Helper.Secrets = once(c.Helper.Secrets)
+	r := &run{Check: c, ctx: ctx, branch: target.Branch, config: c.Config(), result: Result{redact: []func(string) string{c.Redact}}}
+	request := r.request(target.Request)
+	places := r.places(request)
+	for _, p := range places {
+		r.check(p)
+	}
+	if len(places) == 0 {
+		r.skipThrough(stepPush, "there is no token")
+		if !c.TokenOnly {
+			r.configured(place{request: request}, false)
+		}
+	}
+	if !c.TokenOnly {
+		r.machine()
 	}
 	switch {
 	case r.result.Reason == nil:
@@ -190,65 +151,121 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 	return r.result
 }
 
+func once(secrets secretsFunc) secretsFunc {
+	var (
+		found   []secret.Found
+		looked  []string
+		problem *message.Message
+		asked   bool
+	)
+	return func(ctx context.Context, request credential.Request) ([]secret.Found, []string, *message.Message) {
+		if !asked {
+			found, looked, problem = secrets(ctx, request)
+			asked = true
+		}
+		return found, looked, problem
+	}
+}
+
+type secretsFunc = func(context.Context, credential.Request) ([]secret.Found, []string, *message.Message)
+
 // run is one check under way.
 type run struct {
 	Check
 	ctx    context.Context
 	branch string
+	config gitconfig.Config
 	result Result
-
-	// found is the token that is being checked.
-	found secret.Found
+	// instance is the one that is being checked, "" for none, and done are the
+	// steps that have been reported for it.
+	instance string
+	done     map[string]bool
 }
 
-// place is a token to check, for a request.
+// place is a token to check, for what git would ask.
 type place struct {
 	found   secret.Found
 	request credential.Request
 }
 
-// targets finds which tokens to check. What is wrong with that is a step of its
-// own.
-func (r *run) targets(request credential.Request) []place {
-	known, wrong := r.Helper.Known()
-	if request.Host == "" && known != nil {
-		request = requestFor(*known)
+// places finds which tokens to check. What is wrong with that is a step of its
+// own, and then there are none.
+func (r *run) places(request credential.Request) []place {
+	if request.Host == "" {
+		return r.all()
 	}
-	places, looked, problem := r.Helper.Secrets(r.ctx, request)
+	found, result := r.Helper.Find(r.ctx, request)
+	if found == nil {
+		r.fail(stepSource, r.tokenless(request, result))
+		return nil
+	}
+	return []place{{found: *found, request: request}}
+}
+
+// all are all tokens, where nothing says which instance is meant, perhaps because
+// what should is wrong.
+func (r *run) all() []place {
+	_, wrong := r.Helper.Known()
+	found, looked, problem := r.Helper.Secrets(r.ctx, credential.Request{})
 	switch {
 	case problem != nil:
 		r.fail(stepSource, problem)
 		return nil
-	case wrong != nil:
+	case wrong != nil && (r.Helper.Only || len(found) == 0):
 		r.fail(stepSource, wrong)
 		return nil
-	case request.Host == "" && len(places) == 0:
+	case len(found) == 0:
 		r.fail(stepSource, message.NoToken(looked))
 		return nil
-	case request.Host == "":
-		var all []place
-		for _, found := range places {
-			all = append(all, place{found: found, request: requestFor(found.Instance)})
-		}
-		return all
 	}
-	found, result := r.Helper.Find(r.ctx, request)
+	var places []place
+	for _, f := range found {
+		places = append(places, place{found: f, request: requestFor(f.Instance)})
+	}
+	return places
+}
+
+// tokenless says why there is no token for a request; result is what git would
+// get.
+func (r *run) tokenless(request credential.Request, result helper.Result) *message.Message {
+	var have []instance.Instance
+	known, _ := r.Helper.Known()
+	if known != nil {
+		have = append(have, *known)
+	}
+	var looked []string
+	if !r.Helper.Only {
+		var found []secret.Found
+		found, looked, _ = r.Helper.Secrets(r.ctx, request)
+		for _, f := range found {
+			have = append(have, f.Instance)
+		}
+	}
+	var names []string
+	for _, i := range have {
+		if i.Match(request.Protocol, request.Host, request.Path) == instance.Downgraded {
+			return message.URLIsHTTP(i.URL())
+		}
+		if name := i.String(); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
 	switch {
-	case found != nil:
-		return []place{{found: *found, request: request}}
 	case len(result.Messages) > 0:
-		r.fail(stepSource, result.Messages[0])
-	default:
-		var have []string
-		for _, found := range places {
-			have = append(have, found.Instance.String())
-		}
-		if known != nil {
-			have = []string{known.String()}
-		}
-		r.fail(stepSource, message.URLForeign(request.Host, have))
+		return result.Messages[0]
+	case len(names) == 0:
+		return message.NotConnected(message.Quote(request.Host), looked)
 	}
-	return nil
+	return message.URLForeign(request.Host, names)
+}
+
+// request is what to check: what was given, else the instance that is known from
+// elsewhere, if any.
+func (r *run) request(given credential.Request) credential.Request {
+	if known, _ := r.Helper.Known(); given.Host == "" && known != nil {
+		return requestFor(*known)
+	}
+	return given
 }
 
 // requestFor is what git asks for without credential.useHttpPath.
@@ -259,29 +276,45 @@ func requestFor(i instance.Instance) credential.Request {
 
 // check makes every step for one token.
 func (r *run) check(p place) {
-	r.found = p.found
-	r.result.tokens = append(r.result.tokens, p.found.Token)
-	question, _, problem := r.Helper.Question(p.request, p.found)
+	r.instance, r.done = p.found.Instance.String(), nil
+	r.result.redact = append(r.result.redact, p.found.Token.Redact)
+	question, rules, problem := r.Helper.Question(p.request, p.found)
+	if p.request.Path == "" && question.Project != "" {
+		// So that what is said of git is about this project, as it would be with
+		// credential.useHttpPath.
+		i := p.found.Instance
+		p.request.Path = strings.TrimPrefix(strings.TrimPrefix(i.URL(), i.Origin())+"/"+question.Project+".git", "/")
+	}
+	reached := false
 	switch {
 	case p.found.Problem != nil:
 		r.fail(stepSource, p.found.Problem)
-		r.skip("there is no token", after(stepSource)...)
+		r.skipThrough(stepPush, "there is no token")
 	case problem != nil:
-		r.source()
+		r.source(p.found)
 		r.fail(stepSettings, problem)
-		r.skip("the settings are wrong", after(stepSettings)...)
+		r.skipThrough(stepPush, "the settings are wrong")
 	default:
-		r.source()
-		r.good(stepSettings, nil, "the scopes %s are asked for, and at least %s",
-			strings.Join(question.Policy.Scopes, ", "), access.LevelName(question.Policy.Minimum))
-		r.remote(p, question)
+		r.source(p.found)
+		r.settings(question.Policy, rules)
+		reached = r.remote(p, question)
 	}
 	if !r.TokenOnly {
-		r.machine(p, question.Project)
+		r.configured(p, reached)
 	}
 }
 
-// The steps, in their order.
+// settings tells what is asked of a token.
+func (r *run) settings(policy access.Policy, rules helper.Rules) {
+	text := "the token needs the scopes " + strings.Join(policy.Scopes, ", ") + ", its user at least " + access.LevelName(policy.Minimum)
+	if rules.AllowUnverified {
+		text += "; git gets it even when GitLab can't be asked"
+	}
+	r.good(stepSettings, SettingsData{Scopes: policy.Scopes, Minimum: policy.Minimum, AllowUnverified: rules.AllowUnverified}, "%s", text)
+}
+
+// The steps, in their order. Those up to stepVerify are made for each token,
+// and the others once.
 const (
 	stepSource    = "source"
 	stepSettings  = "settings"
@@ -302,6 +335,8 @@ const (
 	stepFetch     = "git-fetch"
 	stepPush      = "git-push"
 	stepHelpers   = "git-helpers"
+	stepVerify    = "git-tls"
+	stepConfig    = "git-config"
 	stepStored    = "stored-tokens"
 	stepGit       = "git-version"
 	stepLFS       = "git-lfs-version"
@@ -311,5 +346,5 @@ const (
 func Steps() []string {
 	return []string{stepSource, stepSettings, stepInstance, stepProxy, stepDNS, stepTCP, stepTLS, stepAPI, stepClock,
 		stepToken, stepExpiry, stepScopes, stepProject, stepAccess, stepBranch, stepRateLimit, stepFetch, stepPush,
-		stepHelpers, stepStored, stepGit, stepLFS}
+		stepHelpers, stepVerify, stepConfig, stepStored, stepGit, stepLFS}
 }

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
@@ -43,16 +45,19 @@ func (j *journey) watch(ctx context.Context) context.Context {
 				}
 			})
 		},
-		GotConn: func(info httptrace.GotConnInfo) {
-			note(func() { j.connected = info.Conn.RemoteAddr().String() })
+		ConnectDone: func(_, address string, err error) {
+			if err == nil {
+				note(func() { j.connected = address })
+			}
 		},
 		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
 			note(func() {
 				var bad *tls.CertificateVerificationError
-				if errors.As(err, &bad) && len(bad.UnverifiedCertificates) > 0 {
+				j.tls, j.untrusted = nil, nil
+				if err == nil {
+					j.tls = &state
+				} else if errors.As(err, &bad) && len(bad.UnverifiedCertificates) > 0 {
 					j.untrusted = bad.UnverifiedCertificates[len(bad.UnverifiedCertificates)-1]
-				} else if err == nil {
-					j.tls, j.untrusted = &state, nil
 				}
 			})
 		},
@@ -67,6 +72,41 @@ func (j *journey) watch(ctx context.Context) context.Context {
 	})
 }
 
+// fault is the step at which a journey ended when nothing was learned for reason.
+func (j *journey) fault(reason access.Reason, proxy string, i instance.Instance) string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case reason == access.NameUnknown:
+		return stepDNS
+	case reason == access.ProxyFailed:
+		return stepProxy
+	case strings.HasPrefix(string(reason), "tls-"):
+		return stepTLS
+	case reason != access.Unreachable && reason != access.Timeout && reason != access.Interrupted:
+		return stepAPI
+	// What is left shows by how far it went.
+	case j.connected == "" && len(j.addresses) == 0 && proxy == "" && net.ParseIP(hostOf(i)) == nil:
+		return stepDNS
+	case j.connected == "":
+		return stepTCP
+	case j.tls == nil && encrypted(i):
+		return stepTLS
+	}
+	return stepAPI
+}
+
+// hostOf is an instance's host, without port.
+func hostOf(i instance.Instance) string {
+	_, host, _ := strings.Cut(i.Origin(), "://")
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.Trim(host, "[]")
+}
+
+func encrypted(i instance.Instance) bool { return strings.HasPrefix(i.Origin(), "https://") }
+
 // signer names who signed a certificate that was not trusted, "" when that was
 // not the trouble.
 func (j *journey) signer() string {
@@ -79,48 +119,56 @@ func (j *journey) signer() string {
 }
 
 func nameOf(cert *x509.Certificate) string {
-	if cert.Issuer.CommonName != "" {
-		return cert.Issuer.CommonName
-	}
-	return cert.Issuer.String()
+	return cmp.Or(cert.Issuer.CommonName, cert.Issuer.String())
 }
 
 // tell reports a step of the way that went well.
 func (j *journey) tell(r *run, step, proxy string, i instance.Instance) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	switch {
-	case step == stepProxy && proxy == "":
-		r.good(step, nil, "none")
-	case step == stepProxy:
-		r.good(step, ProxyData{Proxy: proxy}, "%s", message.Quote(proxy))
-	case step == stepDNS && len(j.addresses) > 0:
-		r.good(step, DNSData{Addresses: j.addresses}, "%s%s", strings.Join(j.addresses[:min(len(j.addresses), shown)], ", "), more(len(j.addresses)))
-	case step == stepDNS && proxy != "":
-		r.skip("left to the proxy", step)
-	case step == stepDNS:
-		r.skip("the host is an address", step)
-	case step == stepTCP:
-		host, port, _ := net.SplitHostPort(j.connected)
-		r.good(step, TCPData{Address: j.connected}, "connected to %s, port %s", host, port)
-	case step == stepTLS && j.tls == nil:
-		r.skip("plain http, on a loopback address", step)
-	case step == stepTLS:
+	switch step {
+	case stepProxy:
+		if proxy == "" {
+			r.good(step, ProxyData{}, "none is used")
+			return
+		}
+		r.good(step, ProxyData{Proxy: proxy}, "%s is used", message.Quote(proxy))
+	case stepDNS:
+		switch {
+		case proxy != "":
+			r.skip("the proxy does that", step)
+		case len(j.addresses) == 0:
+			r.skip("the host is an address", step)
+		default:
+			r.good(step, DNSData{Addresses: j.addresses}, "%s is %s", hostOf(i), list(j.addresses))
+		}
+	case stepTCP:
+		to := "connected to "
+		if proxy != "" {
+			to += "the proxy at "
+		}
+		r.good(step, TCPData{Address: j.connected}, "%s%s", to, j.connected)
+	case stepTLS:
+		if j.tls == nil {
+			r.skip("it is plain http, on this machine", step)
+			return
+		}
 		cert := j.tls.PeerCertificates[0]
 		data := TLSData{Version: tls.VersionName(j.tls.Version), Issuer: nameOf(cert), NotAfter: cert.NotAfter.UTC().Format(time.RFC3339)}
 		r.good(step, data, "%s, signed by %s, valid until %s", data.Version, message.Quote(data.Issuer), cert.NotAfter.UTC().Format(time.DateOnly))
-	case step == stepAPI:
+	case stepAPI:
 		took := max(j.answered.Milliseconds(), 1)
 		r.good(step, APIData{URL: i.API(), Milliseconds: took}, "%s answers, in %d ms", i.API(), took)
 	}
 }
 
-// shown is how many addresses of a host are shown.
-const shown = 3
+// shown is how many of a list are shown.
+const shown = 20
 
-func more(n int) string {
-	if n <= shown {
-		return ""
+// list is a list for people, of at most shown items.
+func list(items []string) string {
+	if len(items) <= shown {
+		return strings.Join(items, ", ")
 	}
-	return " and others"
+	return strings.Join(items[:shown], ", ") + " and others"
 }

@@ -2,177 +2,254 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
 )
 
 // programLimit bounds how long a program may take to tell its version.
-const programLimit = 10 * time.Second
+const programLimit = 5 * time.Second
 
-// machine makes the steps that look at this machine: git's configuration for
-// the URL, and the programs.
-func (r *run) machine(p place, project string) {
-	config := r.Config()
-	if url := r.url(p, project); url != "" {
-		r.helpers(config, url)
-		r.transfer(url)
+// configured tells what git's configuration says of the address that git is used
+// with.
+func (r *run) configured(p place, reached bool) {
+	url := p.url()
+	if url == "" {
+		r.skip("the instance is not known", stepHelpers, stepVerify)
+		return
+	}
+	r.helpers(url)
+	if by := r.VerifyOff(url); by != "" {
+		r.warn(stepVerify, nil, message.VerifyOff(by))
+	} else if reached && !r.trustedByGit(p.found) {
+		r.warn(stepVerify, nil, message.GitDistrusts(r.instance))
 	} else {
-		r.skip("the instance is not known", stepHelpers)
+		r.good(stepVerify, nil, "git verifies certificates")
 	}
-	r.stored(config)
-	r.version(stepGit, "git", "git version ", gitFixed, "--version")
-	r.version(stepLFS, "git-lfs", "git-lfs/", lfsFixed, "version")
 }
 
-// url is the address that git is used with.
-func (r *run) url(p place, project string) string {
+// trustedByGit reports whether the instance's certificate is one that git takes,
+// which knows nothing of the authorities that come with a token.
+func (r *run) trustedByGit(found secret.Found) bool {
+	if found.CA == nil {
+		return true
+	}
+	if pem, problem := found.CA(); problem != nil || len(pem) == 0 {
+		return true
+	}
+	found.CA = nil
+	client, problem := r.Connect(helper.Question{Found: found})
+	if problem != nil {
+		return true
+	}
+	defer client.Close()
+	ctx, cancel := r.limited()
+	defer cancel()
+	return client.User(ctx).Reason != access.TLSUntrusted
+}
+
+// url is the address that git is used with, "" when nobody knows.
+func (p place) url() string {
 	switch {
-	case p.request.Path != "":
-		return p.request.Protocol + "://" + p.request.Host + "/" + p.request.Path
-	case p.found.Instance.String() == "":
+	case p.request.Host == "":
 		return ""
-	case project != "":
-		return p.found.Instance.URL() + "/" + project + ".git"
+	case p.request.Path == "" && p.found.Instance.String() != "":
+		return p.found.Instance.URL()
 	}
-	return p.found.Instance.URL()
+	return strings.TrimSuffix(p.request.Protocol+"://"+p.request.Host+"/"+p.request.Path, "/")
 }
 
-// ours are the names by which git calls this program.
-const program = "acp"
+// own is the name by which git calls this program, and prefix what stands before
+// it in a program's name.
+const (
+	own    = "acp"
+	prefix = "git-credential-"
+)
 
 // helpers tells which helpers git asks, in which order.
-func (r *run) helpers(config gitconfig.Config, url string) {
-	found := config.Credential(url)
+func (r *run) helpers(url string) {
+	found := r.config.Credential(url)
 	data := HelpersData{Helpers: []HelperData{}, UseHTTPPath: found.UseHTTPPath}
 	var names []string
-	ours, keeps := -1, ""
+	first, keeps := -1, ""
 	for n, h := range found.Helpers {
 		data.Helpers = append(data.Helpers, HelperData{Program: h.Program, Scope: h.Scope.String(), Origin: h.Origin})
-		names = append(names, fmt.Sprintf("%s (%s)", message.Quote(h.Program), h.Scope))
-		base := h.Program[strings.LastIndexAny(h.Program, `/\`)+1:]
-		switch strings.TrimPrefix(strings.TrimSuffix(base, ".exe"), "git-credential-") {
-		case program:
-			if ours < 0 {
-				ours = n
+		names = append(names, fmt.Sprintf("%s (%s)", helperName(h), h.Scope))
+		switch strings.TrimPrefix(strings.TrimSuffix(h.Program[strings.LastIndexAny(h.Program, `/\`)+1:], ".exe"), prefix) {
+		case own:
+			if first < 0 {
+				first = n
 			}
 		case "store":
 			keeps = message.Quote(h.Origin)
 		}
 	}
 	switch {
-	case ours < 0:
-		r.warn(stepHelpers, data, message.NotAHelper(names))
-	case ours > 0:
+	case first < 0:
+		r.warn(stepHelpers, data, message.NotAHelper(url, names))
+	case first > 0:
 		r.warn(stepHelpers, data, message.OtherHelperFirst(names[0]))
+	case !r.installed(found.Helpers[first].Program):
+		r.warn(stepHelpers, data, message.HelperMissing(helperName(found.Helpers[first])))
 	default:
 		text := "git asks " + strings.Join(names, ", then ")
 		if !found.UseHTTPPath {
-			text += "; without useHttpPath, it does not say which project it wants"
+			text += "; without credential.useHttpPath, it does not say which project it wants"
 		}
 		r.good(stepHelpers, data, "%s", text)
 	}
 	if keeps != "" {
-		r.warn(stepHelpers, data, message.StoreKeepsToken(keeps))
+		r.warn(stepHelpers, nil, message.StoreKeepsToken(keeps))
 	}
 }
 
-// transfer warns of settings of git's that weaken TLS.
-func (r *run) transfer(url string) {
-	if by := r.VerifyOff(url); by != "" {
-		r.warn(stepHelpers, nil, message.VerifyOff(by))
+// helperName is a helper as people know it.
+func helperName(h gitconfig.Helper) string {
+	if h.Program == "!" {
+		return "a line of shell"
+	}
+	return message.Quote(h.Program)
+}
+
+// installed reports whether git finds a helper. What a shell would make of its
+// name is not looked at.
+func (r *run) installed(helper string) bool {
+	switch {
+	case filepath.IsAbs(helper):
+		return r.Installed(helper)
+	case strings.ContainsAny(helper, `/\~$`):
+		return true
+	}
+	return r.Installed(prefix + helper)
+}
+
+// machine makes the steps that are about this machine, whatever the instance.
+func (r *run) machine() {
+	r.instance = ""
+	r.origins()
+	r.stored()
+	r.version(stepGit, "git", "git version ", gitFixed, "--version")
+	r.version(stepLFS, "git-lfs", "git-lfs/", lfsFixed, "version")
+}
+
+// origins tells what git's configuration was read from, and what was left out.
+func (r *run) origins() {
+	data := ConfigData{Origins: []string{}}
+	for _, e := range r.config.Entries {
+		if !slices.Contains(data.Origins, e.Origin) {
+			data.Origins = append(data.Origins, e.Origin)
+		}
+	}
+	for _, skipped := range r.config.Skipped {
+		what := message.Quote(skipped.Origin)
+		if skipped.Include != "" {
+			what = message.Quote(skipped.Path) + ", which " + message.Quote(skipped.Origin) + " includes,"
+		}
+		r.warn(stepConfig, data, message.ConfigSkipped(what, skipped.Why))
+	}
+	switch {
+	case len(r.config.Skipped) > 0:
+	case len(data.Origins) == 0:
+		r.good(stepConfig, data, "there is none")
+	default:
+		r.good(stepConfig, data, "read from %s", list(quoted(data.Origins)))
 	}
 }
 
 // stored names the places in git's configuration that hold a token or a
 // password. What they hold is not even looked at here.
-func (r *run) stored(config gitconfig.Config) {
-	exposed := config.Exposed()
+func (r *run) stored() {
+	exposed := r.config.Exposed()
 	for _, entry := range exposed {
-		r.warn(stepStored, nil, message.TokenStored(entry.Name(), message.Quote(entry.Origin), remoteOf(entry)))
-	}
-	for _, skipped := range config.Skipped {
-		what := message.Quote(skipped.Origin)
-		if skipped.Include != "" {
-			what = message.Quote(skipped.Path) + ", which " + message.Quote(skipped.Origin) + " includes,"
+		remote := ""
+		if name, found := entry.Subsection(); found && entry.Section == "remote" {
+			remote = message.Quote(name)
 		}
-		r.warn(stepStored, nil, message.ConfigSkipped(what, skipped.Why))
+		data := StoredData{Setting: entry.Name(), Origin: entry.Origin}
+		r.warn(stepStored, data, message.TokenStored(entry.Name(), message.Quote(entry.Origin), remote))
 	}
-	if len(exposed) == 0 && len(config.Skipped) == 0 {
+	if len(exposed) == 0 {
 		r.good(stepStored, nil, "no token or password stands in git's configuration")
 	}
 }
 
-// remoteOf is the name of the remote that an entry is about, "" for none.
-func remoteOf(entry gitconfig.Entry) string {
-	if name, found := entry.Subsection(); found && entry.Section == "remote" {
-		return message.Quote(name)
-	}
-	return ""
-}
+// release is a version of a program.
+type release [3]int
 
-// fixed is a version in which leaks of credentials are mended.
-type fixed [3]int
+func (v release) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
 
 // The first versions of each line of git that mend CVE-2024-50349 and
 // CVE-2024-52006 (2.39 as distributions patch it), and of git-lfs that mend
 // CVE-2024-53263. Lines after the last are good, those before the first are not.
 var (
-	gitFixed = []fixed{{2, 39, 5}, {2, 40, 4}, {2, 41, 3}, {2, 42, 4}, {2, 43, 6}, {2, 44, 3}, {2, 45, 3}, {2, 46, 3}, {2, 47, 2}, {2, 48, 1}}
-	lfsFixed = []fixed{{3, 6, 1}}
+	gitFixed = []release{{2, 39, 5}, {2, 40, 4}, {2, 41, 3}, {2, 42, 4}, {2, 43, 6}, {2, 44, 3}, {2, 45, 3}, {2, 46, 3}, {2, 47, 2}, {2, 48, 1}}
+	lfsFixed = []release{{3, 6, 1}}
 )
 
 // leaks reports whether a version is before the mended one of its line, and
 // which that is.
-func leaks(version fixed, mended []fixed) (fixed, bool) {
-	last := mended[len(mended)-1]
+func leaks(version release, mended []release) (release, bool) {
 	for _, m := range mended {
 		if version[0] == m[0] && version[1] == m[1] {
 			return m, version[2] < m[2]
 		}
 	}
-	return last, version[0] < last[0] || version[0] == last[0] && version[1] < last[1]
+	last := mended[len(mended)-1]
+	return last, slices.Compare(version[:], last[:]) < 0
 }
 
 // version looks at the version of a program.
-func (r *run) version(step, name, prefix string, mended []fixed, args ...string) {
+func (r *run) version(step, name, before string, mended []release, args ...string) {
 	ctx, cancel := context.WithTimeout(r.ctx, programLimit)
 	defer cancel()
-	line, found := r.Output(ctx, name, args...)
-	if !found {
-		r.skip("there is no "+name+" here, or it does not answer", step)
-		return
+	line, err := r.Output(ctx, name, args...)
+	version, known := parseVersion(strings.TrimPrefix(line, before))
+	switch {
+	case r.ctx.Err() != nil && r.result.Reason == nil:
+		r.fail(step, message.CheckInterrupted())
+	case r.ctx.Err() != nil:
+		r.skip("the check was interrupted", step)
+	case errors.Is(err, exec.ErrNotFound):
+		r.skip("there is no "+name+" on the PATH", step)
+	case ctx.Err() != nil:
+		r.warn(step, nil, message.ProgramSilent(name, "no answer within "+programLimit.String()))
+	case err != nil:
+		r.warn(step, nil, message.ProgramSilent(name, "it ends with an error"))
+	case !known:
+		r.warn(step, nil, message.ProgramSilent(name, "what it prints is none"))
+	default:
+		data := VersionData{Version: version.String()}
+		if good, bad := leaks(version, mended); bad {
+			r.warn(step, data, message.ProgramLeaks(name, version.String(), good.String()))
+			return
+		}
+		r.good(step, data, "%s", version)
 	}
-	version, ok := parseVersion(strings.TrimPrefix(line, prefix))
-	if !ok {
-		r.skip(name+" does not tell its version in the usual form", step)
-		return
-	}
-	text := fmt.Sprintf("%d.%d.%d", version[0], version[1], version[2])
-	if good, bad := leaks(version, mended); bad {
-		r.warn(step, VersionData{Version: text}, message.ProgramLeaks(name, text, fmt.Sprintf("%d.%d.%d", good[0], good[1], good[2])))
-		return
-	}
-	r.good(step, VersionData{Version: text}, "%s", text)
 }
 
-// parseVersion reads up to three numbers at the beginning of text.
-func parseVersion(text string) (version fixed, ok bool) {
-	text, _, _ = strings.Cut(text, " ")
-	for n, part := range strings.SplitN(text, ".", 4) {
-		if n == len(version) {
-			break
-		}
-		digits := part[:len(part)-len(strings.TrimLeft(part, "0123456789"))]
+// parseVersion reads two or three numbers at the beginning of text.
+func parseVersion(text string) (version release, ok bool) {
+	for n := range version {
+		digits := text[:len(text)-len(strings.TrimLeft(text, "0123456789"))]
 		number, err := strconv.Atoi(digits)
 		if err != nil {
 			return version, n >= 2
 		}
 		version[n] = number
+		if text, ok = strings.CutPrefix(text[len(digits):], "."); !ok {
+			return version, n >= 1
+		}
 	}
-	return version, version[0] > 0
+	return version, true
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
 // What steps found, for programs. docs/check.schema.json describes them.
@@ -18,11 +17,18 @@ type (
 		Path      string `json:"path,omitempty"`
 		ChangedAt string `json:"changedAt,omitempty"`
 	}
+	// SettingsData is what is asked of a token, and whether git gets it although
+	// nothing could be learned.
+	SettingsData struct {
+		Scopes          []string `json:"scopes"`
+		Minimum         int      `json:"minimum"`
+		AllowUnverified bool     `json:"allowUnverified"`
+	}
 	// InstanceData is the instance's address.
 	InstanceData struct {
 		URL string `json:"url"`
 	}
-	// ProxyData is the proxy in use, without user and password.
+	// ProxyData is the proxy in use, without user and password, "" for none.
 	ProxyData struct {
 		Proxy string `json:"proxy"`
 	}
@@ -49,16 +55,22 @@ type (
 	ClockData struct {
 		AheadSeconds int `json:"aheadSeconds"`
 	}
-	// TokenData is what GitLab tells of a token and its owner.
+	// TokenData is what GitLab tells of a token and its owner. Kind is "personal",
+	// "project" or "group", or empty when that is not known.
 	TokenData struct {
-		ID         int64  `json:"id,omitempty"`
-		Name       string `json:"name,omitempty"`
-		UserID     int64  `json:"userId"`
-		Username   string `json:"username,omitempty"`
-		UserName   string `json:"userName,omitempty"`
-		CreatedAt  string `json:"createdAt,omitempty"`
-		LastUsedAt string `json:"lastUsedAt,omitempty"`
-		Granular   bool   `json:"granular,omitempty"`
+		ID         int64    `json:"id,omitempty"`
+		Name       string   `json:"name,omitempty"`
+		Kind       string   `json:"kind,omitempty"`
+		Granular   bool     `json:"granular,omitempty"`
+		User       UserData `json:"user"`
+		CreatedAt  string   `json:"createdAt,omitempty"`
+		LastUsedAt string   `json:"lastUsedAt,omitempty"`
+	}
+	// UserData is whose token it is.
+	UserData struct {
+		ID       int64  `json:"id"`
+		Username string `json:"username,omitempty"`
+		Name     string `json:"name,omitempty"`
 	}
 	// ExpiryData is when a token stops working: at 00:00 UTC on that date. It
 	// is empty for one that never does.
@@ -82,16 +94,18 @@ type (
 		DeletedOn string `json:"deletedOn,omitempty"`
 	}
 	// AccessData is the role on the project, and where it comes from: "project",
-	// "group", "invited group" or "administrator".
+	// "group", "invited-group" or "administrator".
 	AccessData struct {
 		Level   int    `json:"level"`
 		Role    string `json:"role,omitempty"`
 		From    string `json:"from"`
 		Minimum int    `json:"minimum"`
 	}
-	// BranchData is whether a branch can be pushed to.
+	// BranchData is whether a branch can be pushed to. Of one that does not exist,
+	// nothing else is known.
 	BranchData struct {
 		Name      string `json:"name"`
+		Exists    bool   `json:"exists"`
 		Protected bool   `json:"protected"`
 		CanPush   bool   `json:"canPush"`
 	}
@@ -117,6 +131,15 @@ type (
 		Scope   string `json:"scope"`
 		Origin  string `json:"origin"`
 	}
+	// ConfigData are the places that git's configuration was read from.
+	ConfigData struct {
+		Origins []string `json:"origins"`
+	}
+	// StoredData is a setting of git's with a secret in it, and where it stands.
+	StoredData struct {
+		Setting string `json:"setting"`
+		Origin  string `json:"origin"`
+	}
 	// VersionData is the version of a program.
 	VersionData struct {
 		Version string `json:"version"`
@@ -124,20 +147,27 @@ type (
 )
 
 func (r *run) report(s Step) {
-	if s.Instance == "" {
-		s.Instance = r.found.Instance.String()
+	if r.done == nil {
+		r.done = map[string]bool{}
 	}
-	redact := r.found.Token.Redact
-	s.Text, s.Hint = redact(s.Text), redact(s.Hint)
-	if s.Data != nil {
-		// No character of JSON's own is one that a token has.
-		data, err := json.Marshal(s.Data)
-		if err != nil {
-			data = []byte("null")
-		}
-		s.Data = json.RawMessage(token.Mask(redact(string(data))))
-	}
+	r.done[s.Name] = true
+	s.Instance = r.instance
+	s.Text, s.Hint, s.Data = r.result.Redact(s.Text), r.result.Redact(s.Hint), r.result.encode(s.Data)
 	r.Report(s)
+}
+
+// encode encodes data, without secrets. Data that is none without them is left
+// out: a secret made of digits could be a number, too.
+func (r Result) encode(data any) any {
+	if data == nil {
+		return nil
+	}
+	text, err := json.Marshal(data)
+	clean := r.Redact(string(text))
+	if err != nil || !json.Valid([]byte(clean)) {
+		return nil
+	}
+	return json.RawMessage(clean)
 }
 
 func (r *run) good(name string, data any, format string, args ...any) {
@@ -162,16 +192,17 @@ func (r *run) failWith(name string, data any, m *message.Message) {
 
 func (r *run) skip(why string, names ...string) {
 	for _, name := range names {
-		if name != stepBranch || r.branch != "" {
-			r.report(Step{Name: name, Status: Skipped, Text: why})
-		}
+		r.report(Step{Name: name, Status: Skipped, Text: why})
 	}
 }
 
-// after are the steps that ask GitLab and come after one.
-func after(step string) []string {
-	remote := Steps()[:slices.Index(Steps(), stepPush)+1]
-	return slices.Clone(remote[slices.Index(remote, step)+1:])
+// skipThrough reports the steps up to last that have not been made.
+func (r *run) skipThrough(last, why string) {
+	for _, name := range Steps()[:slices.Index(Steps(), last)+1] {
+		if !r.done[name] && (name != stepBranch || r.branch != "") {
+			r.skip(why, name)
+		}
+	}
 }
 
 // limited bounds one question, as get's are.

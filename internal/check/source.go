@@ -11,24 +11,19 @@ import (
 )
 
 // source tells where the token comes from, and what is odd about that place.
-func (r *run) source() {
-	f := r.found
+func (r *run) source(f secret.Found) {
 	data := SourceData{Source: string(f.Source), Path: f.Path}
 	text := f.Where
 	if at := f.Changed(); !at.IsZero() {
 		data.ChangedAt = at.UTC().Format(time.RFC3339)
 		text += ", changed on " + at.UTC().Format("2006-01-02 at 15:04 UTC")
 	}
-	told := false
-	if frozen(r.Mounts(), f.Path) {
-		r.warn(stepSource, data, message.SubPath(f.Path))
-		told = true
-	}
-	if f.Source == secret.File && shared(f.Path) {
+	switch {
+	case frozen(r.Mounts(), f.Path):
+		r.warn(stepSource, data, message.SubPath(f.Where))
+	case f.Source == secret.File && shared(f.Path):
 		r.warn(stepSource, data, message.TokenFileShared(f.Path))
-		told = true
-	}
-	if !told {
+	default:
 		r.good(stepSource, data, "%s", text)
 	}
 }
@@ -40,10 +35,12 @@ func shared(path string) bool {
 	return err == nil && info.Mode().Perm()&0o077 != 0
 }
 
-// frozen reports whether a Secret's directory is mounted by subPath, or file by
-// file: kubelet brings a rotated Secret into neither (Kubernetes' documentation
-// of subPath). A path that is mounted so has a mount point on the file, or one
-// that leads to kubelet's volume-subpaths directory; see proc(5) for the fields.
+// frozen reports whether a Secret's directory, or a file with a token, is mounted
+// by subPath, so that kubelet brings no other version of it in (Kubernetes'
+// documentation of Secrets). Such a mount begins within one version, which kubelet
+// keeps in a directory whose name begins with two dots, or in kubelet's own
+// directory for subPath; or it is of a single file in the Secret's place. See
+// proc(5) for the fields of mountinfo.
 func frozen(mounts, path string) bool {
 	if path == "" {
 		return false
@@ -58,9 +55,9 @@ func frozen(mounts, path string) bool {
 		}
 		origin, point := unescape(fields[3]), unescape(fields[4])
 		switch {
-		case filepath.Dir(point) == path && !strings.HasPrefix(filepath.Base(point), "."):
+		case point == path && (strings.Contains(origin, "/..") || strings.Contains(origin, "/volume-subpaths/")):
 			return true
-		case point == path && strings.Contains(origin, "/volume-subpaths/"):
+		case filepath.Dir(point) == path && !strings.HasPrefix(filepath.Base(point), "."):
 			return true
 		}
 	}

@@ -10,9 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -62,50 +65,52 @@ sends nothing to anybody but the token's own GitLab instance.`,
 func (a *app) runCheck(ctx context.Context, flags checkFlags, args []string) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	c, target, problem := a.checker(ctx, flags, args)
-	if problem == nil {
-		var out checkOutput = &checkLines{to: a.env.Stdout, color: a.colored(flags.color)}
-		if flags.json {
-			out = &checkDocument{to: a.env.Stdout, version: versionOf(a.env.Version)}
-		}
-		c.Report = out.step
-		return a.concludeCheck(flags, out, c.Run(ctx, target))
-	}
+	// A second signal ends the process, whatever it waits for.
+	defer context.AfterFunc(ctx, stop)()
+	var out checkOutput = &checkLines{to: a.env.Stdout, color: a.colored(flags.color)}
 	if flags.json {
-		document := &checkDocument{to: a.env.Stdout, version: versionOf(a.env.Version)}
-		return a.concludeCheck(flags, document, check.Result{Outcome: usage, Reason: problem})
+		out = &checkDocument{to: a.env.Stdout, version: versionOf(a.env.Version)}
 	}
-	a.tell(problem, asIs)
-	return exitError(exitUsage)
+	c, target, problem := a.checker(flags, args)
+	if problem != nil {
+		return a.concludeCheck(flags, out, check.Result{Outcome: check.Usage, Reason: problem})
+	}
+	c.Report = out.step
+	return a.concludeCheck(flags, out, c.Run(ctx, target))
 }
-
-// usage is the outcome of a command line that says nothing that can be checked.
-const usage check.Outcome = "usage"
 
 // checker puts together what a check takes. The message is about the command
 // line.
-func (a *app) checker(ctx context.Context, flags checkFlags, args []string) (check.Check, check.Target, *message.Message) {
-	var target check.Target
-	var problem *message.Message
+func (a *app) checker(flags checkFlags, args []string) (c check.Check, target check.Target, problem *message.Message) {
 	switch flags.color {
 	case "auto", "always", "never":
 	default:
-		return check.Check{}, target, message.FlagInvalid("--color", "is neither auto, always nor never")
+		return c, target, message.FlagInvalid("--color", "is neither auto, always nor never")
 	}
 	if len(args) > 1 {
-		return check.Check{}, target, message.URLInvalid("has another one behind it; one can be checked at a time")
+		return c, target, message.URLInvalid("has another one behind it; one can be checked at a time")
 	}
 	if len(args) == 1 {
 		if target, problem = check.ParseTarget(args[0]); problem != nil {
-			return check.Check{}, target, problem
+			return c, target, problem
 		}
 	}
 	target.Branch = flags.branch
-	limit, problem := a.timeout()
-	if problem != nil {
-		return check.Check{}, target, problem
+	limit, invalid := a.timeout()
+	h := a.helper()
+	rules := h.Rules
+	// get needs these settings later than its rules, and refuses over them too.
+	h.Rules = func() (helper.Rules, *message.Message) {
+		found, problem := rules()
+		if problem == nil {
+			problem = invalid
+		}
+		if problem == nil {
+			_, problem = a.verdicts()
+		}
+		return found, problem
 	}
-	return a.checkWith(a.helper(), limit), target, nil
+	return a.checkWith(h, limit), target, nil
 }
 
 // checkWith is a check of what a helper would answer.
@@ -115,27 +120,38 @@ func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 		Connect: func(q helper.Question) (*gitlab.Client, *message.Message) {
 			return a.client(q, limit, a.onWait(q.Found))
 		},
-		VerifyOff: func(url string) string { return a.network(url).verifyOff() },
 		Limit:     limit,
 		Config:    a.place().Read,
+		VerifyOff: func(url string) string { return a.network(url).verifyOff() },
 		Output:    a.output,
+		Installed: installed,
 		Mounts:    mounts,
+		Redact:    func(text string) string { return token.Mask(a.bearer.Redact(text)) },
 	}
+}
+
+// checkCodes are the exit codes for how a check ends.
+var checkCodes = map[check.Outcome]int{
+	check.AllGood: exitGood, check.Refused: exitRefused, check.Unverified: exitUnverified, check.Usage: exitUsage,
 }
 
 // concludeCheck ends the output, and turns the outcome into an exit code.
 func (a *app) concludeCheck(flags checkFlags, out checkOutput, result check.Result) error {
-	code := map[check.Outcome]int{check.AllGood: exitGood, check.Refused: exitRefused, check.Unverified: exitUnverified, usage: exitUsage}[result.Outcome]
-	if err := out.end(result, code); err != nil {
-		a.tell(message.OutputLost(), asIs)
-		return exitError(exitRefused)
-	}
+	code := checkCodes[result.Outcome]
 	if flags.terminationLog != "" && result.Reason != nil {
 		// One line, as Kubernetes shows it; it keeps 4096 bytes.
-		line := token.Mask(result.Redact(result.Reason.Error())) + "\n"
+		line := message.Printable(result.Redact(result.Reason.Error())) + "\n"
 		if err := writeLine(flags.terminationLog, line); err != nil {
 			a.tell(message.TerminationLog(flags.terminationLog, file.Cause(err)), asIs)
 		}
+	}
+	if result.Outcome == check.Usage && !flags.json {
+		a.tell(result.Reason, asIs)
+		return exitError(code)
+	}
+	if err := out.end(result, code); err != nil {
+		a.tell(message.OutputLost(), asIs)
+		return exitError(exitRefused)
 	}
 	if code == exitGood {
 		return nil
@@ -144,12 +160,13 @@ func (a *app) concludeCheck(flags checkFlags, out checkOutput, result check.Resu
 }
 
 // writeLine replaces the content of a file. It does not wait for the other end of
-// a FIFO.
+// a FIFO, or not for long.
 func writeLine(path, line string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NONBLOCK, 0o644)
 	if err != nil {
 		return err
 	}
+	_ = f.SetWriteDeadline(time.Now().Add(time.Second)) // not for files, which take no time
 	_, err = io.WriteString(f, line)
 	return errors.Join(err, f.Close())
 }
@@ -163,15 +180,39 @@ func (a *app) colored(when string) bool {
 	return ok && term.IsTerminal(int(out.Fd())) && a.env.Getenv(envNoColor) == "" && a.env.Getenv(envTerm) != "dumb"
 }
 
-// output runs a program and gives the first line that it prints. It gets nothing
-// of the environment but where programs are.
-func (a *app) output(ctx context.Context, program string, args ...string) (string, bool) {
+// maxOutput bounds what is taken of a program's output, in bytes.
+const maxOutput = 4 << 10
+
+// output runs a program and gives the first line that it prints. The program gets
+// nothing of the environment but where programs are.
+func (a *app) output(ctx context.Context, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = []string{envPath + "=" + a.env.Getenv(envPath)}
-	cmd.WaitDelay = time.Second
-	out, err := cmd.Output()
-	line, _, _ := bytes.Cut(out, []byte("\n"))
-	return string(line), err == nil
+	// Programs that it has started, and that go on, are not waited for.
+	cmd.WaitDelay = 100 * time.Millisecond
+	out := &beginning{}
+	cmd.Stdout = out
+	err := cmd.Run()
+	line, _, _ := strings.Cut(string(out.text), "\n")
+	return line, err
+}
+
+// beginning keeps the first maxOutput bytes, and takes no more.
+type beginning struct{ text []byte }
+
+func (b *beginning) Write(p []byte) (int, error) {
+	n := min(len(p), maxOutput-len(b.text))
+	b.text = append(b.text, p[:n]...)
+	if n < len(p) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+// installed reports whether a program is there.
+func installed(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
 }
 
 // mounts is the table of mounts, on Linux.
@@ -195,7 +236,8 @@ type checkLines struct {
 	color bool
 	err   error
 	// instance is the one whose steps were shown last.
-	instance string
+	instance       string
+	failed, warned tally
 }
 
 func (l *checkLines) print(format string, args ...any) {
@@ -213,10 +255,16 @@ var marks = map[check.Status][2]string{
 const checkColumn = 16
 
 func (l *checkLines) step(s check.Step) {
-	if l.instance != "" && s.Instance != l.instance {
+	if s.Instance != "" && l.instance != "" && s.Instance != l.instance {
 		l.print("\n")
 	}
 	l.instance = s.Instance
+	switch s.Status {
+	case check.Failed:
+		l.failed.add(s.Name)
+	case check.Warning:
+		l.warned.add(s.Name)
+	}
 	mark := marks[s.Status][0]
 	if l.color {
 		mark = "\x1b[" + marks[s.Status][1] + "m" + mark + "\x1b[0m"
@@ -225,30 +273,46 @@ func (l *checkLines) step(s check.Step) {
 	if s.Status == check.Skipped {
 		text = "skipped: " + text
 	}
-	l.print("%s %-*s %s\n", mark, checkColumn, s.Name, token.Mask(text))
+	l.print("%s %-*s %s\n", mark, checkColumn, s.Name, message.Printable(text))
 	if s.Hint != "" {
-		l.print("  %-*s hint: %s\n", checkColumn, "", token.Mask(s.Hint))
+		l.print("  %-*s hint: %s\n", checkColumn, "", message.Printable(s.Hint))
 	}
 }
 
-func (l *checkLines) end(result check.Result, _ int) error {
+func (l *checkLines) end(check.Result, int) error {
 	var parts []string
-	for _, n := range []struct {
-		count int
-		noun  string
-	}{{result.Failures, "failure"}, {result.Warnings, "warning"}} {
-		switch {
-		case n.count == 1:
-			parts = append(parts, "1 "+n.noun)
-		case n.count > 1:
-			parts = append(parts, fmt.Sprintf("%d %ss", n.count, n.noun))
-		}
+	if l.failed.count > 0 {
+		parts = append(parts, l.failed.words("failure"))
+	}
+	if l.warned.count > 0 {
+		parts = append(parts, l.warned.words("warning"))
 	}
 	if len(parts) == 0 {
 		parts = []string{"all is well"}
 	}
 	l.print("\n%s\n", strings.Join(parts, ", "))
 	return l.err
+}
+
+// tally counts steps.
+type tally struct {
+	count int
+	names []string
+}
+
+func (t *tally) add(name string) {
+	t.count++
+	if !slices.Contains(t.names, name) {
+		t.names = append(t.names, name)
+	}
+}
+
+// words are such as "2 failures (dns, token)".
+func (t tally) words(noun string) string {
+	if t.count > 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s (%s)", t.count, noun, strings.Join(t.names, ", "))
 }
 
 // checkDocument is the same for programs, written as a whole at the end.
@@ -289,6 +353,24 @@ func (d *checkDocument) end(result check.Result, code int) error {
 	if err := encoder.Encode(document); err != nil {
 		return err
 	}
-	_, err := io.WriteString(d.to, token.Mask(out.String()))
+	_, err := io.WriteString(d.to, plainJSON(out.String()))
 	return err
+}
+
+// plainJSON escapes what is left in a JSON text of characters that a terminal
+// would act upon, or that turn the direction of a line. They only stand in
+// strings.
+func plainJSON(text string) string {
+	var out strings.Builder
+	for _, r := range text {
+		switch {
+		case r != '\n' && (unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r)):
+			for _, unit := range utf16.Encode([]rune{r}) {
+				_, _ = fmt.Fprintf(&out, `\u%04x`, unit)
+			}
+		default:
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
 }

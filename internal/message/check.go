@@ -26,23 +26,25 @@ func URLInvalid(why string) *Message {
 		Hint: "give it in the form https://gitlab.example.com/group/project.git"}
 }
 
-// URLHasUser is for a URL with a user name, and perhaps a token, in it. It is
-// not shown.
-func URLHasUser() *Message {
-	return &Message{Code: "url-has-user", Topic: Usage, What: "the repository's URL has a user name or password in it",
-		Hint: "leave it out, and revoke the token if there was one in it: it stands in the shell's history now"}
+// URLHasLogin is for a URL with a user name or a token in it, which is not shown.
+func URLHasLogin() *Message {
+	return &Message{Code: "url-has-login", Topic: Usage, What: "the repository's URL has a user name or a token in it",
+		Hint: "leave it out, and revoke the token if there was one: it stands in the shell's history now"}
+}
+
+// URLIsHTTP is for a URL over plain http of an instance, whose address is url.
+func URLIsHTTP(url string) *Message {
+	return &Message{Code: "url-is-http", Topic: Configuration,
+		What: "the URL is plain http, which would show the token to the network",
+		Hint: "use " + url + ", in the remote too (git remote -v shows it)"}
 }
 
 // URLForeign is for a URL of a host that no token is for; have are the
 // instances that there are tokens for.
 func URLForeign(host string, have []string) *Message {
-	m := &Message{Code: "url-foreign", Topic: Configuration,
-		What: "the host " + Quote(host) + " is none that a token here belongs to",
+	return &Message{Code: "url-foreign", Topic: Configuration,
+		What: "no token here belongs to " + Quote(host) + ", but to " + strings.Join(have, ", "),
 		Hint: "see that the URL is right; else connect that instance under Settings → Integrations → GitLab"}
-	if len(have) > 0 {
-		m.What += "; there is one for " + strings.Join(have, ", ")
-	}
-	return m
 }
 
 // NoToken is for a check without a URL where there is no token at all.
@@ -70,10 +72,10 @@ func NoAnswer() *Message {
 		Hint: "see that git's configuration sets no user name for this URL that belongs to another kind of token"}
 }
 
-// SubPath is a warning about a Secret that kubelet never updates.
-func SubPath(path string) *Message {
+// SubPath is a warning about a Secret, in words, that kubelet never updates.
+func SubPath(where string) *Message {
 	return &Message{Code: "sub-path", Topic: Warning,
-		What: "the Secret at " + Quote(path) + " is mounted by subPath, which is never updated: a rotated token does not arrive",
+		What: where + " is mounted by subPath, which is never updated: a rotated token does not arrive",
 		Hint: "mount the whole Secret as a directory, without subPath"}
 }
 
@@ -106,7 +108,7 @@ func ScopesTooBroad(scopes []string) *Message {
 func ProjectMoved(s Subject, path string) *Message {
 	return &Message{Code: "project-moved", Topic: Warning,
 		What: "the project " + s.project() + " was moved to " + Quote(path),
-		Hint: "git remote set-url origin " + Quote(s.URL+"/"+path+".git")}
+		Hint: "update the remote: git remote set-url origin " + Quote(s.URL+"/"+path+".git")}
 }
 
 // ProjectDeleted is a warning about a project that is about to be deleted.
@@ -137,11 +139,11 @@ func RateLow(remaining, limit int, reset time.Time) *Message {
 		Hint: "look for a loop that calls git or the API without pause"}
 }
 
-// NotAHelper is a warning about a git that does not ask this program; asked are
-// the helpers that it does ask.
-func NotAHelper(asked []string) *Message {
+// NotAHelper is a warning about a git that does not ask this program for a URL;
+// asked are the helpers that it does ask.
+func NotAHelper(url string, asked []string) *Message {
 	m := &Message{Code: "not-a-helper", Topic: Warning,
-		What: "git does not ask this helper for this URL",
+		What: "git does not ask this helper for " + Quote(url),
 		Hint: "git-credential-acp setup tells git to"}
 	if len(asked) > 0 {
 		m.What += ", but " + strings.Join(asked, ", then ")
@@ -154,6 +156,14 @@ func OtherHelperFirst(name string) *Message {
 	return &Message{Code: "other-helper-first", Topic: Warning,
 		What: "git asks " + name + " before this helper, and takes the first answer",
 		Hint: "git-credential-acp setup puts this helper first, and alone, for its instance"}
+}
+
+// HelperMissing is a warning about a git that is told to ask this program by a
+// name under which it is not there.
+func HelperMissing(name string) *Message {
+	return &Message{Code: "helper-missing", Topic: Warning,
+		What: "git is told to ask the helper " + name + ", which is not there",
+		Hint: "put the directory of git-credential-acp on the PATH, or its whole path into credential.helper"}
 }
 
 // StoreKeepsToken is a warning about a helper that writes tokens to disk.
@@ -171,6 +181,14 @@ func VerifyOff(by string) *Message {
 		Hint: "unset it, and name the authority's certificate in http.sslCAInfo instead"}
 }
 
+// GitDistrusts is a warning about a git that does not know the authority of an
+// instance, which this program knows by the Secret.
+func GitDistrusts(instance string) *Message {
+	return &Message{Code: "git-distrusts", Topic: Warning,
+		What: "git itself does not trust the certificate of " + instance + ", which this helper does by the Secret's key ca.crt",
+		Hint: "name the authority in git's http.sslCAInfo or in GIT_SSL_CAINFO; the Secret's own file ca.crt will do"}
+}
+
 // TokenStored is a warning about a secret in git's configuration: entry is the
 // setting's name, and remote the remote that it belongs to, "" for none.
 func TokenStored(entry, origin, remote string) *Message {
@@ -183,11 +201,11 @@ func TokenStored(entry, origin, remote string) *Message {
 	return m
 }
 
-// ConfigSkipped is a warning about a part of git's configuration that this
-// program does not read, because of why.
+// ConfigSkipped is a warning about a part of git's configuration, what, that this
+// program does not read because of why.
 func ConfigSkipped(what string, why error) *Message {
 	return &Message{Code: "config-skipped", Topic: Warning,
-		What: "a part of git's configuration was left out, " + what + ": " + why.Error(),
+		What: what + " was left out: " + why.Error(),
 		Hint: "see whether there is something about this URL in it: git may read it"}
 }
 
@@ -197,6 +215,18 @@ func ProgramLeaks(program, version, mended string) *Message {
 	return &Message{Code: "program-leaks", Topic: Warning,
 		What: program + " " + version + " has known weaknesses that give credentials away",
 		Hint: "update it to " + mended + " or newer"}
+}
+
+// ProgramSilent is a warning about a program that does not tell its version.
+func ProgramSilent(program, why string) *Message {
+	return &Message{Code: "program-silent", Topic: Warning,
+		What: program + " does not tell its version: " + why,
+		Hint: "see which " + program + " stands first on the PATH, and whether it works"}
+}
+
+// CheckInterrupted is for a check that a signal ends.
+func CheckInterrupted() *Message {
+	return &Message{Code: "check-interrupted", Topic: NotVerified, What: "the check was interrupted by a signal", Hint: "run the command again"}
 }
 
 // TraceUnusable is a warning about a trace that can't be written.

@@ -1,0 +1,340 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/gitlab"
+	"github.com/ambient-code/git-credential-acp/internal/helper"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// adviceLife is how long a token's life may be before a shorter one is advised
+// (the platform's guide), and maxSkew how far two clocks may be apart before it
+// is worth a word: a token's last minutes, and a certificate's first.
+const (
+	adviceLife = 90 * 24 * time.Hour
+	maxSkew    = 2 * time.Minute
+)
+
+// answers are what GitLab said, to be told step by step.
+type answers struct {
+	*run
+	client   *gitlab.Client
+	place    place
+	question helper.Question
+	verdict  access.Verdict
+	facts    access.Facts
+}
+
+// unanswered reports that the first question, about the token, has no answer of
+// GitLab's.
+func (a *answers) unanswered() bool {
+	first := a.facts.Self.Reply
+	if first.State == access.Absent {
+		first = a.facts.User.Reply // GitLab before 15.5, or no GitLab
+	}
+	return first.State == access.Silent || first.State == access.Absent
+}
+
+// judge tells what GitLab's answers mean. A verdict that is not good belongs to
+// one step; those before it are good, and those after it can't be made.
+func (a *answers) judge() {
+	blamed := ""
+	if a.verdict.Outcome != access.Granted {
+		blamed = a.blamed()
+	}
+	if a.verdict.Outcome != access.Unverified {
+		// What is remembered could contradict what is found now.
+		a.Helper.Forget(a.place.found.Token)
+	}
+	for _, step := range []struct {
+		name string
+		tell func()
+	}{
+		{stepToken, a.token}, {stepExpiry, a.expiry}, {stepScopes, a.scopes}, {stepProject, a.project}, {stepAccess, a.access},
+		{stepBranch, a.branchStep},
+	} {
+		if step.name == blamed {
+			a.fail(blamed, message.Explain(a.verdict, helper.SubjectOf(a.question)))
+			a.skipThrough(stepBranch, earlier)
+			a.rate()
+			a.skipThrough(stepPush, earlier)
+			return
+		}
+		step.tell()
+	}
+	a.rate()
+	a.git()
+}
+
+// earlier is why the steps after one that failed are not made.
+const earlier = "an earlier step failed"
+
+// blamed is the step that a verdict that is not good belongs to.
+func (a *answers) blamed() string {
+	self, user := a.facts.Self.State, a.facts.User.State
+	switch reason := a.verdict.Reason; {
+	case self != access.Given && (self != access.Absent || user != access.Given):
+		// Nothing is known of the token but this.
+		return stepToken
+	case a.facts.Rejected() || strings.HasPrefix(string(reason), "token-"):
+		return stepToken
+	case reason == access.ScopeMissing || reason == access.GrantMissing:
+		return stepScopes
+	case a.facts.Project.State == access.Given:
+		return stepAccess
+	}
+	return stepProject
+}
+
+func (a *answers) token() {
+	self, user := a.facts.Self, a.facts.User
+	data := TokenData{ID: self.ID, Name: self.Name, Kind: kindOf(user), Granular: self.Granular,
+		User: UserData{ID: a.facts.UserID(), Username: user.Username, Name: user.Name}}
+	text := "alive: " + kindWords[data.Kind]
+	if self.Granular {
+		text += ", fine-grained"
+	}
+	if self.Name != "" {
+		text += ", named " + message.Quote(self.Name)
+	}
+	if user.Username != "" {
+		text += fmt.Sprintf(", of @%s (user %d)", message.Quote(user.Username), data.User.ID)
+	} else {
+		text += fmt.Sprintf(", of user %d, whose name GitLab did not tell", data.User.ID)
+	}
+	if !self.CreatedAt.IsZero() {
+		data.CreatedAt = self.CreatedAt.UTC().Format(time.RFC3339)
+		text += ", made on " + self.CreatedAt.UTC().Format(time.DateOnly)
+	}
+	if !self.LastUsedAt.IsZero() {
+		data.LastUsedAt = self.LastUsedAt.UTC().Format(time.RFC3339)
+		text += ", last used on " + self.LastUsedAt.UTC().Format(time.DateOnly)
+	} else if self.State == access.Given {
+		text += ", not used before"
+	}
+	a.good(stepToken, data, "%s; with %s", text, a.place.found.Token.Form())
+}
+
+// The kinds of tokens that are rows of the same table on GitLab.
+const (
+	kindPersonal = "personal"
+	kindProject  = "project"
+	kindGroup    = "group"
+)
+
+var kindWords = map[string]string{"": "a token", kindPersonal: "a personal access token",
+	kindProject: "a project's access token", kindGroup: "a group's access token"}
+
+// kindOf tells a token's kind by the name of its user, "" when that is not known:
+// GitLab makes bots for the tokens of projects and groups (its documentation of
+// both).
+func kindOf(user access.User) string {
+	if user.Username == "" {
+		return ""
+	}
+	for _, kind := range []string{kindProject, kindGroup} {
+		rest, found := strings.CutPrefix(user.Username, kind+"_")
+		if number, _, bot := strings.Cut(rest, "_bot"); found && bot && number != "" && strings.Trim(number, "0123456789") == "" {
+			return kind
+		}
+	}
+	return kindPersonal
+}
+
+func (a *answers) expiry() {
+	self := a.facts.Self
+	if self.State != access.Given {
+		a.skip("GitLab before 15.5 does not tell when a token expires", stepExpiry)
+		return
+	}
+	if self.ExpiresAt.IsZero() {
+		a.warn(stepExpiry, ExpiryData{}, message.Expiry(a.verdict, a.Now(), helper.SubjectOf(a.question)))
+		return
+	}
+	left := self.ExpiresAt.Sub(a.Now())
+	days := int(left.Hours() / 24)
+	data := ExpiryData{ExpiresAt: self.ExpiresAt.Format(time.DateOnly), DaysLeft: &days}
+	if a.verdict.ExpiryWorthTelling(a.Now()) {
+		a.warn(stepExpiry, data, message.Expiry(a.verdict, a.Now(), helper.SubjectOf(a.question)))
+		return
+	}
+	step := Step{Name: stepExpiry, Status: Good, Data: data,
+		Text: fmt.Sprintf("on %s at 00:00 UTC, in %d days", data.ExpiresAt, days)}
+	if left > adviceLife {
+		step.Hint = "a shorter life is advised: 90 days or less"
+	}
+	a.report(step)
+}
+
+func (a *answers) scopes() {
+	self := a.facts.Self
+	switch {
+	case self.State != access.Given:
+		a.skip("GitLab before 15.5 does not tell a token's scopes", stepScopes)
+		return
+	case self.Granular:
+		a.good(stepScopes, ScopesData{Held: self.Scopes}, "a fine-grained token, whose scopes say nothing about git; git is asked below")
+		return
+	}
+	required := a.question.Policy.Scopes
+	data := ScopesData{Held: self.Scopes, Required: required,
+		Implied: access.ImpliedScopes(required, self.Scopes), TooBroad: access.BroadScopes(self.Scopes)}
+	if len(data.TooBroad) > 0 {
+		a.warn(stepScopes, data, message.ScopesTooBroad(data.TooBroad))
+		return
+	}
+	text := list(quoted(self.Scopes))
+	if len(data.Implied) > 0 {
+		text += "; " + strings.Join(data.Implied, " and ") + " through api"
+	}
+	a.good(stepScopes, data, "%s", text)
+}
+
+func quoted(words []string) []string {
+	var out []string
+	for _, word := range words {
+		out = append(out, message.Quote(word))
+	}
+	return out
+}
+
+func (a *answers) project() {
+	p, asked := a.facts.Project, a.question.Project
+	switch {
+	case asked == "":
+		a.skip(a.whyNoProject(), stepProject)
+		return
+	case p.State != access.Given:
+		a.skip("the scopes that are asked for don't include reading projects", stepProject)
+		return
+	}
+	subject := helper.SubjectOf(a.question)
+	data := ProjectData{ID: p.ID, Path: p.Path, Archived: p.Archived, DeletedOn: p.DeletedOn}
+	told := false
+	if p.Path != "" && !strings.EqualFold(p.Path, asked) {
+		data.MovedFrom = asked
+		a.warn(stepProject, data, message.ProjectMoved(subject, p.Path))
+		told = true
+	}
+	if p.DeletedOn != "" {
+		a.warn(stepProject, data, message.ProjectDeleted(subject, p.DeletedOn))
+		told = true
+	}
+	if p.Archived {
+		a.warn(stepProject, data, message.ProjectArchived(subject))
+		told = true
+	}
+	if !told {
+		a.good(stepProject, data, "%s, project %d", message.Quote(asked), p.ID)
+	}
+}
+
+// whyNoProject says why there is no project to look at.
+func (a *answers) whyNoProject() string {
+	i := a.place.found.Instance
+	if a.place.request.Path != "" {
+		return "the URL names no project: a project's path has two parts or more"
+	}
+	var projects []string
+	ssh := false
+	for _, remote := range a.Helper.Remotes() {
+		if p := message.Quote(i.ProjectOf(remote)); i.ProjectOf(remote) != "" && !slices.Contains(projects, p) {
+			projects = append(projects, p)
+		}
+		host, _, found := sshAddress(remote)
+		ssh = ssh || found && strings.EqualFold(host, hostOf(i))
+	}
+	switch {
+	case len(projects) > 0:
+		return "the remotes here name several projects, " + list(projects) + ": give the URL of one"
+	case ssh:
+		return "the remotes here use SSH, and so no token: give the https URL, or see git-credential-acp setup --rewrite-ssh"
+	}
+	return "no project is known: give a repository's URL, or run this in a clone of one on " + i.String()
+}
+
+func (a *answers) access() {
+	p, member := a.facts.Project, a.facts.Member
+	if p.State != access.Given {
+		a.skip(noProject, stepAccess)
+		return
+	}
+	data := AccessData{Level: max(p.Level, member.Level), Minimum: a.question.Policy.Minimum}
+	how := ""
+	switch {
+	case data.Level < data.Minimum:
+		data.From = "administrator"
+		a.good(stepAccess, data, "an administrator of %s", a.instance)
+		return
+	case p.Level < data.Level:
+		data.From, how = "invited-group", "through a group that was invited"
+	case p.Direct == data.Level:
+		data.From, how = "project", "as a member of the project itself"
+	default:
+		data.From, how = "group", "as a member of its group, or of one above"
+	}
+	data.Role = access.LevelName(data.Level)
+	a.good(stepAccess, data, "%s, %s", data.Role, how)
+}
+
+// noProject is why a step about a project is not made.
+const noProject = "no project was looked at"
+
+func (a *answers) branchStep() {
+	if a.branch == "" {
+		return
+	}
+	if a.facts.Project.State != access.Given {
+		a.skip(noProject, stepBranch)
+		return
+	}
+	ctx, cancel := a.limited()
+	defer cancel()
+	b := a.client.Branch(ctx, a.facts.Project.ID, a.branch)
+	data := BranchData{Name: a.branch, Exists: true, Protected: b.Protected, CanPush: b.CanPush}
+	switch {
+	case b.State == access.Absent:
+		a.good(stepBranch, BranchData{Name: a.branch}, "there is no branch %s yet; a push makes it, unless a rule protects that name", message.Quote(a.branch))
+	case b.State != access.Given:
+		a.fail(stepBranch, a.explain(b.Reply))
+	case !b.CanPush:
+		a.failWith(stepBranch, data, message.BranchProtected(a.branch, helper.SubjectOf(a.question)))
+	case b.Protected:
+		a.good(stepBranch, data, "%s is protected, and can be pushed to with this role", message.Quote(a.branch))
+	default:
+		a.good(stepBranch, data, "%s can be pushed to", message.Quote(a.branch))
+	}
+}
+
+// explain gives the words for an answer that is not the one that was wanted.
+func (a *answers) explain(reply access.Reply) *message.Message {
+	v := access.Verdict{Outcome: access.Refused, Reason: reply.Reason, Detail: reply.Detail, Wait: reply.Wait}
+	if reply.State == access.Silent {
+		v.Outcome = access.Unverified
+	}
+	if reply.Reason == access.Timeout {
+		v.Detail = a.Limit.String()
+	}
+	return message.Explain(v, helper.SubjectOf(a.question))
+}
+
+func (a *answers) rate() {
+	rate := a.facts.Rate
+	switch {
+	case rate.Limit == 0:
+		a.skip("GitLab does not tell", stepRateLimit)
+	case rate.Low():
+		a.warn(stepRateLimit, rateData(rate), message.RateLow(rate.Remaining, rate.Limit, rate.Reset))
+	default:
+		a.good(stepRateLimit, rateData(rate), "%d of %d requests left until %s", rate.Remaining, rate.Limit, rate.Reset.UTC().Format("15:04:05 UTC"))
+	}
+}
+
+func rateData(rate access.Rate) RateData {
+	return RateData{Limit: rate.Limit, Remaining: rate.Remaining, ResetAt: rate.Reset.UTC().Format(time.RFC3339)}
+}

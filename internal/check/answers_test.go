@@ -1,0 +1,70 @@
+package check
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+)
+
+func TestKindOf(t *testing.T) {
+	for username, want := range map[string]string{
+		"": "", "dev": "personal", "project_1_bot": "project", "project_42_bot_4ffca233d8": "project", "group_7_bot_x": "group",
+		"project_bot": "personal", "project_x_bot": "personal", "project_1_robot": "personal", "projects_1_bot": "personal",
+	} {
+		if got := kindOf(access.User{Username: username}); got != want {
+			t.Errorf("%q: %q, want %q", username, got, want)
+		}
+	}
+}
+
+// A silence that could have come anywhere belongs to the step after the last one
+// that went well.
+func TestFault(t *testing.T) {
+	named, at, plain := parsed(t, "https://gitlab.example.com:8443"), parsed(t, "https://[::1]:8443"), parsed(t, "http://127.0.0.1")
+	for name, test := range map[string]struct {
+		journey  *journey
+		reason   access.Reason
+		proxy    string
+		instance instance.Instance
+		want     string
+	}{
+		"no name":                   {&journey{}, access.NameUnknown, "", named, stepDNS},
+		"the proxy":                 {&journey{}, access.ProxyFailed, "p:1", named, stepProxy},
+		"the authority":             {&journey{connected: "x"}, access.TLSUntrusted, "", named, stepTLS},
+		"another name":              {&journey{connected: "x"}, access.TLSWrongName, "", named, stepTLS},
+		"a certificate is wanted":   {&journey{connected: "x"}, access.TLSClient, "", named, stepTLS},
+		"time, looking up":          {&journey{}, access.Timeout, "", named, stepDNS},
+		"time, with a proxy":        {&journey{}, access.Timeout, "p:1", named, stepTCP},
+		"time, connecting":          {&journey{addresses: []string{"x"}}, access.Timeout, "", named, stepTCP},
+		"time, connecting (number)": {&journey{}, access.Timeout, "", at, stepTCP},
+		"a signal, in TLS":          {&journey{connected: "x"}, access.Interrupted, "", at, stepTLS},
+		"time, without TLS":         {&journey{connected: "x"}, access.Timeout, "", plain, stepAPI},
+		"nobody":                    {&journey{addresses: []string{"x"}}, access.Unreachable, "", named, stepTCP},
+		"GitLab itself":             {&journey{}, access.ServerError, "", named, stepAPI},
+	} {
+		if got := test.journey.fault(test.reason, test.proxy, test.instance); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+}
+
+func parsed(t *testing.T, url string) instance.Instance {
+	t.Helper()
+	i, err := instance.Parse(url, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+func TestList(t *testing.T) {
+	if got := list([]string{"a", "b"}); got != "a, b" {
+		t.Error(got)
+	}
+	long := list(strings.Split(strings.Repeat("x,", 100), ","))
+	if len(long) > 100 || !strings.HasSuffix(long, ", x and others") {
+		t.Error(long)
+	}
+}

@@ -1,0 +1,99 @@
+package check
+
+import (
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Target is what to check.
+type Target struct {
+	// Request is what git would ask for. Without a host, there is no URL: all
+	// tokens are checked, and the project of the repository that the check is
+	// run in.
+	Request credential.Request
+	// Branch is a branch that should be pushed to, "" for none.
+	Branch string
+}
+
+// ParseTarget reads a repository's URL, as git or a browser has it. A message
+// never shows what could be a login in it.
+func ParseTarget(raw string) (Target, *message.Message) {
+	scheme, rest, found := strings.Cut(raw, "://")
+	scheme = strings.ToLower(scheme)
+	web := found && (scheme == "https" || scheme == "http")
+	if web {
+		// A page below the project, and what a browser has behind its address.
+		rest, _, _ = strings.Cut(rest, "?")
+		rest, _, _ = strings.Cut(rest, "#")
+		rest, _, _ = strings.Cut(rest+"/", "/-/")
+	}
+	_, _, ssh := sshAddress(raw)
+	host, path, _ := strings.Cut(rest, "/")
+	switch {
+	case token.Mask(raw) != raw, web && strings.Contains(rest, "@"), ssh && hasPassword(raw):
+		return Target{}, message.URLHasLogin()
+	case ssh:
+		return Target{}, message.URLIsSSH(httpsForm(raw))
+	case !web || rest == "/":
+		return Target{}, message.URLInvalid("does not begin with https://")
+	}
+	i, err := instance.Parse("https://"+host, false)
+	if err != nil {
+		return Target{}, message.URLInvalid(err.Error())
+	}
+	path = strings.Trim(path, "/")
+	if _, err := i.Project(path); err != nil {
+		return Target{}, message.URLInvalid("has a path that " + err.Error())
+	}
+	return Target{Request: credential.Request{Protocol: scheme, Host: host, Path: path}}, nil
+}
+
+// hasPassword reports an address of SSH, or what looks like one, with more in it
+// than the name of a user. No host and no project of GitLab's has an "@" in it.
+func hasPassword(address string) bool {
+	if _, rest, found := strings.Cut(address, "://"); found {
+		address = rest
+	}
+	user, rest, found := strings.Cut(address, "@")
+	return found && (strings.ContainsAny(user, ":/") || strings.Contains(rest, "@"))
+}
+
+func isSSH(scheme string) bool {
+	scheme = strings.ToLower(scheme)
+	return scheme == "ssh" || scheme == "git+ssh" || scheme == "ssh+git"
+}
+
+// sshAddress finds host and path of an address of SSH: ssh://user@host:port/path,
+// or git's short form, user@host:path.
+func sshAddress(raw string) (host, path string, ok bool) {
+	if scheme, rest, found := strings.Cut(raw, "://"); found {
+		host, path, _ = strings.Cut(rest, "/")
+		host = host[strings.LastIndexByte(host, '@')+1:]
+		host, _, _ = strings.Cut(host, ":") // the port is SSH's own
+		return host, path, isSSH(scheme)
+	}
+	host, path, found := strings.Cut(raw, ":")
+	port, _, _ := strings.Cut(path, "/")
+	if !found || host == "" || strings.ContainsAny(host, `/\`) || port != "" && strings.Trim(port, "0123456789") == "" {
+		return "", "", false // none, or one of HTTPS whose scheme was left out
+	}
+	return host[strings.LastIndexByte(host, '@')+1:], path, true
+}
+
+// httpsForm is the https address for one of SSH, "" when it can't be told.
+func httpsForm(raw string) string {
+	host, path, ok := sshAddress(raw)
+	i, err := instance.Parse("https://"+host, false)
+	if !ok || err != nil {
+		return ""
+	}
+	project, err := i.Project(strings.TrimPrefix(path, "/"))
+	if err != nil || project == "" {
+		return ""
+	}
+	return i.URL() + "/" + project + ".git"
+}
