@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -92,6 +93,8 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"intercept":    with((*machineScript)(nil).intercept),
 		"exits":        with((*machineScript)(nil).exits),
 		"left":         with((*machineScript)(nil).left),
+		"ratelimit":    with((*machineScript)(nil).ratelimit),
+		"valid":        with((*machineScript)(nil).valid),
 	}
 }
 
@@ -194,7 +197,7 @@ func (m *machine) id(name string) int {
 // token adds a PAT of a user, with the four scopes and an expiry a year from
 // now, and sets TOKEN_name to its value and BASIC_name to its Basic credential:
 //
-//	token NAME user=USER [scopes=a,b] [expires=DATE|never|DAYSd] [revoked] [granular] [kind=oauth] [value=…]
+//	token NAME user=USER [name=TEXT] [scopes=a,b] [expires=DATE|never|DAYSd] [revoked] [used] [granular] [kind=oauth] [value=…]
 //
 // A token that exists is changed.
 func (*machineScript) token(ts *testscript.TestScript, m *machine, args []string) error {
@@ -203,6 +206,12 @@ func (*machineScript) token(ts *testscript.TestScript, m *machine, args []string
 		Value: m.tokens[name], Name: name, UserID: m.id(o["user"]),
 		Scopes:    access.DefaultScopes(),
 		ExpiresAt: date(o["expires"]), Revoked: o["revoked"] != "", Granular: o["granular"] != "", Kind: o["kind"],
+	}
+	if o["name"] != "" {
+		t.Name = unquote(o["name"])
+	}
+	if o["used"] != "" {
+		t.LastUsedAt = time.Now()
 	}
 	if o["scopes"] != "" {
 		t.Scopes = strings.Split(o["scopes"], ",")
@@ -237,7 +246,7 @@ func date(text string) string {
 // project adds a project, or changes one, with levels by user, and sets
 // PROJECT_ID:
 //
-//	project PATH [USER=LEVEL] [group:USER=LEVEL] [invited:USER=LEVEL] [archived] [public] [old=PATH]
+//	project PATH [USER=LEVEL] [group:USER=LEVEL] [invited:USER=LEVEL] [archived] [public] [old=PATH] [deleted=DATE] [protected=BRANCH] [empty] [norepo] [disabled]
 func (*machineScript) project(_ *testscript.TestScript, m *machine, args []string) error {
 	p := gitlabtest.Project{Path: args[0], Direct: map[int]int{}, Group: map[int]int{}, Invited: map[int]int{}}
 	for key, value := range options(args[1:]) {
@@ -249,6 +258,16 @@ func (*machineScript) project(_ *testscript.TestScript, m *machine, args []strin
 			p.Public = true
 		case key == "old":
 			p.OldPaths = []string{value}
+		case key == "deleted":
+			p.MarkedForDeletionOn = value
+		case key == "protected":
+			p.ProtectedBranches = []string{value}
+		case key == "empty":
+			p.Empty = true
+		case key == "norepo":
+			p.NoRepository = true
+		case key == "disabled":
+			p.RepositoryAccessLevel = "disabled"
 		case strings.HasPrefix(key, "group:"):
 			p.Group[m.id(key[len("group:"):])] = level
 		case strings.HasPrefix(key, "invited:"):
@@ -268,7 +287,7 @@ func (*machineScript) project(_ *testscript.TestScript, m *machine, args []strin
 
 // fault makes the stand-in answer wrong, or right again:
 //
-//	fault [platform:]MATCH [status=503] [times=2] [retry=SECONDS] [delay=1s] [html] [hang] [close] [cut] [endless] [drip=GAP] [size=N] [to=URL] [type=…] [BODY]
+//	fault [platform:]MATCH [status=503] [times=2] [retry=SECONDS] [date=+1h] [delay=1s] [html] [hang] [close] [cut] [endless] [drip=GAP] [size=N] [to=URL] [type=…] [BODY]
 //	fault clear
 //	fault ban LIMIT
 //
@@ -316,6 +335,13 @@ func (*machineScript) fault(_ *testscript.TestScript, m *machine, args []string)
 		if f.Drip, err = time.ParseDuration(gap); err != nil {
 			return err
 		}
+	}
+	if o["date"] != "" {
+		ahead, err := time.ParseDuration(o["date"])
+		if err != nil {
+			return err
+		}
+		f.Header.Set("Date", time.Now().UTC().Add(ahead).Format(http.TimeFormat))
 	}
 	if o["delay"] != "" {
 		var err error

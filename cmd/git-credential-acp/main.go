@@ -15,12 +15,12 @@ import (
 var version string
 
 func main() {
-	os.Exit(run(process.Seal()))
+	os.Exit(run(os.Stdout, process.Seal()))
 }
 
-func run(stderr io.Writer) int {
+func run(stdout, stderr io.Writer) int {
 	return cli.Run(context.Background(), cli.Env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: stderr,
+		Stdin: os.Stdin, Stdout: stdout, Stderr: stderr,
 		Getenv: os.Getenv, LookupEnv: os.LookupEnv, Environ: os.Environ, Getwd: os.Getwd, Exit: os.Exit,
 		TempDir: os.TempDir(), UserID: os.Getuid(), Version: version,
 	}, os.Args[1:])

@@ -1,0 +1,358 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/ambient-code/git-credential-acp/internal/check"
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+)
+
+// checkSchema is what check --json is documented to print.
+var checkSchema = sync.OnceValues(func() (*jsonschema.Schema, error) {
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	return compiler.Compile(filepath.Join(root, "docs", "check.schema.json"))
+})
+
+// checkResult is the part of such a document that these tests look at.
+type checkResult struct {
+	Outcome  string `json:"outcome"`
+	ExitCode int    `json:"exitCode"`
+	Reason   struct{ Code, Text, Hint string }
+	Failures int `json:"failures"`
+	Warnings int `json:"warnings"`
+	Steps    []struct{ Name, Status, Code, Instance string }
+}
+
+// parseCheck reads a document of check --json, and holds it to its schema and to
+// what a schema can't say: each step is there, in the order that is documented,
+// and the counts are right.
+func parseCheck(document []byte) (result checkResult, err error) {
+	schema, err := checkSchema()
+	if err != nil {
+		return result, err
+	}
+	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
+	if err != nil {
+		return result, err
+	}
+	if err := schema.Validate(instance); err != nil {
+		return result, err
+	}
+	if err := json.Unmarshal(document, &result); err != nil || result.Outcome == string(check.Usage) {
+		return result, err
+	}
+	names, at, failures, warnings := check.Steps(), -1, 0, 0
+	for _, step := range result.Steps {
+		n := slices.Index(names, step.Name)
+		for missed := at + 1; missed < n; missed++ {
+			if names[missed] != "branch" {
+				return result, fmt.Errorf("%s comes before %s", step.Name, names[missed])
+			}
+		}
+		if n < at && n != 0 {
+			return result, fmt.Errorf("%s comes after %s", step.Name, names[at])
+		}
+		at = n
+		switch step.Status {
+		case "failed":
+			failures++
+		case "warning":
+			warnings++
+		}
+	}
+	if at != len(names)-1 || failures != result.Failures || warnings != result.Warnings {
+		return result, fmt.Errorf("it ends with step %d, after %d failures and %d warnings", at, failures, warnings)
+	}
+	return result, nil
+}
+
+// valid asserts that a file is what check --json is documented to print, and that
+// it ended in a certain way for a certain reason:
+//
+//	valid FILE OUTCOME [CODE]
+func (*machineScript) valid(ts *testscript.TestScript, _ *machine, args []string) error {
+	result, err := parseCheck([]byte(ts.ReadFile(args[0])))
+	if err != nil {
+		return err
+	}
+	if want := append(args, "")[2]; result.Outcome != args[1] || result.Reason.Code != want {
+		return fmt.Errorf("it ended %s, %q; want %s, %q", result.Outcome, result.Reason.Code, args[1], want)
+	}
+	return nil
+}
+
+// condition tells scripts what there is: root, to be root; bindmounts, to make
+// mounts in a name space of one's own.
+func condition(name string) (bool, error) {
+	switch name {
+	case "root":
+		return os.Getuid() == 0, nil
+	case "bindmounts":
+		return exec.Command("unshare", "-rm", "mount", "--bind", "/etc/passwd", "/etc/passwd").Run() == nil, nil
+	}
+	return false, fmt.Errorf("no condition %q", name)
+}
+
+// ratelimit allows each token so many API requests an hour:
+//
+//	ratelimit N
+func (*machineScript) ratelimit(_ *testscript.TestScript, m *machine, args []string) error {
+	limit, err := strconv.Atoi(args[0])
+	m.gitlab.SetRateLimit(limit, time.Hour)
+	return err
+}
+
+// run runs the built program in the pod, and gives what it prints to standard
+// output, and its exit code.
+func (p *pod) run(args ...string) (stdout string, code int) {
+	p.t.Helper()
+	cmd := exec.Command(program(p.t), args...)
+	cmd.Env, cmd.Dir = p.env, p.dir
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		p.t.Fatal(err)
+	}
+	if strings.Contains(string(out), "Canary") || exit != nil && strings.Contains(string(exit.Stderr), "Canary") {
+		p.t.Error("a token was printed")
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// What the built program prints is what the schema describes, in every way in
+// which a check can end; and each step is seen to be good in one of them.
+func TestCheckSchema(t *testing.T) {
+	good := map[string]bool{}
+	for _, test := range []struct {
+		name    string
+		prepare func(*pod)
+		args    []string
+		outcome check.Outcome
+		code    string
+	}{
+		{"good", func(*pod) {}, []string{"--branch", "main"}, check.AllGood, ""},
+		{"warnings", func(p *pod) {
+			p.change(func(tok *gitlabtest.Token) { tok.ExpiresAt = ""; tok.Scopes = append(tok.Scopes, "sudo") })
+			p.project(func(project *gitlabtest.Project) { project.Archived = true })
+			p.git("config", "--global", "--add", "credential.helper", "store")
+			p.git("config", "--global", "remote.x.url", "https://user:Canary-password@example.com/a/b")
+			p.git("config", "--global", "http.sslVerify", "false")
+		}, nil, check.AllGood, ""},
+		{"refused by the level", func(p *pod) {
+			p.project(func(project *gitlabtest.Project) { project.Direct = map[int]int{7: 20} })
+		}, nil, check.Refused, "level-too-low"},
+		{"refused by git", func(p *pod) { p.gitlab.SetGitRefuses("Cannot find valid SSO session.", 403) }, nil, check.Refused, "git-sso"},
+		{"a protected branch", func(p *pod) {
+			p.project(func(project *gitlabtest.Project) { project.ProtectedBranches = []string{"main"} })
+		}, []string{"--branch", "main"}, check.Refused, "branch-protected"},
+		{"no token", func(p *pod) { p.env = append(p.env, "ACP_GITLAB_SECRET_DIR="+p.path("none")) }, nil, check.Refused, "not-connected"},
+		{"an outage", func(p *pod) { p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Status: 500}) }, nil, check.Unverified, "server-error"},
+		{"usage", func(*pod) {}, []string{"another"}, check.Usage, "url-invalid"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPod(t, "group/project")
+			p.gitlab.SetRateLimit(1000, time.Hour)
+			test.prepare(p)
+			out, code := p.run(append([]string{"check", "--json", p.gitlab.URL() + "/group/project.git"}, test.args...)...)
+			result, err := parseCheck([]byte(out))
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if result.Outcome != string(test.outcome) || result.ExitCode != code || result.Reason.Code != test.code {
+				t.Errorf("%s, exit code %d, over %q; want %s, %d, %q\n%s",
+					result.Outcome, code, result.Reason.Code, test.outcome, result.ExitCode, test.code, out)
+			}
+			for _, step := range result.Steps {
+				good[step.Name] = good[step.Name] || step.Status == "good"
+			}
+		})
+	}
+	for _, name := range check.Steps() {
+		// In these, the host is an address, and git-lfs need not be there.
+		if !good[name] && name != "dns" && name != "git-lfs-version" {
+			t.Errorf("%s was never good", name)
+		}
+	}
+}
+
+// The schema holds what it says: documents that are a little wrong are refused.
+func TestCheckSchemaRefuses(t *testing.T) {
+	p := newPod(t, "group/project")
+	out, _ := p.run("check", "--json", p.gitlab.URL()+"/group/project.git")
+	for _, change := range [][2]string{
+		{`"schemaVersion": 1`, `"schemaVersion": 2`},
+		{`"outcome": "good"`, `"outcome": "refused"`},
+		{`"exitCode": 0`, `"exitCode": 1`},
+		{`"name": "proxy"`, `"name": "prox"`},
+		{`"failures": 0`, `"failures": 0, "more": 1`},
+		{`"name": "tls",`, `"name": "tls", "more": 1,`},
+		{`"milliseconds"`, `"seconds"`},
+		{`"text": "none is used",`, ``},
+		{`"name": "settings",
+      "status": "good"`, `"name": "settings",
+      "status": "warning"`},
+		{`"name": "access",
+      "status": "good"`, `"name": "access",
+      "status": "failed"`},
+		{`"source": "mount"`, `"source": "air"`},
+	} {
+		changed := strings.Replace(out, change[0], change[1], 1)
+		if changed == out {
+			t.Errorf("%q is not in the document:\n%s", change[0], out)
+		}
+		if _, err := parseCheck([]byte(changed)); err == nil {
+			t.Errorf("%q is taken for %q", change[1], change[0])
+		}
+	}
+}
+
+// change changes the pod's token on GitLab, and project its project there.
+func (p *pod) change(f func(*gitlabtest.Token)) {
+	p.t.Helper()
+	if err := p.gitlab.UpdateToken(podToken, f); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *pod) project(f func(*gitlabtest.Project)) {
+	p.t.Helper()
+	if err := p.gitlab.UpdateProject("group/project", f); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// check decides nothing that get would decide in another way: with the same
+// GitLab, the same Secret and the same settings, both end with the same exit code.
+func TestCheckAgreesWithGet(t *testing.T) {
+	fault := func(f gitlabtest.Fault) func(*pod) { return func(p *pod) { p.gitlab.AddFault(f) } }
+	forbidden := func(text string) func(*pod) {
+		return func(p *pod) { p.gitlab.AddUser(gitlabtest.User{ID: 7, Username: "dev", Forbidden: text}) }
+	}
+	token := func(f func(*gitlabtest.Token)) func(*pod) { return func(p *pod) { p.change(f) } }
+	level := func(direct, group, invited int) func(*pod) {
+		return func(p *pod) {
+			p.project(func(project *gitlabtest.Project) {
+				project.Direct, project.Group, project.Invited = map[int]int{7: direct}, map[int]int{7: group}, map[int]int{7: invited}
+			})
+		}
+	}
+	env := func(variable string) func(*pod) { return func(p *pod) { p.env = append(p.env, variable) } }
+	secret := func(keys map[string]string) func(*pod) {
+		return func(p *pod) {
+			all := map[string]string{"token": podToken, "instanceUrl": p.gitlab.URL()}
+			for key, value := range keys {
+				if all[key] = value; value == "" {
+					delete(all, key)
+				}
+			}
+			if err := gitlabtest.WriteSecret(p.path("secret"), all); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+	}
+	day := func(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
+	for name, test := range map[string]struct {
+		prepare func(*pod)
+		code    int
+	}{
+		"good":                   {func(*pod) {}, 0},
+		"unknown":                {func(p *pod) { p.mount("glpat-Canary00000000") }, 1},
+		"expired":                {token(func(t *gitlabtest.Token) { t.ExpiresAt = day(0) }), 1},
+		"expires tomorrow":       {token(func(t *gitlabtest.Token) { t.ExpiresAt = day(1) }), 0},
+		"never expires":          {token(func(t *gitlabtest.Token) { t.ExpiresAt = "" }), 0},
+		"revoked":                {token(func(t *gitlabtest.Token) { t.Revoked = true }), 1},
+		"of OAuth":               {token(func(t *gitlabtest.Token) { t.Kind = "oauth" }), 1},
+		"blocked":                {forbidden("Your account has been blocked."), 1},
+		"pending":                {forbidden("Your account is pending approval from your administrator and hence blocked."), 1},
+		"terms":                  {forbidden("You (@dev) must accept the Terms of Service in order to perform this action."), 1},
+		"forbidden for a reason": {forbidden("Something new."), 1},
+		"scopes missing":         {token(func(t *gitlabtest.Token) { t.Scopes = []string{"read_api", "read_user"} }), 1},
+		"scopes implied":         {token(func(t *gitlabtest.Token) { t.Scopes = []string{"api", "write_repository"} }), 0},
+		"scopes too broad":       {token(func(t *gitlabtest.Token) { t.Scopes = append(t.Scopes, "sudo") }), 0},
+		"fine-grained":           {token(func(t *gitlabtest.Token) { t.Granular = true }), 0},
+		"fine-grained, no grant": {token(func(t *gitlabtest.Token) { t.Granular, t.Scopes = true, nil }), 1},
+		"level in the group":     {level(0, 30, 0), 0},
+		"level by invitation":    {level(0, 0, 40), 0},
+		"level too low":          {level(20, 10, 20), 1},
+		"no level":               {level(0, 0, 0), 1},
+		"an administrator": {func(p *pod) {
+			level(0, 0, 0)(p)
+			p.gitlab.AddUser(gitlabtest.User{ID: 7, Username: "dev", Admin: true})
+		}, 0},
+		"another minimum": {env("ACP_GITLAB_MIN_ACCESS=40"), 1},
+		"other scopes":    {env("ACP_GITLAB_REQUIRED_SCOPES=k8s_proxy"), 1},
+		"archived":        {func(p *pod) { p.project(func(p *gitlabtest.Project) { p.Archived = true }) }, 0},
+		"moved": {func(p *pod) {
+			p.project(func(p *gitlabtest.Project) { p.Path, p.OldPaths = "group/new", []string{"group/project"} })
+		}, 0},
+		"old GitLab":                {func(p *pod) { p.gitlab.SetOld(true) }, 0},
+		"old GitLab, dead token":    {func(p *pod) { p.gitlab.SetOld(true); p.mount("glpat-Canary00000000") }, 1},
+		"429":                       {fault(gitlabtest.Fault{Match: "api", Status: 429, Header: map[string][]string{"Retry-After": {"60"}}}), 3},
+		"500":                       {fault(gitlabtest.Fault{Match: "api", Status: 500}), 3},
+		"503 about the project":     {fault(gitlabtest.Fault{Match: "project", Status: 503}), 3},
+		"a sign-in page":            {fault(gitlabtest.Fault{Match: "api", HTML: true}), 3},
+		"a redirect":                {fault(gitlabtest.Fault{Match: "api", RedirectTo: "https://example.com/"}), 3},
+		"broken JSON":               {fault(gitlabtest.Fault{Match: "self", Status: 200, Body: "{"}), 3},
+		"no answer":                 {fault(gitlabtest.Fault{Match: "api", Hang: true}), 3},
+		"no connection":             {fault(gitlabtest.Fault{Match: "api", Close: true}), 3},
+		"no GitLab":                 {fault(gitlabtest.Fault{Match: "api", Status: 404, Body: `{"hello":"world"}`}), 3},
+		"nobody there":              {secret(map[string]string{"instanceUrl": "https://127.0.0.1:1"}), 3},
+		"no such name":              {secret(map[string]string{"instanceUrl": "https://gitlab.invalid"}), 3},
+		"an authority too few":      {env("GIT_SSL_CAINFO="), 3},
+		"a file of no authorities":  {func(p *pod) { p.env = append(p.env, "GIT_SSL_CAINFO="+p.path("none")) }, 1},
+		"a proxy that is not there": {env("HTTPS_PROXY=http://127.0.0.1:1"), 3},
+		"no token":                  {secret(map[string]string{"token": ""}), 1},
+		"a token of another kind":   {secret(map[string]string{"token": "gldt-Canary00000000"}), 1},
+		"a token that is cut":       {secret(map[string]string{"token": "glpat-bzoxCnU6MnNhYWFhYWFhYWFhYWFhYWFhEA.0y04texdx"}), 1},
+		"two forms":                 {secret(map[string]string{"credentials.json": "{}"}), 1},
+		"an authority that is none": {secret(map[string]string{"ca.crt": "x"}), 1},
+		"the time limit":            {env("ACP_GITLAB_TIMEOUT=soon"), 1},
+		"the scopes":                {env("ACP_GITLAB_REQUIRED_SCOPES=;"), 1},
+		"the level":                 {env("ACP_GITLAB_MIN_ACCESS=boss"), 1},
+		"what is not verified":      {env("ACP_GITLAB_ON_UNVERIFIED=maybe"), 1},
+		"how long it counts":        {env("ACP_GITLAB_CACHE_TTL=x"), 1},
+		"the source":                {env("ACP_GITLAB_SOURCE=vault"), 1},
+		"the environment's instance is not needed": {env("ACP_GITLAB_INSTANCE_URL=nonsense"), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPod(t, "group/project")
+			p.env = append(p.env, "ACP_GITLAB_TIMEOUT=1500ms", "ACP_GITLAB_CACHE_DIR=off")
+			test.prepare(p)
+			instance, err := os.ReadFile(p.path("secret/instanceUrl"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			get := exec.Command(program(t), "get")
+			get.Env = p.env
+			get.Stdin = strings.NewReader("protocol=https\nhost=" + strings.TrimPrefix(string(instance), "https://") + "\npath=group/project.git\n")
+			said, err := get.CombinedOutput()
+			if get.ProcessState == nil {
+				t.Fatal(err)
+			}
+			out, code := p.run("check", string(instance)+"/group/project.git", "--json")
+			if _, err := parseCheck([]byte(out)); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+			if by := get.ProcessState.ExitCode(); by != test.code || code != test.code {
+				t.Errorf("get ends with %d, check with %d, want %d\n%s\n%s", by, code, test.code, said, out)
+			}
+		})
+	}
+}
