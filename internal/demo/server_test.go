@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	// A cached result counts no longer when the program has changed.
+	_ "github.com/ambient-code/git-credential-acp/internal/cli"
 )
 
 // What the demo server prints is typed into a shell as it stands, and comes to
