@@ -1,7 +1,11 @@
 # The program is static: it has to run in containers with another libc or none.
 export CGO_ENABLED = 0
 
-VERSION ?= $(shell git describe --tags --dirty --always 2>/dev/null)
+# What the program says it was built from. Without git, or outside of a clone,
+# it says nothing of that.
+VERSION ?= $(shell git describe --tags --dirty --always --abbrev=12 2>/dev/null)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
+COMMITTED ?= $(shell TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
 PROGRAM := bin/git-credential-acp
 FUZZTIME ?= 30s
 
@@ -11,7 +15,9 @@ build: $(PROGRAM)
 
 .PHONY: $(PROGRAM)
 $(PROGRAM):
-	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $@ ./cmd/git-credential-acp
+	go build -trimpath -buildvcs=false -o $@ \
+		-ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.committed=$(COMMITTED)" \
+		./cmd/git-credential-acp
 
 # The race detector needs cgo and a C compiler; where there is none, the tests
 # run without it.

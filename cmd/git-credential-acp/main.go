@@ -11,8 +11,9 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/process"
 )
 
-// version is set when a release is built.
-var version string
+// What the program was built from; the linker sets them (Makefile and
+// .goreleaser.yaml).
+var version, commit, committed string
 
 func main() {
 	os.Exit(run(os.Stdout, process.Seal()))
@@ -22,6 +23,7 @@ func run(stdout, stderr io.Writer) int {
 	return cli.Run(context.Background(), cli.Env{
 		Stdin: os.Stdin, Stdout: stdout, Stderr: stderr,
 		Getenv: os.Getenv, LookupEnv: os.LookupEnv, Environ: os.Environ, Getwd: os.Getwd, Exit: os.Exit,
-		TempDir: os.TempDir(), UserID: os.Getuid(), Version: version,
+		TempDir: os.TempDir(), UserID: os.Getuid(),
+		Build: cli.Build{Version: version, Commit: commit, Date: committed},
 	}, os.Args[1:])
 }

@@ -23,7 +23,7 @@ func TestBug(t *testing.T) {
 			var out, said bytes.Buffer
 			code := Run(t.Context(), Env{
 				Stdin:  strings.NewReader("protocol=https\nhost=gitlab.example.com\n"),
-				Stdout: &out, Stderr: &said, Getenv: panics, Version: "v1.2.3",
+				Stdout: &out, Stderr: &said, Getenv: panics, Build: Build{Version: "v1.2.3"},
 			}, []string{"get"})
 			want := regexp.MustCompile(`^git-credential-acp: internal error: this is a bug in git-credential-acp v1\.2\.3 \(in cli\.TestBug\.func\d+, bug_test\.go:\d+\)
 git-credential-acp: hint: report this line at https://\S+; running the same again may help

@@ -69,7 +69,7 @@ func (a *app) runCheck(ctx context.Context, flags checkFlags, args []string) err
 	defer context.AfterFunc(ctx, stop)()
 	var out checkOutput = &checkLines{to: a.env.Stdout, color: a.colored(flags.color)}
 	if flags.json {
-		out = &checkDocument{to: a.env.Stdout, version: versionOf(a.env.Version)}
+		out = &checkDocument{to: a.env.Stdout, version: a.env.Build.known().Version}
 	}
 	c, target, problem := a.checker(flags, args)
 	if problem != nil {

@@ -10,7 +10,6 @@ import (
 	"log"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -50,8 +49,8 @@ type Env struct {
 	// TempDir is where temporary files go, and UserID the number of the user.
 	TempDir string
 	UserID  int
-	// Version is the released version, "" for a build from a checkout.
-	Version string
+	// Build is what the program was built from.
+	Build Build
 }
 
 // exitError ends a command with an exit code; what there is to say has been
@@ -68,7 +67,7 @@ func Run(ctx context.Context, env Env, args []string) (code int) {
 	a := &app{env: env}
 	defer func() {
 		if recover() != nil {
-			a.tell(message.Bug(versionOf(env.Version), culprit()), asIs)
+			a.tell(message.Bug(env.Build.known().Version, culprit()), asIs)
 			code = exitRefused
 		}
 	}()
@@ -90,7 +89,7 @@ func Run(ctx context.Context, env Env, args []string) (code int) {
 func (a *app) ended(began time.Time, command string, code int) int {
 	if a.trace != nil {
 		a.trace.Step("end", began, trace.Value{Key: trace.Operation, Value: command},
-			trace.Value{Key: trace.Version, Value: versionOf(a.env.Version)}, trace.Value{Key: trace.Status, Value: code})
+			trace.Value{Key: trace.Version, Value: a.env.Build.known().Version}, trace.Value{Key: trace.Status, Value: code})
 	}
 	return code
 }
@@ -196,27 +195,3 @@ func (a *app) tell(m *message.Message, redact func(string) string) {
 }
 
 func asIs(text string) string { return text }
-
-func (a *app) version() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.env.Stdout, "%s %s\n", Name, versionOf(a.env.Version))
-			return err
-		},
-	}
-}
-
-// versionOf is the version to show: the released one, else what the go command
-// recorded in the binary.
-func versionOf(released string) string {
-	if released != "" {
-		return released
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
-}

@@ -20,7 +20,7 @@ func (a *app) cluster() kube.Config {
 		Home:        a.env.Getenv(envHome),
 		ServiceHost: a.env.Getenv(envServiceHost),
 		ServicePort: a.env.Getenv(envServicePort),
-		UserAgent:   Name + "/" + versionOf(a.env.Version),
+		UserAgent:   Name + "/" + a.env.Build.known().Version,
 	}
 }
 

@@ -173,7 +173,7 @@ func (a *app) client(q helper.Question, limit time.Duration, onWait func(time.Du
 	}), nil
 }
 
-func (a *app) userAgent() string { return Name + "/" + versionOf(a.env.Version) }
+func (a *app) userAgent() string { return Name + "/" + a.env.Build.known().Version }
 
 // noticeable is the wait from which on people are told.
 const noticeable = 2 * time.Second

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Build is what a program was built from. Without a version, all is taken from
+// what the go command recorded in the binary.
+type Build struct {
+	// Version is a tag such as v1.2.3, or what git describe makes of a commit.
+	Version string
+	// Commit is the whole name of the commit.
+	Commit string
+	// Date is when that commit was made (RFC 3339, UTC): with the day of the
+	// build, no two builds would be equal.
+	Date string
+}
+
+func (a *app) version() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version, and the commit it was built from",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(a.env.Stdout, "%s %s\n", Name, a.env.Build.known())
+			return err
+		},
+	}
+}
+
+// String is one line: the version, and in brackets what else is known.
+func (b Build) String() string {
+	var origin []string
+	for _, text := range []string{b.Commit, b.Date} {
+		if text != "" {
+			origin = append(origin, text)
+		}
+	}
+	if len(origin) == 0 {
+		return b.Version
+	}
+	return fmt.Sprintf("%s (%s)", b.Version, strings.Join(origin, ", "))
+}
+
+// known is b, or what the go command recorded if b has no version.
+func (b Build) known() Build {
+	if b.Version != "" {
+		return b
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = new(debug.BuildInfo)
+	}
+	return recorded(info)
+}
+
+func recorded(info *debug.BuildInfo) Build {
+	b := Build{Version: cmp.Or(info.Main.Version, "(devel)")}
+	for _, setting := range info.Settings {
+		switch setting.Key {
+		case "vcs.revision":
+			b.Commit = setting.Value
+		case "vcs.time":
+			b.Date = setting.Value
+		}
+	}
+	return b
+}
