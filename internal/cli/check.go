@@ -56,9 +56,11 @@ sends nothing to anybody but the token's own GitLab instance.`,
 	}
 	command.Flags().StringVar(&flags.branch, "branch", "", "see whether this `branch` can be pushed to")
 	command.Flags().BoolVar(&flags.json, "json", false, "print one JSON document (docs/check.schema.json describes it)")
-	command.Flags().StringVar(&flags.color, "color", "auto", "colour the marks: `auto` (on a terminal, without NO_COLOR), always or never")
+	command.Flags().StringVar(&flags.color, "color", "auto", "colour the marks, `when`: auto (on a terminal, without NO_COLOR), always or never")
 	command.Flags().StringVar(&flags.terminationLog, "termination-log", "", "if something is wrong, write the reason, one line, to this `file` too (/dev/termination-log in a pod)")
-	_ = command.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
+	complete(command, "branch", cobra.NoFileCompletions)
+	complete(command, "color", words("auto", "always", "never"))
+	complete(command, "termination-log", aFile)
 	return command
 }
 

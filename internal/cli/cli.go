@@ -25,13 +25,23 @@ const Name = "git-credential-acp"
 
 const flagInstance = "instance"
 
-// Exit codes.
+// Exit codes. ExitCodes says what they mean.
 const (
-	exitGood       = 0
-	exitRefused    = 1
-	exitUsage      = 2
-	exitUnverified = 3
+	exitGood = iota
+	exitRefused
+	exitUsage
+	exitUnverified
 )
+
+// ExitCodes are what the exit codes mean, in their order from 0.
+func ExitCodes() []string {
+	return []string{
+		exitGood:       "all is well, warnings included; or git asked for something that is not this program's",
+		exitRefused:    "refused or failed",
+		exitUsage:      "wrong usage",
+		exitUnverified: "could not be verified: GitLab or the cluster did not answer",
+	}
+}
 
 // Env is all that the program takes from its surroundings.
 type Env struct {
@@ -136,6 +146,8 @@ to do.
 
 git calls it with get, store, erase and capability once setup has made it a
 helper.`,
+		Example: `  git-credential-acp check
+  git-credential-acp setup`,
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -152,6 +164,9 @@ helper.`,
 	}
 	root.PersistentFlags().StringVar(&a.instanceFlag, flagInstance, "",
 		"`URL` of the one instance to answer for; a missing token is then told in words")
+	complete(root, flagInstance, cobra.NoFileCompletions)
+	// What takes files says so; nothing else completes to them.
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	for _, op := range operations() {
 		root.AddCommand(op.command(a))
 	}

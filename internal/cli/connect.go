@@ -47,6 +47,9 @@ repository's URL those of that project too; and only then has it kept.`,
 	command.Flags().StringVar(&flags.caFile, "ca-file", "", "store the authorities in this `file`, which signed the instance's certificate, in the Secret")
 	command.Flags().StringVar(&flags.owner, "owner", "", "the AgenticSession, by `name`, with which a new Secret goes")
 	command.Flags().BoolVar(&flags.force, "force", false, "take over keys of the Secret that another program has set")
+	complete(command, "token-file", aFile)
+	complete(command, "ca-file", aFile)
+	complete(command, "owner", cobra.NoFileCompletions)
 	return command
 }
 

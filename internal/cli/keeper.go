@@ -32,6 +32,8 @@ func (f *keeperFlags) add(command *cobra.Command) {
 	flags.BoolVar(&f.platform, "platform", false, "the platform keeps the token, as under Settings → Integrations → GitLab")
 	flags.StringVar(&f.backend, "backend", "", "`URL` of the platform's API (default: ACP_BACKEND_URL, else BACKEND_API_URL)")
 	flags.StringVar(&f.secret, "secret", "", "a Secret of one's own keeps it, `namespace/name` (default: ACP_GITLAB_SECRET)")
+	complete(command, "backend", cobra.NoFileCompletions)
+	complete(command, "secret", cobra.NoFileCompletions)
 }
 
 // keeper is the place that the flags name.

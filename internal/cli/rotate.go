@@ -61,6 +61,9 @@ and --resume finishes what was interrupted.`,
 	command.Flags().BoolVar(&flags.resume, "resume", false, "finish an interrupted rotate --new")
 	command.Flags().BoolVar(&flags.dryRun, "dry-run", false, "say what would happen, and change nothing")
 	command.Flags().StringVar(&flags.recoveryDir, "recovery-dir", "", "`directory` in which a new token is safe until it is stored (default: $XDG_STATE_HOME/git-credential-acp, else ~/.local/state/git-credential-acp)")
+	complete(command, "expires", cobra.NoFileCompletions)
+	complete(command, "token-file", aFile)
+	complete(command, "recovery-dir", aDirectory)
 	return command
 }
 

@@ -91,6 +91,9 @@ With --print or --env nothing is written, and no git program is needed.`,
 	cmd.MarkFlagsMutuallyExclusive("global", "system", "local", "print", "env")
 	cmd.MarkFlagsMutuallyExclusive("remove", "print")
 	cmd.MarkFlagsMutuallyExclusive("remove", "env")
+	complete(cmd, "env", words("shell", "kubernetes"))
+	complete(cmd, "helper", aFile)
+	complete(cmd, "rewrite-ssh", cobra.NoFileCompletions)
 	return cmd
 }
 
