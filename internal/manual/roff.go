@@ -64,7 +64,7 @@ func (p *page) lines(text string) {
 			line += " "
 		}
 		line += word
-		if strings.ContainsAny(word[len(word)-1:], ".!?") {
+		if len(word) > 1 && strings.ContainsAny(word[len(word)-1:], ".!?") {
 			flush()
 		}
 	}
