@@ -22,6 +22,8 @@ that name there is replaced. An image needs neither a shell nor cp for it.`,
 		Example: "  git-credential-acp install /shared",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runInstall(cmd.Context(), args[0]) },
+
+		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
 	}
 }
 
