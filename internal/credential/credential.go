@@ -44,6 +44,7 @@ type MalformedError struct {
 	Reason string
 }
 
+// Error says what is wrong, and in which line; it holds nothing of the line.
 func (e *MalformedError) Error() string {
 	if e.Line == 0 {
 		return e.Reason

@@ -24,6 +24,7 @@ const (
 	Command
 )
 
+// String is the scope as `git config --show-scope` prints it.
 func (s Scope) String() string {
 	switch s {
 	case System:

@@ -49,6 +49,7 @@ type Error struct {
 	Kind string
 }
 
+// Error is the fault by its name, with the other kind of token if it is one.
 func (e *Error) Error() string {
 	if e.Kind != "" {
 		return string(e.Fault) + ": " + e.Kind

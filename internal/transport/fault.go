@@ -93,6 +93,7 @@ func (t *Transport) proxyName() string {
 // ProxyError is a proxy's answer to CONNECT that is not 200.
 type ProxyError struct{ Status int }
 
+// Error tells the status alone: the words that came with it are the proxy's.
 func (e *ProxyError) Error() string { return "the proxy answered " + strconv.Itoa(e.Status) }
 
 func proxyAnswered(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
