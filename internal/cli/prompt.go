@@ -22,7 +22,8 @@ const maxToken = 64 << 10
 // newToken reads a token: from a file, if one is named, else from standard input,
 // which on a terminal is a prompt without echo. A token is never an argument.
 func (a *app) newToken(ctx context.Context, path string) (token.Token, *message.Message) {
-	text, where := "", "standard input"
+	var text string
+	where := "standard input"
 	if path != "" {
 		where = message.Quote(path)
 		data, err := file.Read(path, maxToken)

@@ -24,7 +24,7 @@ func render(root *cobra.Command, readme, date string) (string, error) {
 	commands := all(root)
 	p := new(page)
 	p.WriteString(".\\\" Made by make manual from the commands and README.md: change those.\n")
-	fmt.Fprintf(p, ".TH %s 1 %s %s \"User Commands\"\n", strings.ToUpper(literal(cli.Name)), date, literal(cli.Name))
+	_, _ = fmt.Fprintf(p, ".TH %s 1 %s %s \"User Commands\"\n", strings.ToUpper(literal(cli.Name)), date, literal(cli.Name))
 
 	p.section("Name")
 	p.line(literal(cli.Name) + ` \-`)

@@ -16,11 +16,11 @@ type page struct{ strings.Builder }
 
 func (p *page) section(title string) { p.macro(".SH", strings.ToUpper(title)) }
 
-func (p *page) macro(name, text string) { fmt.Fprintf(p, "%s %s\n", name, literal(text)) }
+func (p *page) macro(name, text string) { _, _ = fmt.Fprintf(p, "%s %s\n", name, literal(text)) }
 
 // item is a term (ready-made roff) and what there is to say about it.
 func (p *page) item(term, text string) {
-	fmt.Fprintf(p, ".TP\n%s\n", term)
+	_, _ = fmt.Fprintf(p, ".TP\n%s\n", term)
 	p.lines(sentence(text))
 }
 

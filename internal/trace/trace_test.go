@@ -52,7 +52,7 @@ func TestList(t *testing.T) {
 }
 
 // Without a tracer, nothing happens.
-func TestNil(t *testing.T) {
+func TestNil(*testing.T) {
 	var tracer *Tracer
 	tracer.Hide(token.Token{})
 	tracer.Step("x", time.Now())
