@@ -265,7 +265,7 @@ func (a *answers) access() {
 		return
 	}
 	data := AccessData{Level: max(p.Level, member.Level), Minimum: a.question.Policy.Minimum}
-	how := ""
+	var how string
 	switch {
 	case data.Level < data.Minimum:
 		data.From = "administrator"
