@@ -23,11 +23,22 @@ const (
 // answers are what GitLab said, to be told step by step.
 type answers struct {
 	*run
-	client   *gitlab.Client
 	place    place
 	question helper.Question
-	verdict  access.Verdict
-	facts    access.Facts
+	// problem says why nobody could be asked.
+	problem *message.Message
+	client  *gitlab.Client
+	trip    journey
+	verdict access.Verdict
+	facts   access.Facts
+	// result is what get makes of it.
+	result helper.Result
+}
+
+func (a *answers) close() {
+	if a != nil && a.client != nil {
+		a.client.Close()
+	}
 }
 
 // unanswered reports that the first question, about the token, has no answer of
@@ -50,6 +61,7 @@ func (a *answers) judge() {
 	if a.verdict.Outcome != access.Unverified {
 		// What is remembered could contradict what is found now.
 		a.Helper.Forget(a.place.found.Token)
+		a.Helper.Forget(a.question.Found.Token)
 	}
 	for _, step := range []struct {
 		name string
@@ -59,7 +71,7 @@ func (a *answers) judge() {
 		{stepBranch, a.branchStep},
 	} {
 		if step.name == blamed {
-			a.fail(blamed, message.Explain(a.verdict, helper.SubjectOf(a.question)))
+			a.fail(blamed, a.refusal())
 			a.skipThrough(stepBranch, earlier)
 			a.rate()
 			a.skipThrough(stepPush, earlier)
@@ -69,6 +81,17 @@ func (a *answers) judge() {
 	}
 	a.rate()
 	a.git()
+}
+
+// refusal says why git gets no token, and what of that could not be mended.
+func (a *answers) refusal() *message.Message {
+	m := message.Explain(a.verdict, helper.SubjectOf(a.question))
+	for _, note := range a.result.Messages {
+		if note.Topic == message.Warning {
+			m.What += "; " + note.What
+		}
+	}
+	return m
 }
 
 // earlier is why the steps after one that failed are not made.
@@ -92,6 +115,9 @@ func (a *answers) blamed() string {
 }
 
 func (a *answers) token() {
+	if old, now := a.place.found, a.question.Found; old.Source != now.Source {
+		a.warn(stepToken, nil, message.MountBehind(old.Where, now.Where))
+	}
 	self, user := a.facts.Self, a.facts.User
 	data := TokenData{ID: self.ID, Name: self.Name, Kind: kindOf(user), Granular: self.Granular,
 		User: UserData{ID: a.facts.UserID(), Username: user.Username, Name: user.Name}}
@@ -117,7 +143,7 @@ func (a *answers) token() {
 	} else if self.State == access.Given {
 		text += ", not used before"
 	}
-	a.good(stepToken, data, "%s; with %s", text, a.place.found.Token.Form())
+	a.good(stepToken, data, "%s; with %s", text, a.question.Found.Token.Form())
 }
 
 // The kinds of tokens that are rows of the same table on GitLab.
@@ -236,7 +262,7 @@ func (a *answers) project() {
 
 // whyNoProject says why there is no project to look at.
 func (a *answers) whyNoProject() string {
-	i := a.place.found.Instance
+	i := a.question.Found.Instance
 	if a.place.request.Path != "" {
 		return "the URL names no project: a project's path has two parts or more"
 	}

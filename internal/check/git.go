@@ -2,7 +2,6 @@ package check
 
 import (
 	"bytes"
-	"context"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
@@ -47,25 +46,10 @@ func (a *answers) git() {
 	}
 }
 
-// credential is what get answers for the token that was checked.
+// credential is what get answers.
 func (a *answers) credential() (username, password string, problem *message.Message) {
-	h := a.Helper
-	h.Verify = func(context.Context, helper.Question) helper.Finding { return helper.Finding{Verdict: a.verdict} }
-	request := a.place.request
-	asked, err := credential.Marshal([]credential.Attribute{
-		{Key: "protocol", Value: request.Protocol}, {Key: "host", Value: request.Host}, {Key: "path", Value: request.Path}})
-	if err != nil {
-		return "", "", message.MalformedRequest(err)
-	}
-	result := h.Get(a.ctx, bytes.NewReader(asked))
-	if result.Outcome != helper.Answered {
-		if len(result.Messages) == 0 {
-			return "", "", message.NoAnswer()
-		}
-		return "", "", result.Messages[0]
-	}
-	attributes, err := credential.Read(bytes.NewReader(result.Answer))
-	if err != nil {
+	attributes, err := credential.Read(bytes.NewReader(a.result.Answer))
+	if err != nil || a.result.Outcome != helper.Answered {
 		return "", "", message.NoAnswer()
 	}
 	for _, attribute := range attributes {

@@ -1,7 +1,11 @@
 package check
 
 import (
+	"bytes"
+	"context"
+
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -9,34 +13,61 @@ import (
 )
 
 // remote makes the steps that ask GitLab, up to git's own answer, and says whether
-// GitLab was reached.
-func (r *run) remote(p place, q helper.Question) bool {
+// GitLab was reached. What is asked, of which token, and what git would get, is
+// found by get's own way to an answer, with GitLab asked afresh.
+func (r *run) remote(p place) bool {
 	i := p.found.Instance
 	r.good(stepInstance, InstanceData{URL: i.URL()}, "%s%s", i.URL(), origin(i, p.found.Belongs))
-	client, problem := r.Connect(q)
-	if problem != nil {
-		r.skipThrough(stepTCP, "nobody was asked")
-		r.fail(stepTLS, problem)
-		r.skipThrough(stepPush, unasked)
-		return false
+	var a *answers
+	h := r.Helper
+	h.Secrets = func(context.Context, credential.Request) ([]secret.Found, []string, *message.Message) {
+		return []secret.Found{p.found}, nil, nil
 	}
-	defer client.Close()
-	trip := &journey{}
-	ctx, cancel := r.limited()
+	h.Verify = func(ctx context.Context, q helper.Question) helper.Finding {
+		a.close()
+		a = r.ask(ctx, p, q)
+		return helper.Finding{Verdict: a.verdict, Problem: a.problem}
+	}
+	request, err := credential.Marshal([]credential.Attribute{{Key: "protocol", Value: p.request.Protocol},
+		{Key: "host", Value: p.request.Host}, {Key: "path", Value: p.request.Path}})
+	if err == nil {
+		result := h.Get(r.ctx, bytes.NewReader(request))
+		defer func() { a.close() }()
+		if a != nil {
+			a.result = result
+		}
+	}
+	switch {
+	case a == nil:
+		r.fail(stepProxy, message.NoAnswer())
+	case a.problem != nil:
+		r.skipThrough(stepTCP, "nobody was asked")
+		r.fail(stepTLS, a.problem)
+	case a.way():
+		a.judge()
+		return true
+	}
+	r.skipThrough(stepPush, unasked)
+	return false
+}
+
+// ask asks GitLab about a token: the one of a place, or one that stands in for it.
+func (r *run) ask(ctx context.Context, p place, q helper.Question) *answers {
+	a := &answers{run: r, place: p, question: q}
+	r.result.redact = append(r.result.redact, q.Found.Token.Redact)
+	if a.client, a.problem = r.Connect(q); a.problem != nil {
+		return a
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.Limit)
 	defer cancel()
-	verdict, facts := client.Check(trip.watch(ctx), q.Project, q.Policy, access.Facts{})
-	if verdict.Outcome == access.Granted && facts.User.State == access.Unasked {
+	a.verdict, a.facts = a.client.Check(a.trip.watch(ctx), q.Project, q.Policy, access.Facts{})
+	if a.verdict.Outcome == access.Granted && a.facts.User.State == access.Unasked {
 		// Whose token it is, people want to know. What else this answer says, it
 		// says of the token.
-		facts.User = client.User(ctx)
-		verdict, _ = q.Policy.Judge(facts, r.Now())
+		a.facts.User = a.client.User(ctx)
+		a.verdict, _ = q.Policy.Judge(a.facts, r.Now())
 	}
-	a := &answers{run: r, client: client, place: p, question: q, verdict: verdict, facts: facts}
-	if !r.way(trip, a) {
-		return false
-	}
-	a.judge()
-	return true
+	return a
 }
 
 // unasked is why the steps after one that failed can't be made.
@@ -54,41 +85,41 @@ func origin(i instance.Instance, belongs string) string {
 }
 
 // way reports how GitLab was reached, and whether it was.
-func (r *run) way(trip *journey, a *answers) bool {
-	i, proxy := a.place.found.Instance, a.client.ProxyHost()
+func (a *answers) way() bool {
+	i, proxy := a.question.Found.Instance, a.client.ProxyHost()
 	failed := ""
 	if a.verdict.Outcome == access.Unverified && a.unanswered() {
-		failed = trip.fault(a.verdict.Reason, proxy, i)
+		failed = a.trip.fault(a.verdict.Reason, proxy, i)
 	}
 	for _, step := range []string{stepProxy, stepDNS, stepTCP, stepTLS, stepAPI} {
 		if step == failed {
-			r.fail(step, a.onTheWay(step, trip))
-			r.skipThrough(stepPush, unasked)
+			a.fail(step, a.onTheWay(step))
 			return false
 		}
-		trip.tell(r, step, proxy, i)
+		a.trip.tell(a.run, step, proxy, i)
 	}
 	ahead, known := a.client.ClockAhead()
 	data := ClockData{AheadSeconds: int(ahead.Seconds())}
 	switch {
 	case !known:
-		r.skip("GitLab's answers have no date", stepClock)
+		a.skip("GitLab's answers have no date", stepClock)
 	case ahead.Abs() > maxSkew:
-		r.warn(stepClock, data, message.ClockSkew(ahead, i.String()))
+		a.warn(stepClock, data, message.ClockSkew(ahead, i.String()))
 	default:
-		r.good(stepClock, data, "the clock here agrees with GitLab's")
+		a.good(stepClock, data, "the clock here agrees with GitLab's")
 	}
 	return true
 }
 
 // onTheWay says why a step of the way failed, with what the way itself told.
-func (a *answers) onTheWay(step string, trip *journey) *message.Message {
+func (a *answers) onTheWay(step string) *message.Message {
 	m := message.Explain(a.verdict, helper.SubjectOf(a.question))
+	signer := a.trip.signer()
 	switch {
-	case a.verdict.Reason == access.TLSUntrusted && trip.signer() != "":
-		m.What += ": " + message.Quote(trip.signer())
-	case step == stepTLS && trip.signer() != "":
-		m.What += " (it is signed by " + message.Quote(trip.signer()) + ")"
+	case a.verdict.Reason == access.TLSUntrusted && signer != "":
+		m.What += ": " + message.Quote(signer)
+	case step == stepTLS && signer != "":
+		m.What += " (it is signed by " + message.Quote(signer) + ")"
 	case step == stepAPI && a.verdict.Reason == access.Unreachable:
 		m.What += " any more: it broke off before an answer"
 	}

@@ -123,23 +123,26 @@ func objectOf(s kube.Secret) secret.Object {
 // for a newer token, and a request that nobody knows to be ours.
 const patience = 5 * time.Second
 
-// rescue tries what the Secret of ACP_GITLAB_SECRET has instead of a dead token.
+// rescue tries what the Secret of ACP_GITLAB_SECRET has instead of a dead token,
+// unless that was in vain a moment ago.
 func (a *app) rescue(ctx context.Context, dead token.Token, try helper.Try) *message.Message {
-	name, err := kube.ParseName(a.env.Getenv(envSecret))
-	if err != nil {
-		return message.SettingInvalid(envSecret, err)
-	}
 	store, problem := a.verdicts()
 	if problem != nil {
 		return problem
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return store.Sparing(ctx, dead, name.String(), func() (*message.Message, bool) {
-		found, problem := a.readSecret(ctx, name)
-		if problem != nil {
-			return message.RescueFailed(secret.InCluster(name.String()), problem), false
-		}
-		return try(found)
-	})
+	return store.Sparing(ctx, dead, a.env.Getenv(envSecret), func() (*message.Message, bool) { return a.tryCluster(ctx, try) })
+}
+
+func (a *app) tryCluster(ctx context.Context, try helper.Try) (note *message.Message, helped bool) {
+	name, err := kube.ParseName(a.env.Getenv(envSecret))
+	if err != nil {
+		return message.SettingInvalid(envSecret, err), false
+	}
+	found, problem := a.readSecret(ctx, name)
+	if problem != nil {
+		return message.RescueFailed(secret.InCluster(name.String()), problem), false
+	}
+	return try(found)
 }

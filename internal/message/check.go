@@ -79,6 +79,14 @@ func SubPath(where string) *Message {
 		Hint: "mount the whole Secret as a directory, without subPath"}
 }
 
+// MountBehind is a warning about a mounted Secret, in words, whose token is dead,
+// while another place has a newer one, which counts.
+func MountBehind(mount, other string) *Message {
+	return &Message{Code: "mount-behind", Topic: Warning,
+		What: "the token from " + mount + " is dead; the newer one from " + other + " stands in for it",
+		Hint: "wait a minute or two, until kubelet has brought it in; it never does so where a Secret is mounted by subPath"}
+}
+
 // TokenFileShared is a warning about a token file that others can read.
 func TokenFileShared(path string) *Message {
 	return &Message{Code: "token-file-shared", Topic: Warning,

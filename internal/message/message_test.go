@@ -300,6 +300,7 @@ func TestMessages(t *testing.T) {
 		"OutputLost":       {OutputLost()},
 		"NoAnswer":         {NoAnswer()},
 		"SubPath":          {SubPath(here.Where)},
+		"MountBehind":      {MountBehind(here.Where, "the Secret team/gitlab")},
 		"TokenFileShared":  {TokenFileShared(path)},
 		"ClockSkew":        {ClockSkew(time.Hour, here.Instance), ClockSkew(-time.Hour, here.Instance)},
 		"ScopesTooBroad":   {ScopesTooBroad([]string{"sudo"}), ScopesTooBroad([]string{"sudo", "admin_mode"})},
