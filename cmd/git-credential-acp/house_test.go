@@ -11,8 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/ambient-code/git-credential-acp/internal/secret"
 )
 
 // arrows are the packages of our own that each package of the program imports.
@@ -286,5 +289,32 @@ func receiver(d *ast.FuncDecl) *ast.Ident {
 		default:
 			return d.Name
 		}
+	}
+}
+
+// README tells of every source, and so does the description of check's JSON,
+// which knows the one that was used and so not auto.
+func TestSources(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, err := os.ReadFile(filepath.Join(root, "docs", "check.schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, row, _ := strings.Cut(string(readme), "| `ACP_GITLAB_SOURCE` |")
+	row, _, _ = strings.Cut(row, "\n")
+	var used []string
+	for _, source := range secret.Sources() {
+		if !strings.Contains(row, "`"+string(source)+"`") {
+			t.Errorf("README's row for ACP_GITLAB_SOURCE lacks %s", source)
+		}
+		if source != secret.Auto {
+			used = append(used, strconv.Quote(string(source)))
+		}
+	}
+	if enum := `"enum": [` + strings.Join(used, ", ") + "]"; !strings.Contains(string(schema), enum) {
+		t.Errorf("docs/check.schema.json lacks %s", enum)
 	}
 }

@@ -7,6 +7,7 @@ package secret
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,15 +146,22 @@ func (c Config) Find() ([]Found, []string) {
 
 func (c Config) wants(s Source) bool { return c.Source == "" || c.Source == Auto || c.Source == s }
 
+// Sources lists every source, in the order in which they are looked at.
+func Sources() []Source { return []Source{Auto, Mount, API, File, Env, Backend} }
+
 // ParseSource reads the name of a source; "" is Auto.
 func ParseSource(text string) (Source, *message.Message) {
-	switch s := Source(text); s {
-	case "":
+	if text == "" {
 		return Auto, nil
-	case Auto, Mount, API, File, Env, Backend:
+	}
+	if s := Source(text); slices.Contains(Sources(), s) {
 		return s, nil
 	}
-	return Auto, message.SourceUnknown([]string{string(Auto), string(Mount), string(API), string(File), string(Env), string(Backend)})
+	var known []string
+	for _, s := range Sources() {
+		known = append(known, string(s))
+	}
+	return Auto, message.SourceUnknown(known)
 }
 
 func (c Config) file() (Found, bool) {
