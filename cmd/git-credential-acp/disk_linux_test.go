@@ -8,6 +8,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
 // A full disk costs requests, never an answer, and leaves no halves behind.
@@ -46,6 +49,13 @@ func fill(t *testing.T, dir string) (limited bool) {
 			t.Error(err)
 		}
 	})
+	ballast(t, dir)
+	return false
+}
+
+// ballast takes all the room that is left in a small file system.
+func ballast(t *testing.T, dir string) {
+	t.Helper()
 	file, err := os.Create(filepath.Join(dir, "ballast"))
 	if err != nil {
 		t.Fatal(err)
@@ -57,5 +67,43 @@ func fill(t *testing.T, dir string) (limited bool) {
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}
-	return false
+}
+
+// When the disk fills up while GitLab makes a token, it is saved all the same: its
+// room was taken before.
+func TestFullDiskWhileRotating(t *testing.T) {
+	r := newRotation(t)
+	dir := filepath.Join(r.dir, "state", "git-credential-acp")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mounted := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k,mode=0700") == nil
+	if mounted {
+		t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
+	}
+	r.platform.AddFault(gitlabtest.Fault{Match: "connect", Status: 500})
+	gate := gate{endpoint: "rotate", n: 1}
+	r.fault(gate, gitlabtest.Fault{Delay: 2 * time.Second})
+	cmd, said := r.start("--new")
+	for deadline := time.Now().Add(20 * time.Second); r.count(gate) == 0; time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the request never came: %s", said)
+		}
+	}
+	if mounted {
+		ballast(t, dir)
+	} else if err := os.Chmod(dir, 0o500); err != nil { // as good, for all but root
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if saved, _ := r.saved(); r.alive(podToken) || !r.alive(saved) || !strings.Contains(said.String(), "the new token is safe in ") {
+		t.Errorf("no working token is at hand: %s", said)
+	}
+	r.platform.ClearFaults()
+	if code, said := r.run("--resume"); code != 0 || !r.alive(r.connected()) {
+		t.Errorf("%d %s", code, said)
+	}
 }

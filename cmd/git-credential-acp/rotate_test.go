@@ -215,7 +215,7 @@ func TestRenewKilled(t *testing.T) {
 				}
 				return
 			}
-			if code, said := r.run("--new"); code != 1 || !strings.Contains(said, "an earlier rotation was interrupted") {
+			if code, said := r.run("--new"); code != 1 || !strings.Contains(said, "another rotation was interrupted") {
 				t.Errorf("rotated on top of an unfinished rotation: %d %s", code, said)
 			}
 			if n := r.gitlab.Count("rotate"); n > 0 {
@@ -291,5 +291,50 @@ func TestRotationFails(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// Of several rotations at once, one has GitLab make a token. A second request with
+// the old one would revoke the new one as well.
+func TestRenewAtOnce(t *testing.T) {
+	r := newRotation(t)
+	r.gitlab.AddFault(gitlabtest.Fault{Match: "self", Delay: 50 * time.Millisecond})
+	var cmds []*exec.Cmd
+	var outs []*bytes.Buffer
+	for range 6 {
+		cmd, out := r.start("--new")
+		cmds, outs = append(cmds, cmd), append(outs, out)
+	}
+	done := 0
+	for n, cmd := range cmds {
+		_ = cmd.Wait()
+		switch said := outs[n].String(); {
+		case cmd.ProcessState.ExitCode() == 0:
+			done++
+		case !strings.Contains(said, "another rotation was interrupted, or is under way") && !strings.Contains(said, "there is nothing to rotate"):
+			t.Errorf("refused in other words: %s", said)
+		}
+	}
+	if n := r.gitlab.Count("rotate"); done != 1 || n != 1 || !r.alive(r.connected()) {
+		t.Errorf("%d rotations, %d requests for a new token; alive: %v", done, n, r.alive(r.connected()))
+	}
+	if _, there := r.saved(); there {
+		t.Error("the recovery file is left")
+	}
+}
+
+// A saved token that has died since is called that, and what to do is said.
+func TestResumeDead(t *testing.T) {
+	r := newRotation(t)
+	r.killAt(gate{true, "connect", 1}, "--new")
+	saved, _ := r.saved()
+	if err := r.gitlab.UpdateToken(saved, func(t *gitlabtest.Token) { t.Revoked = true }); err != nil {
+		t.Fatal(err)
+	}
+	if code, said := r.run("--resume"); code != 1 || !strings.Contains(said, "; it is the one saved in ") || !strings.Contains(said, "then remove the file") {
+		t.Errorf("%d %s", code, said)
+	}
+	if n := r.platform.Count("connect"); n > 0 {
+		t.Error("a dead token was stored")
 	}
 }

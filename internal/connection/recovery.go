@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -13,10 +14,12 @@ import (
 
 // Recovery is a file for a token that GitLab has made and that is not stored yet:
 // for its owner alone, in a directory of its owner's. It is there from before
-// GitLab is asked until the token is stored.
+// the old token is read until the new one is stored, so that of several
+// rotations at once all but one stop.
 type Recovery struct{ Path string }
 
-// Record is what is in it. Without a token, GitLab's answer had not come.
+// Record is what is in it. Without a token, GitLab's answer had not come; without
+// an OldID either, GitLab had not been asked.
 type Record struct {
 	// Keeper is where the token goes, and Instance its GitLab's URL.
 	Keeper, Instance string
@@ -40,8 +43,11 @@ type written struct {
 }
 
 // format is the version of the form, and maxRecord its greatest size in bytes.
+// Each record takes up minRecord at least, so that one with a token has room
+// where one without has been written, whatever becomes of the disk.
 const (
 	format    = 1
+	minRecord = 4 << 10
 	maxRecord = 64 << 10
 )
 
@@ -74,13 +80,40 @@ func (r Recovery) Read() (Record, bool, error) {
 	return Record{Keeper: w.Keeper, Instance: w.Instance, OldID: w.OldID, UserID: w.UserID, Scopes: w.Scopes, Token: token.Issued(w.Token)}, true, nil
 }
 
-// Write writes the record, whole, and to the disk.
+// Claim writes the record if there is none; else the error is fs.ErrExist.
+func (r Recovery) Claim(record Record) error {
+	data, err := encode(record)
+	if err != nil {
+		return err
+	}
+	return r.place(data, os.Link)
+}
+
+// Write writes the record, whole, and to the disk. Where there is no room for a
+// second file, it is written over the one that is there.
 func (r Recovery) Write(record Record) error {
+	data, err := encode(record)
+	if err != nil {
+		return err
+	}
+	if err = r.place(data, os.Rename); err != nil && r.overwrite(data) == nil {
+		return nil
+	}
+	return err
+}
+
+// encode gives the text of a record, filled up with blanks.
+func encode(record Record) ([]byte, error) {
 	data, err := json.Marshal(written{Version: format, Keeper: record.Keeper, Instance: record.Instance,
 		OldID: record.OldID, UserID: record.UserID, Scopes: record.Scopes, Token: record.Token.Reveal()})
 	if err != nil {
-		return errForm
+		return nil, errForm
 	}
+	return append(data, bytes.Repeat([]byte{' '}, max(0, minRecord-len(data)))...), nil
+}
+
+// place writes a file of its own, and has it put at the record's path.
+func (r Recovery) place(data []byte, put func(from, to string) error) error {
 	dir := filepath.Dir(r.Path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return cause(err)
@@ -89,16 +122,28 @@ func (r Recovery) Write(record Record) error {
 	if err != nil {
 		return cause(err)
 	}
+	defer func() { _ = os.Remove(temporary.Name()) }()
 	_, err = temporary.Write(data)
-	err = errors.Join(err, temporary.Sync(), temporary.Close())
-	if err == nil {
-		err = os.Rename(temporary.Name(), r.Path)
+	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
+		return cause(err)
 	}
-	if err != nil {
-		_ = os.Remove(temporary.Name())
+	switch err = put(temporary.Name(), r.Path); {
+	case errors.Is(err, fs.ErrExist):
+		return fs.ErrExist
+	case err != nil:
 		return cause(err)
 	}
 	return syncDir(dir)
+}
+
+// overwrite needs no room but what the record takes up already.
+func (r Recovery) overwrite(data []byte) error {
+	opened, err := os.OpenFile(r.Path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = opened.Write(data)
+	return errors.Join(err, opened.Sync(), opened.Close())
 }
 
 // Remove drops the record.

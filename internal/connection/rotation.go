@@ -2,6 +2,8 @@ package connection
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -92,27 +94,36 @@ func (r Rotation) Replace(ctx context.Context, fresh token.Token) *message.Messa
 // Renew has GitLab make a new token, which expires at a time, and puts it in the
 // place of the old one, which GitLab revokes.
 func (r Rotation) Renew(ctx context.Context, expires time.Time) *message.Message {
-	if problem := r.unfinished(); problem != nil {
-		return problem
-	}
-	old, problem := r.read(ctx)
-	if problem != nil {
-		return problem
-	}
-	if !old.self.Granular && !slices.Contains(old.self.Scopes, "api") && !slices.Contains(old.self.Scopes, "self_rotate") {
-		return message.RotateScope(r.Keeper.Where())
-	}
-	if !old.self.ExpiresAt.IsZero() && !expires.After(old.self.ExpiresAt) {
-		return message.RotateExpiry(expires, old.self.ExpiresAt)
-	}
 	if r.DryRun {
-		r.Tell(stepMake, "would have GitLab make a token that expires "+until(expires)+", which revokes the old one at once, and store it in "+r.Keeper.Where())
-		return nil
+		if problem := r.unfinished(); problem != nil {
+			return problem
+		}
+		_, problem := r.renewable(ctx, expires)
+		if problem == nil {
+			r.Tell(stepMake, "would have GitLab make a token that expires "+until(expires)+", which revokes the old one at once, and store it in "+r.Keeper.Where())
+		}
+		return problem
 	}
-	record := Record{Keeper: r.Keeper.Where(), Instance: old.instance.URL(), OldID: old.self.ID, UserID: old.self.UserID, Scopes: old.self.Scopes}
-	// What can't be written now could not be written when it counts.
-	if err := r.Recovery.Write(record); err != nil {
+	record := Record{Keeper: r.Keeper.Where()}
+	// Before the old token is read: another rotation that is under way would
+	// replace it, and to have GitLab replace it once more would revoke the new one
+	// too. And what can't be written now could not be written when it counts.
+	switch err := r.Recovery.Claim(record); {
+	case errors.Is(err, fs.ErrExist):
+		if problem := r.unfinished(); problem != nil {
+			return problem
+		}
+		return message.Unfinished(r.Recovery.Path) // it has just ended
+	case err != nil:
 		return message.RecoveryUnwritable(r.Recovery.Path, err)
+	}
+	old, problem := r.renewable(ctx, expires)
+	if problem != nil {
+		return r.calledOff(problem)
+	}
+	record.Instance, record.OldID, record.UserID, record.Scopes = old.instance.URL(), old.self.ID, old.self.UserID, old.self.Scopes
+	if err := r.Recovery.Write(record); err != nil {
+		return r.calledOff(message.RecoveryUnwritable(r.Recovery.Path, err))
 	}
 	client, problem := r.Connect(old.token, old.instance)
 	if problem != nil {
@@ -128,13 +139,29 @@ func (r Rotation) Renew(ctx context.Context, expires time.Time) *message.Message
 		return r.unanswered(ctx, old, made.Reply)
 	}
 	record.Token = made.Token
-	if err := r.Recovery.Write(record); err != nil {
-		// The only copy is in memory: it goes to where it is meant to be kept.
-		r.Tell(stepSave, "the new token could not be saved in "+message.Quote(r.Recovery.Path)+", so it is stored at once")
-	} else {
+	saved := r.Recovery.Write(record) == nil
+	if saved {
 		r.Tell(stepMake, "GitLab has made a token that expires "+until(made.ExpiresAt)+", and revoked the old one; the new one is saved in "+message.Quote(r.Recovery.Path))
+	} else {
+		// The only copy is in memory: it goes to where it is meant to be kept.
+		r.Tell(stepMake, "GitLab has made a token that expires "+until(made.ExpiresAt)+", and revoked the old one; the new one could not be saved in "+message.Quote(r.Recovery.Path)+", so it is stored at once")
 	}
-	return r.finish(ctx, old, made.Token, record)
+	return r.finish(ctx, old, record, saved)
+}
+
+// renewable finds the token that GitLab is to replace by one that expires at a
+// time.
+func (r Rotation) renewable(ctx context.Context, expires time.Time) (current, *message.Message) {
+	old, problem := r.read(ctx)
+	switch {
+	case problem != nil:
+		return current{}, problem
+	case !old.self.Granular && !slices.Contains(old.self.Scopes, "api") && !slices.Contains(old.self.Scopes, "self_rotate"):
+		return current{}, message.RotateScope(r.Keeper.Where())
+	case !old.self.ExpiresAt.IsZero() && !expires.After(old.self.ExpiresAt):
+		return current{}, message.RotateExpiry(expires, old.self.ExpiresAt)
+	}
+	return old, nil
 }
 
 // Resume finishes what an interrupted Renew left behind.
@@ -147,6 +174,8 @@ func (r Rotation) Resume(ctx context.Context) *message.Message {
 		return message.NothingToResume(r.Recovery.Path)
 	case record.Keeper != r.Keeper.Where():
 		return message.RecoveryElsewhere(r.Recovery.Path, message.Quote(record.Keeper))
+	case record.OldID == 0 && record.Token.IsZero():
+		return r.unmade()
 	}
 	i, err := instance.Parse(record.Instance, true)
 	if err != nil {
@@ -161,11 +190,30 @@ func (r Rotation) Resume(ctx context.Context) *message.Message {
 		return r.settle(ctx, old)
 	}
 	r.Tell(stepRead, "a token that GitLab made is saved in "+message.Quote(r.Recovery.Path))
+	if problem := r.superseded(ctx, kept, record); problem != nil {
+		return problem
+	}
 	if r.DryRun {
 		r.Tell(stepStore, "would store it in "+r.Keeper.Where())
 		return nil
 	}
-	return r.finish(context.WithoutCancel(ctx), old, record.Token, record)
+	return r.finish(context.WithoutCancel(ctx), old, record, true)
+}
+
+// superseded sees that the saved token would not take the place of another one
+// that works, of which this may be the only copy.
+func (r Rotation) superseded(ctx context.Context, kept Kept, record Record) *message.Message {
+	if kept.Token.IsZero() || Same(kept.Token, record.Token) {
+		return nil
+	}
+	_, problem := r.verify(ctx, kept.Token, kept.Instance, r.Keeper.Where())
+	switch {
+	case problem == nil:
+		return message.RotateSuperseded(r.Keeper.Where(), r.Recovery.Path)
+	case problem.Unverified():
+		return problem
+	}
+	return nil
 }
 
 // settle ends a rotation that was interrupted before its answer was saved.
@@ -177,37 +225,58 @@ func (r Rotation) settle(ctx context.Context, old current) *message.Message {
 	switch {
 	case problem != nil && problem.Unverified():
 		return problem
-	case r.DryRun:
-		return nil
+	case problem == nil:
+		return r.unmade()
+	case !r.DryRun:
+		if err := r.Recovery.Remove(); err != nil {
+			r.Tell(stepSave, message.RecoveryLeft(r.Recovery.Path, err).Error())
+		}
 	}
-	if err := r.Recovery.Remove(); err != nil {
-		return message.RecoveryUnwritable(r.Recovery.Path, err)
+	return message.RotateLost(r.Keeper.Where())
+}
+
+// unmade ends an interrupted rotation in which GitLab has made no token.
+func (r Rotation) unmade() *message.Message {
+	if !r.DryRun {
+		if err := r.Recovery.Remove(); err != nil {
+			return message.RecoveryLeft(r.Recovery.Path, err)
+		}
 	}
-	if problem != nil {
-		return message.RotateLost(r.Keeper.Where())
-	}
-	r.Tell(stepRead, "nothing had happened: the token in "+r.Keeper.Where()+" is as good as before")
+	r.Tell(stepRead, "nothing had happened: the token in "+r.Keeper.Where()+" is as it was before")
 	return nil
 }
 
 // finish stores a token that GitLab has made, and drops the saved copy when it is
-// sure that it is kept.
-func (r Rotation) finish(ctx context.Context, old current, fresh token.Token, record Record) *message.Message {
-	self, problem := r.verify(ctx, fresh, old.instance, "the new token")
-	switch {
-	case problem != nil && !problem.Unverified():
-		return problem
-	case problem == nil && record.UserID != 0 && self.UserID != record.UserID:
-		return message.RotateOtherUser(r.Keeper.Where())
+// sure that it is kept. Without a saved copy, storing comes before all else.
+func (r Rotation) finish(ctx context.Context, old current, record Record, saved bool) *message.Message {
+	if saved {
+		self, problem := r.verify(ctx, record.Token, old.instance, "the new token")
+		switch {
+		case problem != nil && dead(problem):
+			return message.RotateDead(problem, r.Recovery.Path)
+		case problem != nil && !problem.Unverified():
+			return message.RotateSaved(problem, r.Recovery.Path)
+		case problem == nil && record.UserID != 0 && self.UserID != record.UserID:
+			return message.RotateOtherUser(r.Keeper.Where())
+		}
+		// Without an answer, it is stored all the same: GitLab has just made it.
 	}
-	// Without an answer, it is stored all the same: GitLab has just made it.
-	if problem := r.store(ctx, old, fresh); problem != nil {
+	if problem := r.store(ctx, old, record.Token); problem != nil {
+		// There may be room on the disk again.
+		if !saved && r.Recovery.Write(record) != nil {
+			return message.RotateUnsaved(problem, r.Recovery.Path)
+		}
 		return message.RotateSaved(problem, r.Recovery.Path)
 	}
 	if err := r.Recovery.Remove(); err != nil {
 		return message.RecoveryLeft(r.Recovery.Path, err)
 	}
 	return nil
+}
+
+// dead reports that GitLab says of a token that it will never work again.
+func dead(m *message.Message) bool {
+	return m.Code == string(access.TokenRevoked) || m.Code == string(access.TokenExpired) || m.Code == string(access.TokenUnknown)
 }
 
 // unanswered tells what became of a rotation whose answer did not come, by

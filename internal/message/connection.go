@@ -186,11 +186,34 @@ func RotateSaved(why *Message, path string) *Message {
 		Hint: "run git-credential-acp rotate --resume to store it"}
 }
 
+// RotateUnsaved is for a token that GitLab made and that could neither be stored,
+// because of why, nor saved.
+func RotateUnsaved(why *Message, path string) *Message {
+	return &Message{Code: "rotate-unsaved", Topic: why.Topic,
+		What: why.What + "; the new token could not be saved in " + Quote(path) + " either, and the old one is revoked",
+		Hint: "see git-credential-acp status whether the new one has arrived; if not, create a token on GitLab and store it with git-credential-acp connect, then remove the file"}
+}
+
+// RotateDead is for a saved token that is no good any more, because of why.
+func RotateDead(why *Message, path string) *Message {
+	return &Message{Code: "rotate-dead", Topic: why.Topic,
+		What: why.What + "; it is the one saved in " + Quote(path) + ", and was not stored",
+		Hint: "create a token on GitLab and store it with git-credential-acp connect, then remove the file"}
+}
+
+// RotateSuperseded is for a keeper in which another token was stored since a
+// rotation was interrupted.
+func RotateSuperseded(keeper, path string) *Message {
+	return &Message{Code: "rotate-superseded", Topic: Configuration,
+		What: "there is another token in " + keeper + " by now, and it works; the one saved in " + Quote(path) + " was not stored",
+		Hint: "if the other is to stay, revoke the saved one on GitLab and remove the file; if not, run git-credential-acp disconnect and rotate --resume again"}
+}
+
 // Unfinished is for an earlier rotation that has to be finished first.
 func Unfinished(path string) *Message {
 	return &Message{Code: "rotate-unfinished", Topic: Configuration,
-		What: "an earlier rotation was interrupted, and is noted in " + Quote(path),
-		Hint: "run git-credential-acp rotate --resume first"}
+		What: "another rotation was interrupted, or is under way; it is noted in " + Quote(path),
+		Hint: "unless it is still running, run git-credential-acp rotate --resume first"}
 }
 
 // NothingToResume is for a rotation that left nothing behind.
