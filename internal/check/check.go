@@ -277,6 +277,7 @@ func requestFor(i instance.Instance) credential.Request {
 // check makes every step for one token.
 func (r *run) check(p place) {
 	r.instance, r.done = p.found.Instance.String(), nil
+	r.result.redact = append(r.result.redact, p.found.Token.Redact)
 	question, rules, problem := r.Helper.Question(p.request, p.found)
 	if p.request.Path == "" && question.Project != "" {
 		// So that what is said of git is about this project, as it would be with

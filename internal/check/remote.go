@@ -30,16 +30,18 @@ func (r *run) remote(p place) bool {
 	}
 	request, err := credential.Marshal([]credential.Attribute{{Key: "protocol", Value: p.request.Protocol},
 		{Key: "host", Value: p.request.Host}, {Key: "path", Value: p.request.Path}})
+	var result helper.Result
 	if err == nil {
-		result := h.Get(r.ctx, bytes.NewReader(request))
-		defer func() { a.close() }()
-		if a != nil {
-			a.result = result
-		}
+		result = h.Get(r.ctx, bytes.NewReader(request))
 	}
-	switch {
-	case a == nil:
+	if a == nil {
 		r.fail(stepProxy, message.NoAnswer())
+		r.skipThrough(stepPush, unasked)
+		return false
+	}
+	defer a.close()
+	a.result = result
+	switch {
 	case a.problem != nil:
 		r.skipThrough(stepTCP, "nobody was asked")
 		r.fail(stepTLS, a.problem)
@@ -54,7 +56,9 @@ func (r *run) remote(p place) bool {
 // ask asks GitLab about a token: the one of a place, or one that stands in for it.
 func (r *run) ask(ctx context.Context, p place, q helper.Question) *answers {
 	a := &answers{run: r, place: p, question: q}
-	r.result.redact = append(r.result.redact, q.Found.Token.Redact)
+	if q.Found.Token.Reveal() != p.found.Token.Reveal() {
+		r.result.redact = append(r.result.redact, q.Found.Token.Redact)
+	}
 	if a.client, a.problem = r.Connect(q); a.problem != nil {
 		return a
 	}

@@ -66,10 +66,10 @@ func OutputLost() *Message {
 		Hint: "see whether the disk is full or the reader has gone away"}
 }
 
-// NoAnswer is for a token that is good, and that get would not answer with.
+// NoAnswer is for a URL that get would not answer for, although there is a token.
 func NoAnswer() *Message {
-	return &Message{Code: "no-answer", Topic: Configuration, What: "get gives no answer for this URL, although the token is good",
-		Hint: "see that git's configuration sets no user name for this URL that belongs to another kind of token"}
+	return &Message{Code: "no-answer", Topic: Configuration, What: "get gives no answer for this URL, although there is a token",
+		Hint: "see that it is the URL of a repository, and nothing else"}
 }
 
 // SubPath is a warning about a Secret, in words, that kubelet never updates.
