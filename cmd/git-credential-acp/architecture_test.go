@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -172,13 +173,20 @@ func TestPackageTable(t *testing.T) {
 // Every link from a document to a file of the repository, or to a heading of
 // one, leads there.
 func TestLinks(t *testing.T) {
-	var documents []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
-		found, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
+	documents, err := filepath.Glob(filepath.Join(root, "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"docs", "testdata"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {
+			if filepath.Ext(path) == ".md" {
+				documents = append(documents, path)
+			}
+			return err
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		documents = append(documents, found...)
 	}
 	links := 0
 	for _, document := range documents {
