@@ -91,7 +91,7 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 	if tok.IsZero() {
 		return "", message.RevokeNothing(keeper.Where())
 	}
-	self, problem := a.self(ctx, tok, kept.Instance, keeper.Where())
+	self, problem := a.self(ctx, tok, kept.Instance, kept.CA, keeper.Where())
 	switch {
 	case problem != nil && problem.Code == string(access.TokenRevoked):
 		return "a token that was revoked before", nil
@@ -106,7 +106,7 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 	if problem != nil {
 		return "", problem
 	}
-	client, problem := a.gitlab(limit)(tok, kept.Instance)
+	client, problem := a.gitlab(limit)(tok, kept.Instance, kept.CA)
 	if problem != nil {
 		return "", message.RevokeFailed(problem)
 	}
@@ -124,12 +124,12 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 }
 
 // self is what GitLab says of a token.
-func (a *app) self(ctx context.Context, tok token.Token, i instance.Instance, where string) (access.Self, *message.Message) {
+func (a *app) self(ctx context.Context, tok token.Token, i instance.Instance, ca authorities, where string) (access.Self, *message.Message) {
 	limit, problem := a.timeout()
 	if problem != nil {
 		return access.Self{}, problem
 	}
-	client, problem := a.gitlab(limit)(tok, i)
+	client, problem := a.gitlab(limit)(tok, i, ca)
 	if problem != nil {
 		return access.Self{}, problem
 	}

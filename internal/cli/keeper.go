@@ -75,14 +75,17 @@ func (a *app) secretKeeper(ctx context.Context, text string) (*connection.Secret
 	}}, nil
 }
 
+// authorities are those in PEM form that are kept along with a token.
+type authorities = func() ([]byte, *message.Message)
+
 // connector makes a client for a token.
-type connector func(token.Token, instance.Instance) (*gitlab.Client, *message.Message)
+type connector func(token.Token, instance.Instance, authorities) (*gitlab.Client, *message.Message)
 
 // gitlab makes clients for tokens, wherever they are from.
 func (a *app) gitlab(limit time.Duration) connector {
-	return func(tok token.Token, i instance.Instance) (*gitlab.Client, *message.Message) {
+	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, *message.Message) {
 		a.trace.Hide(tok)
-		found := secret.Found{Token: tok, Instance: i}
+		found := secret.Found{Token: tok, Instance: i, CA: ca}
 		return a.client(helper.Question{Found: found, URL: i.URL()}, limit, a.onWait(found))
 	}
 }

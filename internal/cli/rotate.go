@@ -160,7 +160,10 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 	if r.Recovery.Path, problem = a.recoveryPath(flags.recoveryDir, keeper.Where()); problem != nil {
 		return r, problem
 	}
-	if _, ours := keeper.(connection.Platform); ours {
+	switch keeper := keeper.(type) {
+	case *connection.Secret:
+		keeper.Replace = true
+	case connection.Platform:
 		places, _, _ := a.secrets(ctx, credential.Request{})
 		for _, found := range places {
 			if found.Problem == nil && r.Old.IsZero() {
@@ -174,9 +177,9 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 // remembering notes every token that a client is made for, to take it out of what
 // is printed.
 func (a *app) remembering(tokens *[]token.Token, connect connector) connector {
-	return func(tok token.Token, i instance.Instance) (*gitlab.Client, *message.Message) {
+	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, *message.Message) {
 		*tokens = append(*tokens, tok)
-		return connect(tok, i)
+		return connect(tok, i, ca)
 	}
 }
 

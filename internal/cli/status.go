@@ -54,6 +54,7 @@ type statusPlace struct {
 
 	instance instance.Instance
 	token    token.Token
+	ca       authorities
 	problem  *message.Message
 }
 
@@ -140,7 +141,7 @@ func (a *app) places(ctx context.Context, flags keeperFlags, limit time.Duration
 	}
 	found, looked, problem := a.secrets(ctx, credential.Request{})
 	for _, f := range found {
-		p := statusPlace{Place: "here", Where: f.Where, Connected: true, instance: f.Instance, token: f.Token, problem: f.Problem}
+		p := statusPlace{Place: "here", Where: f.Where, Connected: true, instance: f.Instance, token: f.Token, ca: f.CA, problem: f.Problem}
 		p.Instance = f.Instance.String()
 		if at := f.Changed(); !at.IsZero() {
 			p.UpdatedAt = at.UTC().Format(time.RFC3339)
@@ -158,7 +159,7 @@ func (a *app) places(ctx context.Context, flags keeperFlags, limit time.Duration
 }
 
 func (p *statusPlace) take(kept connection.Kept) {
-	p.Connected, p.instance, p.token, p.problem = kept.Connected, kept.Instance, kept.Token, kept.Problem
+	p.Connected, p.instance, p.token, p.ca, p.problem = kept.Connected, kept.Instance, kept.Token, kept.CA, kept.Problem
 	p.Instance, p.Username = kept.Instance.String(), kept.Username
 	if !kept.UpdatedAt.IsZero() {
 		p.UpdatedAt = kept.UpdatedAt.UTC().Format(time.RFC3339)
@@ -176,7 +177,7 @@ func (a *app) askAbout(ctx context.Context, p *statusPlace, before []statusPlace
 	if p.token.IsZero() || p.problem != nil {
 		return
 	}
-	self, problem := a.self(ctx, p.token, p.instance, p.Where)
+	self, problem := a.self(ctx, p.token, p.instance, p.ca, p.Where)
 	if problem != nil {
 		p.problem = problem
 		return

@@ -21,6 +21,9 @@ type Keeper interface {
 	// Write keeps a token in the place of what was read before. When that has
 	// changed since, nothing happens, if the keeper can tell.
 	Write(ctx context.Context, old Kept, tok token.Token, i instance.Instance) *message.Message
+	// Try tells what would be in the way of a Write in the place of what was
+	// read, as far as the keeper can tell. It changes nothing.
+	Try(ctx context.Context, old Kept) *message.Message
 	// Remove keeps no token any more.
 	Remove(ctx context.Context, old Kept) *message.Message
 }
@@ -34,6 +37,9 @@ type Kept struct {
 	// Problem says why it is none.
 	Token   token.Token
 	Problem *message.Message
+	// CA gives the authorities that are kept along with it, in PEM form; nil for
+	// a keeper that keeps none.
+	CA func() ([]byte, *message.Message)
 	// UpdatedAt is when it was stored, zero when the keeper does not say, and
 	// Username whose it is, "" likewise.
 	UpdatedAt time.Time

@@ -31,6 +31,9 @@ func (p Platform) Write(ctx context.Context, _ Kept, tok token.Token, i instance
 	return problem
 }
 
+// Try knows of nothing: the platform has no way to ask.
+func (p Platform) Try(context.Context, Kept) *message.Message { return nil }
+
 // Remove disconnects.
 func (p Platform) Remove(ctx context.Context, _ Kept) *message.Message {
 	return p.Client.Disconnect(ctx)

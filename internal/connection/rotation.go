@@ -28,8 +28,9 @@ type Rotation struct {
 	// keeper that gives tokens away they are what it keeps, and may be zero.
 	Instance instance.Instance
 	Old      token.Token
-	// Connect makes a client for a token.
-	Connect func(token.Token, instance.Instance) (*gitlab.Client, *message.Message)
+	// Connect makes a client for a token. The authorities that are kept along with
+	// it count for its instance; they are nil for none.
+	Connect func(tok token.Token, i instance.Instance, ca func() ([]byte, *message.Message)) (*gitlab.Client, *message.Message)
 	// Limit bounds each step.
 	Limit time.Duration
 	// Scopes are those that a token must hold, whatever the old one held.
@@ -73,7 +74,7 @@ func (r Rotation) Replace(ctx context.Context, fresh token.Token) *message.Messa
 	if Same(fresh, old.token) {
 		return message.RotateSame(r.Keeper.Where())
 	}
-	self, problem := r.verify(ctx, fresh, old.instance, "the new token")
+	self, problem := r.verify(ctx, fresh, old, "the new token")
 	if problem == nil {
 		problem = r.fits(self, old)
 	}
@@ -82,6 +83,9 @@ func (r Rotation) Replace(ctx context.Context, fresh token.Token) *message.Messa
 	}
 	r.Tell(stepVerify, "the new token is alive, of the same user, and holds the scopes; it expires "+until(self.ExpiresAt))
 	if r.DryRun {
+		if problem := r.try(ctx, old); problem != nil {
+			return problem
+		}
 		r.Tell(stepStore, "would store it in "+r.Keeper.Where()+", read it back, and revoke the old one")
 		return nil
 	}
@@ -125,7 +129,7 @@ func (r Rotation) Renew(ctx context.Context, expires time.Time) *message.Message
 	if err := r.Recovery.Write(record); err != nil {
 		return r.calledOff(message.RecoveryUnwritable(r.Recovery.Path, err))
 	}
-	client, problem := r.Connect(old.token, old.instance)
+	client, problem := r.Connect(old.token, old.instance, old.kept.CA)
 	if problem != nil {
 		return r.calledOff(problem)
 	}
@@ -161,6 +165,10 @@ func (r Rotation) renewable(ctx context.Context, expires time.Time) (current, *m
 	case !old.self.ExpiresAt.IsZero() && !expires.After(old.self.ExpiresAt):
 		return current{}, message.RotateExpiry(expires, old.self.ExpiresAt)
 	}
+	// What can't be stored now must not be made: the old token would be lost.
+	if problem := r.try(ctx, old); problem != nil {
+		return current{}, problem
+	}
 	return old, nil
 }
 
@@ -194,24 +202,27 @@ func (r Rotation) Resume(ctx context.Context) *message.Message {
 		return problem
 	}
 	if r.DryRun {
+		if problem := r.try(ctx, old); problem != nil {
+			return problem
+		}
 		r.Tell(stepStore, "would store it in "+r.Keeper.Where())
 		return nil
 	}
 	return r.finish(context.WithoutCancel(ctx), old, record, true)
 }
 
-// superseded sees that the saved token would not take the place of another one
-// that works, of which this may be the only copy.
+// superseded says whether another token has been stored since a rotation was
+// interrupted, one that works: nobody but a person can tell which of them is meant.
 func (r Rotation) superseded(ctx context.Context, kept Kept, record Record) *message.Message {
 	if kept.Token.IsZero() || Same(kept.Token, record.Token) {
 		return nil
 	}
-	_, problem := r.verify(ctx, kept.Token, kept.Instance, r.Keeper.Where())
+	self, problem := r.verify(ctx, kept.Token, current{kept: kept, instance: kept.Instance}, r.Keeper.Where())
 	switch {
-	case problem == nil:
-		return message.RotateSuperseded(r.Keeper.Where(), r.Recovery.Path)
-	case problem.Unverified():
+	case problem != nil && problem.Unverified():
 		return problem
+	case problem == nil && self.ID != record.OldID:
+		return message.RotateTwo(r.Keeper.Where(), r.Recovery.Path)
 	}
 	return nil
 }
@@ -221,7 +232,7 @@ func (r Rotation) settle(ctx context.Context, old current) *message.Message {
 	if old.token.IsZero() {
 		return message.RotateUnknown(r.Keeper.Where())
 	}
-	_, problem := r.verify(ctx, old.token, old.instance, r.Keeper.Where())
+	_, problem := r.verify(ctx, old.token, old, r.Keeper.Where())
 	switch {
 	case problem != nil && problem.Unverified():
 		return problem
@@ -250,7 +261,7 @@ func (r Rotation) unmade() *message.Message {
 // sure that it is kept. Without a saved copy, storing comes before all else.
 func (r Rotation) finish(ctx context.Context, old current, record Record, saved bool) *message.Message {
 	if saved {
-		self, problem := r.verify(ctx, record.Token, old.instance, "the new token")
+		self, problem := r.verify(ctx, record.Token, old, "the new token")
 		switch {
 		case problem != nil && dead(problem):
 			return message.RotateDead(problem, r.Recovery.Path)
@@ -262,6 +273,9 @@ func (r Rotation) finish(ctx context.Context, old current, record Record, saved 
 		// Without an answer, it is stored all the same: GitLab has just made it.
 	}
 	if problem := r.store(ctx, old, record.Token); problem != nil {
+		if problem.Code == message.RotateOvertaken("").Code && saved {
+			return message.RotateTwo(r.Keeper.Where(), r.Recovery.Path)
+		}
 		// There may be room on the disk again.
 		if !saved && r.Recovery.Write(record) != nil {
 			return message.RotateUnsaved(problem, r.Recovery.Path)
@@ -286,7 +300,7 @@ func (r Rotation) unanswered(ctx context.Context, old current, reply access.Repl
 	if reply.State != access.Silent {
 		return r.calledOff(problem)
 	}
-	_, state := r.verify(ctx, old.token, old.instance, r.Keeper.Where())
+	_, state := r.verify(ctx, old.token, old, r.Keeper.Where())
 	switch {
 	case state == nil:
 		return r.calledOff(problem)
@@ -335,7 +349,7 @@ func (r Rotation) read(ctx context.Context) (current, *message.Message) {
 	case kept.Token.IsZero() && r.Instance != kept.Instance:
 		return current{}, message.RotateOtherInstance(r.Keeper.Where(), kept.Instance.String(), r.Instance.String())
 	}
-	if old.self, problem = r.verify(ctx, old.token, old.instance, r.Keeper.Where()); problem != nil {
+	if old.self, problem = r.verify(ctx, old.token, old, r.Keeper.Where()); problem != nil {
 		return current{}, message.RotateOldDead(problem)
 	}
 	if problem := r.sameUser(ctx, old); problem != nil {
@@ -352,7 +366,7 @@ func (r Rotation) sameUser(ctx context.Context, old current) *message.Message {
 	if !old.kept.Token.IsZero() || old.kept.Username == "" {
 		return nil
 	}
-	client, problem := r.Connect(old.token, old.instance)
+	client, problem := r.Connect(old.token, old.instance, old.kept.CA)
 	if problem != nil {
 		return problem
 	}
@@ -379,8 +393,9 @@ func (r Rotation) old(kept Kept) token.Token {
 }
 
 // verify asks GitLab about a token, alone.
-func (r Rotation) verify(ctx context.Context, tok token.Token, i instance.Instance, where string) (access.Self, *message.Message) {
-	client, problem := r.Connect(tok, i)
+func (r Rotation) verify(ctx context.Context, tok token.Token, old current, where string) (access.Self, *message.Message) {
+	i := old.instance
+	client, problem := r.Connect(tok, i, old.kept.CA)
 	if problem != nil {
 		return access.Self{}, problem
 	}
@@ -441,7 +456,7 @@ func (r Rotation) store(ctx context.Context, old current, fresh token.Token) *me
 	case !kept.Connected || kept.Instance != old.instance || !kept.Token.IsZero() && !Same(kept.Token, fresh):
 		return message.NotKept(r.Keeper.Where())
 	}
-	if _, problem := r.verify(ctx, fresh, old.instance, r.Keeper.Where()); problem != nil {
+	if _, problem := r.verify(ctx, fresh, old, r.Keeper.Where()); problem != nil {
 		return problem
 	}
 	if kept.Token.IsZero() {
@@ -450,6 +465,15 @@ func (r Rotation) store(ctx context.Context, old current, fresh token.Token) *me
 		r.Tell(stepBack, r.Keeper.Where()+" has the new token, and it works")
 	}
 	return nil
+}
+
+// try sees that a token could be stored.
+func (r Rotation) try(ctx context.Context, old current) *message.Message {
+	problem := withinDo(ctx, r.Limit, func(ctx context.Context) *message.Message { return r.Keeper.Try(ctx, old.kept) })
+	if problem == nil {
+		return nil
+	}
+	return message.RotateNoWay(problem)
 }
 
 // write stores a token. When only other things have changed in the place where it
@@ -464,8 +488,10 @@ func (r Rotation) write(ctx context.Context, old current, fresh token.Token) *me
 		}
 		now, trouble := within(ctx, r.Limit, r.Keeper.Read)
 		switch {
-		case trouble != nil || !now.Connected:
+		case trouble != nil:
 			return problem
+		case !now.Connected:
+			return message.NothingKept(r.Keeper.Where())
 		case Same(now.Token, fresh):
 			return nil // an interrupted try had come through
 		case !Same(now.Token, old.token) || now.Instance != old.instance:
@@ -479,7 +505,7 @@ func (r Rotation) write(ctx context.Context, old current, fresh token.Token) *me
 const maxTries = 5
 
 func (r Rotation) revoke(ctx context.Context, old current) *message.Message {
-	client, problem := r.Connect(old.token, old.instance)
+	client, problem := r.Connect(old.token, old.instance, old.kept.CA)
 	if problem != nil {
 		return message.RotateNotRevoked(problem, old.instance.URL())
 	}

@@ -3,6 +3,7 @@ package connection
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -24,10 +25,14 @@ type Secret struct {
 	// CA is an authority to store along with the token, in PEM form; nil for
 	// none.
 	CA []byte
-	// Session is the AgenticSession with which a new Secret goes, "" for none.
+	// Session is the AgenticSession with which the Secret is to go, "" leaves that
+	// as it is.
 	Session string
 	// Force takes over keys that another program has set.
 	Force bool
+	// Replace changes the token of a Secret that is there, whoever has set it, and
+	// nothing else in it.
+	Replace bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -51,13 +56,10 @@ func (s Secret) Read(ctx context.Context) (Kept, *message.Message) {
 	if !there {
 		return Kept{state: object}, nil
 	}
-	kept := Kept{Connected: true, Instance: found.Instance, Token: found.Token, Problem: found.Problem, state: object}
+	kept := Kept{Connected: true, Instance: found.Instance, Token: found.Token, Problem: found.Problem, CA: found.CA, state: object}
 	kept.UpdatedAt = updatedAt(object)
 	return kept, nil
 }
-
-// entry is the platform's own form of a token, in one key.
-type entry map[string]any
 
 // updatedAt is what the platform's form says of when the token was stored.
 func updatedAt(object kube.Secret) time.Time {
@@ -74,29 +76,58 @@ func updatedAt(object kube.Secret) time.Time {
 	return time.Unix(seconds, 0)
 }
 
-// Write sets the keys of the form that is there, else the bare ones.
+// Write sets the keys of the form that is there, else the bare ones, and the
+// platform's labels.
 func (s Secret) Write(ctx context.Context, old Kept, tok token.Token, i instance.Instance) *message.Message {
+	return s.apply(ctx, old, tok, i, false)
+}
+
+// Try has the API server say whether it would take another token.
+func (s Secret) Try(ctx context.Context, old Kept) *message.Message {
+	return s.apply(ctx, old, token.Issued("another"), old.Instance, true)
+}
+
+// apply makes a server-side apply of all that is ours in the Secret: what is left
+// out would go.
+func (s Secret) apply(ctx context.Context, old Kept, tok token.Token, i instance.Instance, dryRun bool) *message.Message {
+	wanted := kube.Wanted{Data: s.keys(tok, i), Labels: maps.Clone(labels), Session: s.Session, Force: s.Force || s.Replace, DryRun: dryRun}
 	object, exists := old.state.(kube.Secret)
-	if !exists {
-		_, problem := s.Client.Apply(ctx, s.Name, kube.Wanted{Data: s.keys(tok, i), Labels: labels, Session: s.Session, Force: s.Force})
-		return problem
-	}
-	if text, there := object.Data[secret.KeyCredentials]; there {
-		var e entry
-		if json.Unmarshal(text.Reveal(), &e) != nil || e == nil {
-			e = entry{}
+	if exists {
+		wanted.Old = &object
+		text, entered := object.Data[secret.KeyCredentials]
+		_, bare := object.Data[secret.KeyToken]
+		_, addressed := object.Data[secret.KeyInstance]
+		switch {
+		case entered && (bare || addressed):
+			return message.TwoForms(s.Where())
+		case entered:
+			data, err := s.entry(text, tok, i)
+			if err != nil {
+				return message.CredentialsGarbled(s.Where())
+			}
+			delete(wanted.Data, secret.KeyToken)
+			delete(wanted.Data, secret.KeyInstance)
+			wanted.Data[secret.KeyCredentials] = kube.Hide(data)
 		}
-		e["token"], e["instanceUrl"], e["updatedAt"] = tok.Reveal(), i.URL(), strconv.FormatInt(s.now().Unix(), 10)
-		data, err := json.Marshal(e)
-		if err != nil {
-			return message.CredentialsGarbled(s.Where())
+		if ca, there := object.Data[secret.KeyCA]; there && s.CA == nil && old.Instance == i {
+			wanted.Data[secret.KeyCA] = ca
 		}
-		set := map[string]kube.Value{secret.KeyCredentials: kube.Hide(data)}
-		_, problem := s.Client.Update(ctx, object, set)
-		return problem
+		if s.Replace {
+			maps.DeleteFunc(wanted.Labels, func(name, value string) bool { return object.Labels[name] != value })
+		}
 	}
-	_, problem := s.Client.Update(ctx, object, s.keys(tok, i))
+	_, problem := s.Client.Apply(ctx, s.Name, wanted)
 	return problem
+}
+
+// entry is the platform's form with another token; what else is in it stays.
+func (s Secret) entry(old kube.Value, tok token.Token, i instance.Instance) ([]byte, error) {
+	var e map[string]any
+	if json.Unmarshal(old.Reveal(), &e) != nil || e == nil {
+		e = map[string]any{}
+	}
+	e["token"], e["instanceUrl"], e["updatedAt"] = tok.Reveal(), i.URL(), strconv.FormatInt(s.now().Unix(), 10)
+	return json.Marshal(e)
 }
 
 func (s Secret) keys(tok token.Token, i instance.Instance) map[string]kube.Value {

@@ -91,6 +91,9 @@ type Secret struct {
 	// UID tells it from others of the same name, ResourceVersion this state of
 	// it from others.
 	UID, ResourceVersion string
+
+	// sessions are the AgenticSessions with which it goes.
+	sessions []metav1.OwnerReference
 }
 
 // Get reads a Secret.
@@ -102,12 +105,17 @@ func (c *Client) Get(ctx context.Context, name Name) (Secret, *message.Message) 
 type Wanted struct {
 	Data   map[string]Value
 	Labels map[string]string
+	// Old is the Secret that was read before, nil for none. If it has changed
+	// since, or is another one, nothing happens and the message is a Conflict.
+	Old *Secret
 	// Session is the name of an AgenticSession in the Secret's namespace with
-	// which the Secret is to go; "" for none.
+	// which the Secret is to go; "" leaves that as it is.
 	Session string
 	// Force takes over fields that somebody else has set. Without it, that is a
 	// conflict.
 	Force bool
+	// DryRun has the API server say what it would, and change nothing.
+	DryRun bool
 }
 
 // Apply makes a Secret of type Opaque, or changes the one that there is, by
@@ -117,6 +125,9 @@ type Wanted struct {
 func (c *Client) Apply(ctx context.Context, name Name, wanted Wanted) (Secret, *message.Message) {
 	o := object{TypeMeta: metav1.TypeMeta{APIVersion: secrets.version, Kind: secrets.kind}, Type: Opaque, Data: revealed(wanted.Data)}
 	o.Namespace, o.Name, o.Labels = name.Namespace, name.Name, wanted.Labels
+	if wanted.Old != nil {
+		o.UID, o.ResourceVersion, o.OwnerReferences = types.UID(wanted.Old.UID), wanted.Old.ResourceVersion, wanted.Old.sessions
+	}
 	if wanted.Session != "" {
 		session, problem := c.do(ctx, "get", sessions, Name{name.Namespace, wanted.Session}, c.rest.Get())
 		if problem != nil {
@@ -124,8 +135,12 @@ func (c *Client) Apply(ctx context.Context, name Name, wanted Wanted) (Secret, *
 		}
 		o.OwnerReferences = []metav1.OwnerReference{{APIVersion: sessions.version, Kind: sessions.kind, Name: wanted.Session, UID: session.UID}}
 	}
-	return c.secret(ctx, "patch", name, c.rest.Patch(types.ApplyPatchType).Body(encode(o)).
-		Param("fieldManager", Manager).Param("force", strconv.FormatBool(wanted.Force)))
+	request := c.rest.Patch(types.ApplyPatchType).Body(encode(o)).
+		Param("fieldManager", Manager).Param("force", strconv.FormatBool(wanted.Force))
+	if wanted.DryRun {
+		request = request.Param("dryRun", metav1.DryRunAll)
+	}
+	return c.secret(ctx, "patch", name, request)
 }
 
 // Update sets keys of a Secret that was read before, and removes others; what
@@ -167,6 +182,11 @@ func (c *Client) secret(ctx context.Context, verb string, name Name, request *re
 	}
 	s := Secret{Name: name, Data: map[string]Value{}, Type: o.Type, Labels: o.Labels, Immutable: o.Immutable,
 		UID: string(o.UID), ResourceVersion: o.ResourceVersion}
+	for _, owner := range o.OwnerReferences {
+		if owner.APIVersion == sessions.version && owner.Kind == sessions.kind {
+			s.sessions = append(s.sessions, owner)
+		}
+	}
 	for key, value := range o.Data {
 		s.Data[key] = Hide(value)
 	}

@@ -81,7 +81,7 @@ func Disagree(what string) *Message {
 // RotateSame is for a new token that is the old one.
 func RotateSame(keeper string) *Message {
 	return &Message{Code: "rotate-same", Topic: Configuration, What: "the new token is the one that is already in " + keeper + "; nothing was changed",
-		Hint: "create a new token on GitLab, or have GitLab make one with --new"}
+		Hint: "create a new token on GitLab, or have GitLab make one with --new; if an earlier rotate was interrupted, revoke the old one on GitLab"}
 }
 
 // RotateOldMissing is for a keeper that does not give its token away, where there
@@ -148,6 +148,20 @@ func RotateOvertaken(keeper string) *Message {
 		Hint: "see git-credential-acp status, and run rotate again if it is still wanted"}
 }
 
+// RotateNoWay is for a keeper that would not take a token, because of why.
+func RotateNoWay(why *Message) *Message {
+	return &Message{Code: "rotate-no-way", Topic: why.Topic,
+		What: "a new token could not be stored, so nothing was changed: " + why.What, Hint: why.Hint}
+}
+
+// RotateTwo is for a token that GitLab made, where somebody else has stored
+// another one meanwhile, which works.
+func RotateTwo(keeper, path string) *Message {
+	return &Message{Code: "rotate-two", Topic: Configuration,
+		What: "somebody else has stored another token in " + keeper + " meanwhile, which was left as it is; the one that GitLab made is in " + Quote(path),
+		Hint: "to use that one, give the key token of the file to git-credential-acp connect; else revoke it on GitLab; then remove the file"}
+}
+
 // RotateNotRevoked is for an old token that lives on although the new one is
 // stored, because of why.
 func RotateNotRevoked(why *Message, url string) *Message {
@@ -199,14 +213,6 @@ func RotateDead(why *Message, path string) *Message {
 	return &Message{Code: "rotate-dead", Topic: why.Topic,
 		What: why.What + "; it is the one saved in " + Quote(path) + ", and was not stored",
 		Hint: "create a token on GitLab and store it with git-credential-acp connect, then remove the file"}
-}
-
-// RotateSuperseded is for a keeper in which another token was stored since a
-// rotation was interrupted.
-func RotateSuperseded(keeper, path string) *Message {
-	return &Message{Code: "rotate-superseded", Topic: Configuration,
-		What: "there is another token in " + keeper + " by now, and it works; the one saved in " + Quote(path) + " was not stored",
-		Hint: "if the other is to stay, revoke the saved one on GitLab and remove the file; if not, run git-credential-acp disconnect and rotate --resume again"}
 }
 
 // Unfinished is for an earlier rotation that has to be finished first.

@@ -114,7 +114,7 @@ func KubeConflict(a KubeAct) *Message {
 func KubeFieldConflict(a KubeAct) *Message {
 	return &Message{Code: "kube-field-conflict", Topic: Configuration,
 		What: a.object() + " has keys or labels that another program has set; nothing was written",
-		Hint: "use a Secret of another name, or delete this one"}
+		Hint: "take them over with --force, or use a Secret of another name"}
 }
 
 // KubeImmutable is for a Secret that says that it never changes.

@@ -1,0 +1,537 @@
+package kubetest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	core "k8s.io/api/core/v1"
+	rbac "k8s.io/api/rbac/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+)
+
+// owner is a machine on which somebody looks after a Secret of the cluster, by a
+// token of a ServiceAccount.
+type owner struct {
+	*desk
+	front *front
+}
+
+// rights are those that take care of one Secret, and the one to make it.
+func rights() []rbac.PolicyRule {
+	return []rbac.PolicyRule{Only("mine", "get", "patch", "delete"),
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}},
+		{APIGroups: []string{"vteam.ambient-code"}, Resources: []string{"agenticsessions"}, Verbs: []string{"get"}}}
+}
+
+func newOwner(t *testing.T, rules ...rbac.PolicyRule) *owner {
+	t.Helper()
+	o := &owner{desk: newDesk(t), front: newFront(t)}
+	if rules == nil {
+		rules = rights()
+	}
+	for token, days := range map[string]int{canary: 20, another: 60} {
+		must(t, o.gitlab.UpdateToken(token, func(t *gitlabtest.Token) { t.ExpiresAt = time.Now().AddDate(0, 0, days).Format(time.DateOnly) }))
+	}
+	for name, token := range map[string]string{"old": canary, "new": another} {
+		must(t, os.WriteFile(o.path(name), []byte(token+"\n"), 0o600))
+	}
+	o.set("KUBECONFIG="+o.front.kubeconfig(t, bed.Account(t, o.namespace, "owner", rules...)),
+		"XDG_STATE_HOME="+o.path("state"), "ACP_GITLAB_INSTANCE_URL="+o.gitlab.URL())
+	return o
+}
+
+// start starts the program; what it says is in the buffer when it has ended.
+func (o *owner) start(args ...string) (*exec.Cmd, *bytes.Buffer) {
+	o.t.Helper()
+	said := &bytes.Buffer{}
+	cmd := exec.CommandContext(o.t.Context(), built.path, args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = o.dir, o.env, said, said
+	must(o.t, cmd.Start())
+	return cmd, said
+}
+
+func (o *owner) run(args ...string) (code int, said string) {
+	o.t.Helper()
+	cmd, out := o.start(args...)
+	_ = cmd.Wait()
+	if strings.Contains(out.String(), "Canary") {
+		o.t.Errorf("a token was printed: %s", out)
+	}
+	return cmd.ProcessState.ExitCode(), out.String()
+}
+
+// wants runs the program, and wants an exit code and words.
+func (o *owner) wants(code int, args string, words ...string) {
+	o.t.Helper()
+	got, said := o.run(strings.Fields(args)...)
+	if got != code {
+		o.t.Fatalf("%s: exit code %d, want %d\n%s", args, got, code, said)
+	}
+	if code != 0 && !strings.Contains(said, "git-credential-acp: hint: ") && !strings.Contains(said, " hint: ") {
+		o.t.Errorf("%s: no remedy\n%s", args, said)
+	}
+	if len(words) > 0 {
+		o.said(said, words)
+	}
+}
+
+// kept is the Secret in the cluster; nil when there is none.
+func (o *owner) kept() *core.Secret {
+	o.t.Helper()
+	s, err := bed.Admin.CoreV1().Secrets(o.namespace).Get(o.t.Context(), "mine", meta.GetOptions{})
+	if err != nil {
+		return nil
+	}
+	return s
+}
+
+// token is the one in the Secret.
+func (o *owner) token() string {
+	o.t.Helper()
+	s := o.kept()
+	if s == nil {
+		return ""
+	}
+	return string(s.Data["token"])
+}
+
+func (o *owner) alive(token string) bool {
+	t, known := o.gitlab.Token(token)
+	return known && !t.Revoked
+}
+
+// saved is the token in the recovery file; "" without one. there says whether
+// there is a file.
+func (o *owner) saved() (token string, there bool) {
+	o.t.Helper()
+	files, err := filepath.Glob(filepath.Join(o.path("state"), "*", "*.json"))
+	must(o.t, err)
+	if len(files) == 0 {
+		return "", false
+	}
+	info, err := os.Stat(files[0])
+	must(o.t, err)
+	if len(files) > 1 || info.Mode().Perm() != 0o600 {
+		o.t.Errorf("%v, mode %v", files, info.Mode())
+	}
+	data, err := os.ReadFile(files[0])
+	must(o.t, err)
+	var record struct{ Token string }
+	must(o.t, json.Unmarshal(data, &record))
+	return record.Token, true
+}
+
+// gate is a request of a rotation.
+type gate struct {
+	// endpoint is GitLab's, "" for the API server.
+	endpoint string
+	n        int // the n-th of them
+	// done: the API server has done what is asked when something happens.
+	done bool
+}
+
+func (g gate) String() string {
+	name := g.endpoint
+	if name == "" {
+		name = "cluster"
+	}
+	if g.done {
+		name += " answer"
+	}
+	return fmt.Sprintf("%s %d", name, g.n)
+}
+
+// The requests of a rotation, besides those to GitLab.
+var (
+	renewVerbs   = []string{"GET", "PATCH dry", "PATCH", "GET"}
+	replaceVerbs = []string{"GET", "PATCH", "GET"}
+)
+
+func gates(verbs []string, endpoints ...gate) []gate {
+	for n := range verbs {
+		endpoints = append(endpoints, gate{n: n + 1}, gate{n: n + 1, done: true})
+	}
+	return endpoints
+}
+
+var (
+	renewGates   = gates(renewVerbs, gate{endpoint: "self", n: 1}, gate{endpoint: "rotate", n: 1}, gate{endpoint: "self", n: 2}, gate{endpoint: "self", n: 3})
+	replaceGates = gates(replaceVerbs, gate{endpoint: "self", n: 1}, gate{endpoint: "self", n: 2}, gate{endpoint: "self", n: 3}, gate{endpoint: "revoke", n: 1})
+)
+
+const (
+	renew   = "rotate --new"
+	replace = "rotate --token-file new"
+	resume  = "rotate --resume"
+)
+
+// fault strikes at GitLab's n-th request to an endpoint.
+func (o *owner) fault(g gate, f gitlabtest.Fault) {
+	f.Match, f.Times = g.endpoint, 1
+	if g.n > 1 {
+		o.gitlab.AddFault(gitlabtest.Fault{Match: g.endpoint, Times: g.n - 1, Delay: time.Nanosecond})
+	}
+	o.gitlab.AddFault(f)
+}
+
+// killAt starts a rotation and kills it while the gate's request is open.
+func (o *owner) killAt(g gate, args string) {
+	o.t.Helper()
+	arrived := make(chan struct{})
+	if g.endpoint == "" {
+		o.front.strike(g.n, held(g.done, arrived))
+	} else {
+		o.fault(g, gitlabtest.Fault{Hang: true})
+		go func() {
+			for o.gitlab.Count(g.endpoint) < g.n && o.t.Context().Err() == nil {
+				time.Sleep(2 * time.Millisecond)
+			}
+			close(arrived)
+		}()
+	}
+	cmd, said := o.start(strings.Fields(args)...)
+	select {
+	case <-arrived:
+	case <-time.After(30 * time.Second):
+		o.t.Errorf("the request never came")
+	}
+	must(o.t, cmd.Process.Kill())
+	_ = cmd.Wait()
+	if o.t.Failed() {
+		o.t.Fatal(said)
+	}
+	o.front.strike(0, nil)
+	o.gitlab.ClearFaults()
+	o.gitlab.ResetRequests()
+}
+
+// The lists of gates are whole: a rotation makes these requests and no others.
+func TestRotationGates(t *testing.T) {
+	for args, want := range map[string]struct {
+		verbs []string
+		gates []gate
+	}{renew: {renewVerbs, renewGates}, replace: {replaceVerbs, replaceGates}} {
+		o := newOwner(t)
+		o.store(o.keys(canary))
+		o.wants(0, args, "rotated: the Secret "+o.namespace+"/mine has the new token")
+		if got := o.front.verbs(); !slices.Equal(got, want.verbs) {
+			t.Errorf("%s: %q, want %q", args, got, want.verbs)
+		}
+		counts := map[string]int{}
+		for _, g := range want.gates {
+			counts[g.endpoint]++
+		}
+		for _, endpoint := range []string{"self", "rotate", "revoke"} {
+			if got := o.gitlab.Count(endpoint); got != counts[endpoint] {
+				t.Errorf("%s: %d requests to %s, want %d", args, got, endpoint, counts[endpoint])
+			}
+		}
+		if o.alive(canary) || !o.alive(o.token()) {
+			t.Errorf("%s: the old token is alive, or the new one dead", args)
+		}
+		if _, there := o.saved(); there {
+			t.Errorf("%s: the recovery file is left", args)
+		}
+	}
+}
+
+// Killed at any request, a rotation by GitLab leaves a working token at hand, and
+// can be finished.
+func TestRenewKilled(t *testing.T) {
+	for _, g := range renewGates {
+		t.Run(g.String(), func(t *testing.T) {
+			t.Parallel()
+			o := newOwner(t)
+			o.store(o.keys(canary))
+			o.killAt(g, renew)
+			saved, there := o.saved()
+			if !o.alive(canary) && !o.alive(saved) {
+				t.Fatal("no working token is at hand")
+			}
+			if !there {
+				if !o.alive(canary) || o.token() != canary {
+					t.Fatal("something happened, and nothing is noted")
+				}
+				o.wants(0, renew)
+				return
+			}
+			o.wants(1, renew, "an earlier rotation was interrupted")
+			if n := o.gitlab.Count("rotate"); n > 0 {
+				t.Errorf("GitLab was asked again, %d times", n)
+			}
+			o.wants(0, resume)
+			if !o.alive(o.token()) || saved != "" && o.token() != saved {
+				t.Error("the Secret does not have the token")
+			}
+			if _, there := o.saved(); there {
+				t.Error("the recovery file is left")
+			}
+		})
+	}
+}
+
+// finishes runs a rotation by hand again, after trouble.
+func (o *owner) finishes() {
+	o.t.Helper()
+	if !o.alive(o.token()) || !o.alive(another) {
+		o.t.Fatal("the Secret has a dead token")
+	}
+	if o.token() == canary {
+		o.wants(0, replace)
+		if o.token() != another || o.alive(canary) {
+			o.t.Error("it is not finished")
+		}
+		return
+	}
+	// The old token stands nowhere any more, so nobody can revoke it from here.
+	o.wants(1, replace, "the new token is the one that is already in the Secret", "revoke the old one on GitLab")
+}
+
+// Killed at any request, a rotation by hand leaves the Secret with a working
+// token, and can be run again.
+func TestReplaceKilled(t *testing.T) {
+	for _, g := range replaceGates {
+		t.Run(g.String(), func(t *testing.T) {
+			t.Parallel()
+			o := newOwner(t)
+			o.store(o.keys(canary))
+			o.killAt(g, replace)
+			o.finishes()
+		})
+	}
+}
+
+// gone lets the API server go away for good.
+func (o *owner) gone() plan {
+	return func(http.ResponseWriter, *http.Request, http.HandlerFunc) {
+		o.t.Cleanup(o.front.server.Close)
+		_ = o.front.server.Listener.Close()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// Any request to the API server that fails leaves a working token at hand, and is
+// told; then the rotation can be finished.
+func TestRotationFails(t *testing.T) {
+	plans := map[string]func(o *owner, done bool) plan{
+		"lost":  func(_ *owner, done bool) plan { return lost(done) },
+		"500":   func(*owner, bool) plan { return refusal(500, "InternalError") },
+		"503":   func(*owner, bool) plan { return refusal(503, "ServiceUnavailable") },
+		"403":   func(*owner, bool) plan { return refusal(403, "Forbidden") },
+		"401":   func(*owner, bool) plan { return refusal(401, "Unauthorized") },
+		"page":  func(*owner, bool) plan { return answers(200, "text/html", "<html>Sign in</html>") },
+		"empty": func(*owner, bool) plan { return answers(200, "application/json", "{}") },
+		"gone":  func(o *owner, _ bool) plan { return o.gone() },
+	}
+	for kind, does := range plans {
+		for args, gates := range map[string][]gate{renew: renewGates, replace: replaceGates} {
+			for _, g := range gates {
+				if g.endpoint != "" || g.done && kind != "lost" {
+					continue
+				}
+				t.Run(kind+" "+args+" "+g.String(), func(t *testing.T) {
+					t.Parallel()
+					o := newOwner(t)
+					o.store(o.keys(canary))
+					o.front.strike(g.n, does(o, g.done))
+					code, said := o.run(strings.Fields(args)...)
+					if code == 0 && kind != "lost" || code != 0 && !strings.Contains(said, "git-credential-acp: hint: ") {
+						t.Fatalf("exit code %d: %s", code, said)
+					}
+					saved, there := o.saved()
+					if !o.alive(canary) && !o.alive(saved) && !o.alive(o.token()) {
+						t.Fatalf("no working token is at hand: %s", said)
+					}
+					if n := o.gitlab.Count("rotate"); n > 1 {
+						t.Errorf("GitLab was asked for a new token %d times", n)
+					}
+					if kind == "gone" {
+						o.set("KUBECONFIG=" + newFrontOf(o))
+					} else {
+						o.front.strike(0, nil)
+					}
+					switch {
+					case code == 0:
+					case args == replace:
+						o.finishes()
+					case there:
+						o.wants(0, resume)
+					default:
+						o.wants(0, renew)
+					}
+					if !o.alive(o.token()) {
+						t.Error("the Secret has a dead token")
+					}
+				})
+			}
+		}
+	}
+}
+
+// newFrontOf gives an owner a new way to the API server, by its kubeconfig.
+func newFrontOf(o *owner) string {
+	o.t.Helper()
+	o.front = newFront(o.t)
+	return o.front.kubeconfig(o.t, bed.Token(o.t, o.namespace, "owner"))
+}
+
+// What is kept beside the token stays, whoever has set it, in either form.
+func TestRotateKeeps(t *testing.T) {
+	o := newOwner(t)
+	o.store(map[string]string{"token": canary, "instanceUrl": o.gitlab.URL(), "theirs": "x"}, func(s *core.Secret) {
+		s.Labels = map[string]string{"app": "theirs"}
+	})
+	o.wants(0, replace+" --dry-run", "nothing was changed")
+	if o.token() != canary || !o.alive(canary) {
+		t.Error("a dry run changes something")
+	}
+	o.wants(0, replace)
+	s := o.kept()
+	if o.token() != another || string(s.Data["theirs"]) != "x" || len(s.Data) != 3 || len(s.Labels) != 1 || s.Labels["app"] != "theirs" {
+		t.Errorf("%v %v", s.Labels, len(s.Data))
+	}
+
+	o = newOwner(t)
+	o.store(map[string]string{"credentials.json": `{"userId":"u-1","token":"` + canary + `","instanceUrl":"` + o.gitlab.URL() + `","updatedAt":"1"}`})
+	o.wants(0, renew)
+	var entry map[string]string
+	must(t, json.Unmarshal(o.kept().Data["credentials.json"], &entry))
+	if len(o.kept().Data) != 1 || entry["userId"] != "u-1" || !o.alive(entry["token"]) || entry["updatedAt"] == "1" {
+		t.Errorf("%d keys, %d fields", len(o.kept().Data), len(entry))
+	}
+}
+
+// The authority that is kept along with a token counts for its GitLab.
+func TestRotateAuthority(t *testing.T) {
+	o := newOwner(t)
+	ca, err := os.ReadFile(o.gitlab.CAFile())
+	must(t, err)
+	keys := o.keys(canary)
+	keys["ca.crt"] = string(ca)
+	o.store(keys)
+	o.set("GIT_SSL_CAINFO=")
+	o.wants(0, replace)
+	if string(o.kept().Data["ca.crt"]) != string(ca) {
+		t.Error("the authority is gone")
+	}
+	o.wants(0, "status", "is alive")
+	o.wants(0, "disconnect --revoke --yes", "revoked: ", "disconnected: ")
+	if o.kept() != nil || o.alive(another) {
+		t.Error("it is still there")
+	}
+}
+
+// The Secret changes between the reading and the writing.
+func TestRotateOvertaken(t *testing.T) {
+	third := "glpat-CanaryT5d2Fq8Jk1Zx"
+	changed := func(token string) func(o *owner) {
+		return func(o *owner) {
+			o.gitlab.AddToken(gitlabtest.Token{Value: third, UserID: 7, Scopes: []string{"api", "write_repository"},
+				ExpiresAt: time.Now().AddDate(0, 0, 40).Format(time.DateOnly)})
+			o.store(o.keys(token))
+		}
+	}
+	for name, row := range map[string]struct {
+		happens func(o *owner)
+		// replaced and renewed are the exit codes of the two, and words.
+		code              int
+		replaced, renewed string
+		// mended makes resume possible; nil when that is so anyway.
+		mended func(o *owner)
+		stuck  string
+	}{
+		"another key": {func(o *owner) {
+			o.store(map[string]string{"token": canary, "instanceUrl": o.gitlab.URL(), "theirs": "x"})
+		}, 0, "rotated: ", "rotated: ", nil, ""},
+		"another token": {changed(third), 1, "somebody else has stored another token in the Secret", "the one that GitLab made is in",
+			func(o *owner) { must(o.t, o.gitlab.UpdateToken(third, func(t *gitlabtest.Token) { t.Revoked = true })) }, "the one that GitLab made is in"},
+		"vanished":            {func(o *owner) { bed.Delete(o.t, o.namespace, "mine") }, 1, "there is no token in the Secret", "the new token is safe in", nil, ""},
+		"another of the name": {func(o *owner) { bed.Delete(o.t, o.namespace, "mine"); o.store(o.keys(canary)) }, 0, "rotated: ", "rotated: ", nil, ""},
+		"immutable": {func(o *owner) {
+			o.store(o.keys(canary), func(s *core.Secret) { s.Immutable = new(bool); *s.Immutable = true })
+		}, 1, "is immutable", "the new token is safe in", func(o *owner) { bed.Delete(o.t, o.namespace, "mine") }, "is immutable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOwner(t)
+			o.store(o.keys(canary))
+			o.front.strike(slices.Index(replaceVerbs, "PATCH")+1, before(func() { row.happens(o) }))
+			o.wants(row.code, replace, row.replaced)
+			if row.code == 0 && (o.token() != another || o.alive(canary)) || row.code != 0 && (o.token() == another || !o.alive(canary)) {
+				t.Error("replaced although it failed, or not although it did not")
+			}
+
+			o = newOwner(t)
+			o.store(o.keys(canary))
+			o.front.strike(slices.Index(renewVerbs, "PATCH")+1, before(func() { row.happens(o) }))
+			o.wants(row.code, renew, row.renewed)
+			saved, there := o.saved()
+			if row.code == 0 {
+				if there || !o.alive(o.token()) {
+					t.Error("it is not finished")
+				}
+				return
+			}
+			if !o.alive(saved) || o.token() == saved {
+				t.Fatal("the new token is not saved, or stored")
+			}
+			if row.mended != nil {
+				o.wants(1, resume, row.stuck)
+				if again, _ := o.saved(); again != saved {
+					t.Fatal("the saved token is gone")
+				}
+				row.mended(o)
+			}
+			o.wants(0, resume, "rotated: ")
+			if _, there := o.saved(); there || o.token() != saved {
+				t.Error("it is not finished")
+			}
+			if name != "another token" && o.kept().Labels["app"] != "ambient-code" {
+				t.Error("a new Secret is not labelled")
+			}
+		})
+	}
+}
+
+// A Secret that can't be written is told before GitLab revokes its token.
+func TestRotateNoWay(t *testing.T) {
+	for name, row := range map[string]struct {
+		rules  []rbac.PolicyRule
+		change func(*core.Secret)
+		words  string
+	}{
+		"immutable":    {nil, func(s *core.Secret) { s.Immutable = new(bool); *s.Immutable = true }, "is immutable"},
+		"may not":      {[]rbac.PolicyRule{Only("mine", "get")}, func(*core.Secret) {}, "owner may not patch the Secret "},
+		"two forms":    {nil, func(s *core.Secret) { s.Data["credentials.json"] = []byte("{}") }, "two"},
+		"another type": {nil, func(s *core.Secret) { s.Type = "example.com/mine" }, "is of type example.com/mine"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOwner(t, row.rules...)
+			o.store(o.keys(canary), row.change)
+			for _, args := range []string{renew, renew + " --dry-run", replace + " --dry-run", replace} {
+				o.wants(1, args, row.words)
+			}
+			if _, there := o.saved(); there || o.gitlab.Count("rotate")+o.gitlab.Count("revoke") > 0 || o.token() != canary {
+				t.Error("something happened")
+			}
+		})
+	}
+	o := newOwner(t, Only("mine", "patch"))
+	o.store(o.keys(canary))
+	o.wants(1, renew, "owner may not get the Secret ")
+	o.wants(1, "status", "owner may not get the Secret ")
+	o = newOwner(t)
+	o.wants(1, renew, "there is no token in the Secret")
+	o.wants(1, resume, "no interrupted rotation is noted")
+}
