@@ -58,6 +58,13 @@ const (
 	defaultTokenFile = "/var/run/secrets/ambient/bot-token"
 )
 
+// Those that say where the Kubernetes API is; kubelet sets the last two.
+const (
+	envKubeconfig  = "KUBECONFIG"
+	envServiceHost = "KUBERNETES_SERVICE_HOST"
+	envServicePort = "KUBERNETES_SERVICE_PORT"
+)
+
 // Variables of git's own that say how it reaches a server (git-config(1), http.*).
 // Proxies are those of curl, which git asks; http_proxy counts in lower case only.
 const (
@@ -74,9 +81,6 @@ const (
 	envAllProxyLower   = "all_proxy"
 	envNoProxy         = "NO_PROXY"
 	envNoProxyLower    = "no_proxy"
-	envKubeconfig      = "KUBECONFIG"
-	envServiceHost     = "KUBERNETES_SERVICE_HOST"
-	envServicePort     = "KUBERNETES_SERVICE_PORT"
 )
 
 // Variables of git's own, which say where its repository and its configuration
