@@ -36,7 +36,9 @@ func (a *app) clusterSecret(ctx context.Context, req credential.Request) (read f
 			problem = message.ClusterSecretUnset()
 		}
 		return func() (secret.Found, bool) {
-			return secret.Found{Source: secret.API, Where: envSecret, Problem: problem}, true
+			place := secret.Place("")
+			place.Where, place.Problem = envSecret, problem
+			return place, true
 		}, envSecret
 	}
 	return func() (secret.Found, bool) {

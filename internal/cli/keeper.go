@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"os/signal"
 	"strings"
@@ -38,7 +39,6 @@ func (f *keeperFlags) add(command *cobra.Command) {
 
 // keeper is the place that the flags name.
 func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit time.Duration) (connection.Keeper, *message.Message) {
-	name := f.secret
 	switch {
 	case f.secret != "" && (f.platform || f.backend != ""):
 		return nil, message.FlagsClash("--secret", "--platform")
@@ -48,10 +48,17 @@ func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit t
 			return nil, problem
 		}
 		return connection.Platform{Client: client}, nil
-	case name == "":
-		if name = a.env.Getenv(envSecret); name == "" {
-			return nil, message.KeeperUnset(command)
-		}
+	}
+	text := cmp.Or(f.secret, a.env.Getenv(envSecret))
+	if text == "" {
+		return nil, message.KeeperUnset(command)
+	}
+	name, err := kube.ParseName(text)
+	switch {
+	case err != nil && f.secret == "":
+		return nil, message.SettingInvalid(envSecret, err)
+	case err != nil:
+		return nil, message.FlagInvalid("--secret", "is "+err.Error())
 	}
 	keeper, problem := a.secretKeeper(ctx, name)
 	if problem != nil {
@@ -61,11 +68,7 @@ func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit t
 }
 
 // secretKeeper keeps the token in a Secret.
-func (a *app) secretKeeper(ctx context.Context, text string) (*connection.Secret, *message.Message) {
-	name, err := kube.ParseName(text)
-	if err != nil {
-		return nil, message.FlagInvalid("--secret", "is "+err.Error())
-	}
+func (a *app) secretKeeper(ctx context.Context, name kube.Name) (*connection.Secret, *message.Message) {
 	client, problem := kube.Open(ctx, a.cluster())
 	if problem != nil {
 		return nil, problem

@@ -41,7 +41,8 @@ each token, and says where the places differ.`,
 	return command
 }
 
-// statusPlace is the connection as one place sees it.
+// statusPlace is the connection as one place sees it. docs/status.schema.json
+// describes it.
 type statusPlace struct {
 	Place     string       `json:"place"` // platform, secret or here
 	Where     string       `json:"where"`
@@ -69,41 +70,69 @@ type statusToken struct {
 func (a *app) runStatus(ctx context.Context, flags keeperFlags, asJSON bool) error {
 	limit, problem := a.timeout()
 	if problem != nil {
-		return a.failed(problem, asIs)
+		if !asJSON {
+			return a.failed(problem, asIs)
+		}
+		return a.concludeStatus([]statusPlace{}, problem, asJSON)
 	}
 	places := a.places(ctx, flags, limit)
 	for n := range places {
 		a.askAbout(ctx, &places[n], places[:n])
 	}
-	differences := differences(places)
-	var tokens []token.Token
 	var worst *message.Message
 	connected := false
 	for n := range places {
 		p := &places[n]
-		tokens = append(tokens, p.token)
 		connected = connected || p.Connected
-		if p.problem != nil && (worst == nil || worst.Unverified() && !p.problem.Unverified()) {
+		if p.problem != nil && (worst == nil || graver(p.problem, worst)) {
 			worst = p.problem
 		}
 	}
 	if worst == nil && !connected {
 		worst = message.NothingKept("any of these places")
 	}
+	return a.concludeStatus(places, worst, asJSON)
+}
+
+// graver reports whether one problem says more about how a status ends than
+// another: the command line's first, what could not be learned last.
+func graver(one, other *message.Message) bool {
+	weight := func(m *message.Message) int {
+		switch {
+		case m.Topic == message.Usage:
+			return 2
+		case m.Unverified():
+			return 0
+		}
+		return 1
+	}
+	return weight(one) > weight(other)
+}
+
+// concludeStatus prints what was found and gives the exit code; worst is nil when
+// all is well.
+func (a *app) concludeStatus(places []statusPlace, worst *message.Message, asJSON bool) error {
 	code, outcome := exitGood, check.AllGood
 	switch {
 	case worst == nil:
+	case worst.Topic == message.Usage:
+		code, outcome = exitUsage, check.Usage
 	case worst.Unverified():
 		code, outcome = exitUnverified, check.Unverified
 	default:
 		code, outcome = exitRefused, check.Refused
 	}
+	differences := differences(places)
 	out := statusLines(places, differences, worst)
 	if asJSON {
 		var err error
-		if out, err = statusDocument(places, differences, outcome, code); err != nil {
+		if out, err = statusDocument(places, differences, worst, outcome, code); err != nil {
 			return a.written(err)
 		}
+	}
+	var tokens []token.Token
+	for _, p := range places {
+		tokens = append(tokens, p.token)
 	}
 	if _, err := io.WriteString(a.env.Stdout, token.Mask(redactAll(tokens...)(out))); err != nil {
 		return a.written(err)
@@ -222,7 +251,12 @@ func statusLines(places []statusPlace, differences []*message.Message, worst *me
 	}
 	for _, p := range places {
 		text := p.Where + ": no token"
-		if p.Connected {
+		switch {
+		case p.Connected && p.Instance == "":
+			text = p.Where + ": nothing that can be used"
+		case !p.Connected && p.problem != nil && p.Place != "here":
+			text = p.Where + ": not known"
+		case p.Connected:
 			text = p.Where + ": a token of " + p.Instance
 			if p.Username != "" {
 				text += " of @" + message.Quote(p.Username)
@@ -257,18 +291,23 @@ func statusLines(places []statusPlace, differences []*message.Message, worst *me
 	return out.String()
 }
 
-func statusDocument(places []statusPlace, differences []*message.Message, outcome check.Outcome, code int) (string, error) {
+func statusDocument(places []statusPlace, differences []*message.Message, worst *message.Message, outcome check.Outcome, code int) (string, error) {
+	explained := func(m *message.Message) *reason {
+		if m == nil {
+			return nil
+		}
+		return &reason{Code: m.Code, Text: m.Error(), Hint: m.Hint}
+	}
 	document := struct {
 		Schema      int           `json:"schemaVersion"`
 		Outcome     check.Outcome `json:"outcome"`
 		ExitCode    int           `json:"exitCode"`
+		Reason      *reason       `json:"reason,omitempty"`
 		Places      []statusPlace `json:"places"`
 		Differences []string      `json:"differences"`
-	}{Schema: 1, Outcome: outcome, ExitCode: code, Places: places, Differences: []string{}}
+	}{Schema: 1, Outcome: outcome, ExitCode: code, Reason: explained(worst), Places: places, Differences: []string{}}
 	for n := range document.Places {
-		if m := document.Places[n].problem; m != nil {
-			document.Places[n].Problem = &reason{Code: m.Code, Text: m.Error(), Hint: m.Hint}
-		}
+		document.Places[n].Problem = explained(document.Places[n].problem)
 	}
 	for _, d := range differences {
 		document.Differences = append(document.Differences, d.What)
