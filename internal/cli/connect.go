@@ -173,6 +173,9 @@ func (a *app) keep(ctx context.Context, keeper connection.Keeper, tok token.Toke
 	if problem := step(read(&now)); problem != nil {
 		return problem
 	}
+	if now.Problem != nil {
+		return now.Problem
+	}
 	if !now.Connected || now.Instance != i || !now.Token.IsZero() && !connection.Same(now.Token, tok) {
 		return message.NotKept(keeper.Where())
 	}

@@ -29,9 +29,9 @@ func (a *app) newToken(ctx context.Context, path string) (token.Token, *message.
 		data, err := file.Read(path, maxToken)
 		switch {
 		case errors.Is(err, file.ErrTooLarge):
-			return token.Token{}, message.FileTooLarge(path, maxToken>>10)
+			return token.Token{}, message.FileTooLarge(where, maxToken>>10)
 		case err != nil:
-			return token.Token{}, message.FileUnreadable(path, file.Cause(err))
+			return token.Token{}, message.FileUnreadable(where, file.Cause(err))
 		}
 		text = string(data)
 	} else {

@@ -453,6 +453,8 @@ func (r Rotation) store(ctx context.Context, old current, fresh token.Token) *me
 	switch {
 	case problem != nil:
 		return problem
+	case kept.Problem != nil:
+		return kept.Problem
 	case !kept.Connected || kept.Instance != old.instance || !kept.Token.IsZero() && !Same(kept.Token, fresh):
 		return message.NotKept(r.Keeper.Where())
 	}
