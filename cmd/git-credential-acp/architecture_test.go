@@ -170,6 +170,55 @@ func TestPackageTable(t *testing.T) {
 	}
 }
 
+// Every line of defence in SECURITY.md is shown by tests that there are.
+func TestSecurityNamesTests(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "SECURITY.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case strings.HasSuffix(path, ".txtar"):
+			there[entry.Name()] = true
+		case strings.HasSuffix(path, "_test.go"):
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for _, match := range regexp.MustCompile(`(?m)^func ((Test|Fuzz)\w+)\(`).FindAllStringSubmatch(string(source), -1) {
+				there[match[1]] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(strings.Trim(line, "|\n "), "|")
+		if len(cells) != 4 || strings.HasPrefix(line, "|---") || strings.HasPrefix(line, "| who |") {
+			continue
+		}
+		rows++
+		named := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[3], -1)
+		if len(named) < 2 {
+			t.Errorf("nothing shows: %s", line)
+		}
+		for _, name := range named {
+			if !there[name[1]] {
+				t.Errorf("there is no test %s", name[1])
+			}
+		}
+	}
+	if rows < 9 {
+		t.Errorf("only %d rows", rows)
+	}
+}
+
 // Every link from a document to a file of the repository, or to a heading of
 // one, leads there.
 func TestLinks(t *testing.T) {
