@@ -26,7 +26,7 @@ func FuzzKeys(f *testing.F) {
 			}
 		}
 		found := Found{Where: "the Secret"}
-		there := found.take(keys, func() bool { return true }, func(key string) string { return message.Quote(key) }, false)
+		there := found.take(keys, func() bool { return true }, message.Quote, false)
 		if !there || found.Problem != nil {
 			if found.Problem == nil && !found.Token.IsZero() {
 				t.Fatalf("a token that is not there: %+v", found)
