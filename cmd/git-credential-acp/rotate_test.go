@@ -225,6 +225,9 @@ func TestRenewKilled(t *testing.T) {
 			if code != 0 || !r.alive(r.connected()) {
 				t.Errorf("%d %s", code, said)
 			}
+			if told := strings.Contains(said, "rotated: "); told != (r.connected() != podToken) {
+				t.Errorf("called rotated: %v: %s", told, said)
+			}
 			if saved != "" && r.connected() != saved {
 				t.Error("another token than the saved one was stored")
 			}

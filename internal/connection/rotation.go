@@ -253,8 +253,7 @@ func (r Rotation) unmade() *message.Message {
 			return message.RecoveryLeft(r.Recovery.Path, err)
 		}
 	}
-	r.Tell(stepRead, "nothing had happened: the token in "+r.Keeper.Where()+" is as it was before")
-	return nil
+	return message.RotateUnmade(r.Keeper.Where())
 }
 
 // finish stores a token that GitLab has made, and drops the saved copy when it is

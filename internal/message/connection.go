@@ -215,6 +215,13 @@ func RotateDead(why *Message, path string) *Message {
 		Hint: "create a token on GitLab and store it with git-credential-acp connect, then remove the file"}
 }
 
+// RotateUnmade is for an interrupted rotation in which nothing had happened.
+func RotateUnmade(keeper string) *Message {
+	return &Message{Code: "rotate-unmade", Topic: Warning,
+		What: "nothing had happened: GitLab has made no token, and " + keeper + " is as it was before",
+		Hint: "run rotate --new again if it is still wanted"}
+}
+
 // Unfinished is for an earlier rotation that has to be finished first.
 func Unfinished(path string) *Message {
 	return &Message{Code: "rotate-unfinished", Topic: Configuration,

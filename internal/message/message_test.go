@@ -387,6 +387,7 @@ func TestMessages(t *testing.T) {
 		"RotateSaved":         {RotateSaved(Explain(trouble, here), path)},
 		"RotateUnsaved":       {RotateUnsaved(Explain(trouble, here), path)},
 		"RotateDead":          {RotateDead(Explain(trouble, here), path)},
+		"RotateUnmade":        {RotateUnmade(keeper)},
 		"Unfinished":          {Unfinished(path)},
 		"NothingToResume":     {NothingToResume(path)},
 		"RecoveryElsewhere":   {RecoveryElsewhere(path, keeper)},
