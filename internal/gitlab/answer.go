@@ -150,11 +150,12 @@ func incomplete(of string) access.Reply {
 	return silent(access.Garbled, "a "+of+" without what GitLab tells of one")
 }
 
-// answered turns a response into a reply, and decodes it when it is a 200.
+// answered turns a response into a reply, and decodes it when it is a 200; where
+// nothing is to be told, answer is nil, and a 204 it is.
 func (a *attempt) answered(resp *http.Response, answer any) access.Reply {
 	isJSON := transport.IsJSON(resp.Header)
 	switch status := resp.StatusCode; {
-	case status == http.StatusNoContent:
+	case status == http.StatusNoContent && answer == nil:
 		return access.Reply{State: access.Given}
 	case status == http.StatusTooManyRequests || status >= 500:
 		return refusedService(resp, a.client.config.Now())
