@@ -333,7 +333,7 @@ func TestCheckAgreesWithGet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPod(t, "group/project")
-			p.env = append(p.env, "ACP_GITLAB_TIMEOUT=1500ms", "ACP_GITLAB_CACHE_DIR=off")
+			p.env = append(p.env, "ACP_GITLAB_TIMEOUT=4s", "ACP_GITLAB_CACHE_DIR=off")
 			test.prepare(p)
 			instance, err := os.ReadFile(p.path("secret/instanceUrl"))
 			if err != nil {

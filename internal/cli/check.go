@@ -44,7 +44,11 @@ each step as it is made: ✓ good, ! a warning, ✗ wrong, with what to do about
 
 With a repository's URL, it checks that project; without, the one of the
 repository in the working directory, or else everything up to the token. It
-sends nothing to anybody but the token's own GitLab instance.`,
+sends the token to nobody but its own GitLab instance.
+
+The exit code is 0 when all is well, perhaps with warnings, 1 when something is
+wrong, 2 when the command line is, and 3 when something that decides could not be
+learned.`,
 		Example: `  git-credential-acp check https://gitlab.example.com/group/project.git
   git-credential-acp check --branch main
   git-credential-acp check --json | jq -r .outcome`,
