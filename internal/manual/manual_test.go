@@ -95,8 +95,10 @@ func sample() *cobra.Command {
 	return root
 }
 
-const sampleReadme = "# x\n\n## Other\n\n| `a` | b |\n\n## Variables\n\nAs follows.\n\n| variable | default | meaning |\n|---|---|---|\n" +
-	"| `ACP_ONE` | unset | see [this](x.md) |\n| `ACP_TWO` | `2s` | a time; `0`: none |\n\nAnd `HTTPS_PROXY`.\n\n## Next\n\nNo more.\n"
+const sampleReadme = "# x\n\n## Other\n\n| `a b` | c |\n\n## Variables\n\nAs follows.\n\n| variable | default | meaning |\n|---|---|---|\n" +
+	"| `ACP_ONE` | unset | see [this](x.md) |\n| `ACP_TWO` | `2s` | a time; `0`: none |\n| `ACP_THREE` | | **not** this |\n\n" +
+	"### Further\n\nAs git has them:\n\n| variable | git's setting | meaning |\n|---|---|---|\n| `http_proxy` | `http.proxy` | a proxy |\n\n" +
+	"And `HTTPS_PROXY`.\n\n## Next\n\n| `ACP_FOUR` | | No more |\n"
 
 func TestRender(t *testing.T) {
 	page, err := render(sample(), sampleReadme, "2030-01-01")
@@ -111,8 +113,9 @@ func TestRender(t *testing.T) {
 		".SS one\nDo one thing.\n.TP\n\\fB\\-\\-form\\fR[=\\fIFORM\\fR]\nWrite it in this FORM.\n.TP\n\\fB\\-q\\fR, \\fB\\-\\-quick\\fR\nMake haste.\n.SH OPTIONS\n",
 		".TP\n\\fB\\-\\-where\\fR \\fIPLACE\\fR\nA PLACE - or another; the default is here.\n",
 		".TP\n\\fB2\\fR\nWrong usage.\n",
-		".SH ENVIRONMENT\n.TP\n\\fBACP_ONE\\fR\nSee this.\n.TP\n\\fBACP_TWO\\fR\nA time; \\fB0\\fR: none.\nThe default is \\fB2s\\fR.\n.PP\n" +
-			"As follows.\n.PP\nAnd \\fBHTTPS_PROXY\\fR.\n.SH FILES\n",
+		".SH ENVIRONMENT\nAs follows.\n.TP\n\\fBACP_ONE\\fR\nSee this.\n.TP\n\\fBACP_TWO\\fR\nA time; \\fB0\\fR: none.\nThe default is \\fB2s\\fR.\n" +
+			".TP\n\\fBACP_THREE\\fR\n\\fBnot\\fR this.\n.SS Further\nAs git has them:\n" +
+			".TP\n\\fBhttp_proxy\\fR\nA proxy.\nGit's setting: \\fBhttp.proxy\\fR.\n.PP\nAnd \\fBHTTPS_PROXY\\fR.\n.SH FILES\n",
 		".SH EXAMPLES\n.RS 4\n.EX\ngit\\-credential\\-acp one\n.EE\n.RE\n.RS 4\n.EX\ngit\\-credential\\-acp one \\(aqa thing\\(aq\n.EE\n.RE\n.SH SEE ALSO\n",
 	} {
 		if !strings.Contains(page, want) {

@@ -60,6 +60,8 @@ func render(root *cobra.Command, readme, date string) (string, error) {
 	p.item(bold(secret.DefaultDir), "the mounted Secret: `token`, and where they are needed `instanceUrl` and `ca.crt`, or `credentials.json`")
 	p.item(bold("$XDG_RUNTIME_DIR/"+cli.Name)+", "+bold("/tmp/"+cli.Name)+`\-`+italic("uid"),
 		"what GitLab said, remembered; see `ACP_GITLAB_CACHE_DIR`")
+	p.item(bold("$XDG_STATE_HOME/"+cli.Name)+", "+bold("~/.local/state/"+cli.Name),
+		"a new token that `rotate --new` could not store yet; see `--recovery-dir`")
 
 	p.section("Examples")
 	for _, command := range append([]*cobra.Command{root}, commands...) {
@@ -141,37 +143,68 @@ func spelling(flag *pflag.Flag) string {
 	}
 }
 
-// row is a row of README's table of variables.
-var row = regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (.*) \\| (.*) \\|$")
+// variable is the first cell of a table's row about a variable.
+var variable = regexp.MustCompile("(?m)^\\| `([A-Za-z_]+)` \\|")
 
-// environment is a chapter with a table of variables and what is said about
-// others below it.
+// environment is a chapter of README with tables of variables: name, default or
+// what else the heading says, meaning.
 func (p *page) environment(chapter string) {
-	var others []string
-	for line := range strings.Lines(chapter) {
-		line = strings.TrimSuffix(line, "\n")
-		if match := row.FindStringSubmatch(line); match != nil {
-			text := sentence(match[3])
-			if match[2] != "unset" {
-				text += " " + sentence("the default is "+match[2])
+	first := true // below a heading, where no paragraph is begun
+	for block := range strings.SplitSeq(strings.Trim(chapter, "\n"), "\n\n") {
+		title, heading := strings.CutPrefix(block, "### ")
+		switch {
+		case heading:
+			p.macro(".SS", title)
+		case strings.HasPrefix(block, "|"):
+			p.table(strings.Split(block, "\n"))
+		default:
+			if !first {
+				p.WriteString(".PP\n")
 			}
-			p.item(bold(match[1]), text)
-		} else if !strings.HasPrefix(line, "|") {
-			others = append(others, line)
+			p.text(block)
 		}
-	}
-	if rest := strings.Trim(strings.Join(others, "\n"), "\n"); rest != "" {
-		p.WriteString(".PP\n")
-		p.text(rest)
+		first = heading
 	}
 }
 
+// table is a table of variables, an item each.
+func (p *page) table(lines []string) {
+	heading := cells(lines[0])
+	for _, line := range lines {
+		cells := cells(line)
+		if match := variable.FindStringSubmatch(line); match != nil && len(cells) == 3 && len(heading) == 3 {
+			p.item(bold(match[1]), sentence(cells[2])+beside(heading[1], cells[1]))
+		}
+	}
+}
+
+// beside is a sentence about the second cell of a row, by its column's heading.
+func beside(heading, cell string) string {
+	switch {
+	case cell == "" || cell == "unset":
+		return ""
+	case heading == "default":
+		return " " + sentence("the default is "+cell)
+	default:
+		return " " + sentence(heading+": "+cell)
+	}
+}
+
+// cells are the cells of a table's row.
+func cells(line string) []string {
+	cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+	for i := range cells {
+		cells[i] = strings.TrimSpace(cells[i])
+	}
+	return cells
+}
+
 // chapter is the first chapter of a Markdown document (a heading of the second
-// level and what is below it) that has a row of the table, without its heading.
+// level and what is below it) that has a variable's row, without its heading.
 func chapter(document string) (text string, found bool) {
 	for _, chapter := range strings.Split(document, "\n## ")[1:] {
 		_, text, _ := strings.Cut(chapter, "\n")
-		if row.MatchString(text) {
+		if variable.MatchString(text) {
 			return text, true
 		}
 	}

@@ -82,7 +82,8 @@ func (p *page) line(line string) {
 
 var (
 	link = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
-	code = regexp.MustCompile("`[^`]*`")
+	// marked is code or strong text.
+	marked = regexp.MustCompile("`([^`]*)`|\\*\\*([^*]+)\\*\\*")
 	// option is a word of prose that begins with hyphens.
 	option = regexp.MustCompile(`(^|[\s(])(--?)(\w[\w-]*)`)
 )
@@ -92,10 +93,14 @@ func inline(text string) string {
 	text = link.ReplaceAllString(text, "$1")
 	var out strings.Builder
 	at := 0
-	for _, span := range code.FindAllStringIndex(text, -1) {
-		out.WriteString(plain(text[at:span[0]]))
-		out.WriteString(bold(text[span[0]+1 : span[1]-1]))
-		at = span[1]
+	for _, m := range marked.FindAllStringSubmatchIndex(text, -1) {
+		out.WriteString(plain(text[at:m[0]]))
+		from, to := m[2], m[3]
+		if from < 0 {
+			from, to = m[4], m[5]
+		}
+		out.WriteString(bold(text[from:to]))
+		at = m[1]
 	}
 	out.WriteString(plain(text[at:]))
 	return out.String()
