@@ -46,6 +46,15 @@ assemble = set -e; program="$(ACP_KUBE_ASSETS)/$(1)"; test -x "$$program" || { e
 	go -C $(KUBETEST) build -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION)" -o "$$program.new" $(2); \
 	mv "$$program.new" "$$program"; }
 
+# The maker of the container image is a module of its own. Its tests run what is
+# in an image, which takes Linux, and root or user namespaces.
+IMAGE := internal/image
+
+.PHONY: test-image
+test-image:
+	go -C $(IMAGE) vet ./...
+	go -C $(IMAGE) test ./...
+
 demo: $(PROGRAM)
 	go run ./internal/demo $(PROGRAM)
 
@@ -99,7 +108,10 @@ lint:
 	go mod verify
 	go -C $(KUBETEST) mod tidy -diff
 	go -C $(KUBETEST) mod verify
+	go -C $(IMAGE) mod tidy -diff
+	go -C $(IMAGE) mod verify
 	go run $(GOLANGCI_LINT) run
+	cd $(IMAGE) && go run $(GOLANGCI_LINT) run
 
 clean:
 	rm -rf bin
