@@ -113,5 +113,45 @@ lint:
 	go run $(GOLANGCI_LINT) run
 	cd $(IMAGE) && go run $(GOLANGCI_LINT) run
 
+.PHONY: release reproducible image-check publish
+
+GORELEASER := github.com/goreleaser/goreleaser/v2@v2.16.0
+TAG = $(shell git describe --exact-match --tags --match 'v*' 2>/dev/null)
+
+# All of a release, in dist: of the tag, or a snapshot where there is none.
+release:
+	@git rev-parse --quiet --verify HEAD >/dev/null || { echo 'a release is of a commit: this is no clone' >&2; exit 1; }
+	go run $(GORELEASER) release --clean $(if $(TAG),--skip=publish,--snapshot)
+	$(image)
+
+image = go -C $(IMAGE) run . make "$(CURDIR)/dist" "$(COMMITTED)" "$(CURDIR)/dist/image" "$(CURDIR)/LICENSE" "$(CURDIR)/bin/THIRD-PARTY-LICENSES"
+
+# Reads the image back and runs it, which takes the same as its tests.
+image-check:
+	go -C $(IMAGE) run . check "$(CURDIR)/dist/image"
+
+# Makes the release again: from a clone in another place, in another time zone,
+# with other permissions, compiling all of it anew. What comes of it has to be
+# the same bit for bit, but for what goreleaser writes about its run.
+reproducible: release
+	@test -z "$$(git status --porcelain)" || { echo 'the second build has only what is committed: commit first' >&2; exit 1; }
+	set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	git clone -q . "$$dir/another/place"; \
+	(umask 077; TZ=Pacific/Chatham RELEASE_GOFLAGS=-a $(MAKE) -C "$$dir/another/place" release); \
+	diff -r -x metadata.json -x artifacts.json -x config.yaml dist "$$dir/another/place/dist"
+	cd dist && sha256sum --check --quiet SHA256SUMS && sha256sum SHA256SUMS
+
+# For a maintainer, on a tag: the release on GitHub, and the image in a registry
+# (TO, a name without a tag). Needs GITHUB_TOKEN, skopeo and a login.
+publish:
+	@test -n "$(TAG)" || { echo 'this is no tag: make one, v1.2.3, for what is committed' >&2; exit 1; }
+	@test -n "$(TO)" || { echo 'say where the image goes: make publish TO=registry/name' >&2; exit 1; }
+	@mkdir -p bin && awk '/^## /{on = index($$2, "[$(TAG:v%=%)]")} on && !/^## /' CHANGELOG.md >bin/notes.md
+	@test -s bin/notes.md || { echo 'CHANGELOG.md says nothing of $(TAG)' >&2; exit 1; }
+	go run $(GORELEASER) release --clean --release-notes bin/notes.md
+	$(image)
+	go -C $(IMAGE) run . check "$(CURDIR)/dist/image"
+	skopeo copy --all --preserve-digests "oci:$(CURDIR)/dist/image:$(TAG)" "docker://$(TO):$(TAG)"
+
 clean:
-	rm -rf bin
+	rm -rf bin dist
