@@ -201,7 +201,7 @@ const maxOutput = 4 << 10
 // output runs a program and gives the first line that it prints. The program gets
 // nothing of the environment but where programs are.
 func (a *app) output(ctx context.Context, program string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // git or git-lfs, with arguments that never differ
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = []string{envPath + "=" + a.env.Getenv(envPath)}
 	// Programs that it has started, and that go on, are not waited for.
 	cmd.WaitDelay = 100 * time.Millisecond
