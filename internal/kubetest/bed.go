@@ -22,7 +22,9 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // Bed is a control plane without nodes: nothing runs in it, and everything can
@@ -38,6 +40,7 @@ type Bed struct {
 // Start starts etcd and kube-apiserver, which are in the directory assets, and
 // adds the platform's resource AgenticSession. It takes a few seconds.
 func Start(assets string) (*Bed, error) {
+	log.SetLogger(klog.Logger{}) // without one, it complains of that on standard error
 	b := &Bed{environment: &envtest.Environment{
 		BinaryAssetsDirectory: assets, ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute,
 		CRDs: []*extensions.CustomResourceDefinition{session()},
