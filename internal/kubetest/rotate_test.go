@@ -266,7 +266,7 @@ func TestRenewKilled(t *testing.T) {
 				o.wants(0, renew)
 				return
 			}
-			o.wants(1, renew, "an earlier rotation was interrupted")
+			o.wants(1, renew, "another rotation was interrupted")
 			if n := o.gitlab.Count("rotate"); n > 0 {
 				t.Errorf("GitLab was asked again, %d times", n)
 			}
