@@ -341,3 +341,27 @@ func TestResumeDead(t *testing.T) {
 		t.Error("a dead token was stored")
 	}
 }
+
+// What is noted of one instance never shows it the token of another, nor replaces
+// that one's connection.
+func TestResumeOtherInstance(t *testing.T) {
+	r := newRotation(t)
+	r.killAt(gate{false, "rotate", 1}, "--new")
+	r.platform.SetConnection("dev", &gitlabtest.PlatformConnection{Token: otherToken, InstanceURL: "https://other.example"})
+	code, said := r.run("--resume")
+	if code != 1 || !strings.Contains(said, "has a token of other.example") {
+		t.Errorf("%d %s", code, said)
+	}
+	if n := r.gitlab.Count("api"); n > 0 {
+		t.Errorf("the first instance was asked %d times", n)
+	}
+	// With the platform, the token that is here may be the other instance's.
+	r.platform.SetConnection("dev", &gitlabtest.PlatformConnection{Token: podToken, InstanceURL: r.gitlab.URL()})
+	r.env = append(r.env, "ACP_GITLAB_INSTANCE_URL=https://other.example")
+	if code, said = r.run("--resume"); code != 1 || !strings.Contains(said, "what became of the interrupted rotation can't be told") {
+		t.Errorf("%d %s", code, said)
+	}
+	if n := r.gitlab.Count("api"); n > 0 {
+		t.Errorf("the first instance was asked %d times", n)
+	}
+}

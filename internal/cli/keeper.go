@@ -93,9 +93,12 @@ func (a *app) gitlab(limit time.Duration) connector {
 	}
 }
 
-// interruptible ends ctx by a signal that would end the process.
+// interruptible ends ctx by a signal that would end the process. A second one
+// does end it, whatever it waits for.
 func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 // failed tells a message and ends with its exit code.

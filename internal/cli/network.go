@@ -219,5 +219,6 @@ func (a *app) roots(trust transport.Trust) (*x509.CertPool, *message.Message) {
 		trust.Required = transport.Named{Path: a.env.Getenv(envGitCAInfo), By: envGitCAInfo}
 	}
 	trust.Optional = transport.Named{Path: a.env.Getenv(envCertFile), By: envCertFile}
+	trust.OptionalDirs = transport.Named{Path: a.env.Getenv(envCertDir), By: envCertDir}
 	return transport.Roots(trust)
 }

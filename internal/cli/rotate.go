@@ -156,7 +156,8 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 	if problem != nil {
 		return connection.Rotation{}, problem
 	}
-	r := connection.Rotation{Keeper: keeper, Connect: a.gitlab(limit), Limit: limit, Scopes: rules.Scopes, DryRun: flags.dryRun}
+	r := connection.Rotation{Keeper: keeper, Connect: a.gitlab(limit), Limit: limit, Scopes: rules.Scopes, DryRun: flags.dryRun,
+		AllowHTTPLoopback: a.allowHTTPLoopback()}
 	if r.Recovery.Path, problem = a.recoveryPath(flags.recoveryDir, keeper.Where()); problem != nil {
 		return r, problem
 	}

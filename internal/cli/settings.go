@@ -38,6 +38,7 @@ const (
 	envSource       = "ACP_GITLAB_SOURCE"
 	envHTTPLoopback = "ACP_GITLAB_ALLOW_HTTP_LOOPBACK"
 	envCertFile     = "SSL_CERT_FILE"
+	envCertDir      = "SSL_CERT_DIR"
 	envTrace        = "ACP_GITLAB_TRACE"
 	envNoColor      = "NO_COLOR"
 	envTerm         = "TERM"

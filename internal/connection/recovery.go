@@ -138,7 +138,8 @@ func (r Recovery) place(data []byte, put func(from, to string) error) error {
 
 // overwrite needs no room but what the record takes up already.
 func (r Recovery) overwrite(data []byte) error {
-	opened, err := os.OpenFile(r.Path, os.O_WRONLY, 0)
+	// What stands there now may have been put there by somebody else.
+	opened, err := file.Overwrite(r.Path)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,8 @@ type Rotation struct {
 	Limit time.Duration
 	// Scopes are those that a token must hold, whatever the old one held.
 	Scopes []string
+	// AllowHTTPLoopback lets instances be plain http on a loopback address.
+	AllowHTTPLoopback bool
 	// DryRun changes nothing.
 	DryRun bool
 	// Recovery is where a token that GitLab has made is kept until it is stored.
@@ -185,7 +187,7 @@ func (r Rotation) Resume(ctx context.Context) *message.Message {
 	case record.OldID == 0 && record.Token.IsZero():
 		return r.unmade()
 	}
-	i, err := instance.Parse(record.Instance, true)
+	i, err := instance.Parse(record.Instance, r.AllowHTTPLoopback)
 	if err != nil {
 		return message.RecoveryUnreadable(r.Recovery.Path, err)
 	}
@@ -193,7 +195,15 @@ func (r Rotation) Resume(ctx context.Context) *message.Message {
 	if problem != nil {
 		return problem
 	}
-	old := current{kept: kept, token: r.old(kept), instance: i}
+	// The note may be of another instance than what is kept by now. No token is
+	// shown to any but its own, and no connection replaced by another's.
+	if kept.Connected && kept.Instance != i {
+		return message.RotateOtherInstance(r.Keeper.Where(), kept.Instance.String(), i.String())
+	}
+	old := current{kept: kept, token: kept.Token, instance: i}
+	if kept.Token.IsZero() && r.Instance == i {
+		old.token = r.Old
+	}
 	if record.Token.IsZero() {
 		return r.settle(ctx, old)
 	}

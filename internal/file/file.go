@@ -80,3 +80,17 @@ func Cause(err error) string {
 	}
 	return err.Error()
 }
+
+// Overwrite opens a regular file that this user alone may read and write, to be
+// written from its beginning; no link is followed.
+func Overwrite(path string) (*os.File, error) {
+	opened, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK|noFollow, 0)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := opened.Stat(); err != nil || !info.Mode().IsRegular() || !OwnedAlone(info) || info.Mode().Perm()&0o044 != 0 {
+		_ = opened.Close()
+		return nil, ErrNotRegular
+	}
+	return opened, nil
+}

@@ -14,3 +14,6 @@ func OwnedAlone(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(stat.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
 }
+
+// noFollow refuses to open a symbolic link.
+const noFollow = syscall.O_NOFOLLOW

@@ -34,8 +34,9 @@ type Trust struct {
 	// Directory has files of certificates. git goes on without one that can't be
 	// read.
 	Directory Named
-	// Optional is a file that may be missing, as OpenSSL treats SSL_CERT_FILE.
-	Optional Named
+	// Optional is a file that may be missing, as OpenSSL treats SSL_CERT_FILE, and
+	// OptionalDirs are directories, divided as in PATH, as SSL_CERT_DIR has them.
+	Optional, OptionalDirs Named
 }
 
 // Limits of what is read of authorities: a file in bytes (the usual ones have 250
@@ -44,6 +45,19 @@ const (
 	maxBundle = 4 << 20
 	maxFiles  = 2000
 )
+
+// special is an entry of a directory that is neither a file nor a directory, ""
+// when there is none: crypto/x509 would wait for a FIFO.
+func special(dir string) string {
+	entries, _ := os.ReadDir(dir) // what can't be read is passed over there, too
+	for _, entry := range entries {
+		name := filepath.Join(dir, entry.Name())
+		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+			return name
+		}
+	}
+	return ""
+}
 
 // Roots is the system's authorities (which SSL_CERT_FILE and SSL_CERT_DIR
 // replace on Unix, see crypto/x509) and those of t.
@@ -56,6 +70,11 @@ func Roots(t Trust) (*x509.CertPool, *message.Message) {
 	// crypto/x509 opens this file itself, and would wait for a FIFO.
 	if info, err := os.Stat(t.Optional.Path); err == nil && !info.Mode().IsRegular() {
 		return nil, message.CAInvalid(t.Optional.where(), "it is not a regular file")
+	}
+	for _, dir := range filepath.SplitList(t.OptionalDirs.Path) {
+		if name := special(dir); name != "" {
+			return nil, message.CAInvalid(Named{name, t.OptionalDirs.By}.where(), "it is not a regular file")
+		}
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
