@@ -23,9 +23,9 @@ $(PROGRAM):
 # run without it.
 test:
 	@if command -v "$$(go env CC)" >/dev/null; then \
-		echo 'CGO_ENABLED=1 go test -race ./...'; CGO_ENABLED=1 go test -race ./...; \
+		echo 'CGO_ENABLED=1 go test -race -timeout 20m ./...'; CGO_ENABLED=1 go test -race -timeout 20m ./...; \
 	else \
-		echo 'go test ./... (no C compiler: without the race detector)'; go test ./...; \
+		echo 'go test ./... (no C compiler: without the race detector)'; go test -timeout 20m ./...; \
 	fi
 
 # The tests against a real Kubernetes API server and etcd are a module of their
