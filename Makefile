@@ -71,26 +71,11 @@ bench: $(PROGRAM)
 # begins with the inputs in its testdata/fuzz, where one that fails is written
 # too: commit it with what mends it.
 fuzz:
-	@set -e; for package in $$(go list ./...); do \
-		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
-			echo "$$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package; \
-		done; \
+	@set -e; grep -or --include='*_test.go' '^func Fuzz[A-Za-z]*' internal | sed 's,/[^/]*:func , ,' | sort | \
+	while read -r package target; do \
+		echo "$$package $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "./$$package"; \
 	done
-
-.PHONY: manual manual-check
-
-# Brings the manual page up to date with the commands and README's table.
-manual:
-	go run ./internal/manual page README.md docs/git-credential-acp.1
-
-# What only other programs can judge: whether man and mandoc like the page, and
-# what real shells complete. Needs man-db, mandoc, bash-completion, fish and zsh.
-manual-check: $(PROGRAM)
-	mandoc -Tlint docs/git-credential-acp.1
-	warnings=$$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings --local-file docs/git-credential-acp.1 2>&1 >/dev/null) && \
-		test -z "$$warnings" || { echo "$$warnings"; exit 1; }
-	bash internal/manual/testdata/shells.bash $(PROGRAM)
 
 cross:
 	@set -e; for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \

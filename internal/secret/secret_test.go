@@ -845,56 +845,6 @@ func TestReadBounded(t *testing.T) {
 	only(t, Config{}, dir).want(t, "file-too-large", "gitlab.com")
 }
 
-// Whatever a Secret holds: no panic, a token only with an instance of its own,
-// and nothing of a token in what people are told.
-func FuzzCredentials(f *testing.F) {
-	f.Add(uint8(3), uint8(0), []byte(""), []byte("https://gitlab.example.com"), []byte(""))
-	f.Add(uint8(1), uint8(3), []byte("gldt-"), []byte(""), []byte(""))
-	f.Add(uint8(7), uint8(9), []byte("«two\nlines»"), []byte("https://user@h"), []byte("{}"))
-	f.Add(uint8(4), uint8(10), []byte(""), []byte(""), []byte(`{"token":""}`))
-	f.Add(uint8(4), uint8(10), []byte(""), []byte(""), []byte(`{"token":"","instanceUrl":"https://h:8443/gitlab"}`))
-	f.Add(uint8(4), uint8(44), []byte(""), []byte(""), []byte(`{"token":"glpat-Canary","instanceUrl":"https://"}`))
-	f.Add(uint8(4), uint8(1), []byte(""), []byte(""), []byte(`{"token":7}`))
-	f.Fuzz(func(t *testing.T, which, at uint8, token, url, credentials []byte) {
-		dir := t.TempDir()
-		held := false
-		for i, key := range []struct {
-			name string
-			text []byte
-		}{{KeyToken, token}, {KeyInstance, url}, {KeyCredentials, credentials}} {
-			if which>>i&1 == 0 {
-				continue
-			}
-			// The canary is somewhere in all of them.
-			n := min(int(at), len(key.text))
-			write(t, filepath.Join(dir, key.name), string(key.text[:n])+canary+string(key.text[n:]))
-			held = true
-		}
-		found, _ := Config{Dirs: []string{dir}}.Find()
-		if len(found) != 1 {
-			if held || len(found) != 0 {
-				t.Fatalf("found %v", found)
-			}
-			return
-		}
-		place := found[0]
-		quiet(t, place)
-		if place.Problem == nil && (place.Token.IsZero() || place.Instance == (instance.Instance{})) {
-			t.Fatalf("no problem, and yet not usable: %+v", place)
-		}
-		if place.Problem != nil && !place.Token.IsZero() && place.Instance != (instance.Instance{}) {
-			t.Fatalf("usable in spite of %v", place.Problem)
-		}
-		if place.Problem != nil {
-			for _, line := range place.Problem.Lines() {
-				if strings.ContainsAny(line, "\r\n\x00\x1b\u2028\u2029") {
-					t.Fatalf("%q is not one line of text", line)
-				}
-			}
-		}
-	})
-}
-
 // JSON that says nothing is no entry of the platform's.
 func TestCredentialsNull(t *testing.T) {
 	dir := t.TempDir()
