@@ -71,6 +71,9 @@ func read(dir string) (*release, error) {
 		return nil, fmt.Errorf("the index says %v of itself, not %v", manifest.Annotations, r.labels())
 	}
 	for _, entry := range manifest.Manifests {
+		if entry.Platform == nil {
+			return nil, fmt.Errorf("the index does not say what %s is for", entry.Digest)
+		}
 		image, err := index.Image(entry.Digest)
 		if err != nil {
 			return nil, err

@@ -255,27 +255,37 @@ func TestReadRefusesLayouts(t *testing.T) {
 	if _, err := read(dir); err == nil {
 		t.Error("a layout that is not there was read")
 	}
-	path, err := layout.Write(dir, empty.Index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := read(dir); err == nil {
-		t.Error("an empty layout was read")
-	}
-	if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	r := &release{version: "v1.2.3", commit: "abcdef", made: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)}
-	index, ok := mutate.Annotations(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), r.labels()).(v1.ImageIndex)
-	if !ok {
-		t.Fatal("no index")
-	}
-	for _, want := range []string{"images for [], not for", "not one index"} {
-		if err := path.AppendIndex(index, layout.WithAnnotations(map[string]string{refName: r.version})); err != nil {
+	nothing := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	something := mutate.AppendManifests(nothing, mutate.IndexAddendum{Add: empty.Image})
+	for _, c := range []struct {
+		indexes []v1.ImageIndex
+		want    string
+	}{
+		{nil, "not one index"},
+		{[]v1.ImageIndex{nothing}, "images for [], not for"},
+		{[]v1.ImageIndex{something}, "does not say what sha256:"},
+		{[]v1.ImageIndex{nothing, nothing}, "not one index"},
+	} {
+		dir := filepath.Join(t.TempDir(), "layout")
+		path, err := layout.Write(dir, empty.Index)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := read(dir); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %s", err, want)
+		if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, index := range c.indexes {
+			annotated, ok := mutate.Annotations(index, r.labels()).(v1.ImageIndex)
+			if !ok {
+				t.Fatal("no index")
+			}
+			if err := path.AppendIndex(annotated, layout.WithAnnotations(map[string]string{refName: r.version})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := read(dir); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%d indexes: %v, want %s", len(c.indexes), err, c.want)
 		}
 	}
 }
