@@ -77,6 +77,20 @@ fuzz:
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "./$$package"; \
 	done
 
+.PHONY: manual manual-check
+
+# Brings the manual page up to date with the commands and README's table.
+manual:
+	go run ./internal/manual page README.md docs/git-credential-acp.1
+
+# What only other programs can judge: whether man and mandoc like the page, and
+# what real shells complete. Needs man-db, mandoc, bash-completion, fish and zsh.
+manual-check: $(PROGRAM)
+	mandoc -Tlint docs/git-credential-acp.1
+	warnings=$$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings --local-file docs/git-credential-acp.1 2>&1 >/dev/null) && \
+		test -z "$$warnings" || { echo "$$warnings"; exit 1; }
+	bash internal/manual/testdata/shells.bash $(PROGRAM)
+
 cross:
 	@set -e; for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
 		echo "$$target"; \
