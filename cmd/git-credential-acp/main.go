@@ -20,10 +20,31 @@ func main() {
 }
 
 func run(stdout, stderr io.Writer) int {
+	lookup := hiding(cli.TokenVariables())
 	return cli.Run(context.Background(), cli.Env{
 		Stdin: os.Stdin, Stdout: stdout, Stderr: stderr,
-		Getenv: os.Getenv, LookupEnv: os.LookupEnv, Environ: os.Environ, Getwd: os.Getwd, Exit: os.Exit,
+		Getenv:    func(name string) string { value, _ := lookup(name); return value },
+		LookupEnv: lookup, Environ: os.Environ, Getwd: os.Getwd, Exit: os.Exit,
 		TempDir: os.TempDir(), UserID: os.Getuid(),
 		Build: cli.Build{Version: version, Commit: commit, Date: committed},
 	}, os.Args[1:])
+}
+
+// hiding takes variables that hold a token out of the process's environment, so
+// that no program started from here inherits them, whoever starts it: client-go
+// hands a kubeconfig's exec plugin all of the environment. What it returns finds
+// them, and all others, as os.LookupEnv does.
+func hiding(names []string) func(string) (string, bool) {
+	hidden := map[string]string{}
+	for _, name := range names {
+		if value, set := os.LookupEnv(name); set && os.Unsetenv(name) == nil {
+			hidden[name] = value
+		}
+	}
+	return func(name string) (string, bool) {
+		if value, set := hidden[name]; set {
+			return value, true
+		}
+		return os.LookupEnv(name)
+	}
 }

@@ -59,6 +59,10 @@ const (
 	defaultTokenFile = "/var/run/secrets/ambient/bot-token"
 )
 
+// TokenVariables are the environment variables that hold a token. No program that
+// is started from here may inherit them.
+func TokenVariables() []string { return []string{envToken, envBackendToken} }
+
 // Those that say where the Kubernetes API is; kubelet sets the last two.
 const (
 	envKubeconfig  = "KUBECONFIG"
