@@ -67,6 +67,7 @@ var verdicts = map[access.Reason]struct {
 }{
 	access.TokenUnknown: {Authentication, nil},
 	access.TokenExpired: {Authentication, []access.Verdict{
+		{Outcome: access.Refused, Reason: access.TokenExpired},
 		{Outcome: access.Refused, Reason: access.TokenExpired, ExpiresAt: time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)}}},
 	access.TokenRevoked:     {Authentication, nil},
 	access.TokenInactive:    {Authentication, nil},
@@ -367,7 +368,9 @@ func TestMessages(t *testing.T) {
 		"RevokeUnconfirmed":   {RevokeUnconfirmed()},
 		"RevokeNothing":       {RevokeNothing(keeper)},
 		"RevokeFailed":        {RevokeFailed(dead)},
-		"Disagree":            {Disagree("the platform has a token, the Secret has none")},
+		"Disagree":            {Disagree("the platform has a token, the Secret has none"),
+			Disagree("the platform is for gitlab.com, the Secret for gitlab.example.com"),
+			Disagree("the Secret and the mounted Secret have different tokens")},
 		"RotateSame":          {RotateSame(keeper)},
 		"RotateOldMissing":    {RotateOldMissing(keeper, here.Instance)},
 		"RotateOtherInstance": {RotateOtherInstance(keeper, here.Instance, "gitlab.com")},
