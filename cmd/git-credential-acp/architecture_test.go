@@ -123,9 +123,14 @@ func TestTroubleshooting(t *testing.T) {
 					value = n.Rhs[0]
 				}
 			}
-			if literal, ok := value.(*ast.BasicLit); ok {
-				code, _ := strconv.Unquote(literal.Value)
+			switch v := value.(type) {
+			case nil:
+			case *ast.BasicLit:
+				code, _ := strconv.Unquote(v.Value)
 				codes[code] = true
+			case *ast.CallExpr: // string(reason), string(fault)
+			default:
+				t.Errorf("%s: a code that is neither a literal nor a reason", at(value))
 			}
 			return true
 		})
@@ -139,6 +144,44 @@ func TestTroubleshooting(t *testing.T) {
 		if !codes[entry] {
 			t.Errorf("an entry for %q, which is no message", entry)
 		}
+	}
+}
+
+// What people read when something is wrong is made in package message, and
+// printed in one place: else no test would ask for an entry in the guide, and
+// nothing would take a token out of it.
+func TestOnePlaceOfWords(t *testing.T) {
+	// What prints to standard error otherwise: a trace, and a question at a terminal.
+	prints := []string{"line", "tracer", "prompted", "Run"}
+	seen := 0
+	functions(t, func(pkg string, f *ast.FuncDecl) {
+		ast.Inspect(f, func(node ast.Node) bool {
+			switch n := node.(type) {
+			case *ast.CompositeLit:
+				if spelled(n.Type) == "message.Message" {
+					t.Errorf("%s: a message is made in %s", at(n), pkg)
+				}
+			case *ast.AssignStmt:
+				for _, left := range n.Lhs {
+					if name := spelled(left); strings.HasSuffix(name, ".Code") || strings.HasSuffix(name, ".What") || strings.HasSuffix(name, ".Topic") {
+						if pkg != "message" {
+							t.Errorf("%s: a message is changed in %s", at(n), pkg)
+						}
+					}
+				}
+			case *ast.SelectorExpr:
+				if name := spelled(n); name == "os.Stderr" && pkg != "process" && pkg != "kube" || name == "a.env.Stderr" || name == "env.Stderr" || name == "r.env.Stderr" {
+					seen++
+					if pkg != "cli" || !slices.Contains(prints, f.Name.Name) {
+						t.Errorf("%s: %s in %s: what is printed goes through line", at(n), name, f.Name.Name)
+					}
+				}
+			}
+			return true
+		})
+	})
+	if seen < 3 {
+		t.Errorf("standard error was found %d times", seen)
 	}
 }
 
@@ -164,9 +207,24 @@ func TestPackageTable(t *testing.T) {
 	for _, entry := range entries {
 		packages = append(packages, entry.Name())
 	}
-	slices.Sort(rows)
-	if !slices.Equal(rows, packages) {
-		t.Errorf("in the table: %v\npackages:     %v", rows, packages)
+	agree(t, "a package", packages, "in the table of docs/architecture.md", rows)
+}
+
+// agree fails for each name that one list has and the other has not.
+func agree(t *testing.T, one string, ones []string, other string, others []string) {
+	t.Helper()
+	for _, name := range ones {
+		if !slices.Contains(others, name) {
+			t.Errorf("%s is %s, and not %s", name, one, other)
+		}
+	}
+	for n, name := range others {
+		if !slices.Contains(ones, name) {
+			t.Errorf("%s is %s, and not %s", name, other, one)
+		}
+		if slices.Contains(others[:n], name) {
+			t.Errorf("%s stands twice %s", name, other)
+		}
 	}
 }
 
@@ -279,22 +337,28 @@ func anchors(t *testing.T, document string) []string {
 // sources parses the files of an inner package, without its tests.
 func sources(t *testing.T, pkg string) []*ast.File {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "internal", pkg, "*.go"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no sources of %s: %v", pkg, err)
+	return parsed(t, filepath.Join(root, "internal", pkg))
+}
+
+// parsed parses the files of a directory, without tests.
+func parsed(t *testing.T, dir string) []*ast.File {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no sources in %s: %v", dir, err)
 	}
-	var parsed []*ast.File
-	for _, name := range files {
+	var all []*ast.File
+	for _, name := range names {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		file, err := parser.ParseFile(places, name, nil, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		parsed = append(parsed, file)
+		all = append(all, file)
 	}
-	return parsed
+	return all
 }
 
 // Every environment variable that is read has a row in README's table, or in
@@ -311,45 +375,126 @@ func TestEnvironmentTable(t *testing.T) {
 		}
 	}
 	names := environmentNames(t)
-	slices.Sort(rows)
-	slices.Sort(names)
-	if len(names) == 0 || !slices.Equal(rows, names) {
-		t.Errorf("read:     %v\nin table: %v", names, rows)
+	if len(names) == 0 {
+		t.Error("no variables were found")
 	}
+	agree(t, "read from the environment", names, "in the tables of README.md and docs/architecture.md", rows)
 }
 
-// environmentNames are the values of cli's constants env… and prefix…, which are all that it
-// asks the environment for; a linter sees to it that each is used, and that
-// nothing else reads the environment.
+// environmentNames are the values of cli's constants env… and prefix…, which are
+// all that it asks the environment for, and what main asks it for besides. A
+// linter sees to it that each constant is used.
 func environmentNames(t *testing.T) []string {
 	var names []string
 	for _, file := range sources(t, "cli") {
 		ast.Inspect(file, func(node ast.Node) bool {
-			switch n := node.(type) {
-			case *ast.ValueSpec:
+			if n, ok := node.(*ast.ValueSpec); ok {
 				for i, value := range n.Values {
 					if literal, ok := value.(*ast.BasicLit); ok && (strings.HasPrefix(n.Names[i].Name, "env") || strings.HasPrefix(n.Names[i].Name, "prefix")) {
 						name, _ := strconv.Unquote(literal.Value)
 						names = append(names, name)
 					}
 				}
-			case *ast.CallExpr:
-				called, ok := n.Fun.(*ast.SelectorExpr)
-				if ok && (called.Sel.Name == "Getenv" || called.Sel.Name == "LookupEnv") {
-					argument := n.Args[0]
-					if sum, ok := argument.(*ast.BinaryExpr); ok {
-						argument = sum.X // a numbered variable
-					}
-					name, ok := argument.(*ast.Ident)
-					if !ok || !strings.HasPrefix(name.Name, "env") && !strings.HasPrefix(name.Name, "prefix") && name.Name != "name" {
-						t.Errorf("%s: it asks for something that is no constant env…", file.Name)
-					}
-				}
 			}
 			return true
 		})
 	}
+	functions(t, func(pkg string, f *ast.FuncDecl) {
+		called := map[ast.Node]bool{}
+		ast.Inspect(f, func(node ast.Node) bool {
+			if call, ok := node.(*ast.CallExpr); ok && asksEnvironment(call.Fun) {
+				called[call.Fun] = true
+				if pkg != "main" && !constantName(f, call.Args[0]) {
+					t.Errorf("%s: it asks for something that is no constant env…", at(call))
+				}
+				return true
+			}
+			name, _ := node.(*ast.SelectorExpr)
+			switch {
+			case name == nil:
+			case spelled(name) == "os.TempDir" && pkg == "main":
+				names = append(names, "TMPDIR")
+			case asksEnvironment(name) && pkg != "main" && !called[name]:
+				t.Errorf("%s: the environment is handed on, so that nobody sees what it is asked for", at(name))
+			case slices.Contains(readers, spelled(name)) && pkg != "main":
+				t.Errorf("%s: %s reads the environment, which is main's", at(name), spelled(name))
+			}
+			return true
+		})
+	})
 	return names
+}
+
+// readers are the functions of Go that read the environment.
+var readers = []string{"os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.TempDir", "os.UserHomeDir", "os.UserCacheDir",
+	"os.UserConfigDir", "syscall.Getenv", "syscall.Environ", "http.ProxyFromEnvironment"}
+
+func asksEnvironment(called ast.Expr) bool {
+	name, ok := called.(*ast.SelectorExpr)
+	return ok && (name.Sel.Name == "Getenv" || name.Sel.Name == "LookupEnv")
+}
+
+// constantName reports whether an argument is one of the constants, perhaps with
+// a number behind it, or name: what a function was handed, or goes through, as
+// one.
+func constantName(f *ast.FuncDecl, argument ast.Expr) bool {
+	if sum, ok := argument.(*ast.BinaryExpr); ok {
+		argument = sum.X
+	}
+	name, ok := argument.(*ast.Ident)
+	if !ok || name.Name != "name" {
+		return ok && (strings.HasPrefix(name.Name, "env") || strings.HasPrefix(name.Name, "prefix"))
+	}
+	handed := slices.ContainsFunc(f.Type.Params.List, func(field *ast.Field) bool {
+		return slices.ContainsFunc(field.Names, func(n *ast.Ident) bool { return n.Name == "name" })
+	})
+	ast.Inspect(f, func(node ast.Node) bool {
+		if loop, ok := node.(*ast.RangeStmt); ok {
+			value, _ := loop.Value.(*ast.Ident)
+			handed = handed || value != nil && value.Name == "name"
+		}
+		return true
+	})
+	return handed
+}
+
+// functions shows every function of the program to visit, with its package.
+func functions(t *testing.T, visit func(pkg string, f *ast.FuncDecl)) {
+	t.Helper()
+	ours, _ := packages(t)
+	files := map[string][]*ast.File{"main": parsed(t, filepath.Join(root, "cmd", "git-credential-acp"))}
+	for pkg := range ours {
+		files[pkg] = sources(t, pkg)
+	}
+	for pkg, all := range files {
+		for _, file := range all {
+			for _, decl := range file.Decls {
+				if f, ok := decl.(*ast.FuncDecl); ok {
+					visit(pkg, f)
+				}
+			}
+		}
+	}
+}
+
+// places are the positions of all that was parsed.
+var places = token.NewFileSet()
+
+// at is where a node stands.
+func at(node ast.Node) string {
+	where := places.Position(node.Pos())
+	return filepath.Base(where.Filename) + ":" + strconv.Itoa(where.Line)
+}
+
+// spelled is a name with what it belongs to, as it is written.
+func spelled(e ast.Expr) string {
+	switch n := e.(type) {
+	case *ast.Ident:
+		return n.Name
+	case *ast.SelectorExpr:
+		return spelled(n.X) + "." + n.Sel.Name
+	}
+	return ""
 }
 
 // The program is static: it runs in images with another libc, or with none.

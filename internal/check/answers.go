@@ -85,13 +85,7 @@ func (a *answers) judge() {
 
 // refusal says why git gets no token, and what of that could not be mended.
 func (a *answers) refusal() *message.Message {
-	m := message.Explain(a.verdict, helper.SubjectOf(a.question))
-	for _, note := range a.result.Messages {
-		if note.Topic == message.Warning {
-			m.What += "; " + note.What
-		}
-	}
-	return m
+	return message.Explain(a.verdict, helper.SubjectOf(a.question)).Besides(a.result.Messages)
 }
 
 // earlier is why the steps after one that failed are not made.

@@ -117,15 +117,13 @@ func (a *answers) way() bool {
 
 // onTheWay says why a step of the way failed, with what the way itself told.
 func (a *answers) onTheWay(step string) *message.Message {
-	m := message.Explain(a.verdict, helper.SubjectOf(a.question))
+	why := message.Explain(a.verdict, helper.SubjectOf(a.question))
 	signer := a.trip.signer()
 	switch {
-	case a.verdict.Reason == access.TLSUntrusted && signer != "":
-		m.What += ": " + message.Quote(signer)
 	case step == stepTLS && signer != "":
-		m.What += " (it is signed by " + message.Quote(signer) + ")"
+		return why.Signed(signer)
 	case step == stepAPI && a.verdict.Reason == access.Unreachable:
-		m.What += " any more: it broke off before an answer"
+		return why.BrokenOff()
 	}
-	return m
+	return why
 }

@@ -28,7 +28,6 @@ func (a *app) platform(address string, limit time.Duration) (*acp.Client, *messa
 	}
 	config := acp.Config{
 		Base:              base,
-		Proxy:             http.ProxyFromEnvironment,
 		AllowHTTPLoopback: a.allowHTTPLoopback(),
 		Limit:             limit,
 		UserAgent:         a.userAgent(),
@@ -36,6 +35,15 @@ func (a *app) platform(address string, limit time.Duration) (*acp.Client, *messa
 	}
 	if config.Token, config.TokenFrom, problem = a.platformToken(base); problem != nil {
 		return nil, problem
+	}
+	// The same variables as for GitLab; what git is set up for is about git's
+	// servers.
+	proxy, _, problem := network{app: a, url: base.URL()}.proxy()
+	if problem != nil {
+		return nil, problem
+	}
+	if proxy != nil {
+		config.Proxy = http.ProxyURL(proxy)
 	}
 	if config.Roots, problem = a.roots(transport.Trust{}); problem != nil {
 		return nil, problem

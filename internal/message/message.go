@@ -56,6 +56,30 @@ func (m *Message) Lines() []string {
 // than that something is wrong.
 func (m *Message) Unverified() bool { return m.Topic == RateLimit || m.Topic == NotVerified }
 
+// Signed is the message with who signed the certificate that it is about, in the
+// certificate's own words.
+func (m Message) Signed(signer string) *Message {
+	m.What += " (signer: " + Quote(signer) + ")"
+	return &m
+}
+
+// BrokenOff is the message about a connection, of one that had been there.
+func (m Message) BrokenOff() *Message {
+	m.What += " any more: it broke off before an answer"
+	return &m
+}
+
+// Besides is the message with the warnings among notes: what was tried against
+// what it says, in vain.
+func (m Message) Besides(notes []*Message) *Message {
+	for _, note := range notes {
+		if note.Topic == Warning {
+			m.What += "; " + note.What
+		}
+	}
+	return &m
+}
+
 // maxQuoted bounds what is shown of a text from outside, in bytes.
 const maxQuoted = 200
 

@@ -357,18 +357,18 @@ func TestMessages(t *testing.T) {
 	keeper := "the Secret team/my-gitlab"
 	dead := Explain(access.Verdict{Outcome: access.Refused, Reason: access.TokenRevoked}, here)
 	maps.Copy(made, map[string][]*Message{
-		"KeeperUnset":         {KeeperUnset("rotate")},
-		"FlagsClash":          {FlagsClash("--secret", "--platform")},
-		"TokenFromArgument":   {TokenFromArgument()},
-		"PromptEnded":         {PromptEnded()},
-		"InputLate":           {InputLate(time.Minute)},
-		"NotStored":           {NotStored(keeper)},
-		"NotKept":             {NotKept(keeper)},
-		"NothingKept":         {NothingKept(keeper)},
-		"RevokeUnconfirmed":   {RevokeUnconfirmed()},
-		"RevokeNothing":       {RevokeNothing(keeper)},
-		"RevokeFailed":        {RevokeFailed(dead)},
-		"Disagree":            {Disagree("the platform has a token, the Secret has none"),
+		"KeeperUnset":       {KeeperUnset("rotate")},
+		"FlagsClash":        {FlagsClash("--secret", "--platform")},
+		"TokenFromArgument": {TokenFromArgument()},
+		"PromptEnded":       {PromptEnded()},
+		"InputLate":         {InputLate(time.Minute)},
+		"NotStored":         {NotStored(keeper)},
+		"NotKept":           {NotKept(keeper)},
+		"NothingKept":       {NothingKept(keeper)},
+		"RevokeUnconfirmed": {RevokeUnconfirmed()},
+		"RevokeNothing":     {RevokeNothing(keeper)},
+		"RevokeFailed":      {RevokeFailed(dead)},
+		"Disagree": {Disagree("the platform has a token, the Secret has none"),
 			Disagree("the platform is for gitlab.com, the Secret for gitlab.example.com"),
 			Disagree("the Secret and the mounted Secret have different tokens")},
 		"RotateSame":          {RotateSame(keeper)},
@@ -467,6 +467,7 @@ func constructors(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	var names []string
+	makers := 0
 	for _, entry := range entries {
 		if !strings.HasSuffix(entry.Name(), ".go") || strings.HasSuffix(entry.Name(), "_test.go") {
 			continue
@@ -477,17 +478,44 @@ func constructors(t *testing.T) []string {
 		}
 		for _, decl := range file.Decls {
 			f, ok := decl.(*ast.FuncDecl)
-			if !ok || f.Recv != nil || !f.Name.IsExported() || f.Type.Results == nil {
+			if !ok || !makesMessage(f) {
 				continue
 			}
-			if star, ok := f.Type.Results.List[0].Type.(*ast.StarExpr); ok {
-				if name, ok := star.X.(*ast.Ident); ok && name.Name == "Message" {
-					names = append(names, f.Name.Name)
-				}
+			makers++
+			switch {
+			case f.Recv != nil && named(f.Recv.List[0].Type) != "Message":
+				t.Errorf("%s makes a message and is a method: no row can be asked of it", f.Name.Name)
+			case f.Recv == nil && f.Name.IsExported():
+				names = append(names, f.Name.Name)
 			}
 		}
 	}
+	if makers < 100 {
+		t.Errorf("only %d functions that make messages were found", makers)
+	}
 	return names
+}
+
+// makesMessage reports whether a function writes a message down, or gives one.
+func makesMessage(f *ast.FuncDecl) bool {
+	makes := f.Type.Results != nil && slices.ContainsFunc(f.Type.Results.List, func(field *ast.Field) bool { return named(field.Type) == "Message" })
+	ast.Inspect(f, func(node ast.Node) bool {
+		literal, ok := node.(*ast.CompositeLit)
+		makes = makes || ok && named(literal.Type) == "Message"
+		return true
+	})
+	return makes
+}
+
+// named is the name of a type, or of what it points to.
+func named(kind ast.Expr) string {
+	if star, ok := kind.(*ast.StarExpr); ok {
+		kind = star.X
+	}
+	if name, ok := kind.(*ast.Ident); ok {
+		return name.Name
+	}
+	return ""
 }
 
 func TestTokenFault(t *testing.T) {
@@ -499,6 +527,27 @@ func TestTokenFault(t *testing.T) {
 		if m.Code != string(fault) || m.Topic != Configuration || !strings.HasPrefix(m.What, "the token from here ") ||
 			!strings.Contains(m.What, want) || !strings.HasSuffix(m.Hint, ", then put it there") {
 			t.Errorf("%s: %+v", fault, *m)
+		}
+	}
+}
+
+// What is added to a message leaves that one as it is.
+func TestAdded(t *testing.T) {
+	why := Explain(access.Verdict{Reason: access.Unreachable, Detail: "h:1"}, here)
+	before := *why
+	for _, test := range []struct {
+		added *Message
+		want  string
+	}{
+		{why.Signed("a\x1b"), ` (signer: "a\x1b")`},
+		{why.BrokenOff(), " any more: it broke off before an answer"},
+		{why.Besides([]*Message{WaitForOther("h"), {Topic: Warning, What: "one"}, {Topic: Warning, What: "two"}}), "; one; two"},
+		{why.Besides(nil), ""},
+	} {
+		want := before
+		want.What += test.want
+		if *test.added != want || *why != before {
+			t.Errorf("%+v, want %+v", *test.added, want)
 		}
 	}
 }
