@@ -149,6 +149,32 @@ func TestArrows(t *testing.T) {
 	}
 }
 
+// All that is linked runs its initialisers at each start, whether it is used or
+// not. So each package is on a list, and a new one is seen in a change of it.
+// With -update, the list is written.
+func TestLinked(t *testing.T) {
+	const list = "testdata/linked.txt"
+	_, linked := packages(t)
+	linked = slices.DeleteFunc(linked, func(path string) bool {
+		first, _, _ := strings.Cut(path, "/")
+		inGo := !strings.Contains(first, ".")
+		// Go's own inner packages are its own business.
+		return strings.HasPrefix(path, module) || inGo && (first == "vendor" || slices.Contains(strings.Split(path, "/"), "internal"))
+	})
+	slices.Sort(linked)
+	if *update {
+		if err := os.WriteFile(list, []byte(strings.Join(linked, "\n")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agree(t, "linked (GODEBUG=inittrace=1 tells what it costs at each start)", linked,
+		"on the list in cmd/git-credential-acp/"+list+" (go test -run TestLinked -update writes it)", strings.Fields(string(known)))
+}
+
 // What docs/architecture.md says that a package may use is what it uses: files
 // (os), and the network (net, net/http).
 func TestArchitectureUses(t *testing.T) {

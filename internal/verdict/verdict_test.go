@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -485,9 +486,35 @@ func TestNames(t *testing.T) {
 			seen[name] = true
 		}
 	}
+	// Whatever a policy has, and will have, makes a difference: a verdict must not
+	// be remembered for a stricter question than the one that it answers.
+	policy := reflect.TypeFor[access.Policy]()
+	for n := range policy.NumField() {
+		changed := other(func(q *Question) { change(t, reflect.ValueOf(&q.Policy).Elem().Field(n)) })
+		if namesOf(changed).verdict == namesOf(base).verdict {
+			t.Errorf("the name of a verdict does not depend on the policy's %s: namesOf has to have it", policy.Field(n).Name)
+		}
+	}
 	if namesOf(other(func(q *Question) { q.Policy.Scopes = []string{"b", "a"} })).verdict !=
 		namesOf(other(func(q *Question) { q.Policy.Scopes = []string{"a", "b"} })).verdict {
 		t.Error("the order of scopes makes a difference")
+	}
+}
+
+// change gives a field another value.
+func change(t *testing.T, field reflect.Value) {
+	t.Helper()
+	switch field.Kind() {
+	case reflect.Bool:
+		field.SetBool(!field.Bool())
+	case reflect.Int, reflect.Int64:
+		field.SetInt(field.Int() + 1)
+	case reflect.String:
+		field.SetString(field.String() + "x")
+	case reflect.Slice:
+		field.Set(reflect.Append(reflect.AppendSlice(reflect.New(field.Type()).Elem(), field), reflect.Zero(field.Type().Elem())))
+	default:
+		t.Fatalf("a field of the kind %s: say here how it changes", field.Kind())
 	}
 }
 
