@@ -62,7 +62,7 @@ func parseCheck(document []byte) (result checkResult, err error) {
 		n := slices.Index(names, step.Name)
 		for missed := at + 1; missed < n; missed++ {
 			if names[missed] != "branch" {
-				return result, fmt.Errorf("%s comes before %s", step.Name, names[missed])
+				return result, fmt.Errorf("%s was not made before %s", names[missed], step.Name)
 			}
 		}
 		if n < at && n != 0 {

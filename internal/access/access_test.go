@@ -314,7 +314,7 @@ func TestJudgeRefusalsFirst(t *testing.T) {
 		}
 	}
 	if len(dead) != 11 {
-		t.Fatalf("%d reasons are about the token or its account: %v", len(dead), dead)
+		t.Fatalf("%d reasons are about the token or its account; raise the number here for a new one: %v", len(dead), dead)
 	}
 	for at, set := range put {
 		for _, reply := range dead {

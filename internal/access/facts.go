@@ -146,7 +146,8 @@ func (f Facts) Rejected() bool { return f.Rejection().State != Unasked }
 // does.
 func (f Facts) Rejection() Reply {
 	for _, reply := range f.replies() {
-		if reply.State == Rejected || reply.State == Forbidden && strings.HasPrefix(string(reply.Reason), "account-") {
+		if reply.State == Rejected || reply.State == Forbidden && (strings.HasPrefix(string(reply.Reason), "account-") ||
+			strings.HasPrefix(string(reply.Reason), "token-")) {
 			return reply
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/kube"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
@@ -494,7 +495,7 @@ func (r Rotation) write(ctx context.Context, old current, fresh token.Token) *me
 		problem := withinDo(ctx, r.Limit, func(ctx context.Context) *message.Message {
 			return r.Keeper.Write(ctx, old.kept, fresh, old.instance)
 		})
-		if problem == nil || tries == maxTries || !conflict(problem) {
+		if problem == nil || tries == maxTries || !kube.Conflict(problem) {
 			return problem
 		}
 		now, trouble := within(ctx, r.Limit, r.Keeper.Read)
@@ -549,9 +550,4 @@ func withinDo(ctx context.Context, limit time.Duration, step func(context.Contex
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return step(ctx)
-}
-
-// conflict reports that somebody else has changed the place.
-func conflict(m *message.Message) bool {
-	return strings.HasPrefix(m.Code, "kube-") && strings.HasSuffix(m.Code, "conflict")
 }

@@ -164,22 +164,6 @@ var (
 	ErrTooMany     = errors.New("there are too many files, or they include one another")
 )
 
-// Trusted is the configuration without all that is the repository's own.
-func (c Config) Trusted() Config {
-	var trusted Config
-	for _, e := range c.Entries {
-		if e.Scope.Trusted() {
-			trusted.Entries = append(trusted.Entries, e)
-		}
-	}
-	for _, s := range c.Skipped {
-		if s.Scope.Trusted() {
-			trusted.Skipped = append(trusted.Skipped, s)
-		}
-	}
-	return trusted
-}
-
 // lower is strings.ToLower for ASCII alone, as git compares names.
 func lower(text string) string {
 	return strings.Map(func(r rune) rune {
