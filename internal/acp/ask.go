@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -169,8 +168,8 @@ type tries struct {
 }
 
 // check says whether a question is asked again: after faults of the connection
-// that may be gone a moment later, 429, 502, 503 and 504, and only if the wait
-// before it is short and leaves time.
+// that may be gone a moment later and answers that mean "not now", and only if
+// the wait before it is short and leaves time.
 func (t *tries) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	var asked time.Duration
 	switch {
@@ -184,8 +183,7 @@ func (t *tries) check(ctx context.Context, resp *http.Response, err error) (bool
 			return false, err
 		}
 		t.met = t.client.silent(err)
-	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusBadGateway ||
-		resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusGatewayTimeout:
+	case transport.NotNow(resp.StatusCode):
 		asked = transport.RetryAfter(resp.Header, time.Now())
 		t.met = t.client.refusedService(resp)
 	default:
@@ -223,7 +221,7 @@ func (c *Client) refusedService(resp *http.Response) *message.Message {
 	if resp.StatusCode == http.StatusTooManyRequests {
 		return message.PlatformBusy(c.platform, transport.RetryAfter(resp.Header, time.Now()))
 	}
-	return message.PlatformError(c.platform, strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode))
+	return message.PlatformError(c.platform, transport.Status(resp.StatusCode))
 }
 
 // silent is the message for a fault of the connection.

@@ -230,8 +230,8 @@ func TestNoAnswer(t *testing.T) {
 		// asked is how often a question is asked.
 		asked int
 	}{
-		{"500", gitlabtest.Fault{Status: 500, Body: quoting}, "platform-error", false, true, 1},
-		{"500 page", gitlabtest.Fault{Status: 500, HTML: true}, "platform-error", false, true, 1},
+		{"500", gitlabtest.Fault{Status: 500, Body: quoting}, "platform-error", false, true, 4},
+		{"501 page", gitlabtest.Fault{Status: 501, HTML: true}, "platform-error", false, true, 1},
 		{"502", gitlabtest.Fault{Status: 502}, "platform-error", false, true, 4},
 		{"503 page", gitlabtest.Fault{Status: 503, HTML: true}, "platform-error", false, true, 4},
 		{"503 for long", gitlabtest.Fault{Status: 503, Header: http.Header{"Retry-After": {"60"}}}, "platform-error", false, true, 1},

@@ -31,7 +31,7 @@ import (
 // checkFlags are what check can be told.
 type checkFlags struct {
 	branch, color, terminationLog string
-	json                          bool
+	branchGiven, json             bool
 }
 
 func (a *app) check() *cobra.Command {
@@ -55,6 +55,7 @@ learned.`,
 		Args: cobra.ArbitraryArgs, // told in words of our own, and in JSON
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)
+			flags.branchGiven = cmd.Flags().Changed("branch")
 			return a.runCheck(cmd.Context(), flags, args)
 		},
 	}
@@ -100,6 +101,9 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 		if target, problem = check.ParseTarget(args[0]); problem != nil {
 			return c, target, problem
 		}
+	}
+	if flags.branch == "" && flags.branchGiven {
+		return c, target, message.FlagInvalid("--branch", "is empty")
 	}
 	target.Branch = flags.branch
 	limit, invalid := a.timeout()

@@ -23,7 +23,10 @@ import (
 // Name is the program's name, and the prefix of all it says.
 const Name = "git-credential-acp"
 
-const flagInstance = "instance"
+const (
+	flagInstance = "instance"
+	flagVersion  = "version"
+)
 
 // Exit codes. ExitCodes says what they mean.
 const (
@@ -151,7 +154,10 @@ helper.`,
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if wanted, _ := cmd.Flags().GetBool(flagVersion); wanted {
+				return a.printVersion()
+			}
 			if len(args) > 0 {
 				// An operation of a git that is newer than this program
 				// (gitcredentials(7): to be ignored silently).
@@ -165,13 +171,36 @@ helper.`,
 	root.PersistentFlags().StringVar(&a.instanceFlag, flagInstance, "",
 		"`URL` of the one instance to answer for; a missing token is then told in words")
 	complete(root, flagInstance, cobra.NoFileCompletions)
+	root.Flags().Bool(flagVersion, false, "the same as the command version")
 	// What takes files says so; nothing else completes to them.
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	for _, op := range operations() {
 		root.AddCommand(op.command(a))
 	}
 	root.AddCommand(a.setup(), a.check(), a.connect(), a.status(), a.rotate(), a.disconnect(), a.install(), a.version())
+	strict(root)
 	return root
+}
+
+// strict has cobra's own commands refuse what they don't know. The root takes any
+// word for an operation of git's, and so they would show its help.
+func strict(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, command := range root.Commands() {
+		switch command.Name() {
+		case "help":
+			command.Args = func(_ *cobra.Command, args []string) error {
+				if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+					return errors.New("unknown command " + message.Quote(strings.Join(args, " ")))
+				}
+				return nil
+			}
+		case "completion":
+			// Arguments are looked at only where there is something to run.
+			command.RunE = func(command *cobra.Command, _ []string) error { return command.Help() }
+		}
+	}
 }
 
 // culprit names the place of this program that is nearest to a panic. The

@@ -81,11 +81,7 @@ func (a *app) runConnect(ctx context.Context, flags connectFlags, args []string)
 	result := a.checkNew(ctx, tok, i, flags.caFile, limit, target, lines)
 	redact := redactAll(tok)
 	if result.Outcome != check.AllGood {
-		if result.Outcome == check.Unverified {
-			a.tell(message.NotStored(keeper.Where()), redact)
-			return exitError(exitUnverified)
-		}
-		return a.failed(message.NotStored(keeper.Where()), redact)
+		return a.failed(message.NotStored(keeper.Where(), result.Reason), redact)
 	}
 	if problem := a.keep(ctx, keeper, tok, i, limit); problem != nil {
 		return a.failed(problem, redact)

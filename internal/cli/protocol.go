@@ -34,7 +34,12 @@ func operations() []operation {
 		{"store", "Do nothing: tokens are kept by the Secret, not by git",
 			func(*app, context.Context) error { return nil }},
 		{"erase", "Forget what is remembered of a token that git was refused (on stdin)",
-			func(a *app, ctx context.Context) error { return a.conclude(a.helper().Erase(ctx, a.input())) }},
+			func(a *app, ctx context.Context) error {
+				// What people are told is about the login. That it is forgotten is
+				// what git asked for.
+				_ = a.conclude(a.helper().Erase(ctx, a.input()))
+				return nil
+			}},
 		{"capability", "Tell git what this helper can do",
 			func(a *app, _ context.Context) error { return a.answer(credential.Capabilities()) }},
 	}

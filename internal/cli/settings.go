@@ -188,16 +188,18 @@ func (a *app) rules() (helper.Rules, *message.Message) {
 }
 
 func (a *app) timeout() (time.Duration, *message.Message) {
-	return a.duration(envTimeout, defaultTimeout)
+	return a.duration(envTimeout, defaultTimeout, time.Nanosecond)
 }
 
-func (a *app) duration(name string, standard time.Duration) (time.Duration, *message.Message) {
+// duration is the time that a variable says: least or more, or what is standard
+// without it.
+func (a *app) duration(name string, standard, least time.Duration) (time.Duration, *message.Message) {
 	text := a.env.Getenv(name)
 	if text == "" {
 		return standard, nil
 	}
 	value, err := time.ParseDuration(text)
-	if err != nil || value <= 0 {
+	if err != nil || value < least {
 		return 0, message.SettingInvalid(name, errors.New("not a time such as 20s or 5m"))
 	}
 	return value, nil
@@ -205,7 +207,7 @@ func (a *app) duration(name string, standard time.Duration) (time.Duration, *mes
 
 // verdicts is where verdicts are remembered.
 func (a *app) verdicts() (verdict.Store, *message.Message) {
-	ttl, problem := a.duration(envCacheTTL, defaultTTL)
+	ttl, problem := a.duration(envCacheTTL, defaultTTL, 0)
 	if problem != nil {
 		return verdict.Store{}, problem
 	}

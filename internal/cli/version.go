@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // Build is what a program was built from. Without a version, all is taken from
@@ -26,11 +28,16 @@ func (a *app) version() *cobra.Command {
 		Use:   "version",
 		Short: "Print the version, and the commit it was built from",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.env.Stdout, "%s %s\n", Name, a.env.Build.known())
-			return err
-		},
+		RunE: func(*cobra.Command, []string) error { return a.printVersion() },
 	}
+}
+
+func (a *app) printVersion() error {
+	if _, err := fmt.Fprintf(a.env.Stdout, "%s %s\n", Name, a.env.Build.known()); err != nil {
+		a.tell(message.OutputLost(), asIs)
+		return exitError(exitRefused)
+	}
+	return nil
 }
 
 // String is one line: the version, and in brackets what else is known.

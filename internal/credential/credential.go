@@ -179,7 +179,9 @@ type Request struct {
 	Password func() string
 }
 
-// ReadRequest reads a request and refuses one without a protocol or a host.
+// ReadRequest reads a request and refuses one without a protocol, or one over
+// HTTP without a host. git asks about others that have none: for a certificate's
+// password, it names a file (git's http.c, has_cert_password).
 func ReadRequest(r io.Reader) (Request, error) {
 	attrs, err := Read(r)
 	if err != nil {
@@ -208,7 +210,7 @@ func ReadRequest(r io.Reader) (Request, error) {
 	if req.Protocol == "" {
 		return Request{}, &MalformedError{Reason: "the request names no protocol"}
 	}
-	if req.Host == "" {
+	if req.Host == "" && (req.Protocol == "https" || req.Protocol == "http") {
 		return Request{}, &MalformedError{Reason: "the request names no host"}
 	}
 	if password == "" {

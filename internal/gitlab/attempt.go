@@ -65,8 +65,8 @@ func (a *attempt) read(resp *http.Response) error {
 	return nil
 }
 
-// check says whether a try is made again: after faults of the connection, 429,
-// 502, 503 and 504, and only if the wait before it leaves time.
+// check says whether a try is made again: after faults of the connection and
+// answers that mean "not now", and only if the wait before it leaves time.
 func (a *attempt) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	switch {
 	case ctx.Err() != nil:
@@ -74,8 +74,7 @@ func (a *attempt) check(ctx context.Context, resp *http.Response, err error) (bo
 	case err != nil:
 		a.last = a.client.silence(err)
 		return passing(a.last.Reason) && !lasting(err) && a.waitable(ctx), err
-	case resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusBadGateway &&
-		resp.StatusCode != http.StatusServiceUnavailable && resp.StatusCode != http.StatusGatewayTimeout:
+	case !transport.NotNow(resp.StatusCode):
 		return false, nil
 	}
 	a.last = refusedService(resp, a.client.config.Now())
@@ -130,7 +129,7 @@ func lasting(err error) bool {
 
 // refusedService is the reply for a status that means "not now".
 func refusedService(resp *http.Response, now time.Time) access.Reply {
-	reply := silent(access.ServerError, strconv.Itoa(resp.StatusCode)+" "+http.StatusText(resp.StatusCode))
+	reply := silent(access.ServerError, transport.Status(resp.StatusCode))
 	reply.Wait = transport.RetryAfter(resp.Header, now)
 	if resp.StatusCode == http.StatusTooManyRequests {
 		reply = access.Reply{State: access.Silent, Reason: access.RateLimited, Wait: reply.Wait}

@@ -37,10 +37,16 @@ func InputLate(limit time.Duration) *Message {
 		Hint: "write the token to standard input and end it, or name a file with --token-file"}
 }
 
-// NotStored is for a new token that is no good: nothing was changed.
-func NotStored(keeper string) *Message {
-	return &Message{Code: "not-stored", Topic: Authentication, What: "the token was not stored in " + keeper + ", since something is wrong with it (see above)",
+// NotStored is for a new token that is no good, or of which that could not be
+// learned; why says so. Nothing was changed.
+func NotStored(keeper string, why *Message) *Message {
+	m := &Message{Code: "not-stored", Topic: why.Topic, What: "the token was not stored in " + keeper + ", since something is wrong with it (see above)",
 		Hint: "mend what the lines above name, and connect again"}
+	if why.Unverified() {
+		m.What = "the token was not stored in " + keeper + ", since it could not be checked (see above)"
+		m.Hint = "connect again when what the lines above name is over"
+	}
+	return m
 }
 
 // NotKept is for a token that was stored, and that the keeper does not have.

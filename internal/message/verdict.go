@@ -89,7 +89,7 @@ func explainPermissions(v access.Verdict, s Subject) (topic Topic, what, hint st
 		what = "the project " + s.project() + " was not found or you don't have access to it"
 		hint = "see that the remote's URL is right; if it is, ask a maintainer of the project for the Developer role"
 	case access.LevelTooLow:
-		what = fmt.Sprintf("you have %s on the project %s; you need at least %s access",
+		what = fmt.Sprintf("you have %s on the project %s; you need at least %s access level",
 			access.LevelName(v.Level), s.project(), access.LevelName(v.Minimum))
 		hint = "ask a maintainer of the project for that role (for a project that is never pushed to, ACP_GITLAB_MIN_ACCESS=reporter is enough)"
 	default:

@@ -9,6 +9,18 @@ import (
 	"time"
 )
 
+// NotNow reports a status by which a server says that it can't answer just now: 429,
+// and every fault of its own but that it does not know the request at all
+// (RFC 9110, 15.6; 501).
+func NotNow(status int) bool {
+	return status == http.StatusTooManyRequests || status >= http.StatusInternalServerError && status != http.StatusNotImplemented
+}
+
+// Status is a status in words, by its number alone where it has no name.
+func Status(status int) string {
+	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
+}
+
 // IsJSON reports whether an answer says that its body is JSON.
 func IsJSON(header http.Header) bool {
 	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
