@@ -94,6 +94,9 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 	default:
 		return c, target, message.FlagInvalid("--color", "is neither auto, always nor never")
 	}
+	if _, wrong := a.known(); wrong != nil && a.instanceGiven {
+		return c, target, wrong
+	}
 	if len(args) > 1 {
 		return c, target, message.URLInvalid("has another one behind it; one can be checked at a time")
 	}

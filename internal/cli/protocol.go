@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -111,11 +112,13 @@ func (a *app) conclude(result helper.Result) error {
 	if err := a.answer(result.Answer); err != nil {
 		return err
 	}
-	switch result.Outcome {
-	case helper.Answered, helper.NotOurs:
+	switch {
+	case result.Outcome == helper.Answered || result.Outcome == helper.NotOurs:
 		return nil
-	case helper.Unverified:
+	case result.Outcome == helper.Unverified:
 		return exitError(exitUnverified)
+	case slices.ContainsFunc(result.Messages, func(m *message.Message) bool { return m.Topic == message.Usage }):
+		return exitError(exitUsage)
 	}
 	return exitError(exitRefused)
 }

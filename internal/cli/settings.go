@@ -127,6 +127,9 @@ func (a *app) secrets(ctx context.Context, req credential.Request) ([]secret.Fou
 	if len(config.Dirs) == 0 {
 		config.Dirs = []string{secret.DefaultDir}
 	}
+	if source == secret.File && config.TokenFile == "" {
+		problem = message.TokenFileUnset()
+	}
 	config.Backend = func() (answer secret.Answer) {
 		// That the user has not connected GitLab is told for the instance that
 		// is known; of another one, it says nothing.

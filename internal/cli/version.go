@@ -28,7 +28,7 @@ func (a *app) version() *cobra.Command {
 		Use:   "version",
 		Short: "Print the version, and the commit it was built from",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.printVersion() },
+		RunE:  func(*cobra.Command, []string) error { return a.printVersion() },
 	}
 }
 

@@ -99,7 +99,7 @@ func (s Secret) apply(ctx context.Context, old Kept, tok token.Token, i instance
 		_, addressed := object.Data[secret.KeyInstance]
 		switch {
 		case entered && (bare || addressed):
-			return message.TwoForms(s.Where())
+			return message.TwoForms(s.Where(), map[bool]string{true: secret.KeyToken, false: secret.KeyInstance}[bare])
 		case entered:
 			data, err := s.entry(text, tok, i)
 			if err != nil {

@@ -220,7 +220,11 @@ func choose(places []secret.Found, req credential.Request) (*secret.Found, Resul
 	for n, place := range places {
 		switch place.Instance.Match(req.Protocol, req.Host, req.Path) {
 		case instance.Downgraded:
-			result = stop(Failed, message.Downgraded(place.Instance.URL()))
+			why := message.Downgraded(place.Instance.URL())
+			if place.Problem != nil && place.Problem.Code == "instance-invalid" {
+				why = place.Problem // it is the instance's own URL that is http
+			}
+			result = stop(Failed, why)
 		case instance.Ours:
 			switch {
 			case chosen == nil || len(place.Instance.URL()) > len(chosen.Instance.URL()) && req.Path != "":

@@ -242,7 +242,7 @@ func TestGetForeign(t *testing.T) {
 		"token":                 {places: []secret.Found{place(t, "https://gitlab.example.com")}},
 		"broken Secret":         {places: []secret.Found{broken(t, "https://gitlab.example.com")}},
 		"known":                 {known: &known},
-		"known, in doubt":       {known: &known, places: []secret.Found{broken(t, "")}, secretsProblem: message.TwoForms("the Secret at /s")},
+		"known, in doubt":       {known: &known, places: []secret.Found{broken(t, "")}, secretsProblem: message.TwoForms("the Secret at /s", "token")},
 		"known, only":           {known: &known, only: true, places: []secret.Found{place(t, "https://gitlab.example.com")}},
 		"known, token of other": {known: &known, places: []secret.Found{place(t, "https://other.example")}},
 	}
@@ -317,7 +317,7 @@ func TestGetMalformed(t *testing.T) {
 func TestGetWithoutToken(t *testing.T) {
 	us, other := parse(t, "https://gitlab.example.com"), parse(t, "https://other.example")
 	below := parse(t, "https://gitlab.example.com/gitlab")
-	doubt := message.TwoForms("the Secret at /s")
+	doubt := message.TwoForms("the Secret at /s", "token")
 	invalid := message.InstanceInvalid("--instance", errors.New("is wrong"))
 	good, unknown := place(t, "https://gitlab.example.com"), broken(t, "")
 	unheard := secret.Found{Source: secret.Backend, Where: "the platform", Problem: message.PlatformError(message.Platform{}, "502 Bad Gateway")}
@@ -659,7 +659,7 @@ func TestGetRescued(t *testing.T) {
 	newer := place(t, "https://gitlab.example.com")
 	newer.Source, newer.Token, newer.Where = secret.API, pat(t, next), "the Secret team/mine in the cluster"
 	elsewhere, unusable := newer, newer
-	elsewhere.Instance, unusable.Problem = parse(t, "https://other.example"), message.TwoForms(newer.Where)
+	elsewhere.Instance, unusable.Problem = parse(t, "https://other.example"), message.TwoForms(newer.Where, "token")
 	now := "username=oauth2\npassword=" + next + "\npassword_expiry_utc=1798675200\n"
 	because := func(reason access.Reason) Finding {
 		return Finding{Verdict: access.Verdict{Outcome: access.Refused, Reason: reason}}

@@ -22,8 +22,9 @@ type Instance struct {
 
 // Parse reads an instance URL: https, a host, perhaps a port and a path; one
 // slash at the end and space around it are forgiven. With allowHTTPLoopback, an
-// http URL of a loopback address is good too. The error says what is wrong and
-// never quotes the URL, which could hold a secret.
+// http URL of a loopback address is good too. The error says what is wrong (an
+// [InsecureError] for any other http) and never quotes the URL, which could hold a
+// secret.
 func Parse(raw string, allowHTTPLoopback bool) (Instance, error) {
 	raw = strings.Trim(raw, " \t\r\n")
 	for i := range len(raw) {
@@ -57,9 +58,23 @@ func Parse(raw string, allowHTTPLoopback bool) (Instance, error) {
 	}
 	i := Instance{scheme: scheme, host: host, path: path}
 	if scheme == "http" && (!allowHTTPLoopback || !i.loopback()) {
-		return Instance{}, errors.New("is http, which would show the token to the network; only https will do")
+		i.scheme = "https"
+		return Instance{}, &InsecureError{Meant: i}
 	}
 	return i, nil
+}
+
+// InsecureError is for an instance URL with which nothing is wrong but that it is
+// http. No token may be used for it.
+type InsecureError struct {
+	// Meant is the instance over https, which tells whose requests are to be
+	// refused over it.
+	Meant Instance
+}
+
+// Error says so, and quotes nothing.
+func (*InsecureError) Error() string {
+	return "is http, which would show the token to the network; only https will do"
 }
 
 func parseAuthority(authority, scheme string) (string, error) {

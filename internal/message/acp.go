@@ -29,7 +29,7 @@ func PlatformUnset(settings []string) *Message {
 // PlatformInvalid is for an address of the platform, found at where, that can't
 // be used.
 func PlatformInvalid(where string, why error) *Message {
-	return &Message{Code: "platform-invalid", Topic: Configuration,
+	return &Message{Code: "platform-invalid", Topic: ruledBy(where),
 		What: "the platform's address in " + where + " " + why.Error(),
 		Hint: "use the form https://platform.example.com, or within the cluster http://service.namespace.svc"}
 }

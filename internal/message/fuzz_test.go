@@ -18,7 +18,7 @@ func FuzzWords(f *testing.F) {
 		s := Subject{Instance: "gitlab.example.com", URL: "https://gitlab.example.com", Project: project,
 			Where: "the Secret at " + Quote(path), Renew: "write it to " + Quote(path)}
 		messages := []*Message{
-			FileUnreadable(Quote(path), "permission denied"), FileTooLarge(Quote(path), number), SecretNotDirectory(path), TwoForms(Quote(path)),
+			FileUnreadable(Quote(path), "permission denied"), FileTooLarge(Quote(path), number), SecretNotDirectory(path), TwoForms(Quote(path), "token"),
 			TokenKeyMissing(Quote(path)), CredentialsGarbled(Quote(path)), GitRefused(s, true), Rotated(s),
 			Expiry(access.Verdict{Outcome: access.Granted, ExpiresAt: time.Unix(int64(number), 0).UTC()}, time.Unix(0, 0), s),
 		}

@@ -198,6 +198,13 @@ func ClusterSecretUnset() *Message {
 		Hint: "set ACP_GITLAB_SECRET to the namespace/name of the Secret"}
 }
 
+// TokenFileUnset is for a source that needs the path of a file.
+func TokenFileUnset() *Message {
+	return &Message{Code: "token-file-unset", Topic: Configuration,
+		What: "ACP_GITLAB_SOURCE is file, and ACP_GITLAB_TOKEN_FILE is not set",
+		Hint: "set ACP_GITLAB_TOKEN_FILE to the path of the file with the token"}
+}
+
 // Rescued is said when the token of a Secret in the cluster, named by other,
 // stands in for the dead one of a mount.
 func Rescued(mount, other, instance string) *Message {

@@ -145,9 +145,18 @@ func SettingInvalid(name string, why error) *Message {
 
 // InstanceInvalid is for an instance URL, found at where, that can't be used.
 func InstanceInvalid(where string, why error) *Message {
-	return &Message{Code: "instance-invalid", Topic: Configuration,
+	return &Message{Code: "instance-invalid", Topic: ruledBy(where),
 		What: "the instance URL in " + where + " " + why.Error(),
 		Hint: "use the form https://gitlab.example.com, with a port or path where the instance has one"}
+}
+
+// ruledBy is the topic of a value that can't be: who typed a flag has used the
+// program wrongly, and everything else is configuration.
+func ruledBy(where string) Topic {
+	if strings.HasPrefix(where, "--") {
+		return Usage
+	}
+	return Configuration
 }
 
 // NotConnected is for a request for an instance that is known, but of which
@@ -218,11 +227,11 @@ func TokenKeyMissing(where string) *Message {
 		Hint: "reconnect under Settings → Integrations → GitLab, or write the token to the Secret's key token"}
 }
 
-// TwoForms is for a Secret, named by where, that holds a token in both forms, so
-// that nobody knows which counts.
-func TwoForms(where string) *Message {
+// TwoForms is for a Secret, named by where, that has the keys of both forms, key
+// among them, so that nobody knows which counts.
+func TwoForms(where, key string) *Message {
 	return &Message{Code: "two-forms", Topic: Configuration,
-		What: where + " has both a key token and a key credentials.json",
+		What: where + " has both a key " + key + " and a key credentials.json",
 		Hint: "remove one of the two keys from the Secret"}
 }
 

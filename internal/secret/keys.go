@@ -26,7 +26,7 @@ func (f *Found) take(keys map[string]content, empty func() bool, place func(key 
 	switch {
 	case credentials.there && (text.there || url.there):
 		// Two forms may name two instances.
-		f.Problem = message.TwoForms(f.Where)
+		f.Problem = message.TwoForms(f.Where, map[bool]string{true: KeyToken, false: KeyInstance}[text.there])
 		return true
 	case credentials.there:
 		f.readCredentials(credentials, place(KeyCredentials), allowHTTPLoopback)

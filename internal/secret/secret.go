@@ -221,16 +221,19 @@ func (f *Found) setToken(text string) {
 }
 
 // setInstance reads the instance URL that stands at where. One that can't be
-// used leaves the instance unknown, and is the problem to tell: nobody can say
-// whom the token belongs to.
+// used is the problem to tell, and leaves the instance unknown, since nobody can
+// say whom the token belongs to; but for one that is only http.
 func (f *Found) setInstance(raw, where string, allowHTTPLoopback bool) {
 	if strings.TrimSpace(raw) == "" {
 		raw = DefaultInstanceURL
 	}
 	i, err := instance.Parse(raw, allowHTTPLoopback)
 	if err != nil {
-		f.Problem = message.InstanceInvalid(where, err)
-		return
+		f.Problem, f.Token = message.InstanceInvalid(where, err), token.Token{}
+		var insecure *instance.InsecureError
+		if errors.As(err, &insecure) {
+			i = insecure.Meant
+		}
 	}
 	f.Instance = i
 }

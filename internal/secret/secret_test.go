@@ -143,8 +143,8 @@ func TestFindMounted(t *testing.T) {
 		{"no address", keys{"token": canary, "instanceUrl": "gitlab.example.com"}, "instance-invalid", ""},
 		{"token in the URL", keys{"token": canary, "instanceUrl": "https://oauth2:" + canary + "@h"}, "instance-invalid", ""},
 		{"token for a URL", keys{"token": "https://h", "instanceUrl": canary}, "instance-invalid", ""},
-		{"plain http", keys{"token": canary, "instanceUrl": "http://h"}, "instance-invalid", ""},
-		{"plain http on loopback", keys{"token": canary, "instanceUrl": "http://127.0.0.1:8080"}, "instance-invalid", ""},
+		{"plain http", keys{"token": canary, "instanceUrl": "http://h"}, "instance-invalid", "h"},
+		{"plain http on loopback", keys{"token": canary, "instanceUrl": "http://127.0.0.1:8080"}, "instance-invalid", "127.0.0.1:8080"},
 		{"two URLs", keys{"token": canary, "instanceUrl": "https://a\nhttps://b"}, "instance-invalid", ""},
 		{"URL too long", keys{"token": canary, "instanceUrl": "https://h" + strings.Repeat(" ", maxValue)}, "file-too-large", ""},
 		// Whose the token is matters before what it is.
@@ -411,7 +411,7 @@ func TestFindSeveralDirectories(t *testing.T) {
 	for _, f := range found {
 		got = append(got, fmt.Sprintf("%s %q %q", f.Instance, f.Token.Reveal(), code(f.Problem)))
 	}
-	want := []string{`a "glpat-CanaryFirst" ""`, `b "" "token-empty"`, ` "glpat-CanaryThird" "instance-invalid"`, `d "glpat-CanaryFourth" ""`}
+	want := []string{`a "glpat-CanaryFirst" ""`, `b "" "token-empty"`, ` "" "instance-invalid"`, `d "glpat-CanaryFourth" ""`}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
@@ -517,10 +517,10 @@ func TestFindInstanceURL(t *testing.T) {
 		{"file, white", Config{Source: File, TokenFile: file, InstanceURL: " "}, "", "gitlab.com"},
 		{"file, invalid", Config{Source: File, TokenFile: file, InstanceURL: "h"}, "instance-invalid", ""},
 		{"environment, invalid", Config{Source: Env, TokenEnv: env, InstanceURL: "https://" + canary + "@h"}, "instance-invalid", ""},
-		{"environment, plain http", Config{Source: Env, TokenEnv: env, InstanceURL: "http://127.0.0.1"}, "instance-invalid", ""},
+		{"environment, plain http", Config{Source: Env, TokenEnv: env, InstanceURL: "http://127.0.0.1"}, "instance-invalid", "127.0.0.1"},
 		{"environment, plain http on loopback", Config{Source: Env, TokenEnv: env, InstanceURL: "http://127.0.0.1", AllowHTTPLoopback: true}, "", "127.0.0.1"},
-		{"environment, plain http elsewhere", Config{Source: Env, TokenEnv: env, InstanceURL: "http://h", AllowHTTPLoopback: true}, "instance-invalid", ""},
-		{"Secret", Config{Dirs: []string{dir}, InstanceURL: "https://h"}, "instance-invalid", ""},
+		{"environment, plain http elsewhere", Config{Source: Env, TokenEnv: env, InstanceURL: "http://h", AllowHTTPLoopback: true}, "instance-invalid", "h"},
+		{"Secret", Config{Dirs: []string{dir}, InstanceURL: "https://h"}, "instance-invalid", "127.0.0.1:8080"},
 		{"Secret on loopback", Config{Dirs: []string{dir}, InstanceURL: "https://h", AllowHTTPLoopback: true}, "", "127.0.0.1:8080"},
 	}
 	for _, test := range tests {
@@ -537,7 +537,7 @@ func TestFindInstanceURL(t *testing.T) {
 	}
 	// A URL over plain http is only ever good on loopback, in an entry too.
 	mounted(t, dir, map[string]string{"credentials.json": `{"token":"` + canary + `","instanceUrl":"http://127.0.0.1:1"}`})
-	only(t, Config{}, dir).want(t, "instance-invalid", "")
+	only(t, Config{}, dir).want(t, "instance-invalid", "127.0.0.1:1")
 	only(t, Config{AllowHTTPLoopback: true}, dir).want(t, "", "127.0.0.1:1")
 }
 
@@ -559,7 +559,7 @@ func TestFindBackend(t *testing.T) {
 		"without instance": {Answer{Token: token(canary)}, "", "gitlab.com"},
 		"cut":              {Answer{Token: token("glpat-Canary CanaryQ7x9"), InstanceURL: "https://h"}, "token-broken", "h"},
 		"empty":            {Answer{Token: token(""), InstanceURL: "https://h"}, "token-empty", "h"},
-		"plain http":       {Answer{Token: token(canary), InstanceURL: "http://h"}, "instance-invalid", ""},
+		"plain http":       {Answer{Token: token(canary), InstanceURL: "http://h"}, "instance-invalid", "h"},
 		"not known":        {Answer{Problem: down}, "platform-error", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
