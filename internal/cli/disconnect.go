@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -59,10 +60,15 @@ func (a *app) runDisconnect(ctx context.Context, flags disconnectFlags) error {
 		_, err := fmt.Fprintf(a.env.Stdout, "nothing to do: there is no token in %s\n", keeper.Where())
 		return a.written(err)
 	}
-	redact := redactAll(kept.Token)
+	tok, where := kept.Token, keeper.Where()
+	if tok.IsZero() && flags.revoke {
+		found := a.here(ctx, kept.Instance)
+		tok, where = found.Token, found.Where
+	}
+	redact := redactAll(kept.Token, tok)
 	if flags.revoke {
 		// First, so that a token that is still alive is never lost sight of.
-		revoked, problem := a.revoke(ctx, keeper, kept, flags.yes)
+		revoked, problem := a.revoke(ctx, keeper, kept, tok, where, flags.yes)
 		if problem != nil {
 			return a.failed(problem, redact)
 		}
@@ -75,30 +81,37 @@ func (a *app) runDisconnect(ctx context.Context, flags disconnectFlags) error {
 	if problem := keeper.Remove(removing, kept); problem != nil {
 		return a.failed(problem, redact)
 	}
-	_, err := fmt.Fprintf(a.env.Stdout, "disconnected: there is no token in %s any more\n", keeper.Where())
+	said := fmt.Sprintf("disconnected: there is no token in %s any more\n", keeper.Where())
+	if kept.Token.IsZero() && kept.Problem == nil {
+		said += fmt.Sprintf("note: it did not show its token; if that is another one and still alive, revoke it at %s\n", tokensPage(kept.Instance))
+	}
+	_, err := io.WriteString(a.env.Stdout, said)
 	return a.written(err)
 }
 
-// revoke has GitLab revoke the kept token, and gives the token's name.
-func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connection.Kept, yes bool) (string, *message.Message) {
-	tok := kept.Token
-	if tok.IsZero() {
-		tok = a.here(ctx, kept.Instance).Token
-	}
+// tokensPage is where GitLab lists a user's tokens.
+func tokensPage(i instance.Instance) string { return i.URL() + "/-/profile/personal_access_tokens" }
+
+// revoke has GitLab revoke a token, which is the kept one, or else the one that
+// was found where it says, and gives the token's name.
+func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connection.Kept, tok token.Token, where string, yes bool) (string, *message.Message) {
 	if kept.Problem != nil && tok.IsZero() {
 		return "", kept.Problem
 	}
 	if tok.IsZero() {
 		return "", message.RevokeNothing(keeper.Where())
 	}
-	self, problem := a.self(ctx, tok, kept.Instance, kept.CA, keeper.Where())
+	self, problem := a.self(ctx, tok, kept.Instance, kept.CA, where)
 	switch {
+	case problem != nil && kept.Token.IsZero() && !problem.Unverified():
+		// The keeper's own may well be alive.
+		return "", message.RevokeOther(problem, keeper.Where(), tokensPage(kept.Instance))
 	case problem != nil && problem.Code == string(access.TokenRevoked):
 		return "a token that was revoked before", nil
 	case problem != nil:
 		return "", message.RevokeFailed(problem)
 	}
-	name := fmt.Sprintf("the token %s (%d)", message.Quote(self.Name), self.ID)
+	name := fmt.Sprintf("the token %s (%d) from %s", message.Quote(self.Name), self.ID, where)
 	if !yes && !a.confirmed(ctx, "revoke "+name+" on "+kept.Instance.String()+"? Everything that uses it stops working.") {
 		return "", message.RevokeUnconfirmed()
 	}
@@ -118,7 +131,7 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 		if reply.State == access.Silent {
 			v.Outcome = access.Unverified
 		}
-		return "", message.RevokeFailed(message.Explain(v, subjectOf(kept.Instance, keeper.Where())))
+		return "", message.RevokeFailed(message.Explain(v, subjectOf(kept.Instance, where)))
 	}
 	return name, nil
 }

@@ -23,9 +23,8 @@ const maxToken = 64 << 10
 // which on a terminal is a prompt without echo. A token is never an argument.
 func (a *app) newToken(ctx context.Context, path string) (token.Token, *message.Message) {
 	var text string
-	where := "standard input"
+	where := givenBy(path)
 	if path != "" {
-		where = message.Quote(path)
 		data, err := file.Read(path, maxToken)
 		switch {
 		case errors.Is(err, file.ErrTooLarge):
@@ -46,6 +45,14 @@ func (a *app) newToken(ctx context.Context, path string) (token.Token, *message.
 		return token.Token{}, message.TokenFault(fault, where, "give it again")
 	}
 	return tok, nil
+}
+
+// givenBy is where a new token comes from, in words: a file, or standard input.
+func givenBy(path string) string {
+	if path == "" {
+		return "standard input"
+	}
+	return message.Quote(path)
 }
 
 // entered is what is entered on standard input.

@@ -125,12 +125,13 @@ func (f rotateFlags) check(now time.Time) (time.Time, *message.Message) {
 		{f.anew && f.resume, "--new", "--resume"},
 		{f.anew && f.tokenFile != "", "--new", "--token-file"},
 		{f.resume && f.tokenFile != "", "--resume", "--token-file"},
-		{f.resume && f.expires != "", "--resume", "--expires"},
-		{f.tokenFile != "" && f.expires != "", "--token-file", "--expires"},
 	} {
 		if pair.clash {
 			return time.Time{}, message.FlagsClash(pair.one, pair.other)
 		}
+	}
+	if f.expires != "" && !f.anew {
+		return time.Time{}, message.FlagInvalid("--expires", "goes with --new only")
 	}
 	if f.expires == "" {
 		return now.UTC().AddDate(0, 0, defaultLife), nil
@@ -157,7 +158,7 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 		return connection.Rotation{}, problem
 	}
 	r := connection.Rotation{Keeper: keeper, Connect: a.gitlab(limit), Limit: limit, Scopes: rules.Scopes, DryRun: flags.dryRun,
-		AllowHTTPLoopback: a.allowHTTPLoopback()}
+		AllowHTTPLoopback: a.allowHTTPLoopback(), NewFrom: givenBy(flags.tokenFile)}
 	if r.Recovery.Path, problem = a.recoveryPath(flags.recoveryDir, keeper.Where()); problem != nil {
 		return r, problem
 	}
@@ -168,7 +169,7 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 		places, _, _ := a.secrets(ctx, credential.Request{})
 		for _, found := range places {
 			if found.Problem == nil && r.Old.IsZero() {
-				r.Instance, r.Old = found.Instance, found.Token
+				r.Instance, r.Old, r.OldFrom = found.Instance, found.Token, found.Where
 			}
 		}
 	}

@@ -25,10 +25,14 @@ import (
 // new one is on disk before anything else is tried, until the keeper has it.
 type Rotation struct {
 	Keeper Keeper
-	// Instance is the one whose token is replaced, and Old that token. With a
-	// keeper that gives tokens away they are what it keeps, and may be zero.
+	// Instance is the one whose token is replaced, Old that token, and OldFrom where
+	// it was found, in words. With a keeper that gives tokens away they are what it
+	// keeps, and may be zero.
 	Instance instance.Instance
 	Old      token.Token
+	OldFrom  string
+	// NewFrom is where a token that Replace is given comes from, in words.
+	NewFrom string
 	// Connect makes a client for a token. The authorities that are kept along with
 	// it count for its instance; they are nil for none.
 	Connect func(tok token.Token, i instance.Instance, ca func() ([]byte, *message.Message)) (*gitlab.Client, *message.Message)
@@ -77,7 +81,7 @@ func (r Rotation) Replace(ctx context.Context, fresh token.Token) *message.Messa
 	if Same(fresh, old.token) {
 		return message.RotateSame(r.Keeper.Where())
 	}
-	self, problem := r.verify(ctx, fresh, old, "the new token")
+	self, problem := r.verify(ctx, fresh, old, r.NewFrom)
 	if problem == nil {
 		problem = r.fits(self, old)
 	}
@@ -359,13 +363,20 @@ func (r Rotation) read(ctx context.Context) (current, *message.Message) {
 	case kept.Token.IsZero() && r.Instance != kept.Instance:
 		return current{}, message.RotateOtherInstance(r.Keeper.Where(), kept.Instance.String(), r.Instance.String())
 	}
-	if old.self, problem = r.verify(ctx, old.token, old, r.Keeper.Where()); problem != nil {
+	where := r.Keeper.Where()
+	if kept.Token.IsZero() {
+		where = r.OldFrom
+	}
+	if old.self, problem = r.verify(ctx, old.token, old, where); problem != nil {
 		return current{}, message.RotateOldDead(problem)
 	}
 	if problem := r.sameUser(ctx, old); problem != nil {
 		return current{}, problem
 	}
-	r.Tell(stepRead, "the token "+message.Quote(old.self.Name)+" in "+r.Keeper.Where()+" is alive; it expires "+until(old.self.ExpiresAt))
+	if kept.Token.IsZero() {
+		where += ", which should be that of " + r.Keeper.Where() + " (it does not give its own away),"
+	}
+	r.Tell(stepRead, "the token "+message.Quote(old.self.Name)+" from "+where+" is alive; it expires "+until(old.self.ExpiresAt))
 	return old, nil
 }
 
@@ -527,7 +538,12 @@ func (r Rotation) revoke(ctx context.Context, old current) *message.Message {
 	if reply := client.Revoke(ctx); reply.State != access.Given {
 		return message.RotateNotRevoked(r.explain(old.instance, reply), old.instance.URL())
 	}
-	r.Tell(stepRevoke, "the old token is revoked")
+	said := "the old token is revoked"
+	if old.kept.Token.IsZero() {
+		said = "the token from " + r.OldFrom + " is revoked; if " + r.Keeper.Where() + " had another one, that one lives on: see " +
+			old.instance.URL() + "/-/profile/personal_access_tokens"
+	}
+	r.Tell(stepRevoke, said)
 	return nil
 }
 

@@ -73,6 +73,15 @@ func RevokeNothing(keeper string) *Message {
 		Hint: "disconnect without --revoke, and revoke the token on GitLab under Preferences → Access tokens"}
 }
 
+// RevokeOther is for a revocation of the token that a keeper does not give away,
+// while the one that is here is dead, because of why; page is where GitLab lists
+// the user's tokens.
+func RevokeOther(why *Message, keeper, page string) *Message {
+	return &Message{Code: "revoke-other", Topic: why.Topic,
+		What: "nothing was changed: " + keeper + " does not give its token away, and the one here is another or dead: " + why.What,
+		Hint: "disconnect without --revoke, and revoke the token at " + page}
+}
+
 // RevokeFailed is for a token that could not be revoked; nothing was changed.
 func RevokeFailed(why *Message) *Message {
 	return &Message{Code: "revoke-failed", Topic: why.Topic, What: "the token could not be revoked, and nothing was changed: " + why.What, Hint: why.Hint}

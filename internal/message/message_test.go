@@ -363,6 +363,7 @@ func TestMessages(t *testing.T) {
 		"TokenFromArgument": {TokenFromArgument()},
 		"PromptEnded":       {PromptEnded()},
 		"InputLate":         {InputLate(time.Minute)},
+		"RevokeOther":       {RevokeOther(Explain(access.Verdict{Outcome: access.Refused, Reason: access.TokenRevoked}, here), "the platform at https://platform.example.com", here.URL)},
 		"NotStored":         {NotStored(keeper, Explain(access.Verdict{Outcome: access.Refused, Reason: access.TokenRevoked}, here)), NotStored(keeper, Explain(trouble, here))},
 		"NotKept":           {NotKept(keeper)},
 		"NothingKept":       {NothingKept(keeper)},
