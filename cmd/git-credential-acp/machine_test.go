@@ -580,8 +580,8 @@ func (m *machine) await(args []string) error {
 	return nil
 }
 
-// unseen asserts that a foreign host was asked for something, and never saw a
-// token or any other password; with a number, that it was asked that often, and
+// unseen asserts that a foreign host was asked for something, and neither it nor a
+// proxy saw a token, or it any other password; with a number, that it was asked that often, and
 // for 0 that the proxy was asked for no other name than the instance's:
 //
 //	unseen NAME [NUMBER]
@@ -593,6 +593,13 @@ func (*machineScript) unseen(_ *testscript.TestScript, m *machine, args []string
 		for token, value := range m.tokens {
 			if l.SawSecret(value) {
 				return fmt.Errorf("%s saw the token %s", name, token)
+			}
+		}
+	}
+	for token, value := range m.tokens {
+		for _, p := range m.proxies {
+			if p.SawSecret(value) {
+				return fmt.Errorf("a proxy saw the token %s", token)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"net/http"
@@ -19,9 +20,10 @@ import (
 // itself says is never followed, since it would let whoever writes there choose
 // whom to trust and through whom to send.
 type network struct {
-	app   *app
-	url   string
-	place gitconfig.Place
+	app *app
+	url string
+	// trusted is the place without all that the repository could have a hand in.
+	place, trusted gitconfig.Place
 	// settings are those of http.* and http.<url>.* that apply.
 	settings map[string]gitconfig.Entry
 }
@@ -30,7 +32,8 @@ type network struct {
 // connection is made.
 func (a *app) network(url string) network {
 	place := a.place()
-	return network{a, url, place, place.WithoutRepository().Section("http").Match("http", url)}
+	trusted := place.WithoutRepository()
+	return network{a, url, place, trusted, trusted.Section("http").Match("http", url)}
 }
 
 // reach is how to reach the URL's host, trusting what trust says besides.
@@ -71,8 +74,12 @@ func (n network) identify(reach *transport.Network) *message.Message {
 // goThrough adds the proxy that git goes through.
 func (n network) goThrough(reach *transport.Network) *message.Message {
 	proxy, by, problem := n.proxy()
-	if problem != nil || proxy == nil {
+	switch {
+	case problem != nil || proxy == nil:
 		return problem
+	case strings.HasPrefix(n.url, "http:"):
+		// It would read the token on its way, git's as well as this program's.
+		return message.ProxyReads(by)
 	}
 	reach.Proxy, reach.ProxyBy = http.ProxyURL(proxy), by
 	if proxy.Scheme != "https" {
@@ -135,7 +142,7 @@ const optional = ":(optional)"
 // file is the path that a variable names, else a setting of git's.
 func (n network) file(name, key string) (transport.Named, *message.Message) {
 	if path := n.app.env.Getenv(name); path != "" {
-		return transport.Named{Path: path, By: name}, nil
+		return transport.Named{Path: path, By: name}, rooted(name, path)
 	}
 	e, found := n.settings[key]
 	if !found || e.Value() == "" {
@@ -147,18 +154,28 @@ func (n network) file(name, key string) (transport.Named, *message.Message) {
 	// git takes these for paths as they are.
 	if !strings.HasPrefix(key, "proxy") {
 		var err error
-		if path, err = n.place.Expand(value); err != nil {
+		if path, err = n.trusted.Expand(value); err != nil {
 			return transport.Named{}, message.PathInvalid(by, err.Error())
 		}
 	}
-	if !filepath.IsAbs(path) {
-		// It would lead into the repository.
-		return transport.Named{}, message.PathInvalid(by, "it is relative to whatever directory git runs in")
+	if problem := rooted(by, path); problem != nil {
+		return transport.Named{}, problem
 	}
 	if _, err := os.Stat(path); mayMiss && errors.Is(err, os.ErrNotExist) {
 		return transport.Named{}, nil
 	}
 	return transport.Named{Path: path, By: by}, nil
+}
+
+// rooted refuses relative paths: they lead into whatever repository git works in,
+// and whoever writes there would choose whom to trust.
+func rooted(by string, paths ...string) *message.Message {
+	for _, path := range paths {
+		if path != "" && !filepath.IsAbs(path) {
+			return message.PathInvalid(by, "it is relative to whatever directory git runs in")
+		}
+	}
+	return nil
 }
 
 // called names a setting and where it stands.
@@ -220,5 +237,10 @@ func (a *app) roots(trust transport.Trust) (*x509.CertPool, *message.Message) {
 	}
 	trust.Optional = transport.Named{Path: a.env.Getenv(envCertFile), By: envCertFile}
 	trust.OptionalDirs = transport.Named{Path: a.env.Getenv(envCertDir), By: envCertDir}
+	problem := cmp.Or(rooted(trust.Required.By, trust.Required.Path), rooted(envCertFile, trust.Optional.Path),
+		rooted(envCertDir, filepath.SplitList(trust.OptionalDirs.Path)...))
+	if problem != nil {
+		return nil, problem
+	}
 	return transport.Roots(trust)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/acp"
@@ -38,12 +39,14 @@ func (a *app) platform(address string, limit time.Duration) (*acp.Client, *messa
 	}
 	// The same variables as for GitLab; what git is set up for is about git's
 	// servers.
-	proxy, _, problem := network{app: a, url: base.URL()}.proxy()
-	if problem != nil {
-		return nil, problem
-	}
-	if proxy != nil {
-		config.Proxy = http.ProxyURL(proxy)
+	if strings.HasPrefix(base.URL(), "https:") {
+		proxy, _, problem := network{app: a, url: base.URL()}.proxy()
+		if problem != nil {
+			return nil, problem
+		}
+		if proxy != nil {
+			config.Proxy = http.ProxyURL(proxy)
+		}
 	}
 	if config.Roots, problem = a.roots(transport.Trust{}); problem != nil {
 		return nil, problem

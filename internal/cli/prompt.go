@@ -129,8 +129,11 @@ func (a *app) waited(ctx context.Context, limit time.Duration, read func() (stri
 	}()
 	select {
 	case r := <-done:
-		if r.err != nil && !errors.Is(r.err, io.EOF) || len(r.text) > maxToken {
+		switch {
+		case r.err != nil && !errors.Is(r.err, io.EOF):
 			return "", late
+		case len(r.text) > maxToken:
+			return "", message.FileTooLarge(givenBy(""), maxToken>>10)
 		}
 		return r.text, nil
 	case <-ctx.Done():

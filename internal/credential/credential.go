@@ -59,6 +59,7 @@ func Read(r io.Reader) ([]Attribute, error) {
 	limited := &io.LimitedReader{R: r, N: MaxInput + 1}
 	in := bufio.NewReaderSize(limited, 4096)
 	var attrs []Attribute
+	known := map[string]bool{}
 	for number := 1; ; number++ {
 		line, err := readLine(in)
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -75,9 +76,10 @@ func Read(r io.Reader) ([]Attribute, error) {
 			return attrs, nil
 		}
 		attr, reason := parseLine(line)
-		if reason == "" && !strings.HasSuffix(attr.Key, "[]") && has(attrs, attr.Key) {
+		if reason == "" && !strings.HasSuffix(attr.Key, "[]") && known[attr.Key] {
 			reason = "repeats an attribute that may stand once"
 		}
+		known[attr.Key] = true
 		if reason != "" {
 			return nil, &MalformedError{Line: number, Reason: reason}
 		}
@@ -132,20 +134,12 @@ func parseLine(line []byte) (attr Attribute, reason string) {
 	return Attribute{Key: key, Value: value}, ""
 }
 
-func has(attrs []Attribute, key string) bool {
-	for _, a := range attrs {
-		if a.Key == key {
-			return true
-		}
-	}
-	return false
-}
-
 // Marshal gives the lines for attrs. It refuses what Read would refuse, naming
 // the key but never the value, so that nothing can be smuggled into an answer.
 func Marshal(attrs []Attribute) ([]byte, error) {
 	var out bytes.Buffer
-	for i, a := range attrs {
+	known := map[string]bool{}
+	for _, a := range attrs {
 		line := a.Key + "=" + a.Value
 		if len(line)+1 > MaxLine {
 			return nil, fmt.Errorf("attribute %q is longer than a line of git's protocol", a.Key)
@@ -154,9 +148,10 @@ func Marshal(attrs []Attribute) ([]byte, error) {
 		if strings.Contains(line, "\n") || reason != "" || parsed != a {
 			return nil, fmt.Errorf("attribute %q can't be written as a line of git's protocol", a.Key)
 		}
-		if !strings.HasSuffix(a.Key, "[]") && has(attrs[:i], a.Key) {
+		if !strings.HasSuffix(a.Key, "[]") && known[a.Key] {
 			return nil, fmt.Errorf("attribute %q stands twice", a.Key)
 		}
+		known[a.Key] = true
 		out.WriteString(line)
 		out.WriteByte('\n')
 	}

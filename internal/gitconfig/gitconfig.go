@@ -11,6 +11,7 @@ package gitconfig
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
@@ -62,9 +63,17 @@ func (p Place) Section(name string) Config {
 }
 
 // WithoutRepository is the place as it would be outside of any repository: nothing
-// of one is even read.
+// of one is even read, and so nothing that is named by a relative path, which
+// leads into the one that git happens to work in.
 func (p Place) WithoutRepository() Place {
 	p.Dir, p.GitDir = "", ""
+	if !filepath.IsAbs(p.System) {
+		p.System = ""
+	}
+	p.Global = slices.DeleteFunc(slices.Clone(p.Global), func(path string) bool { return !filepath.IsAbs(path) })
+	if !filepath.IsAbs(p.Home) {
+		p.Home = ""
+	}
 	return p
 }
 

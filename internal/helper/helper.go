@@ -400,8 +400,10 @@ func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 	switch {
 	case failed.Reveal() == found.Token.Reveal():
 		return Result{Outcome: Refused, Messages: []*message.Message{message.GitRefused(subject, known)}, Redact: redact}
-	case known || req.Username == user:
+	case known:
 		return Result{Outcome: Refused, Messages: []*message.Message{message.Rotated(subject)}, Redact: redact}
+	case req.Username == user:
+		return Result{Outcome: Refused, Messages: []*message.Message{message.OtherPassword(subject)}, Redact: redact}
 	}
 	// A password that was never ours, for our host.
 	return silent

@@ -16,6 +16,14 @@ func ProxyInvalid(by, why string) *Message {
 		Hint: "use the form http://proxy.example.com:3128 (or https, socks5, socks5h), or leave it empty for no proxy"}
 }
 
+// ProxyReads is for a proxy, named by a setting, on the way to an instance over
+// plain http.
+func ProxyReads(by string) *Message {
+	return &Message{Code: "proxy-reads", Topic: Configuration,
+		What: "the instance is plain http, so the proxy that " + by + " names would read the token",
+		Hint: "put the instance's host into NO_PROXY, which git heeds too"}
+}
+
 // PathInvalid is for a path, named by a setting of git's, that leads nowhere for
 // sure.
 func PathInvalid(by, why string) *Message {

@@ -244,6 +244,14 @@ func Rotated(s Subject) *Message {
 		Hint: "try again: " + s.Where + " has another one now"}
 }
 
+// OtherPassword is said when git was refused a password that came with this
+// helper's user name, and of which nothing is known here.
+func OtherPassword(s Subject) *Message {
+	return &Message{Code: "other-password", Topic: Authentication,
+		What: "git on " + s.Instance + " refused a password that is not the token from " + s.Where,
+		Hint: "if that was replaced a moment ago, try again; else see whether a password stands in the remote's URL (git remote -v), or another helper keeps one"}
+}
+
 // Bridged is said when the last good verdict stands in for one that could not be
 // had because of trouble.
 func Bridged(trouble access.Verdict, age time.Duration, s Subject) *Message {

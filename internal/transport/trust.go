@@ -46,17 +46,30 @@ const (
 	maxFiles  = 2000
 )
 
-// special is an entry of a directory that is neither a file nor a directory, ""
-// when there is none: crypto/x509 would wait for a FIFO.
-func special(dir string) string {
+// special is an entry of a directory that can't be read as a file of authorities,
+// and why; directories below it are nobody's business.
+func special(dir string) (name string, why error) {
 	entries, _ := os.ReadDir(dir) // what can't be read is passed over there, too
 	for _, entry := range entries {
 		name := filepath.Join(dir, entry.Name())
-		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
-			return name
+		if info, err := os.Stat(name); err == nil && !info.IsDir() {
+			if why := unfit(info); why != nil {
+				return name, why
+			}
 		}
 	}
-	return ""
+	return "", nil
+}
+
+// unfit says why something is no file of authorities, nil when it may be one.
+func unfit(info os.FileInfo) error {
+	switch {
+	case !info.Mode().IsRegular():
+		return file.ErrNotRegular
+	case info.Size() > maxBundle:
+		return file.ErrTooLarge
+	}
+	return nil
 }
 
 // Roots is the system's authorities (which SSL_CERT_FILE and SSL_CERT_DIR
@@ -67,13 +80,16 @@ func special(dir string) string {
 // /etc/ssl/certs. Here all of them add: whoever may say whom to trust has said so,
 // and what git reaches is reached.
 func Roots(t Trust) (*x509.CertPool, *message.Message) {
-	// crypto/x509 opens this file itself, and would wait for a FIFO.
-	if info, err := os.Stat(t.Optional.Path); err == nil && !info.Mode().IsRegular() {
-		return nil, message.CAInvalid(t.Optional.where(), "it is not a regular file")
+	// crypto/x509 opens these files itself: it would wait for a FIFO, and take all
+	// of a file that has no end.
+	if info, err := os.Stat(t.Optional.Path); err == nil {
+		if why := unfit(info); why != nil {
+			return nil, message.CAInvalid(t.Optional.where(), why.Error())
+		}
 	}
 	for _, dir := range filepath.SplitList(t.OptionalDirs.Path) {
-		if name := special(dir); name != "" {
-			return nil, message.CAInvalid(Named{name, t.OptionalDirs.By}.where(), "it is not a regular file")
+		if name, why := special(dir); why != nil {
+			return nil, message.CAInvalid(Named{name, t.OptionalDirs.By}.where(), why.Error())
 		}
 	}
 	pool, err := x509.SystemCertPool()
