@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,7 +23,8 @@ import (
 // server.
 var attacks = filepath.Join(scripts, "attacks")
 
-func TestAttacks(t *testing.T) { runScripts(t, attacks) }
+// The attacks are on the program as it is built for release.
+func TestAttacks(t *testing.T) { runScripts(t, attacks, program(t)) }
 
 // Each file of the suite says where the attack comes from and what has to
 // happen, and asserts all of it: of each call the exit code, standard output and
@@ -43,6 +45,11 @@ func TestAttacksAssertAll(t *testing.T) {
 	atEnd := []*regexp.Regexp{
 		regexp.MustCompile(`^requests (.* )?all=\d+$`), regexp.MustCompile(`^unseen EVIL \d+$`), regexp.MustCompile(`^left( |$)`),
 	}
+	servers := map[*regexp.Regexp]string{
+		regexp.MustCompile(`^listener (\w+)`):  `^unseen NAME( \d+)?$`,
+		regexp.MustCompile(`^(platform)( |$)`): `^requests (.* )?NAME:\w+=\d+`,
+		regexp.MustCompile(`^(proxy)( |$)`):    `^through `,
+	}
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -56,9 +63,18 @@ func TestAttacksAssertAll(t *testing.T) {
 			bad("does not begin with its origin and what is expected")
 		}
 		script, _, _ := strings.Cut(string(text), "\n-- ")
-		calls, out, err2, ends := 0, 0, 0, make([]bool, len(atEnd))
+		calls, out, err2 := 0, 0, 0
+		atEnd := slices.Clone(atEnd)
+		ends := make([]bool, len(atEnd), len(atEnd)+4)
 		for line := range strings.Lines(script) {
 			line = strings.TrimSuffix(line, "\n")
+			// What each further server has seen has to be asserted, too.
+			for kind, asserted := range servers {
+				if match := kind.FindStringSubmatch(line); match != nil {
+					atEnd = append(atEnd, regexp.MustCompile(strings.ReplaceAll(asserted, "NAME", match[1])))
+					ends = append(ends, false)
+				}
+			}
 			switch {
 			case call.MatchString(line):
 				if out < calls || err2 < calls {

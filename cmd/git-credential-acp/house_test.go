@@ -54,7 +54,7 @@ var arrows = map[string]string{
 // leaves are where the modules of others are: one package each, so that the
 // next may be another.
 var leaves = map[string]string{
-	"cli":       "github.com/spf13/cobra golang.org/x/term",
+	"cli":       "github.com/spf13/cobra github.com/spf13/pflag golang.org/x/term",
 	"gitconfig": "github.com/go-git/gcfg",
 	"gitlab":    "github.com/go-git/go-git github.com/hashicorp/go-retryablehttp",
 	"acp":       "github.com/hashicorp/go-retryablehttp",

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"compress/gzip"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -507,15 +508,28 @@ func (*machineScript) proxy(ts *testscript.TestScript, m *machine, args []string
 }
 
 // through asserts how many connections the proxy that was started last was asked
-// for since the last time:
+// for since the last time, or that it was asked for some, all for the instance:
 //
 //	through N
+//	through some
 func (*machineScript) throughProxy(_ *testscript.TestScript, m *machine, args []string) error {
+	asked := m.through()
+	if args[0] == "some" {
+		for _, name := range asked[m.went:] {
+			if name != m.at {
+				return fmt.Errorf("the proxy was asked for %s", name)
+			}
+		}
+		if len(asked) == m.went {
+			return errors.New("no connection went through the proxy: the test proves nothing")
+		}
+		m.went = len(asked)
+		return nil
+	}
 	want, err := strconv.Atoi(args[0])
 	if err != nil {
 		return err
 	}
-	asked := m.through()
 	if got := len(asked) - m.went; got != want {
 		return fmt.Errorf("%d connections through the proxy, want %d: %v", got, want, asked)
 	}

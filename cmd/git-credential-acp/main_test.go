@@ -75,10 +75,32 @@ func recorded() int {
 		defer close(done)
 		_, _ = io.Copy(io.MultiWriter(stderr, file), reader)
 	}()
-	code := run(stdout, writer)
+	code := 0
+	if built := os.Getenv("ACP_TEST_PROGRAM"); built != "" {
+		code = passOn(built, stdout, writer)
+	} else {
+		code = run(stdout, writer)
+	}
 	_ = writer.Close()
 	<-done
 	return code
+}
+
+// passOn runs the program as it is built for release in the place of this one, and
+// gives its exit code.
+func passOn(built string, stdout io.Writer, stderr *os.File) int {
+	// What a test reads of its surroundings is not the program's.
+	for _, name := range []string{"ACP_TEST_PROGRAM", "ACP_TEST_RECORD", "GORACE"} {
+		_ = os.Unsetenv(name)
+	}
+	cmd := exec.Command(built, os.Args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		panic(err)
+	}
+	return cmd.ProcessState.ExitCode()
 }
 
 // copied is a file all of whose output is written to another one as well.
@@ -177,17 +199,24 @@ func unquote(text string) string {
 	return text
 }
 
-func TestScripts(t *testing.T) { runScripts(t, scripts) }
+func TestScripts(t *testing.T) { runScripts(t, scripts, "") }
 
 // scripts is where the test scripts are.
 var scripts = filepath.Join(root, "testdata", "scripts")
 
-func runScripts(t *testing.T, dir string) {
+// runScripts runs the scripts in a directory, with this program, or with one that
+// is built.
+func runScripts(t *testing.T, dir, built string) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Setup:               setup,
+		Setup: func(env *testscript.Env) error {
+			if built != "" {
+				env.Setenv("ACP_TEST_PROGRAM", built)
+			}
+			return setup(env)
+		},
 		Cmds:                commands(),
 		Condition:           condition,
 	})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
@@ -116,8 +117,14 @@ func (a *app) exitCode(err error) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	// Everything else is cobra's, about the command line.
-	a.line(err.Error())
+	// Everything else is cobra's, about the command line. What was typed as the
+	// value of a flag is not shown: it could be a token.
+	text := err.Error()
+	var value *pflag.InvalidValueError
+	if errors.As(err, &value) {
+		text = "the flag --" + value.GetFlag().Name + " can't have that value"
+	}
+	a.line(text)
 	a.line("hint: " + Name + " help shows the commands and flags")
 	return exitUsage
 }
@@ -180,6 +187,15 @@ helper.`,
 	root.AddCommand(a.setup(), a.check(), a.connect(), a.status(), a.rotate(), a.disconnect(), a.install(), a.version())
 	strict(root)
 	return root
+}
+
+// alone is for commands that take flags alone. It does not show what was typed
+// instead: it could be a token.
+func alone(command *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return errors.New(command.Name() + " takes no arguments")
+	}
+	return nil
 }
 
 // strict has cobra's own commands refuse what they don't know. The root takes any

@@ -27,7 +27,7 @@ func (a *app) disconnect() *cobra.Command {
 		Short: "Have the platform, or a Secret, keep the GitLab token no more",
 		Example: `  git-credential-acp disconnect --platform
   git-credential-acp disconnect --secret team/my-gitlab --revoke`,
-		Args: cobra.NoArgs,
+		Args: alone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			ctx, stop := interruptible(cmd.Context())

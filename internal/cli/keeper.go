@@ -69,7 +69,13 @@ func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit t
 
 // secretKeeper keeps the token in a Secret.
 func (a *app) secretKeeper(ctx context.Context, name kube.Name) (*connection.Secret, *message.Message) {
-	client, problem := kube.Open(ctx, a.cluster())
+	limit, problem := a.timeout()
+	if problem != nil {
+		return nil, problem
+	}
+	opening, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	client, problem := kube.Open(opening, a.cluster())
 	if problem != nil {
 		return nil, problem
 	}

@@ -68,7 +68,7 @@ func (a *app) direct(args []string) (operation, bool) {
 
 func (o operation) command(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: o.name, Short: o.short, Args: cobra.NoArgs,
+		Use: o.name, Short: o.short, Args: alone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			return o.run(a, cmd.Context())

@@ -64,7 +64,7 @@ With --print or --env nothing is written, and no git program is needed.`,
 				// What can be left out has to stand close to its flag.
 				return a.misused("--env", "and --rewrite-ssh take a value after an equals sign only, as in --env=kubernetes")
 			}
-			return cobra.NoArgs(cmd, args)
+			return alone(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)

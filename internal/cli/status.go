@@ -28,7 +28,7 @@ func (a *app) status() *cobra.Command {
 ACP_BACKEND_URL or BACKEND_API_URL is set), a Secret (--secret, or
 ACP_GITLAB_SECRET) and the token that git would get here. It asks GitLab about
 each token, and says where the places differ.`,
-		Args: cobra.NoArgs,
+		Args: alone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			ctx, stop := interruptible(cmd.Context())

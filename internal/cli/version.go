@@ -27,7 +27,7 @@ func (a *app) version() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, and the commit it was built from",
-		Args:  cobra.NoArgs,
+		Args:  alone,
 		RunE:  func(*cobra.Command, []string) error { return a.printVersion() },
 	}
 }

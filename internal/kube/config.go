@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,7 +53,9 @@ type Client struct {
 	cluster message.Cluster
 	// plugin is the exec plugin that logs in, "" for none.
 	plugin string
-	watch  *watch
+	// unproven: the server does not have to show who it is.
+	unproven bool
+	watch    *watch
 }
 
 // Open makes a client. It reads files and asks nobody.
@@ -85,7 +89,11 @@ func (c Config) open() (*Client, *message.Message) {
 	if at.Scheme != "https" && !loopback(at.Hostname()) {
 		return nil, message.KubeconfigInvalid(login, "the server's address is not https, which would show the Secret to the network")
 	}
-	client := &Client{cluster: message.Cluster{Server: message.Quote(at.Host), Login: login}, watch: &watch{}}
+	if at.Scheme != "https" {
+		// A proxy would read the Secret on its way.
+		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
+	}
+	client := &Client{unproven: config.Insecure, cluster: message.Cluster{Server: message.Quote(at.Host), Login: login}, watch: &watch{}}
 	if plugin := config.ExecProvider; plugin != nil {
 		client.plugin = message.Quote(plugin.Command)
 		if problem := usable(plugin, client.cluster); problem != nil {
@@ -179,6 +187,9 @@ func kubeconfig(files []string) (*rest.Config, string, *message.Message) {
 	if problem := complete(merged); problem != nil {
 		return nil, "", problem
 	}
+	if problem := readable(merged); problem != nil {
+		return nil, "", problem
+	}
 	login := "the context " + message.Quote(name) + " of the kubeconfig"
 	config, err := clientcmd.NewNonInteractiveClientConfig(*merged, name, &clientcmd.ConfigOverrides{}, rules).ClientConfig()
 	if err != nil {
@@ -234,6 +245,23 @@ func complete(config *api.Config) *message.Message {
 		return message.KubeContext(said + " names the cluster " + message.Quote(current.Cluster) + ", which does not exist")
 	case config.AuthInfos[current.AuthInfo] == nil:
 		return message.KubeContext(said + " names the user " + message.Quote(current.AuthInfo) + ", which does not exist")
+	}
+	return nil
+}
+
+// readable sees that the files which a complete kubeconfig names can be read:
+// client-go would wait for a FIFO, and take all of a file that has no end. Their
+// paths have been made absolute.
+func readable(config *api.Config) *message.Message {
+	current := config.Contexts[config.CurrentContext]
+	cluster, user := config.Clusters[current.Cluster], config.AuthInfos[current.AuthInfo]
+	for _, path := range []string{cluster.CertificateAuthority, user.TokenFile, user.ClientCertificate, user.ClientKey} {
+		if path == "" {
+			continue
+		}
+		if _, err := file.Read(path, maxFile); err != nil {
+			return message.FileUnreadable(message.Quote(path), cause(err))
+		}
 	}
 	return nil
 }

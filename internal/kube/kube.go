@@ -121,8 +121,12 @@ type Wanted struct {
 // Apply makes a Secret of type Opaque, or changes the one that there is, by
 // server-side apply: keys and labels of an earlier Apply that are not wanted any
 // more go, and those of others stay. It needs patch on the Secret, create if
-// there is none, and get on the session.
+// there is none, and get on the session. No token is sent to a server that does not
+// have to show who it is.
 func (c *Client) Apply(ctx context.Context, name Name, wanted Wanted) (Secret, *message.Message) {
+	if c.unproven {
+		return Secret{}, message.KubeUnproven(c.cluster)
+	}
 	o := object{TypeMeta: metav1.TypeMeta{APIVersion: secrets.version, Kind: secrets.kind}, Type: Opaque, Data: revealed(wanted.Data)}
 	o.Namespace, o.Name, o.Labels = name.Namespace, name.Name, wanted.Labels
 	if wanted.Old != nil {

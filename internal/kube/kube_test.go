@@ -93,9 +93,11 @@ func TestKubeconfigs(t *testing.T) {
 		{"server without TLS", replace("https://127.0.0.1:1", "http://192.0.2.1"), "kubeconfig-invalid", "not https"},
 		{"server without TLS on loopback", replace("https://127.0.0.1:1", "http://[::1]:1"), "", ""},
 		{"authority no certificate", replace("null", "Z2FyYmFnZQ=="), "kubeconfig-invalid", "certificates"},
-		{"authority missing", replace("certificate-authority-data: null", "certificate-authority: /nonexistent"), "kubeconfig-invalid", "not complete"},
+		{"authority missing", replace("certificate-authority-data: null", "certificate-authority: /nonexistent"), "file-unreadable", "/nonexistent"},
+		{"authority without end", replace("certificate-authority-data: null", "certificate-authority: /dev/zero"), "file-unreadable", "/dev/zero"},
+		{"token file without end", replace("token: "+canary, "tokenFile: /dev/zero"), "file-unreadable", "/dev/zero"},
 		{"token file missing", replace("token: "+canary, "tokenFile: /nonexistent"), "file-unreadable", "/nonexistent"},
-		{"key missing", replace("token: "+canary, "client-certificate: /nonexistent"), "kubeconfig-invalid", "not complete"},
+		{"key missing", replace("token: "+canary, "client-certificate: /nonexistent"), "file-unreadable", "/nonexistent"},
 		{"auth-provider", replace("token: "+canary, "auth-provider: {name: oidc}"), "kubeconfig-invalid", "auth-provider"},
 		{"two logins", replace("token: "+canary, "exec: {command: x, apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}, auth-provider: {name: oidc}"), "kubeconfig-invalid", ""},
 		{"plugin without a command", replace("token: "+canary, "exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}"), "kubeconfig-invalid", "not complete"},
@@ -286,4 +288,45 @@ func TestConnections(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, cancel)
 	_, problem := hang.Get(ctx, mine)
 	want(t, problem, "kube-interrupted", "by a signal")
+}
+
+// A server over plain http, which is on this machine, is asked directly: a proxy
+// would read the Secret.
+func TestNoProxyOverPlainHTTP(t *testing.T) {
+	asked := 0
+	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	defer proxy.Close()
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"kind":"Secret","apiVersion":"v1","metadata":{"namespace":"team","name":"mine"}}`)
+	}))
+	defer plain.Close()
+	with := func(server string) *Client {
+		return open(t, strings.Replace(kubeconfigFor(server, nil), "{server:", "{proxy-url: \""+proxy.URL+"\", server:", 1))
+	}
+	if _, problem := with(plain.URL).Get(t.Context(), mine); problem != nil || asked > 0 {
+		t.Errorf("%v; the proxy was asked %d times", problem, asked)
+	}
+	if _, problem := with("https://cluster.invalid").Get(t.Context(), mine); problem == nil || asked == 0 {
+		t.Errorf("%v; over TLS, the proxy was asked %d times", problem, asked)
+	}
+}
+
+// No token is stored with a server that could be anybody.
+func TestUnproven(t *testing.T) {
+	var methods []string
+	_, s := server(t, func(w http.ResponseWriter, r *http.Request) {
+		methods = append(methods, r.Method)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"kind":"Secret","apiVersion":"v1","metadata":{"namespace":"team","name":"mine"},"data":{"token":"eA=="}}`)
+	})
+	client := open(t, strings.Replace(kubeconfigFor(s.URL, nil), "certificate-authority-data: null", "insecure-skip-tls-verify: true", 1))
+	if _, problem := client.Get(t.Context(), mine); problem != nil {
+		t.Fatal(problem)
+	}
+	_, problem := client.Apply(t.Context(), mine, Wanted{Data: map[string]Value{"token": Hide([]byte(canary))}})
+	want(t, problem, "kube-unproven", "insecure-skip-tls-verify")
+	if len(methods) != 1 {
+		t.Errorf("it was sent %v", methods)
+	}
 }

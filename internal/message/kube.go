@@ -198,6 +198,13 @@ func ClusterSecretUnset() *Message {
 		Hint: "set ACP_GITLAB_SECRET to the namespace/name of the Secret"}
 }
 
+// KubeUnproven is for a token that would go to a server which could be anybody.
+func KubeUnproven(c Cluster) *Message {
+	return &Message{Code: "kube-unproven", Topic: Configuration,
+		What: c.Login + " says insecure-skip-tls-verify, so that anybody could take the token in the place of the Kubernetes API server " + c.Server + "; nothing was sent",
+		Hint: "name the cluster's authority in the kubeconfig instead (certificate-authority)"}
+}
+
 // TokenFileUnset is for a source that needs the path of a file.
 func TokenFileUnset() *Message {
 	return &Message{Code: "token-file-unset", Topic: Configuration,

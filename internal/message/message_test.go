@@ -350,6 +350,7 @@ func TestMessages(t *testing.T) {
 		"KubeInterrupted":    {KubeInterrupted(cluster)},
 		"SecretType":         {SecretType("the Secret team/mine in the cluster", "kubernetes.io/tls")},
 		"ProxyReads":         {ProxyReads("HTTPS_PROXY")},
+		"KubeUnproven":       {KubeUnproven(cluster)},
 		"ClusterSecretUnset": {ClusterSecretUnset()},
 		"TokenFileUnset":     {TokenFileUnset()},
 		"Rescued":            {Rescued(here.Where, "the Secret team/mine in the cluster", here.Instance)},
