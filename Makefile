@@ -33,10 +33,12 @@ test:
 # or more), and kept beside Go's build cache, where they outlive a checkout.
 KUBETEST := internal/kubetest
 KUBE_VERSION = $(shell go -C $(KUBETEST) list -m -f '{{.Version}}' k8s.io/kubernetes)
+ETCD_VERSION = $(shell go -C $(KUBETEST) list -m -f '{{.Version}}' go.etcd.io/etcd/server/v3)
 ACP_KUBE_ASSETS ?= $(dir $(shell go env GOCACHE))git-credential-acp/kubernetes-$(KUBE_VERSION)
 
 test-kube:
-	@$(call assemble,etcd,go.etcd.io/etcd/server/v3)
+	@$(call assemble,etcd-$(ETCD_VERSION),go.etcd.io/etcd/server/v3)
+	@ln -sf etcd-$(ETCD_VERSION) "$(ACP_KUBE_ASSETS)/etcd"
 	@$(call assemble,kube-apiserver,k8s.io/kubernetes/cmd/kube-apiserver)
 	go -C $(KUBETEST) vet ./...
 	ACP_KUBE_ASSETS="$(ACP_KUBE_ASSETS)" go -C $(KUBETEST) test -count=1 ./...

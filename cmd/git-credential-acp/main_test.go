@@ -217,8 +217,8 @@ func runScripts(t *testing.T, dir, built string) {
 			}
 			return setup(env)
 		},
-		Cmds:                commands(),
-		Condition:           condition,
+		Cmds:      commands(),
+		Condition: condition,
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -46,17 +47,34 @@ func Start(assets string) (*Bed, error) {
 		CRDs: []*extensions.CustomResourceDefinition{session()},
 	}}
 	var err error
+	running.Store(b, true)
 	if b.Config, err = b.environment.Start(); err == nil {
 		b.Admin, err = kubernetes.NewForConfig(b.Config)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("kubetest: %w", err), b.environment.Stop())
+		return nil, errors.Join(fmt.Errorf("kubetest: %w", err), b.Stop())
 	}
 	return b, nil
 }
 
-// Stop ends both, and removes what they wrote.
-func (b *Bed) Stop() error { return b.environment.Stop() }
+// Stop ends both, and removes what they wrote. A second time, it does nothing.
+func (b *Bed) Stop() error {
+	if _, runs := running.LoadAndDelete(b); !runs {
+		return nil
+	}
+	return b.environment.Stop()
+}
+
+// running are all beds that have to be stopped.
+var running sync.Map
+
+// stopAll stops them.
+func stopAll() (err error) {
+	for bed := range running.Range {
+		err = errors.Join(err, bed.(*Bed).Stop())
+	}
+	return err
+}
 
 // session is the part of the platform's definition of AgenticSession that an
 // owner reference needs.

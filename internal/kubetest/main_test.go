@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -26,11 +29,20 @@ func run(m *testing.M) (code int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	end := sync.OnceValue(func() error { return errors.Join(stopAll(), built.remove()) })
 	defer func() {
-		if err := errors.Join(bed.Stop(), built.remove()); err != nil {
+		if err := end(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
+	}()
+	// Both programs are in process groups of their own, and would outlive this one.
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		<-ended
+		_ = end()
+		os.Exit(130)
 	}()
 	return m.Run()
 }

@@ -21,12 +21,28 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/kubernetes/third_party/forked/golang/expansion"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
 // layers are the directories of manifests.
-var layers = []string{"base", "check", "image-volume"}
+var layers = []string{"base", "check", "image-volume", "example"}
+
+// suffix is what the example's overlay puts behind names, and theirs the instance
+// in it.
+const (
+	suffix = "-s42"
+	theirs = "https://gitlab.internal.example"
+)
+
+// of gives a layer's own form of a name in the base.
+func of(layer, name string) string {
+	if layer == "example" {
+		name += suffix
+	}
+	return name
+}
 
 // plurals are the resources of the kinds in the manifests.
 var plurals = map[string]string{"Secret": "secrets", "ServiceAccount": "serviceaccounts", "Role": "roles", "RoleBinding": "rolebindings", "Pod": "pods"}
@@ -51,6 +67,7 @@ func apply(t *testing.T, namespace string, object *unstructured.Unstructured, dr
 	client, err := dynamic.NewForConfig(bed.Config)
 	must(t, err)
 	kind := object.GroupVersionKind()
+	object.SetNamespace("") // the one of the test
 	resource := schema.GroupVersionResource{Group: kind.Group, Version: kind.Version, Resource: plurals[kind.Kind]}
 	text, err := json.Marshal(object)
 	must(t, err)
@@ -100,10 +117,10 @@ func TestManifests(t *testing.T) {
 					}
 				}
 			}
-			pod, err := bed.Admin.CoreV1().Pods(namespace).Get(t.Context(), "session", meta.GetOptions{})
+			pod, err := bed.Admin.CoreV1().Pods(namespace).Get(t.Context(), of(layer, "session"), meta.GetOptions{})
 			must(t, err)
 			for _, volume := range pod.Spec.Volumes {
-				if s := volume.Secret; s != nil && (s.SecretName != "session-gitlab" || s.Optional == nil || !*s.Optional) {
+				if s := volume.Secret; s != nil && (s.SecretName != of(layer, "session-gitlab") || s.Optional == nil || !*s.Optional) {
 					t.Errorf("the volume %s is not optional, or of another Secret", volume.Name)
 				}
 				if volume.Name == "acp" && (volume.Image != nil) != (layer == "image-volume") {
@@ -139,16 +156,28 @@ func TestManifests(t *testing.T) {
 // git's configuration is what setup prints, and everything that is installed,
 // named and mounted fits together.
 func TestManifestSettings(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), built.build(t), "setup", "--env=kubernetes", "--instance", "https://gitlab.example.com", "--helper", "/opt/acp/git-credential-acp")
-	cmd.Env = []string{"HOME=" + t.TempDir()}
-	printed, err := cmd.Output()
-	must(t, err)
 	for _, layer := range layers {
+		instance := "https://gitlab.example.com"
+		if layer == "example" {
+			instance = theirs
+		}
+		cmd := exec.CommandContext(t.Context(), built.build(t), "setup", "--env=kubernetes", "--instance", instance, "--helper", "/opt/acp/git-credential-acp")
+		cmd.Env = []string{"HOME=" + t.TempDir()}
+		printed, err := cmd.Output()
+		must(t, err)
 		var lines strings.Builder
-		values := map[string]string{}
-		container := podOf(t, layer).Spec.Containers[0]
+		pod := podOf(t, layer)
+		container := pod.Spec.Containers[0]
+		values := environment(container, "team")
+		if got, want := values["ACP_GITLAB_SECRET"], "team/"+of(layer, "session-gitlab"); got != want {
+			t.Errorf("%s: the rescue reads %s, want %s", layer, got, want)
+		}
+		for _, other := range pod.Spec.InitContainers {
+			if dir := environment(other, "team")["ACP_GITLAB_CACHE_DIR"]; dir == values["ACP_GITLAB_CACHE_DIR"] {
+				t.Errorf("%s: %s may be another user, and makes the session's directory %s", layer, other.Name, dir)
+			}
+		}
 		for _, v := range container.Env {
-			values[v.Name] = v.Value
 			if strings.HasPrefix(v.Name, "GIT_CONFIG_") {
 				quoted, err := json.Marshal(v.Value)
 				must(t, err)
@@ -236,15 +265,25 @@ func TestManifestRights(t *testing.T) {
 		t.Errorf("the rules %q, want %s", extra, want)
 	}
 
-	for _, v := range podOf(t, "base").Spec.Containers[0].Env {
-		if v.Name == "ACP_GITLAB_SECRET" {
-			d.set(v.Name + "=" + strings.ReplaceAll(v.Value, "$(POD_NAMESPACE)", d.namespace))
-		}
-	}
+	d.set("ACP_GITLAB_SECRET=" + environment(podOf(t, "base").Spec.Containers[0], d.namespace)["ACP_GITLAB_SECRET"])
 	d.loginAs(api.AuthInfo{Token: token})
 	d.mount(canary)
 	d.revoke()
 	d.wantToken(another, "the Secret "+d.namespace+"/session-gitlab in the cluster has a newer one")
+}
+
+// environment is what kubelet makes of a container's variables in a namespace: one
+// may refer to those before it.
+func environment(container core.Container, namespace string) map[string]string {
+	values := map[string]string{}
+	for _, v := range container.Env {
+		if v.ValueFrom != nil && v.ValueFrom.FieldRef != nil && v.ValueFrom.FieldRef.FieldPath == "metadata.namespace" {
+			values[v.Name] = namespace
+			continue
+		}
+		values[v.Name] = expansion.Expand(v.Value, expansion.MappingFuncFor(values))
+	}
+	return values
 }
 
 // rules are all that the account of a token may do in a namespace.

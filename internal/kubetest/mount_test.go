@@ -43,7 +43,7 @@ func TestSwapInstances(t *testing.T) {
 		keys["ca.crt"] = string(ca)
 		versions = append(versions, keys)
 	}
-	first.swapped(t, 300, versions, func(n int, password string) error {
+	first.swapped(t, 1000, versions, func(n int, password string) error {
 		if password != "" && password != tokens[n] {
 			return fmt.Errorf("a password of %d bytes that is not the instance's token", len(password))
 		}

@@ -241,7 +241,7 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// The API server and etcd are killed in the middle of things: what is said is
+// The API server and etcd go away in the middle of things: what is said is
 // that nothing was learned, and all is well when they are back.
 func TestServerKilled(t *testing.T) {
 	d := newDesk(t)
