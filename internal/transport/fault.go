@@ -56,6 +56,8 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 		// crypto/tls tells of alerts, either side's, by these names alone.
 		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
 		return access.TLSFailed, t.remarks()
+	case errors.Is(err, errBroken):
+		return access.Garbled, "it breaks HTTP"
 	case errors.As(err, &dns):
 		return access.NameUnknown, message.Quote(dns.Name)
 	}

@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -10,7 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
@@ -298,5 +302,57 @@ func TestRemarks(t *testing.T) {
 	_, err = (&http.Client{Transport: transport}).Get(server.URL())
 	if _, detail := transport.Fault(err); detail != "" || asked != 1 {
 		t.Errorf("%q, asked %d times", detail, asked)
+	}
+}
+
+// A server that takes every request back (GOAWAY) is not asked again and again
+// within the one call of net/http's.
+func TestTakenBack(t *testing.T) {
+	server := httptest.NewUnstartedServer(nil)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	config := server.TLS.Clone()
+	pool := x509.NewCertPool()
+	pool.AddCert(server.Certificate())
+	server.Close()
+	config.NextProtos = []string{"h2"}
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	var accepted atomic.Int32
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			accepted.Add(1)
+			go func() {
+				defer func() { _ = conn.Close() }()
+				// The preface, then SETTINGS, and GOAWAY of stream 0 (RFC 9113).
+				_, _ = io.ReadFull(conn, make([]byte, 24))
+				_, _ = conn.Write([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0})
+				_, _ = conn.Write([]byte{0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+				_, _ = io.Copy(io.Discard, conn)
+			}()
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+listener.Addr().String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := New(Network{Roots: pool})
+	defer tr.CloseIdleConnections()
+	resp, err := tr.RoundTrip(req)
+	if err == nil {
+		_ = resp.Body.Close()
+		t.Fatal("it answered")
+	}
+	if n := accepted.Load(); n == 0 || n > maxDials || ctx.Err() != nil {
+		t.Errorf("%d connections, %v", n, err)
 	}
 }

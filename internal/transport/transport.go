@@ -4,10 +4,15 @@
 package transport
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -49,15 +54,48 @@ type Transport struct {
 	// asked is whether the host wanted a certificate to be shown, and answered
 	// whether it has ever answered a request.
 	asked, answered atomic.Bool
+	// dials counts the connections that were opened, or tried to.
+	dials atomic.Int32
 }
 
 // RoundTrip is that of http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.Transport.RoundTrip(req)
-	if err == nil {
+	var connected atomic.Bool
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+	resp, err := t.Transport.RoundTrip(req.WithContext(ctx))
+	switch {
+	case err == nil:
 		t.answered.Store(true)
+	case connected.Load() && req.Context().Err() == nil && !cutOff(err):
+		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
 	return resp, err
+}
+
+// errBroken is for an answer that is none of HTTP's, or beyond its bounds.
+var errBroken = errors.New("an answer that breaks HTTP")
+
+// cutOff reports an error of a connection, rather than of what came by it.
+func cutOff(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+// maxDials bounds the connections of one transport. All tries of all questions
+// together need fewer; net/http itself tries again without end when a server
+// takes each request back (RFC 9113, 6.8).
+const maxDials = 32
+
+var errDials = errors.New("too many connections were broken off")
+
+// dial opens a connection, if there have not been too many.
+func (t *Transport) dial(open func(ctx context.Context, network, address string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if t.dials.Add(1) > maxDials {
+			return nil, errDials
+		}
+		return open(ctx, network, address)
+	}
 }
 
 // New makes a transport for one host. It opens no connection.
@@ -66,7 +104,7 @@ func New(n Network) *Transport {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	t.Transport = &http.Transport{
 		Proxy:       t.proxy.watch(n.Proxy),
-		DialContext: dialer.DialContext,
+		DialContext: t.dial(dialer.DialContext),
 		TLSClientConfig: &tls.Config{RootCAs: n.Roots, MinVersion: tls.VersionTLS12,
 			GetClientCertificate: t.certificate},
 		OnProxyConnectResponse: proxyAnswered,
@@ -81,7 +119,7 @@ func New(n Network) *Transport {
 		// net/http would greet a proxy as it does the host: with the host's
 		// authorities, and with the certificate that is for the host alone.
 		greeter := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{RootCAs: n.ProxyRoots, MinVersion: tls.VersionTLS12}}
-		t.DialTLSContext = greeter.DialContext
+		t.DialTLSContext = t.dial(greeter.DialContext)
 	}
 	return t
 }
