@@ -112,6 +112,19 @@ func (r *run) helpers(url string) {
 	if keeps != "" {
 		r.warn(stepHelpers, nil, message.StoreKeepsToken(keeps))
 	}
+	for _, push := range []bool{false, true} {
+		if to, by, found := r.config.Rewritten(url+"/", push); found && server(to) != server(url) {
+			r.warn(stepHelpers, nil, message.Elsewhere(url, by.Name(), message.Quote(by.Origin)))
+			return
+		}
+	}
+}
+
+// server is a URL's scheme, host and port.
+func server(url string) string {
+	scheme, rest, _ := strings.Cut(url, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + host
 }
 
 // helperName is a helper as people know it.

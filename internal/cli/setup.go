@@ -14,6 +14,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -286,6 +287,9 @@ func (r *setupRun) open(ctx context.Context) (*setup.Config, *message.Message) {
 		return nil, message.GitMissing()
 	}
 	scope, path := r.scope()
+	if scope == setup.Global && !filepath.IsAbs(path) {
+		return nil, message.HomeMissing()
+	}
 	return setup.Open(ctx, *r.git, scope, path)
 }
 
@@ -315,12 +319,41 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	if r.sshPort != 0 {
 		r.tell(message.Rewritten(urls), asIs)
 	}
+	if r.overruled(sections, config.Path()) {
+		return r.done()
+	}
 	if len(written) == 0 && len(who) == 0 {
 		r.tell(message.SetUpBefore(urls, config.Path()), asIs)
 	} else {
 		r.tell(message.SetUp(urls, config.Path()), asIs)
 	}
 	return r.done()
+}
+
+// overruled tells where something else in git's configuration keeps git from doing
+// what was written.
+func (r *setupRun) overruled(sections []setup.Section, path string) bool {
+	var config gitconfig.Config
+	told := false
+	for _, s := range sections {
+		if !s.IsHelper() {
+			continue
+		}
+		if len(config.Entries) == 0 {
+			config = r.place().Read()
+		}
+		first, overruled := setup.Overruled(config, s)
+		if !overruled {
+			continue
+		}
+		name, origin := "", ""
+		if first != nil {
+			name, origin = first.Name(), first.Origin
+		}
+		r.tell(message.SetUpInVain(s.Sub, path, name, origin), asIs)
+		told = true
+	}
+	return told
 }
 
 // takeOut takes out what was written. It asks for no token and no network.
@@ -342,7 +375,11 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 	case problem != nil:
 		return r.stop(problem)
 	case len(removed) == 0:
-		r.tell(message.NothingToRemove(config.Path()), asIs)
+		url := ""
+		if only != nil {
+			url = only.URL()
+		}
+		r.tell(message.NothingToRemove(config.Path(), url), asIs)
 		return nil
 	}
 	var names []string

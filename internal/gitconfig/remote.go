@@ -73,6 +73,32 @@ func (c Config) remoteURLs() []string {
 	return urls
 }
 
+// Rewritten is the address that git uses for a URL, by url.<base>.insteadOf or, for
+// a push, pushInsteadOf, and the rule; false when it is the URL itself.
+func (c Config) Rewritten(url string, push bool) (string, Entry, bool) {
+	var by Entry
+	longest := -1
+	for _, e := range c.Entries {
+		if e.Section != "url" || e.Implicit() || e.Key != "insteadof" && (e.Key != "pushinsteadof" || !push) {
+			continue
+		}
+		// pushInsteadOf counts before insteadOf, then the longest text, then the
+		// first (git-config(1)).
+		weight := len(e.Value())
+		if e.Key == "pushinsteadof" {
+			weight += maxURL
+		}
+		if len(e.Value()) <= maxURL && strings.HasPrefix(url, e.Value()) && weight > longest {
+			by, longest = e, weight
+		}
+	}
+	base, _ := by.Subsection()
+	if longest < 0 {
+		return url, Entry{}, false
+	}
+	return base + strings.TrimPrefix(url, by.Value()), by, true
+}
+
 // appendURL adds a remote's URL to those before it; an empty one drops them.
 func appendURL(urls []string, url string) []string {
 	switch {

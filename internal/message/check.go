@@ -72,6 +72,14 @@ func NoAnswer() *Message {
 		Hint: "see that it is the URL of a repository, and nothing else"}
 }
 
+// Elsewhere is a warning about a rule of git's, named by its key and origin, by
+// which git does not use a URL at all.
+func Elsewhere(url, key, origin string) *Message {
+	return &Message{Code: "elsewhere", Topic: Warning,
+		What: "git uses another address for " + Quote(url) + ", and asks no helper for it: so says " + Quote(key) + " in " + origin,
+		Hint: "take that rule out, or use the other address's own way to log in, such as an SSH key"}
+}
+
 // SubPath is a warning about a Secret, in words, that kubelet never updates.
 func SubPath(where string) *Message {
 	return &Message{Code: "sub-path", Topic: Warning,

@@ -26,6 +26,20 @@ func SetUpBefore(urls []string, path string) *Message {
 		Hint: nextCheck}
 }
 
+// SetUpInVain is the warning that git does not ask this helper first for an
+// instance, by its URL, although it was written to path: key names the setting of
+// the helper that it asks first, and origin where that stands; both are "" when
+// it asks none.
+func SetUpInVain(url, path, key, origin string) *Message {
+	why := "it asks none, so that file is not read, or a later place takes it back"
+	if key != "" {
+		why = "it asks the one of " + Quote(key) + ", as " + Quote(origin) + " says"
+	}
+	return &Message{Code: "set-up-in-vain", Topic: Warning,
+		What: Quote(path) + " has this helper for " + url + ", and git does not ask it first: " + why,
+		Hint: "take that out, or set up where git looks later: --system comes before --global, then --local, then --env"}
+}
+
 // Rewritten is said when ssh addresses of hosts lead to https from now on.
 func Rewritten(urls []string) *Message {
 	return &Message{Code: "ssh-rewritten", Topic: Setup,
@@ -49,10 +63,15 @@ func Removed(sections []string, path string) *Message {
 	return &Message{Code: "set-up-removed", Topic: Setup, What: "what setup had written to " + Quote(path) + " was taken out: " + and(sections)}
 }
 
-// NothingToRemove is said when there is nothing of setup's.
-func NothingToRemove(path string) *Message {
+// NothingToRemove is said when there is nothing of setup's, or, if url names one,
+// nothing for that instance.
+func NothingToRemove(path, url string) *Message {
+	what := "nothing of setup's"
+	if url != "" {
+		what += " for " + url
+	}
 	return &Message{Code: "nothing-to-remove", Topic: Setup,
-		What: "there is nothing of setup's in " + Quote(path),
+		What: "there is " + what + " in " + Quote(path),
 		Hint: "it looks into one file: the user's, or the one of --system or --local"}
 }
 
@@ -109,6 +128,14 @@ func GitMissing() *Message {
 	return &Message{Code: "git-missing", Topic: Configuration,
 		What: "there is no git program on the PATH, and setup has git itself write its configuration",
 		Hint: "install git, or use --print or --env, which need none"}
+}
+
+// HomeMissing is for a setup of the user's configuration where nothing says where
+// that is.
+func HomeMissing() *Message {
+	return &Message{Code: "home-missing", Topic: Configuration,
+		What: "there is no place for git's configuration of the user: HOME is not set, or it or GIT_CONFIG_GLOBAL is no whole path",
+		Hint: "set HOME, or use --env, which needs none"}
 }
 
 // GitBroken is for a git program that can't be run.

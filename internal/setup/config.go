@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
@@ -98,7 +99,7 @@ func (c *Config) Write(ctx context.Context, sections []Section) ([]Section, *mes
 	if problem != nil {
 		return nil, problem
 	}
-	missing := all.missing(sections)
+	missing := all.missing(sections, gitconfig.Place{Global: []string{c.path}, Home: c.git.variable("HOME"), Path: c.git.variable("PATH")}.Read())
 	if len(missing) == 0 {
 		return nil, nil
 	}
@@ -273,6 +274,11 @@ func (c *Config) takeWhole(ctx context.Context, s Section) (gone bool, problem *
 	if problem != nil {
 		return false, problem
 	}
+	if strings.Contains(s.Sub, "]") {
+		// git takes that for the end of the name, and finds no such section. It
+		// takes one away whose lines are all unset.
+		return false, nil
+	}
 	for _, s := range []Section{s.capital(), s} {
 		if !s.standsWhole(text) || gone && len(s.Lines) == 0 {
 			continue
@@ -372,12 +378,16 @@ func (c *Config) call(ctx context.Context, args ...string) (result, *message.Mes
 		if problem != nil || r.code != codeUnwritten {
 			return r, problem
 		}
-		why := reason(r.words)
-		switch {
-		case why != "" && why != "File exists":
+		// Not every command of git's says why.
+		lock := c.target() + lockSuffix
+		_, err := os.Lstat(lock)
+		switch why := reason(r.words); {
+		case err != nil && why == "":
+			return r, message.GitConfigUnwritable(c.path, "git can't make "+lock)
+		case err != nil && why != "File exists":
 			return r, message.GitConfigUnwritable(c.path, why)
 		case time.Now().After(end):
-			return r, message.GitConfigLocked(c.path + lockSuffix)
+			return r, message.GitConfigLocked(lock)
 		}
 	}
 }

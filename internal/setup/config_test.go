@@ -224,6 +224,34 @@ func TestWriteRemove(t *testing.T) {
 	}
 }
 
+// An IPv6 address has brackets, which git takes for the end of a section's name
+// when it is to remove one, and a shell for a pattern of file names.
+func TestIPv6(t *testing.T) {
+	i := instanceAt(t, "https://[::1]:8443/gitlab")
+	sections := []Section{Helper(i, Program), Rewrite(i, 2222)}
+	if value := sections[0].Lines[1].Value; value != "acp --instance 'https://[::1]:8443/gitlab'" {
+		t.Errorf("the helper is %s", value)
+	}
+	for name, before := range files {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHome(t, before)
+			written := h.write(sections...)
+			if len(written) != 2 || h.write(sections...) != nil {
+				t.Errorf("written: %v, then\n%s", written, h.text())
+			}
+			// One of an earlier version, without the quotes.
+			if before == "" {
+				h.put(strings.ReplaceAll(h.text(), "'", ""))
+			}
+			if removed := h.remove(); len(removed) != 2 {
+				t.Errorf("removed %v", removed)
+			}
+			h.want(before)
+		})
+	}
+}
+
 // What stands in the file is what git would write with all its lines in place.
 func TestWritten(t *testing.T) {
 	h := newHome(t, "[user]\n\tname = x\n")
@@ -631,4 +659,32 @@ func TestGitEnds(t *testing.T) {
 		t.Errorf("%v", problem)
 	}
 	h.want("")
+}
+
+// Who may not write beside the file is told that, and of no lock: git does not
+// say why it can't remove a section.
+func TestRemoveWithoutRight(t *testing.T) {
+	h := newHome(t, missing)
+	h.write(Helper(instanceAt(t, urlA), Program))
+	once := h.text()
+	for path, mode := range map[string]os.FileMode{h.file: 0o644, h.dir: 0o555, filepath.Dir(h.dir): 0o755} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = os.Chmod(h.dir, 0o755) })
+	if os.Getuid() == 0 {
+		// Nobody's git, since root's may write anywhere.
+		other := filepath.Join(t.TempDir(), "git")
+		script := "#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups " + h.git.Program + " \"$@\"\n"
+		if err := os.WriteFile(other, []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		h.git.Program = other
+	}
+	_, problem := h.open().Remove(t.Context(), nil)
+	if problem == nil || problem.Code != "git-config-unwritable" || !strings.Contains(problem.What, h.file+" can't be written") {
+		t.Errorf("%v", problem)
+	}
+	h.want(once)
 }

@@ -3,6 +3,8 @@ package setup
 import (
 	"slices"
 	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 )
 
 // entries are what a file of configuration says, in its order: keys, with
@@ -36,64 +38,28 @@ func (e entries) has(s Section, line Line) bool {
 	return slices.Contains(e.values(s, line.Key), line.Value)
 }
 
-// missing are the sections that are still to be written, as far as they are.
-func (e entries) missing(sections []Section) []Section {
+// missing are the sections that are still to be written, as far as they are: what
+// config, the same file with what it includes, does not make git do.
+func (e entries) missing(sections []Section, config gitconfig.Config) []Section {
 	var missing []Section
 	for _, s := range sections {
-		if s.Name == userSection {
+		holds := false
+		switch s.Name {
+		case credentialSection:
+			holds = asks(config, s)
+		case urlSection:
+			holds = !slices.ContainsFunc(s.Lines, func(line Line) bool { return !e.has(s, line) })
+		case userSection:
 			// An identity that is set is nobody's to change.
 			s.Lines = slices.DeleteFunc(slices.Clone(s.Lines), func(line Line) bool { return len(e.values(s, line.Key)) > 0 })
+			holds = len(s.Lines) == 0
 		}
-		if !e.hold(s) {
+		if !holds {
 			missing = append(missing, s)
 		}
 	}
 	return missing
 }
-
-// hold reports whether all that a section is for is so already, as far as this
-// file goes: git asks our helper for its instance, and no other, since it would
-// tell that one of every token that worked.
-func (e entries) hold(s Section) bool {
-	switch s.Name {
-	case credentialSection:
-		var helpers []string
-		for _, value := range e.heeded(s.Sub, keyHelper) {
-			if helpers = append(helpers, value); value == "" {
-				helpers = nil
-			}
-		}
-		return slices.Equal(helpers, []string{s.Lines[1].Value}) &&
-			slices.Contains(yes, strings.ToLower(last(e.heeded(s.Sub, keyPath)))) &&
-			last(e.heeded(s.Sub, keyUsername)) == username
-	case urlSection:
-		return !slices.ContainsFunc(s.Lines, func(line Line) bool { return !e.has(s, line) })
-	}
-	return len(s.Lines) == 0
-}
-
-// heeded are the values of credential.<pattern>.<key> that git heeds for a URL,
-// in their order (gitcredentials(7)): those without a pattern, and those whose
-// pattern is the URL or lies above it. Patterns with a wildcard or another
-// spelling of the URL are not recognised.
-func (e entries) heeded(url, key string) []string {
-	var values []string
-	for _, entry := range e {
-		rest, found := strings.CutPrefix(entry[0], credentialSection)
-		if !found {
-			continue
-		}
-		pattern, found := strings.CutSuffix(rest, "."+strings.ToLower(key))
-		pattern = strings.TrimSuffix(strings.TrimPrefix(pattern, "."), "/")
-		if found && (pattern == "" || strings.HasPrefix(url+"/", pattern+"/")) {
-			values = append(values, entry[1])
-		}
-	}
-	return values
-}
-
-// yes are git's words for it (git-config(1), boolean).
-var yes = []string{"true", "yes", "on", "1"}
 
 func last(list []string) string {
 	if len(list) == 0 {

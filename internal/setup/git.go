@@ -81,6 +81,16 @@ func Environment(environ []string, pairs [][2]string) []string {
 	return append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(count))
 }
 
+// variable is the value of one that git's program gets.
+func (g Git) variable(name string) string {
+	for _, variable := range g.Env {
+		if value, found := strings.CutPrefix(variable, name+"="); found {
+			return value
+		}
+	}
+	return ""
+}
+
 // result is how a call of git ended: with its output, or with a code that is not
 // 0 and git's words for it.
 type result struct {

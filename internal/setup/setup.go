@@ -54,7 +54,17 @@ const fileName = "git-credential-acp"
 // GitLab's documentation gives for tokens. program is Program, or what
 // AbsoluteProgram returned.
 func Helper(i instance.Instance, program string) Section {
-	return helperFor(i.URL(), program+instanceFlag+i.URL())
+	return helperFor(i.URL(), program+instanceFlag+argument(i.URL()))
+}
+
+// argument is a URL as a shell, through which git starts a helper, takes it as it
+// is: the brackets of an IPv6 address would be looked up among the files of the
+// repository.
+func argument(url string) string {
+	if strings.Trim(url, plainInShell) == "" {
+		return url
+	}
+	return "'" + url + "'"
 }
 
 func helperFor(url, value string) Section {
@@ -62,6 +72,9 @@ func helperFor(url, value string) Section {
 		{keyHelper, ""}, {keyHelper, value}, {keyPath, "true"}, {keyUsername, username},
 	}}
 }
+
+// IsHelper reports whether a section is one that Helper made.
+func (s Section) IsHelper() bool { return s.Name == credentialSection }
 
 const (
 	instanceFlag = " --instance "
@@ -97,7 +110,10 @@ func isProgram(file string) bool {
 
 // own reports whether a helper's value for an instance's URL is this helper's.
 func own(value, url string) bool {
-	program, found := strings.CutSuffix(value, instanceFlag+url)
+	program, found := strings.CutSuffix(value, instanceFlag+argument(url))
+	if !found {
+		program, found = strings.CutSuffix(value, instanceFlag+url) // by an earlier version
+	}
 	return found && (program == Program || isProgram(program))
 }
 
