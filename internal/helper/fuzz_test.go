@@ -3,6 +3,7 @@ package helper
 import (
 	"encoding/base64"
 	"net/url"
+	"path"
 	"strings"
 	"testing"
 
@@ -19,6 +20,12 @@ func FuzzInstances(f *testing.F) {
 	f.Add("https://gitlab.example.com", "https://gitlab.example.com/gitlab", "protocol=https\nhost=gitlab.example.com\npath=gitlab/group/project.git\n", false)
 	f.Add("https://gitlab.example.com", "https://gitlab.example.com:8443", "protocol=https\nhost=GitLab.example.com:8443\ncapability[]=authtype\n\n", true)
 	f.Add("https://one.example", "https://two.example", "protocol=https\nhost=two.example\nusername=dev\npath=a/b\n", true)
+	f.Add("https://k.example", "https://two.example", "protocol=https\nhost=\u212a.example\n", false)
+	f.Add("https://one.example", "https://two.example", "protocol=https\nhost=evilone.example\n", false)
+	f.Add("https://h.example/a", "https://h.example/a/b", "protocol=https\nhost=h.example\npath=a/b/group/project.git\n", false)
+	f.Add("https://h.example/a", "https://h.example/a/b", "protocol=https\nhost=h.example\npath=a/bc/project.git\n", false)
+	f.Add("https://h.example/a", "https://h.example/b", "protocol=https\nhost=h.example\npath=c/group/project.git\n", false)
+	f.Add("https://h.example/a", "https://h.example/b", "protocol=https\nhost=h.example\n", false)
 	f.Add("https://one.example", "https://one.example", "protocol=http\nhost=one.example\npath=../x\n", false)
 	f.Fuzz(func(t *testing.T, one, two, request string, allow bool) {
 		tokens := map[string]instance.Instance{}
@@ -59,21 +66,58 @@ func FuzzInstances(f *testing.F) {
 			}
 			answered = string(login)
 		}
-		asked, err := url.Parse(attribute(request, "protocol") + "://" + attribute(request, "host") + "/" + strings.TrimPrefix(attribute(request, "path"), "/"))
+		asked, err := url.Parse(attribute(request, "protocol") + "://" + attribute(request, "host"))
 		if err != nil {
 			t.Fatalf("%q is no address: %v", request, err)
 		}
+		asked.Path = "/" + strings.TrimPrefix(attribute(request, "path"), "/") // git has decoded it
+		lower(t, asked.Hostname())
+		meant := meantOf(t, asked, attribute(request, "path") != "", tokens)
 		for token, i := range tokens {
-			own, err := url.Parse(i.URL())
-			if err != nil {
-				t.Fatal(err)
-			}
-			same := asked.Scheme == own.Scheme && strings.EqualFold(asked.Hostname(), own.Hostname()) && port(asked) == port(own)
-			if strings.Contains(answered, token) && !same {
-				t.Fatalf("%q was answered with the token of %s", request, i)
+			if strings.Contains(answered, token) && i != meant {
+				t.Fatalf("%q was answered with the token of %s, and means %s", request, i, meant)
 			}
 		}
 	})
+}
+
+// meantOf is the instance that a request means to another reader: the same
+// scheme, host and port, and the longest path above the one that is asked for. It
+// is none when git says no path and two could be meant.
+func meantOf(t *testing.T, asked *url.URL, told bool, tokens map[string]instance.Instance) instance.Instance {
+	t.Helper()
+	var meant instance.Instance
+	longest, several := -1, false
+	for _, i := range tokens {
+		own, err := url.Parse(i.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asked.Scheme != own.Scheme || lower(t, asked.Hostname()) != own.Hostname() || port(asked) != port(own) {
+			continue
+		}
+		if told && own.Path != "" && !strings.HasPrefix(path.Clean(asked.Path)+"/", own.Path+"/") {
+			continue
+		}
+		several = several || longest >= 0 && i != meant
+		if len(own.Path) > longest {
+			meant, longest = i, len(own.Path)
+		}
+	}
+	if several && !told {
+		return instance.Instance{}
+	}
+	return meant
+}
+
+// lower is a host in lower case; one with a letter beyond ASCII is never an
+// instance's.
+func lower(t *testing.T, host string) string {
+	t.Helper()
+	if strings.ContainsFunc(host, func(r rune) bool { return r >= 0x80 }) {
+		t.Fatalf("the host %q was answered", host)
+	}
+	return strings.ToLower(host)
 }
 
 // attribute is the value of an attribute of a request that was taken.

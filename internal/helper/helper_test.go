@@ -829,7 +829,7 @@ func FuzzGet(f *testing.F) {
 				protocol = value
 			}
 		}
-		host = strings.TrimSuffix(strings.ToLower(host), ":443")
+		host = strings.TrimSuffix(lower(t, host), ":443")
 		if protocol != "https" || host != "gitlab.example.com" || len(w.asked) != 1 {
 			t.Fatalf("%q was answered with %q", request, result.Answer)
 		}

@@ -18,7 +18,19 @@ func address(t *testing.T, text string) (scheme, host, port string) {
 	if port = at.Port(); port == "" {
 		port = map[string]string{"https": "443", "http": "80"}[at.Scheme]
 	}
-	return at.Scheme, strings.ToLower(at.Hostname()), port
+	return at.Scheme, ascii(t, at.Hostname()), port
+}
+
+// ascii is a host in lower case. One with any letter beyond ASCII is never an
+// instance's: strings.ToLower would make a k of the Kelvin sign.
+func ascii(t *testing.T, host string) string {
+	t.Helper()
+	for _, c := range []byte(host) {
+		if c >= 0x80 {
+			t.Fatalf("the host %q was taken", host)
+		}
+	}
+	return strings.ToLower(host)
 }
 
 // Whatever instance there is and whatever git asks for: what is taken for it is
@@ -31,6 +43,8 @@ func FuzzMatch(f *testing.F) {
 	f.Add("https://k.example", "https", "\u212a.example", "")
 	f.Add("https://127.0.0.1", "http", "127.0.0.1:80", "%2e%2e/x")
 	f.Add("https://h/a", "https", "h:0443", "a%2f../b")
+	f.Add("https://k.example/a", "https", "k.example", "b/c")
+	f.Add("https://k.example", "https", "evilk.example", "")
 	f.Fuzz(func(t *testing.T, raw, protocol, host, sub string) {
 		i, err := Parse(raw, true)
 		if err != nil {
@@ -68,6 +82,8 @@ func FuzzProjectOf(f *testing.F) {
 	f.Add("https://gitlab.example.com@evil.example/lab/group/project.git")
 	f.Add("https://gitlab.example.com/lab/%2e%2e/x/y")
 	f.Add("https:\\\\gitlab.example.com/lab/a/b")
+	f.Add("https://gitlab.example.com:8443/lab/a/b")
+	f.Add("https://evilgitlab.example.com/lab/a/b")
 	f.Fuzz(func(t *testing.T, remote string) {
 		i := mustParse(t, "https://gitlab.example.com/lab")
 		project := i.ProjectOf(remote)
@@ -75,7 +91,7 @@ func FuzzProjectOf(f *testing.F) {
 			return
 		}
 		at, err := url.Parse(remote)
-		if err != nil || at.Scheme != "https" || strings.ToLower(at.Hostname()) != "gitlab.example.com" || at.Port() != "" && at.Port() != "443" {
+		if err != nil || at.Scheme != "https" || ascii(t, at.Hostname()) != "gitlab.example.com" || at.Port() != "" && at.Port() != "443" {
 			t.Fatalf("%q is %q on %s", remote, project, i)
 		}
 		if path.Clean("/"+project) != "/"+project || strings.ContainsAny(project, "\\\x00\r\n\x1b") || !strings.Contains(project, "/") {

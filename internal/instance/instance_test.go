@@ -216,6 +216,7 @@ func TestProjectOf(t *testing.T) {
 		"https://gitlab.example.com/lab/group/../project":           "",
 		"https://gitlab.example.com/group/project":                  "",
 		"https://gitlab.example.com.evil.example/lab/group/project": "",
+		"https://gitlab.example.com:8443/lab/group/project":         "",
 		"http://gitlab.example.com/lab/group/project":               "",
 		"git@gitlab.example.com:lab/group/project.git":              "",
 		"ssh://git@gitlab.example.com/lab/group/project.git":        "",
@@ -269,12 +270,13 @@ func FuzzRequest(f *testing.F) {
 	f.Add("gitlab.com", "group/project.git")
 	f.Add("gitlab.com:443", "group/%2e%2e/x")
 	f.Add("GITLAB.com", "a/b/c.wiki.git/info/lfs")
+	f.Add("evilgitlab.com", "sub/a/b")
 	f.Fuzz(func(t *testing.T, host, path string) {
 		i := mustParse(t, "https://gitlab.com/sub")
 		if i.Match("https", host, path) != Ours {
 			return
 		}
-		if lower := strings.ToLower(host); lower != "gitlab.com" && lower != "gitlab.com:443" {
+		if lower := ascii(t, host); lower != "gitlab.com" && lower != "gitlab.com:443" {
 			t.Fatalf("host %q is taken for ours", host)
 		}
 		project, err := i.Project(path)
