@@ -61,6 +61,17 @@ func (a *app) runDisconnect(ctx context.Context, flags disconnectFlags) error {
 		return a.written(err)
 	}
 	tok, where := kept.Token, keeper.Where()
+	if flags.revoke {
+		if kept.Problem != nil {
+			return a.failed(kept.Problem, asIs)
+		}
+		if known, problem := a.known(); a.instanceGiven && (problem != nil || *known != kept.Instance) {
+			if problem == nil {
+				problem = message.RotateOtherInstance(keeper.Where(), kept.Instance.String(), known.String())
+			}
+			return a.failed(problem, asIs)
+		}
+	}
 	if tok.IsZero() && flags.revoke {
 		found := a.here(ctx, kept.Instance)
 		tok, where = found.Token, found.Where
@@ -95,9 +106,6 @@ func tokensPage(i instance.Instance) string { return i.URL() + "/-/profile/perso
 // revoke has GitLab revoke a token, which is the kept one, or else the one that
 // was found where it says, and gives the token's name.
 func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connection.Kept, tok token.Token, where string, yes bool) (string, *message.Message) {
-	if kept.Problem != nil && tok.IsZero() {
-		return "", kept.Problem
-	}
 	if tok.IsZero() {
 		return "", message.RevokeNothing(keeper.Where())
 	}
@@ -130,6 +138,9 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 		v := access.Verdict{Outcome: access.Refused, Reason: reply.Reason, Detail: reply.Detail, Wait: reply.Wait}
 		if reply.State == access.Silent {
 			v.Outcome = access.Unverified
+		}
+		if v.Reason == access.Timeout {
+			v.Detail = limit.String()
 		}
 		return "", message.RevokeFailed(message.Explain(v, subjectOf(kept.Instance, where)))
 	}

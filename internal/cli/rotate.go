@@ -5,16 +5,19 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ambient-code/git-credential-acp/internal/connection"
-	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -68,6 +71,8 @@ and --resume finishes what was interrupted.`,
 }
 
 func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
+	// A reader that goes away must not end it half-way.
+	signal.Ignore(syscall.SIGPIPE)
 	expires, problem := flags.check(time.Now())
 	if problem != nil {
 		return a.failed(problem, asIs)
@@ -77,8 +82,16 @@ func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
 		return a.failed(problem, asIs)
 	}
 	lines := &checkLines{to: a.env.Stdout}
-	tokens := []token.Token{rotation.Old}
+	var tokens []token.Token
 	redact := func(text string) string { return redactAll(tokens...)(text) }
+	var old secret.Found
+	if here := rotation.Here; here != nil {
+		rotation.Here = func(ctx context.Context, i instance.Instance) (token.Token, string) {
+			tok, where := here(ctx, i)
+			old = secret.Found{Token: tok, Instance: i}
+			return tok, where
+		}
+	}
 	connect := rotation.Connect
 	rotation.Connect = a.remembering(&tokens, connect)
 	rotation.Tell = func(step, text string) { lines.print("%-10s %s\n", step, token.Mask(redact(text))) }
@@ -97,21 +110,22 @@ func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
 	if problem != nil {
 		return a.failed(problem, redact)
 	}
-	a.noteOldCopies(ctx, lines, rotation)
 	if flags.dryRun {
 		lines.print("\nnothing was changed\n")
 	} else {
+		a.noteOldCopies(ctx, lines, old)
 		lines.print("\nrotated: %s has the new token\n", rotation.Keeper.Where())
 	}
 	return a.written(lines.err)
 }
 
-// noteOldCopies says where the old token still is on this machine: it is dead.
-func (a *app) noteOldCopies(ctx context.Context, lines *checkLines, r connection.Rotation) {
-	if r.DryRun || r.Old.IsZero() {
+// noteOldCopies says where the old token, which was found on this machine, still
+// is: it is dead.
+func (a *app) noteOldCopies(ctx context.Context, lines *checkLines, old secret.Found) {
+	if old.Token.IsZero() {
 		return
 	}
-	if found := a.here(ctx, r.Instance); connection.Same(found.Token, r.Old) {
+	if found := a.here(ctx, old.Instance); connection.Same(found.Token, old.Token) {
 		lines.print("%-10s %s still has the old token; replace it there, too\n", "note", found.Where)
 	}
 }
@@ -134,7 +148,7 @@ func (f rotateFlags) check(now time.Time) (time.Time, *message.Message) {
 		return time.Time{}, message.FlagInvalid("--expires", "goes with --new only")
 	}
 	if f.expires == "" {
-		return now.UTC().AddDate(0, 0, defaultLife), nil
+		return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, defaultLife), nil
 	}
 	date, err := time.Parse(time.DateOnly, f.expires)
 	if err != nil || !date.After(now) {
@@ -159,21 +173,41 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 	}
 	r := connection.Rotation{Keeper: keeper, Connect: a.gitlab(limit), Limit: limit, Scopes: rules.Scopes, DryRun: flags.dryRun,
 		AllowHTTPLoopback: a.allowHTTPLoopback(), NewFrom: givenBy(flags.tokenFile)}
-	if r.Recovery.Path, problem = a.recoveryPath(flags.recoveryDir, keeper.Where()); problem != nil {
+	if a.instanceGiven {
+		if r.Only, problem = a.known(); problem != nil {
+			return r, problem
+		}
+	}
+	r.Shield = a.shield
+	if r.Recovery.Path, problem = a.recoveryPath(flags.recoveryDir, keeper.Place()); problem != nil {
 		return r, problem
 	}
 	switch keeper := keeper.(type) {
 	case *connection.Secret:
 		keeper.Replace = true
 	case connection.Platform:
-		places, _, _ := a.secrets(ctx, credential.Request{})
-		for _, found := range places {
-			if found.Problem == nil && r.Old.IsZero() {
-				r.Instance, r.Old, r.OldFrom = found.Instance, found.Token, found.Where
-			}
+		r.Here = func(ctx context.Context, i instance.Instance) (token.Token, string) {
+			found := a.here(ctx, i)
+			return found.Token, found.Where
 		}
 	}
 	return r, nil
+}
+
+// shield keeps signals from ending the process until what it returns is called. The
+// first one is answered in words.
+func (a *app) shield() (safe func()) {
+	signals := make(chan os.Signal, 1)
+	done := make(chan struct{})
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		select {
+		case <-signals:
+			a.tell(message.RotateShielded(), asIs)
+		case <-done:
+		}
+	}()
+	return func() { signal.Stop(signals); close(done) }
 }
 
 // remembering notes every token that a client is made for, to take it out of what

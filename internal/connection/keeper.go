@@ -14,8 +14,10 @@ import (
 
 // Keeper is a place that keeps a user's token: the platform, or a Secret.
 type Keeper interface {
-	// Where is the place in words.
+	// Where is the place in words, and Place the same with what tells it from
+	// others of that name.
 	Where() string
+	Place() string
 	// Read gives what is kept. That there is nothing is no failure.
 	Read(ctx context.Context) (Kept, *message.Message)
 	// Write keeps a token in the place of what was read before. When that has

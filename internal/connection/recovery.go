@@ -21,8 +21,9 @@ type Recovery struct{ Path string }
 // Record is what is in it. Without a token, GitLab's answer had not come; without
 // an OldID either, GitLab had not been asked.
 type Record struct {
-	// Keeper is where the token goes, and Instance its GitLab's URL.
-	Keeper, Instance string
+	// Keeper is where the token goes, Owner whose connection that is, if it says,
+	// and Instance its GitLab's URL.
+	Keeper, Owner, Instance string
 	// OldID and UserID are the numbers of the token that it replaces and of its
 	// owner, and Scopes what that one held.
 	OldID, UserID int64
@@ -35,6 +36,7 @@ type Record struct {
 type written struct {
 	Version  int      `json:"version"`
 	Keeper   string   `json:"keeper"`
+	Owner    string   `json:"owner,omitempty"`
 	Instance string   `json:"instance"`
 	OldID    int64    `json:"oldId"`
 	UserID   int64    `json:"userId"`
@@ -56,9 +58,34 @@ var (
 	errForm   = errors.New("it is not what this program writes")
 )
 
-// Read reads the record; false when there is none.
+// Hold keeps the record to this process until release is called: file.ErrHeld when
+// a rotation of the same place is under way.
+func (r Recovery) Hold() (release func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(r.Path), 0o700); err != nil {
+		return nil, cause(err)
+	}
+	release, err = file.Lock(r.Path + ".lock")
+	if err != nil && !errors.Is(err, file.ErrHeld) {
+		err = cause(err)
+	}
+	return release, err
+}
+
+// fresh is where a record is written before it takes the place of the one that is
+// there.
+func (r Recovery) fresh() string { return r.Path + ".new" }
+
+// Read reads the record; false when there is none. One with a token that was
+// written, and kept from taking its place, is the record.
 func (r Recovery) Read() (Record, bool, error) {
-	info, err := os.Lstat(r.Path)
+	if record, found, err := read(r.fresh()); err == nil && found && !record.Token.IsZero() {
+		return record, true, nil
+	}
+	return read(r.Path)
+}
+
+func read(path string) (Record, bool, error) {
+	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return Record{}, false, nil
@@ -69,7 +96,7 @@ func (r Recovery) Read() (Record, bool, error) {
 	case !file.OwnedAlone(info) || info.Mode().Perm()&0o077 != 0:
 		return Record{}, false, errShared
 	}
-	data, err := file.Read(r.Path, maxRecord)
+	data, err := file.Read(path, maxRecord)
 	if err != nil {
 		return Record{}, false, cause(err)
 	}
@@ -77,11 +104,14 @@ func (r Recovery) Read() (Record, bool, error) {
 	if json.Unmarshal(data, &w) != nil || w.Version != format {
 		return Record{}, false, errForm
 	}
-	return Record{Keeper: w.Keeper, Instance: w.Instance, OldID: w.OldID, UserID: w.UserID, Scopes: w.Scopes, Token: token.Issued(w.Token)}, true, nil
+	return Record{Keeper: w.Keeper, Owner: w.Owner, Instance: w.Instance, OldID: w.OldID, UserID: w.UserID, Scopes: w.Scopes, Token: token.Issued(w.Token)}, true, nil
 }
 
 // Claim writes the record if there is none; else the error is fs.ErrExist.
 func (r Recovery) Claim(record Record) error {
+	if _, found, err := r.Read(); found || err != nil {
+		return fs.ErrExist
+	}
 	data, err := encode(record)
 	if err != nil {
 		return err
@@ -104,7 +134,7 @@ func (r Recovery) Write(record Record) error {
 
 // encode gives the text of a record, filled up with blanks.
 func encode(record Record) ([]byte, error) {
-	data, err := json.Marshal(written{Version: format, Keeper: record.Keeper, Instance: record.Instance,
+	data, err := json.Marshal(written{Version: format, Keeper: record.Keeper, Owner: record.Owner, Instance: record.Instance,
 		OldID: record.OldID, UserID: record.UserID, Scopes: record.Scopes, Token: record.Token.Reveal()})
 	if err != nil {
 		return nil, errForm
@@ -118,16 +148,18 @@ func (r Recovery) place(data []byte, put func(from, to string) error) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return cause(err)
 	}
-	temporary, err := os.CreateTemp(dir, "."+filepath.Base(r.Path)+"-*") // mode 0600
+	// Under a name of its own, so that what a kill leaves behind is found.
+	_ = os.Remove(r.fresh())
+	temporary, err := os.OpenFile(r.fresh(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return cause(err)
 	}
-	defer func() { _ = os.Remove(temporary.Name()) }()
+	defer func() { _ = os.Remove(r.fresh()) }()
 	_, err = temporary.Write(data)
 	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
 		return cause(err)
 	}
-	switch err = put(temporary.Name(), r.Path); {
+	switch err = put(r.fresh(), r.Path); {
 	case errors.Is(err, fs.ErrExist):
 		return fs.ErrExist
 	case err != nil:
@@ -149,6 +181,9 @@ func (r Recovery) overwrite(data []byte) error {
 
 // Remove drops the record.
 func (r Recovery) Remove() error {
+	if err := os.Remove(r.fresh()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return cause(err)
+	}
 	err := os.Remove(r.Path)
 	if err == nil {
 		return syncDir(filepath.Dir(r.Path))

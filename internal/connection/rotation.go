@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
@@ -25,14 +26,16 @@ import (
 // new one is on disk before anything else is tried, until the keeper has it.
 type Rotation struct {
 	Keeper Keeper
-	// Instance is the one whose token is replaced, Old that token, and OldFrom where
-	// it was found, in words. With a keeper that gives tokens away they are what it
-	// keeps, and may be zero.
-	Instance instance.Instance
-	Old      token.Token
-	OldFrom  string
+	// Only is the one instance whose token may be replaced; nil for any.
+	Only *instance.Instance
+	// Here finds the token of an instance on this machine, and where it was found,
+	// in words, for a keeper that does not give its own away.
+	Here func(context.Context, instance.Instance) (token.Token, string)
 	// NewFrom is where a token that Replace is given comes from, in words.
 	NewFrom string
+	// Shield is called before what an interruption would lose comes about, and
+	// returns what is to be called when it is safe.
+	Shield func() (safe func())
 	// Connect makes a client for a token. The authorities that are kept along with
 	// it count for its instance; they are nil for none.
 	Connect func(tok token.Token, i instance.Instance, ca func() ([]byte, *message.Message)) (*gitlab.Client, *message.Message)
@@ -49,6 +52,10 @@ type Rotation struct {
 	// Tell is told of each step when it is done.
 	Tell func(step, text string)
 }
+
+// patience is how long GitLab may take to make a token: to give up on the answer
+// is to give up the token.
+const patience = 2 * time.Minute
 
 // Steps of a rotation, as they are told.
 const (
@@ -67,10 +74,29 @@ type current struct {
 	token    token.Token
 	instance instance.Instance
 	self     access.Self
+	// from is where the token was found, if the keeper does not give it away.
+	from string
+}
+
+// alone keeps other rotations of the same place away while one is under way.
+func (r Rotation) alone(do func() *message.Message) *message.Message {
+	release, err := r.Recovery.Hold()
+	switch {
+	case errors.Is(err, file.ErrHeld):
+		return message.UnderWay(r.Keeper.Where())
+	case err != nil:
+		return message.RecoveryUnwritable(r.Recovery.Path, err)
+	}
+	defer release()
+	return do()
 }
 
 // Replace puts fresh in the place of the old token, which it then revokes.
 func (r Rotation) Replace(ctx context.Context, fresh token.Token) *message.Message {
+	return r.alone(func() *message.Message { return r.replace(ctx, fresh) })
+}
+
+func (r Rotation) replace(ctx context.Context, fresh token.Token) *message.Message {
 	if problem := r.unfinished(); problem != nil {
 		return problem
 	}
@@ -105,6 +131,10 @@ func (r Rotation) Replace(ctx context.Context, fresh token.Token) *message.Messa
 // Renew has GitLab make a new token, which expires at a time, and puts it in the
 // place of the old one, which GitLab revokes.
 func (r Rotation) Renew(ctx context.Context, expires time.Time) *message.Message {
+	return r.alone(func() *message.Message { return r.renew(ctx, expires) })
+}
+
+func (r Rotation) renew(ctx context.Context, expires time.Time) *message.Message {
 	if r.DryRun {
 		if problem := r.unfinished(); problem != nil {
 			return problem
@@ -115,7 +145,7 @@ func (r Rotation) Renew(ctx context.Context, expires time.Time) *message.Message
 		}
 		return problem
 	}
-	record := Record{Keeper: r.Keeper.Where()}
+	record := Record{Keeper: r.Keeper.Place()}
 	// Before the old token is read: another rotation that is under way would
 	// replace it, and to have GitLab replace it once more would revoke the new one
 	// too. And what can't be written now could not be written when it counts.
@@ -133,6 +163,7 @@ func (r Rotation) Renew(ctx context.Context, expires time.Time) *message.Message
 		return r.calledOff(problem)
 	}
 	record.Instance, record.OldID, record.UserID, record.Scopes = old.instance.URL(), old.self.ID, old.self.UserID, old.self.Scopes
+	record.Owner = old.kept.Username
 	if err := r.Recovery.Write(record); err != nil {
 		return r.calledOff(message.RecoveryUnwritable(r.Recovery.Path, err))
 	}
@@ -143,11 +174,12 @@ func (r Rotation) Renew(ctx context.Context, expires time.Time) *message.Message
 	defer client.Close()
 	// From here on, an interruption would lose what can't be had again.
 	ctx = context.WithoutCancel(ctx)
-	asking, cancel := context.WithTimeout(ctx, r.Limit)
+	defer r.Shield()()
+	asking, cancel := context.WithTimeout(ctx, max(r.Limit, patience))
 	made := client.Rotate(asking, expires)
 	cancel()
 	if made.State != access.Given {
-		return r.unanswered(ctx, old, made.Reply)
+		return r.unanswered(ctx, old, made.Reply, expires)
 	}
 	record.Token = made.Token
 	saved := r.Recovery.Write(record) == nil
@@ -181,13 +213,17 @@ func (r Rotation) renewable(ctx context.Context, expires time.Time) (current, *m
 
 // Resume finishes what an interrupted Renew left behind.
 func (r Rotation) Resume(ctx context.Context) *message.Message {
+	return r.alone(func() *message.Message { return r.resume(ctx) })
+}
+
+func (r Rotation) resume(ctx context.Context) *message.Message {
 	record, found, err := r.Recovery.Read()
 	switch {
 	case err != nil:
 		return message.RecoveryUnreadable(r.Recovery.Path, err)
 	case !found:
 		return message.NothingToResume(r.Recovery.Path)
-	case record.Keeper != r.Keeper.Where():
+	case record.Keeper != r.Keeper.Place():
 		return message.RecoveryElsewhere(r.Recovery.Path, message.Quote(record.Keeper))
 	case record.OldID == 0 && record.Token.IsZero():
 		return r.unmade()
@@ -197,20 +233,27 @@ func (r Rotation) Resume(ctx context.Context) *message.Message {
 		return message.RecoveryUnreadable(r.Recovery.Path, err)
 	}
 	kept, problem := within(ctx, r.Limit, r.Keeper.Read)
-	if problem != nil {
+	switch {
+	case problem != nil:
 		return problem
+	case kept.Problem != nil && kept.Instance == instance.Instance{}:
+		return kept.Problem
+	case record.Owner != "" && kept.Username != "" && record.Owner != kept.Username:
+		return message.RecoveryOwner(r.Recovery.Path, r.Keeper.Where())
+	case r.Only != nil && *r.Only != i:
+		return message.RotateOtherInstance(r.Keeper.Where(), i.String(), r.Only.String())
 	}
 	// The note may be of another instance than what is kept by now. No token is
 	// shown to any but its own, and no connection replaced by another's.
-	if kept.Connected && kept.Instance != i {
+	if kept.Connected && kept.Instance != i && !unfilled(kept) {
 		return message.RotateOtherInstance(r.Keeper.Where(), kept.Instance.String(), i.String())
 	}
 	old := current{kept: kept, token: kept.Token, instance: i}
-	if kept.Token.IsZero() && r.Instance == i {
-		old.token = r.Old
+	if kept.Token.IsZero() && r.Here != nil {
+		old.token, old.from = r.Here(ctx, i)
 	}
 	if record.Token.IsZero() {
-		return r.settle(ctx, old)
+		return r.settle(ctx, old, record)
 	}
 	r.Tell(stepRead, "a token that GitLab made is saved in "+message.Quote(r.Recovery.Path))
 	if problem := r.superseded(ctx, kept, record); problem != nil {
@@ -223,8 +266,13 @@ func (r Rotation) Resume(ctx context.Context) *message.Message {
 		r.Tell(stepStore, "would store it in "+r.Keeper.Where())
 		return nil
 	}
+	defer r.Shield()()
 	return r.finish(context.WithoutCancel(ctx), old, record, true)
 }
+
+// unfilled reports a place that is there and has no token: whose it is, it only
+// says by default.
+func unfilled(kept Kept) bool { return kept.Problem != nil && kept.Problem.Code == "token-key-missing" }
 
 // superseded says whether another token has been stored since a rotation was
 // interrupted, one that works: nobody but a person can tell which of them is meant.
@@ -243,14 +291,16 @@ func (r Rotation) superseded(ctx context.Context, kept Kept, record Record) *mes
 }
 
 // settle ends a rotation that was interrupted before its answer was saved.
-func (r Rotation) settle(ctx context.Context, old current) *message.Message {
+func (r Rotation) settle(ctx context.Context, old current, record Record) *message.Message {
 	if old.token.IsZero() {
 		return message.RotateUnknown(r.Keeper.Where())
 	}
-	_, problem := r.verify(ctx, old.token, old, r.Keeper.Where())
+	self, problem := r.verify(ctx, old.token, old, r.Keeper.Where())
 	switch {
 	case problem != nil && problem.Unverified():
 		return problem
+	case problem == nil && self.ID != record.OldID:
+		return r.calledOff(message.RotateOvertaken(r.Keeper.Where()))
 	case problem == nil:
 		return r.unmade()
 	case !r.DryRun:
@@ -278,6 +328,10 @@ func (r Rotation) finish(ctx context.Context, old current, record Record, saved 
 		self, problem := r.verify(ctx, record.Token, old, "the new token")
 		switch {
 		case problem != nil && dead(problem):
+			if again, still := r.verify(ctx, old.token, old, r.Keeper.Where()); !old.token.IsZero() && still == nil && again.ID == record.OldID {
+				// GitLab knows nothing of it, as after it was restored from a backup.
+				return r.unmade()
+			}
 			return message.RotateDead(problem, r.Recovery.Path)
 		case problem != nil && !problem.Unverified():
 			return message.RotateSaved(problem, r.Recovery.Path)
@@ -309,10 +363,16 @@ func dead(m *message.Message) bool {
 
 // unanswered tells what became of a rotation whose answer did not come, by
 // asking whether the old token still lives.
-func (r Rotation) unanswered(ctx context.Context, old current, reply access.Reply) *message.Message {
+func (r Rotation) unanswered(ctx context.Context, old current, reply access.Reply, expires time.Time) *message.Message {
 	problem := r.explain(old.instance, reply)
-	if reply.State != access.Silent {
-		return r.calledOff(problem)
+	switch {
+	case reply.Reason == access.AccessForbidden:
+		return r.calledOff(message.RotateDenied(old.instance.String(), expires))
+	case reply.State != access.Silent:
+		return r.calledOff(message.RotateNotMade(problem))
+	case reply.Reason == access.Timeout:
+		// It may still come about.
+		return message.RotateUncertain(problem, r.Recovery.Path)
 	}
 	_, state := r.verify(ctx, old.token, old, r.Keeper.Where())
 	switch {
@@ -356,19 +416,23 @@ func (r Rotation) read(ctx context.Context) (current, *message.Message) {
 	case kept.Problem != nil:
 		return current{}, kept.Problem
 	}
-	old := current{kept: kept, token: r.old(kept), instance: kept.Instance}
-	switch {
-	case old.token.IsZero():
-		return current{}, message.RotateOldMissing(r.Keeper.Where(), old.instance.String())
-	case kept.Token.IsZero() && r.Instance != kept.Instance:
-		return current{}, message.RotateOtherInstance(r.Keeper.Where(), kept.Instance.String(), r.Instance.String())
+	if r.Only != nil && *r.Only != kept.Instance {
+		return current{}, message.RotateOtherInstance(r.Keeper.Where(), kept.Instance.String(), r.Only.String())
 	}
 	where := r.Keeper.Where()
-	if kept.Token.IsZero() {
-		where = r.OldFrom
+	old := current{kept: kept, token: kept.Token, instance: kept.Instance}
+	if kept.Token.IsZero() && r.Here != nil {
+		old.token, old.from = r.Here(ctx, kept.Instance)
+		where = old.from
 	}
-	if old.self, problem = r.verify(ctx, old.token, old, where); problem != nil {
+	if old.token.IsZero() {
+		return current{}, message.RotateOldMissing(r.Keeper.Where(), old.instance.String())
+	}
+	switch old.self, problem = r.verify(ctx, old.token, old, where); {
+	case problem != nil && dead(problem):
 		return current{}, message.RotateOldDead(problem)
+	case problem != nil:
+		return current{}, problem
 	}
 	if problem := r.sameUser(ctx, old); problem != nil {
 		return current{}, problem
@@ -404,15 +468,6 @@ func (r Rotation) sameUser(ctx context.Context, old current) *message.Message {
 	return nil
 }
 
-// old is the token that a keeper keeps, or the one that is given for a keeper
-// that does not give it away.
-func (r Rotation) old(kept Kept) token.Token {
-	if !kept.Token.IsZero() {
-		return kept.Token
-	}
-	return r.Old
-}
-
 // verify asks GitLab about a token, alone.
 func (r Rotation) verify(ctx context.Context, tok token.Token, old current, where string) (access.Self, *message.Message) {
 	i := old.instance
@@ -439,6 +494,9 @@ func (r Rotation) subject(i instance.Instance, where string) message.Subject {
 
 func (r Rotation) explain(i instance.Instance, reply access.Reply) *message.Message {
 	v := access.Verdict{Outcome: access.Refused, Reason: reply.Reason, Detail: reply.Detail, Wait: reply.Wait}
+	if v.Reason == access.Timeout {
+		v.Detail = r.Limit.String()
+	}
 	switch reply.State {
 	case access.Silent:
 		v.Outcome = access.Unverified
@@ -540,7 +598,7 @@ func (r Rotation) revoke(ctx context.Context, old current) *message.Message {
 	}
 	said := "the old token is revoked"
 	if old.kept.Token.IsZero() {
-		said = "the token from " + r.OldFrom + " is revoked; if " + r.Keeper.Where() + " had another one, that one lives on: see " +
+		said = "the token from " + old.from + " is revoked; if " + r.Keeper.Where() + " had another one, that one lives on: see " +
 			old.instance.URL() + "/-/profile/personal_access_tokens"
 	}
 	r.Tell(stepRevoke, said)

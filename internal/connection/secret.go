@@ -43,6 +43,9 @@ var labels = map[string]string{"app": "ambient-code", "ambient-code.io/provider"
 // Where names the Secret.
 func (s Secret) Where() string { return "the Secret " + s.Name.String() }
 
+// Place names the cluster, too.
+func (s Secret) Place() string { return s.Where() + " in the cluster at " + s.Client.Server() }
+
 // Read reads the Secret.
 func (s Secret) Read(ctx context.Context) (Kept, *message.Message) {
 	object, problem := s.Client.Get(ctx, s.Name)

@@ -16,6 +16,8 @@ import (
 var (
 	ErrTooLarge   = errors.New("it is too large")
 	ErrNotRegular = errors.New("it is not a regular file")
+	// ErrHeld is for a lock that another process has.
+	ErrHeld = errors.New("another process has it")
 )
 
 // flags open a file without waiting: a FIFO in its place would otherwise hold

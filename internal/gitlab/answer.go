@@ -165,7 +165,7 @@ func (a *attempt) answered(resp *http.Response, answer any) access.Reply {
 		return silent(access.NotGitLab, "")
 	case !isJSON:
 		return silent(access.InFront, strconv.Itoa(status)+" and no JSON")
-	case status == http.StatusOK:
+	case status == http.StatusOK || status == http.StatusCreated && a.once:
 		if err := object.Decode(a.body, answer); err != nil {
 			return silent(access.Garbled, err.Error())
 		}
@@ -202,6 +202,10 @@ func (a *attempt) refusal(status int) access.Reply {
 	case http.StatusBadRequest:
 		if strings.Contains(text, "token type to be a personal access token") {
 			return access.Reply{State: access.Rejected, Reason: access.TokenNotPersonal}
+		}
+		if a.once {
+			// What was asked to be done was refused, and is not done.
+			return access.Reply{State: access.Forbidden, Reason: access.AccessForbidden}
 		}
 	}
 	return silent(access.Garbled, "the status "+strconv.Itoa(status))

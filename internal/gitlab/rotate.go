@@ -2,6 +2,7 @@ package gitlab
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -24,9 +25,8 @@ type Rotated struct {
 // nobody knows which of the two tokens is good.
 func (c *Client) Rotate(ctx context.Context, expires time.Time) Rotated {
 	var answer struct {
-		ID        int64   `json:"id"`
-		Token     secret  `json:"token"`
-		ExpiresAt *string `json:"expires_at"`
+		Token     secret          `json:"token"`
+		ExpiresAt json.RawMessage `json:"expires_at"`
 	}
 	body := map[string]string{"expires_at": expires.UTC().Format(time.DateOnly)}
 	reply := c.do(ctx, http.MethodPost, "/personal_access_tokens/self/rotate", body, 0, &answer)
@@ -37,7 +37,13 @@ func (c *Client) Rotate(ctx context.Context, expires time.Time) Rotated {
 	if fresh.IsZero() {
 		return Rotated{Reply: incomplete("token")}
 	}
-	expiresAt, _ := midnight(answer.ExpiresAt) // the token is good whatever stands there
+	// The token is good whatever stands there: to refuse it would be to lose it.
+	var date *string
+	err := json.Unmarshal(answer.ExpiresAt, &date)
+	expiresAt, readable := midnight(date)
+	if err != nil || !readable {
+		expiresAt = expires
+	}
 	return Rotated{Reply: reply, Token: fresh, ExpiresAt: expiresAt}
 }
 

@@ -96,6 +96,9 @@ type Secret struct {
 	sessions []metav1.OwnerReference
 }
 
+// Server is the API server's host and port.
+func (c *Client) Server() string { return c.cluster.Server }
+
 // Get reads a Secret.
 func (c *Client) Get(ctx context.Context, name Name) (Secret, *message.Message) {
 	return c.secret(ctx, "get", name, c.rest.Get())

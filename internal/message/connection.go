@@ -240,8 +240,39 @@ func RotateUnmade(keeper string) *Message {
 // Unfinished is for an earlier rotation that has to be finished first.
 func Unfinished(path string) *Message {
 	return &Message{Code: "rotate-unfinished", Topic: Configuration,
-		What: "another rotation was interrupted, or is under way; it is noted in " + Quote(path),
-		Hint: "unless it is still running, run git-credential-acp rotate --resume first"}
+		What: "another rotation was interrupted; it is noted in " + Quote(path),
+		Hint: "run git-credential-acp rotate --resume first"}
+}
+
+// UnderWay is for a rotation of the same place that has not ended.
+func UnderWay(keeper string) *Message {
+	return &Message{Code: "rotate-under-way", Topic: Configuration,
+		What: "another rotation of the token in " + keeper + " is under way; nothing was changed",
+		Hint: "wait until it has ended, then see git-credential-acp status"}
+}
+
+// RotateShielded is said when a signal comes while a new token is not safe yet.
+func RotateShielded() *Message {
+	return &Message{Code: "rotate-shielded", Topic: Waiting, What: "it ends when the new token is safe, which takes two minutes at most"}
+}
+
+// RotateDenied is for a GitLab that makes no token that expires at a time.
+func RotateDenied(instance string, expires time.Time) *Message {
+	return &Message{Code: "rotate-denied", Topic: Permissions,
+		What: instance + " makes no new token that expires on " + expires.UTC().Format(time.DateOnly) + " for this one; nothing was changed",
+		Hint: "choose an earlier date with --expires, since an administrator may have set a shorter life; else create a token on GitLab, and run rotate without --new"}
+}
+
+// RotateNotMade is for a GitLab that refuses to make a token, because of why.
+func RotateNotMade(why *Message) *Message {
+	return &Message{Code: "rotate-not-made", Topic: why.Topic, What: "GitLab made no new token, and nothing was changed: " + why.What, Hint: why.Hint}
+}
+
+// RecoveryOwner is for a note of the rotation of another user's connection.
+func RecoveryOwner(path, keeper string) *Message {
+	return &Message{Code: "recovery-owner", Topic: Configuration,
+		What: "the interrupted rotation in " + Quote(path) + " is of another user's connection in " + keeper + "; nothing was changed",
+		Hint: "run rotate --resume with that user's token for the platform"}
 }
 
 // NothingToResume is for a rotation that left nothing behind.

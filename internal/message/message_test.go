@@ -401,6 +401,11 @@ func TestMessages(t *testing.T) {
 		"RotateUnmade":        {RotateUnmade(keeper)},
 		"Unfinished":          {Unfinished(path)},
 		"NothingToResume":     {NothingToResume(path)},
+		"UnderWay":            {UnderWay(keeper)},
+		"RotateShielded":      {RotateShielded()},
+		"RotateDenied":        {RotateDenied(here.Instance, time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC))},
+		"RotateNotMade":       {RotateNotMade(Explain(access.Verdict{Outcome: access.Refused, Reason: access.AccountBlocked}, here))},
+		"RecoveryOwner":       {RecoveryOwner(path, keeper)},
 		"RecoveryElsewhere":   {RecoveryElsewhere(path, keeper)},
 		"RecoveryUnwritable":  {RecoveryUnwritable(path, errors.New("permission denied"))},
 		"RecoveryUnreadable":  {RecoveryUnreadable(path, errors.New("permission denied"))},
@@ -434,7 +439,7 @@ func TestMessages(t *testing.T) {
 	})
 	// Those that have nothing to add: who reads them can't do anything, or the
 	// line says it all.
-	hintless := []string{"malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost",
+	hintless := []string{"rotate-shielded", "malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost",
 		"ssh-rewritten", "identity-set", "identity-kept", "set-up-removed", "environment-continued", "rescued", "rescue-failed", "rescue-foreign", "rescue-refused"}
 	inGuide(t, made)
 	said, codes := map[string]string{}, map[string]string{}

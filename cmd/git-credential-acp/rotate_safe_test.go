@@ -1,0 +1,236 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+)
+
+// wants runs rotate and fails unless it ends with the code and says the words.
+func (r *rotation) wants(code int, words string, args ...string) {
+	r.t.Helper()
+	if got, said := r.run(args...); got != code || !strings.Contains(said, words) {
+		r.t.Errorf("rotate %q: exit code %d, want %d and %q:\n%s", args, got, code, words, said)
+	}
+}
+
+// untouched fails when GitLab was asked for a token, or the connection changed.
+func (r *rotation) untouched() {
+	r.t.Helper()
+	if n := r.gitlab.Count("rotate"); n > 0 || !r.alive(podToken) || r.connected() != podToken {
+		r.t.Errorf("%d requests for a token; the old one is alive: %v, and connected: %v", n, r.alive(podToken), r.connected() == podToken)
+	}
+}
+
+// status has the platform say whose the connection is.
+func (r *rotation) status(username string) {
+	r.platform.AddFault(gitlabtest.Fault{Match: "status", Status: http.StatusOK,
+		Header: http.Header{"Content-Type": {"application/json"}},
+		Body:   fmt.Sprintf(`{"connected":true,"instanceUrl":%q,"username":%q}`, r.gitlab.URL(), username)})
+}
+
+// While GitLab makes a token, neither a resumption nor another rotation comes in
+// between: a second request with the old token would revoke the new one, too.
+func TestResumeWhileUnderWay(t *testing.T) {
+	r := newRotation(t)
+	r.gitlab.AddFault(gitlabtest.Fault{Match: "rotate", Delay: 2 * time.Second})
+	cmd, said := r.start("--new")
+	for r.gitlab.Count("rotate") == 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	for _, args := range [][]string{{"--resume"}, {"--new"}, {"--token-file", "new"}} {
+		r.wants(1, "is under way; nothing was changed", args...)
+	}
+	_ = cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 0 || r.gitlab.Count("rotate") != 1 || !r.alive(r.connected()) || r.alive(podToken) {
+		t.Errorf("%d requests for a token: %s", r.gitlab.Count("rotate"), said)
+	}
+}
+
+// From the request for a token on, no signal ends it: the answer could not be had
+// again.
+func TestRenewSignalled(t *testing.T) {
+	r := newRotation(t)
+	r.gitlab.AddFault(gitlabtest.Fault{Match: "rotate", Delay: 1500 * time.Millisecond})
+	cmd, said := r.start("--new")
+	for r.gitlab.Count("rotate") == 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		time.Sleep(100 * time.Millisecond)
+		if err := cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 0 || !r.alive(r.connected()) || r.connected() == podToken ||
+		strings.Count(said.String(), "it ends when the new token is safe") != 1 {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+}
+
+// GitLab may take longer than other answers do: to give up is to lose the token.
+func TestRenewSlow(t *testing.T) {
+	r := newRotation(t)
+	r.env = append(r.env, "ACP_GITLAB_TIMEOUT=1s")
+	r.gitlab.AddFault(gitlabtest.Fault{Match: "rotate", Delay: 2 * time.Second})
+	r.wants(0, "rotated: ", "--new")
+	if !r.alive(r.connected()) {
+		t.Error("the connection has a dead token")
+	}
+}
+
+// A reader that goes away ends nothing half-way.
+func TestRenewUnread(t *testing.T) {
+	r := newRotation(t)
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = reader.Close()
+	cmd, _ := r.command("--new")
+	cmd.Stdout = writer
+	_ = cmd.Run() // it could not tell all, and may say so
+	_ = writer.Close()
+	if _, there := r.saved(); there || !r.alive(r.connected()) || r.connected() == podToken {
+		t.Errorf("%v; there is a record: %v", cmd.ProcessState, there)
+	}
+}
+
+// What was written and kept from taking its place is found again.
+func TestResumeFromHalfASave(t *testing.T) {
+	r := newRotation(t)
+	r.killAt(gate{true, "connect", 1}, "--new")
+	saved, _ := r.saved()
+	files, err := filepath.Glob(filepath.Join(r.dir, "state", "*", "*.json"))
+	if err != nil || len(files) != 1 || saved == "" {
+		t.Fatalf("%v, %v", files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := strings.Replace(string(text), `,"token":"`+saved+`"`, "", 1)
+	for name, data := range map[string]string{files[0]: without, files[0] + ".new": string(text)} {
+		if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.wants(0, "rotated: ", "--resume")
+	left, _ := filepath.Glob(files[0] + "*")
+	if r.connected() != saved || len(left) != 1 || !strings.HasSuffix(left[0], ".lock") {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// What GitLab or this program refuses before anything was made is told, and
+// changes nothing.
+func TestRenewRefused(t *testing.T) {
+	for name, test := range map[string]struct {
+		prepare func(r *rotation)
+		args    []string
+		code    int
+		words   string
+	}{
+		"too late a date":  {nil, []string{"--new", "--expires", "2999-01-31"}, 1, "makes no new token that expires on 2999-01-31 for this one; nothing was changed"},
+		"no later date":    {nil, []string{"--new", "--expires", date("20d")}, 1, "not later than the old one"},
+		"no scope for it":  {func(r *rotation) { r.scopes(podToken, "write_repository", "read_api") }, []string{"--new"}, 1, "has neither of the scopes api and self_rotate"},
+		"another's token":  {func(r *rotation) { r.status("somebody.else") }, []string{"--new"}, 1, "belongs to another user"},
+		"another instance": {nil, []string{"--new", "--instance", "https://other.example"}, 1, "and the one here is of other.example"},
+		"blocked": {func(r *rotation) {
+			r.gitlab.AddFault(gitlabtest.Fault{Match: "rotate", Status: 403, Header: http.Header{"Content-Type": {"application/json"}},
+				Body: `{"message":"403 Forbidden - Your account has been blocked."}`})
+		}, []string{"--new"}, 1, "GitLab made no new token, and nothing was changed: "},
+		"an outage":       {func(r *rotation) { r.gitlab.AddFault(gitlabtest.Fault{Match: "self", Status: 501}) }, []string{"--new"}, 3, "not verified: 127.0.0.1"},
+		"nowhere to save": {nil, []string{"--new", "--recovery-dir", "/proc/none"}, 1, "GitLab was not asked for one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRotation(t)
+			if test.prepare != nil {
+				test.prepare(r)
+			}
+			r.wants(test.code, test.words, test.args...)
+			if name == "too late a date" || name == "blocked" {
+				r.gitlab.ResetRequests() // it was asked, and made none
+			}
+			r.untouched()
+			if _, there := r.saved(); there {
+				t.Error("a record is left")
+			}
+		})
+	}
+}
+
+// A new token has to hold what is required, and what the old one held.
+func TestReplaceScopes(t *testing.T) {
+	required := []string{"api", "read_api", "read_user", "write_repository"}
+	for name, test := range map[string]struct {
+		old, fresh []string
+		words      string
+	}{
+		"required": {[]string{"api"}, []string{"api"}, "lacks the scope write_repository"},
+		"held":     {append([]string{"read_registry"}, required...), required, "lacks the scope read_registry"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRotation(t)
+			r.scopes(podToken, test.old...)
+			r.scopes(otherToken, test.fresh...)
+			r.wants(1, test.words, "--token-file", "new")
+			r.untouched()
+		})
+	}
+}
+
+// A note of another user's connection, of a token that was replaced meanwhile, or
+// of one that GitLab has forgotten, is not taken for more than it is.
+func TestResumeInAnAlteredWorld(t *testing.T) {
+	t.Run("another user", func(t *testing.T) {
+		r := newRotation(t)
+		r.status("dev")
+		r.fault(gate{true, "connect", 1}, gitlabtest.Fault{Status: 501})
+		r.wants(3, "the new token is safe in ", "--new")
+		r.platform.ClearFaults()
+		r.status("somebody.else")
+		r.wants(1, "is of another user's connection", "--resume")
+		if _, there := r.saved(); !there || r.connected() != podToken {
+			t.Error("it was stored, or the record is gone")
+		}
+	})
+	t.Run("another token here", func(t *testing.T) {
+		r := newRotation(t)
+		r.killAt(gate{false, "rotate", 1}, "--new")
+		r.env = append(r.env, "ACP_GITLAB_TOKEN_FILE="+filepath.Join(r.dir, "new"))
+		r.wants(1, "somebody else has stored another token", "--resume")
+		r.untouched()
+	})
+	t.Run("restored from a backup", func(t *testing.T) {
+		r := newRotation(t)
+		r.killAt(gate{true, "connect", 1}, "--new")
+		saved, _ := r.saved()
+		for token, revoked := range map[string]bool{saved: true, podToken: false} {
+			if err := r.gitlab.UpdateToken(token, func(t *gitlabtest.Token) { t.Revoked = revoked }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.wants(0, "nothing had happened", "--resume")
+		if _, there := r.saved(); there || r.connected() != podToken {
+			t.Error("the record is left, or the connection changed")
+		}
+	})
+}
+
+func (r *rotation) scopes(token string, scopes ...string) {
+	r.t.Helper()
+	if err := r.gitlab.UpdateToken(token, func(t *gitlabtest.Token) { t.Scopes = scopes }); err != nil {
+		r.t.Fatal(err)
+	}
+}
