@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 )
@@ -108,4 +109,71 @@ func read(body string) map[string]any {
 	}
 	fields, _ := lower(value).(map[string]any)
 	return fields
+}
+
+// Whatever answers git's question for refs: nobody but the instance is asked,
+// nothing of the token is in the reply, and refs are given by a success alone.
+func FuzzRefs(f *testing.F) {
+	f.Add(200, "001e# service=git-upload-pack\n0000004895dcfa3633004da0049d3d0fa03f80589cbcaf31 refs/heads/maint\x00multi_ack\n0000", "application/x-git-upload-pack-advertisement", "", true)
+	f.Add(200, "001f# service=git-receive-pack\n000000b27217a7c7e582c46cec22a130adf4b9d7d950fba0 HEAD\x00 report-status delete-refs\n0000", "application/x-git-receive-pack-advertisement", "", false)
+	f.Add(403, "You are not allowed to push code to this project.", "text/plain", "", false)
+	f.Add(301, "", "text/html", "https://gitlab.example.com/a/b.git/info/refs?service=git-upload-pack", true)
+	f.Add(301, "", "text/html", "https://evil.gitlab.example.com/a/b.git/info/refs?service=git-upload-pack", true)
+	f.Add(302, "%", "text/html", "http://gitlab.example.com/a/b.git/info/refs", true)
+	f.Add(200, "000eversion 1\n0000", "", "", true)
+	f.Fuzz(func(t *testing.T, status int, body, kind, location string, fetch bool) {
+		if status < 100 || status > 599 {
+			return
+		}
+		body = strings.ReplaceAll(body, "%", canary)
+		asked := 0
+		c := stubbed(t, func(r *http.Request) (*http.Response, error) {
+			asked++
+			if r.URL.Host != "gitlab.example.com" || r.URL.Scheme != "https" {
+				t.Errorf("asked %s", r.URL)
+			}
+			return reply(r, status, body, "Content-Type", kind, "Location", location), nil
+		})
+		service := Push
+		if fetch {
+			service = Fetch
+		}
+		got := c.Refs(t.Context(), "a/b.git", service, "oauth2", canary)
+		if strings.Contains(fmt.Sprintf("%+v", got), "Canary") {
+			t.Fatalf("a token shows: %+v", got)
+		}
+		if got.State == access.Given && status/100 != 2 && asked < 2 {
+			t.Fatalf("given by %d: %+v", status, got)
+		}
+	})
+}
+
+// Whatever answers the request for a new token: it is made once, and a token comes
+// of a success alone, and shows nowhere.
+func FuzzRotate(f *testing.F) {
+	f.Add(200, `{"id":1,"token":"glpat-CanaryQ7x9Zk2WvB4n","expires_at":"2030-01-01"}`, "application/json")
+	f.Add(201, `{"id":"x","token":"glpat-CanaryQ7x9Zk2WvB4n","expires_at":7}`, "application/json")
+	f.Add(200, `{"id":1,"token":"glpat-Canary\n12345678"}`, "application/json")
+	f.Add(400, `{"message":"400 Bad request - Expiration date must be before 2027-01-01"}`, "application/json")
+	f.Add(502, "", "text/html")
+	f.Fuzz(func(t *testing.T, status int, body, kind string) {
+		if status < 200 || status > 599 {
+			return
+		}
+		asked := 0
+		c := stubbed(t, func(r *http.Request) (*http.Response, error) {
+			asked++
+			return reply(r, status, body, "Content-Type", kind), nil
+		})
+		got := c.Rotate(t.Context(), time.Now())
+		if asked != 1 {
+			t.Fatalf("asked %d times", asked)
+		}
+		if given := got.State == access.Given; given == got.Token.IsZero() || given && status/100 != 2 {
+			t.Fatalf("%d: %+v", status, got)
+		}
+		if strings.Contains(fmt.Sprintf("%+v %#v", got, got), "Canary") {
+			t.Fatal("a token shows")
+		}
+	})
 }

@@ -1,0 +1,175 @@
+package connection
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+const canary = "glpat-CanaryRecovered01"
+
+func recovery(t testing.TB) Recovery {
+	return Recovery{Path: filepath.Join(t.TempDir(), "state", "rotation.json")}
+}
+
+func sample() Record {
+	return Record{Keeper: "the Secret a/b in the cluster at h:1", Owner: "dev", Instance: "https://h", OldID: 1, UserID: 2,
+		Scopes: []string{"api", "read_user"}, Token: token.Issued(canary)}
+}
+
+func equal(a, b Record) bool {
+	same := a.Token.Reveal() == b.Token.Reveal()
+	a.Token, b.Token = token.Token{}, token.Token{}
+	return same && reflect.DeepEqual(a, b)
+}
+
+// A record is claimed once, is for its owner alone, takes as much room without a
+// token as with one, and goes without a trace.
+func TestRecovery(t *testing.T) {
+	r := recovery(t)
+	if _, found, err := r.Read(); found || err != nil {
+		t.Fatalf("before: %v, %v", found, err)
+	}
+	bare := sample()
+	bare.Token = token.Token{}
+	if err := r.Claim(bare); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Claim(sample()); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("claimed twice: %v", err)
+	}
+	before, err := os.Stat(r.Path)
+	if err != nil || before.Mode().Perm() != 0o600 || before.Size() < minRecord {
+		t.Fatalf("%v, %v", before, err)
+	}
+	if info, err := os.Stat(filepath.Dir(r.Path)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the directory: %v, %v", info.Mode(), err)
+	}
+	if err := r.Write(sample()); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(r.Path); err != nil || after.Size() != before.Size() || after.Mode().Perm() != 0o600 {
+		t.Errorf("with a token: %v, %v", after, err)
+	}
+	if got, found, err := r.Read(); !found || err != nil || !equal(got, sample()) {
+		t.Errorf("read %+v, %v, %v", got, found, err)
+	}
+	if err := r.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Remove(); err != nil {
+		t.Errorf("removed twice: %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(r.Path)); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// What somebody else could have put there, or a fault, is no record: it is told,
+// and nothing takes its place.
+func TestRecoveryUntrusted(t *testing.T) {
+	text, err := encode(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, put := range map[string]func(path string) error{
+		"readable by others": func(path string) error { return write(path, text, 0o640) },
+		"writable by others": func(path string) error { return write(path, text, 0o602) },
+		"a link": func(path string) error {
+			return errors.Join(write(path+".real", text, 0o600), os.Symlink(path+".real", path))
+		},
+		"a link to nothing": func(path string) error { return os.Symlink(path+".real", path) },
+		"a directory":       func(path string) error { return os.Mkdir(path, 0o700) },
+		"empty":             func(path string) error { return write(path, nil, 0o600) },
+		"cut":               func(path string) error { return write(path, text[:40], 0o600) },
+		"of another form":   func(path string) error { return write(path, []byte(`{"version":2,"token":"x"}`), 0o600) },
+		"no JSON":           func(path string) error { return write(path, []byte(canary), 0o600) },
+		"huge":              func(path string) error { return write(path, append(text, make([]byte, maxRecord)...), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := recovery(t)
+			if err := os.MkdirAll(filepath.Dir(r.Path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := put(r.Path); err != nil {
+				t.Fatal(err)
+			}
+			before, _ := os.Lstat(r.Path)
+			_, found, err := r.Read()
+			if found || err == nil || strings.Contains(err.Error(), "Canary") {
+				t.Errorf("read: %v, %v", found, err)
+			}
+			if err := r.Claim(sample()); !errors.Is(err, fs.ErrExist) {
+				t.Errorf("claimed: %v", err)
+			}
+			if after, _ := os.Lstat(r.Path); after == nil || !os.SameFile(before, after) {
+				t.Error("something took its place")
+			}
+		})
+	}
+}
+
+func write(path string, data []byte, mode os.FileMode) error {
+	return errors.Join(os.WriteFile(path, data, 0o600), os.Chmod(path, mode))
+}
+
+// Two of one process can't be told apart by the kernel's lock; others are kept
+// away (cmd's TestResumeWhileUnderWay). What can't be locked is told.
+func TestRecoveryHold(t *testing.T) {
+	r := recovery(t)
+	release, err := r.Hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if err := os.Symlink("/dev/null", r.Path+"2.lock"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Recovery{Path: r.Path + "2"}).Hold(); err == nil || errors.Is(err, file.ErrHeld) {
+		t.Errorf("held through a link: %v", err)
+	}
+}
+
+// Whatever stands in the file, what is read of it is what is read again after it
+// was written, and no error shows a token.
+func FuzzRecovery(f *testing.F) {
+	text, err := encode(sample())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte(`{"version":1,"keeper":"k","instance":"https://h","oldId":1,"userId":2,"scopes":["api"],"token":"a\nb"}`))
+	f.Add([]byte(`{"version":1,"version":2}`))
+	f.Add([]byte(`{"version":1,"token":"` + canary + `","oldId":"x"}`))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := Recovery{Path: filepath.Join(dir, "r")}
+		if err := os.WriteFile(r.Path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		record, found, err := r.Read()
+		if err != nil {
+			if strings.Contains(err.Error(), "Canary") {
+				t.Fatal(err)
+			}
+			return
+		}
+		if !found || !json.Valid(data) {
+			t.Fatalf("%q is a record", data)
+		}
+		if err := r.Write(record); err != nil {
+			t.Fatal(err)
+		}
+		if again, found, err := r.Read(); !found || err != nil || !equal(again, record) {
+			t.Fatalf("%+v became %+v (%v)", record, again, err)
+		}
+	})
+}
