@@ -75,7 +75,7 @@ func recorded() int {
 		defer close(done)
 		_, _ = io.Copy(io.MultiWriter(stderr, file), reader)
 	}()
-	code := 0
+	var code int
 	if built := os.Getenv("ACP_TEST_PROGRAM"); built != "" {
 		code = passOn(built, stdout, writer)
 	} else {

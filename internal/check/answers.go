@@ -177,6 +177,10 @@ func (a *answers) expiry() {
 		return
 	}
 	left := self.ExpiresAt.Sub(a.Now())
+	if left <= 0 {
+		a.warn(stepExpiry, ExpiryData{ExpiresAt: self.ExpiresAt.Format(time.DateOnly)}, message.ClockPastExpiry(self.ExpiresAt, a.instance))
+		return
+	}
 	days := int(left.Hours() / 24)
 	data := ExpiryData{ExpiresAt: self.ExpiresAt.Format(time.DateOnly), DaysLeft: &days}
 	if a.verdict.ExpiryWorthTelling(a.Now()) {
@@ -226,6 +230,9 @@ func quoted(words []string) []string {
 func (a *answers) project() {
 	p, asked := a.facts.Project, a.question.Project
 	switch {
+	case asked == "" && a.given && !a.place.atInstance():
+		a.fail(stepProject, message.URLNoProject())
+		return
 	case asked == "":
 		a.skip(a.whyNoProject(), stepProject)
 		return
@@ -257,14 +264,12 @@ func (a *answers) project() {
 // whyNoProject says why there is no project to look at.
 func (a *answers) whyNoProject() string {
 	i := a.question.Found.Instance
-	if a.place.request.Path != "" {
-		return "the URL names no project: a project's path has two parts or more"
-	}
 	var projects []string
 	ssh := false
 	for _, remote := range a.Helper.Remotes() {
-		if p := message.Quote(i.ProjectOf(remote)); i.ProjectOf(remote) != "" && !slices.Contains(projects, p) {
-			projects = append(projects, p)
+		p := i.ProjectOf(remote)
+		if p != "" && !slices.ContainsFunc(projects, func(other string) bool { return strings.EqualFold(other, message.Quote(p)) }) {
+			projects = append(projects, message.Quote(p))
 		}
 		host, _, found := sshAddress(remote)
 		ssh = ssh || found && strings.EqualFold(host, hostOf(i))
@@ -310,7 +315,7 @@ func (a *answers) branchStep() {
 		return
 	}
 	if a.facts.Project.State != access.Given {
-		a.skip(noProject, stepBranch)
+		a.warn(stepBranch, nil, message.BranchUnseen(a.branch))
 		return
 	}
 	ctx, cancel := a.limited()

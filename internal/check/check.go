@@ -125,7 +125,7 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 	// Some places have to be asked for a token: once, so that all that is said is
 	// about the same one.
 	c.Helper.Secrets = once(c.Helper.Secrets)
-	r := &run{Check: c, ctx: ctx, branch: target.Branch, config: c.Config(), result: Result{redact: []func(string) string{c.Redact}}}
+	r := &run{Check: c, ctx: ctx, given: target.Request.Host != "", branch: target.Branch, config: c.Config(), result: Result{redact: []func(string) string{c.Redact}}}
 	request := r.request(target.Request)
 	places := r.places(request)
 	for _, p := range places {
@@ -174,6 +174,8 @@ type run struct {
 	Check
 	ctx    context.Context
 	branch string
+	// given: a URL says what to check.
+	given  bool
 	config gitconfig.Config
 	result Result
 	// instance is the one that is being checked, "" for none, and done are the

@@ -34,7 +34,7 @@ func (a *answers) git() {
 		switch {
 		case refs.State == access.Given:
 			a.good(ask.step, RefsData{Refs: refs.Count}, "git lets a %s begin (%s)", ask.verb, count(refs.Count, "ref"))
-		case refs.Reason == access.GitArchived:
+		case refs.Reason == access.GitArchived && ask.service == gitlab.Push:
 			a.warn(ask.step, nil, a.explain(refs.Reply))
 		default:
 			a.fail(ask.step, a.explain(refs.Reply))

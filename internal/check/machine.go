@@ -70,6 +70,11 @@ func (p place) url() string {
 	return strings.TrimSuffix(p.request.Protocol+"://"+p.request.Host+"/"+p.request.Path, "/")
 }
 
+// atInstance reports a URL that is the instance's own.
+func (p place) atInstance() bool {
+	return strings.TrimSuffix(p.request.Protocol+"://"+strings.ToLower(p.request.Host)+"/"+strings.Trim(p.request.Path, "/"), "/") == p.found.Instance.URL()
+}
+
 // own is the name by which git calls this program, and prefix what stands before
 // it in a program's name.
 const (
@@ -113,18 +118,11 @@ func (r *run) helpers(url string) {
 		r.warn(stepHelpers, nil, message.StoreKeepsToken(keeps))
 	}
 	for _, push := range []bool{false, true} {
-		if to, by, found := r.config.Rewritten(url+"/", push); found && server(to) != server(url) {
+		if to, by, found := r.config.Rewritten(url+"/", push); found && !strings.HasPrefix(to, "https://") && !strings.HasPrefix(to, "http://") {
 			r.warn(stepHelpers, nil, message.Elsewhere(url, by.Name(), message.Quote(by.Origin)))
 			return
 		}
 	}
-}
-
-// server is a URL's scheme, host and port.
-func server(url string) string {
-	scheme, rest, _ := strings.Cut(url, "://")
-	host, _, _ := strings.Cut(rest, "/")
-	return scheme + "://" + host
 }
 
 // helperName is a helper as people know it.
@@ -183,7 +181,7 @@ func (r *run) origins() {
 // stored names the places in git's configuration that hold a token or a
 // password. What they hold is not even looked at here.
 func (r *run) stored() {
-	exposed := r.config.Exposed()
+	exposed := r.config.Exposed(r.result.Redact)
 	for _, entry := range exposed {
 		remote := ""
 		if name, found := entry.Subsection(); found && entry.Section == "remote" {

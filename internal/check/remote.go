@@ -3,6 +3,8 @@ package check
 import (
 	"bytes"
 	"context"
+	"net/url"
+	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
@@ -17,6 +19,12 @@ import (
 // found by get's own way to an answer, with GitLab asked afresh.
 func (r *run) remote(p place) bool {
 	i := p.found.Instance
+	username := r.username(p)
+	if instance.OtherCredential(username) {
+		r.fail(stepInstance, message.OtherUsername(message.Quote(username)))
+		r.skipThrough(stepPush, unasked)
+		return false
+	}
 	r.good(stepInstance, InstanceData{URL: i.URL()}, "%s%s", i.URL(), origin(i, p.found.Belongs))
 	var a *answers
 	h := r.Helper
@@ -28,8 +36,11 @@ func (r *run) remote(p place) bool {
 		a = r.ask(ctx, p, q)
 		return helper.Finding{Verdict: a.verdict, Problem: a.problem}
 	}
-	request, err := credential.Marshal([]credential.Attribute{{Key: "protocol", Value: p.request.Protocol},
-		{Key: "host", Value: p.request.Host}, {Key: "path", Value: p.request.Path}})
+	attributes := []credential.Attribute{{Key: "protocol", Value: p.request.Protocol}, {Key: "host", Value: p.request.Host}, {Key: "path", Value: p.request.Path}}
+	if username != "" {
+		attributes = append(attributes, credential.Attribute{Key: "username", Value: username})
+	}
+	request, err := credential.Marshal(attributes)
 	var result helper.Result
 	if err == nil {
 		result = h.Get(r.ctx, bytes.NewReader(request))
@@ -42,6 +53,8 @@ func (r *run) remote(p place) bool {
 	defer a.close()
 	a.result = result
 	switch {
+	case a.problem != nil && strings.HasPrefix(a.problem.Code, "proxy-"):
+		r.fail(stepProxy, a.problem)
 	case a.problem != nil:
 		r.skipThrough(stepTCP, "nobody was asked")
 		r.fail(stepTLS, a.problem)
@@ -51,6 +64,26 @@ func (r *run) remote(p place) bool {
 	}
 	r.skipThrough(stepPush, unasked)
 	return false
+}
+
+// username is the one that git would ask with: that of the remote here whose project
+// is meant, else the one that is configured.
+func (r *run) username(p place) string {
+	if !r.given {
+		for _, remote := range r.Helper.Remotes() {
+			at, err := url.Parse(remote)
+			if err == nil && at.User != nil && at.User.Username() != "" && p.request.Path != "" &&
+				strings.EqualFold(p.found.Instance.ProjectOf(remote), project(p)) {
+				return at.User.Username()
+			}
+		}
+	}
+	return r.config.Credential(p.url()).Username
+}
+
+func project(p place) string {
+	path, _ := p.found.Instance.Project(p.request.Path)
+	return path
 }
 
 // ask asks GitLab about a token: the one of a place, or one that stands in for it.
@@ -65,11 +98,13 @@ func (r *run) ask(ctx context.Context, p place, q helper.Question) *answers {
 	ctx, cancel := context.WithTimeout(ctx, r.Limit)
 	defer cancel()
 	a.verdict, a.facts = a.client.Check(a.trip.watch(ctx), q.Project, q.Policy, access.Facts{})
-	if a.verdict.Outcome == access.Granted && a.facts.User.State == access.Unasked {
-		// Whose token it is, people want to know. What else this answer says, it
-		// says of the token.
+	if a.facts.User.State == access.Unasked && a.facts.Self.State == access.Given && !a.facts.Rejected() {
+		// Whose token it is, people want to know, most of all when it is no good for
+		// the project. What else this answer says, it says of the token.
 		a.facts.User = a.client.User(ctx)
-		a.verdict, _ = q.Policy.Judge(a.facts, r.Now())
+		if a.verdict.Outcome == access.Granted {
+			a.verdict, _ = q.Policy.Judge(a.facts, r.Now())
+		}
 	}
 	return a
 }

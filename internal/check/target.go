@@ -1,6 +1,7 @@
 package check
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/credential"
@@ -46,10 +47,42 @@ func ParseTarget(raw string) (Target, *message.Message) {
 		return Target{}, message.URLInvalid(err.Error())
 	}
 	path = strings.Trim(path, "/")
-	if _, err := i.Project(path); err != nil {
+	project, err := i.Project(path)
+	switch {
+	case err != nil:
 		return Target{}, message.URLInvalid("has a path that " + err.Error())
+	case project != "" && !nameable(project):
+		return Target{}, message.URLInvalid("has a path that no project on GitLab has")
 	}
 	return Target{Request: credential.Request{Protocol: scheme, Host: host, Path: path}}, nil
+}
+
+// ParseBranch reads the name of a branch, with or without refs/heads/ before it. The
+// error says what is wrong (git-check-ref-format(1)).
+func ParseBranch(raw string) (string, error) {
+	name := strings.TrimPrefix(raw, "refs/heads/")
+	bad := name == "" || name == "@" || name == "HEAD" || strings.HasPrefix(name, "-") || strings.HasSuffix(name, ".") ||
+		strings.Contains(name, "..") || strings.Contains(name, "@{") || strings.ContainsAny(name, " ~^:?*[\\") ||
+		strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
+	for part := range strings.SplitSeq(name, "/") {
+		bad = bad || part == "" || strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock")
+	}
+	if bad {
+		return "", errors.New("is no name that a branch can have")
+	}
+	return name, nil
+}
+
+// nameable reports a project's path whose parts are all names that GitLab gives
+// (its reserved names and Gitlab::PathRegex).
+func nameable(project string) bool {
+	for part := range strings.SplitSeq(project, "/") {
+		if strings.Trim(part, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != "" ||
+			strings.HasPrefix(part, "-") || strings.HasSuffix(part, ".") || strings.HasSuffix(part, ".git") || strings.HasSuffix(part, ".atom") {
+			return false
+		}
+	}
+	return true
 }
 
 // hasPassword reports an address of SSH, or what looks like one, with more in it

@@ -105,10 +105,12 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 			return c, target, problem
 		}
 	}
-	if flags.branch == "" && flags.branchGiven {
-		return c, target, message.FlagInvalid("--branch", "is empty")
+	if flags.branchGiven {
+		var err error
+		if target.Branch, err = check.ParseBranch(flags.branch); err != nil {
+			return c, target, message.FlagInvalid("--branch", err.Error())
+		}
 	}
-	target.Branch = flags.branch
 	limit, invalid := a.timeout()
 	h := a.helper()
 	rules := h.Rules

@@ -239,6 +239,10 @@ func (a *app) place() gitconfig.Place {
 	}
 	if dir, err := a.env.Getwd(); err == nil {
 		place.Dir = dir
+		// PWD may lead here by a link; git looks above the place itself.
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			place.Dir = real
+		}
 	}
 	if without, _ := gitconfig.ParseBool(a.env.Getenv(envGitNoSystem)); !without {
 		place.System = a.systemConfig()

@@ -14,9 +14,9 @@ import (
 
 // Keeper is a place that keeps a user's token: the platform, or a Secret.
 type Keeper interface {
-	// Where is the place in words, and Place the same with what tells it from
-	// others of that name.
+	// Where is the place in words.
 	Where() string
+	// Place is the same with what tells it from others of that name.
 	Place() string
 	// Read gives what is kept. That there is nothing is no failure.
 	Read(ctx context.Context) (Kept, *message.Message)

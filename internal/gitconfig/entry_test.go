@@ -293,7 +293,7 @@ func TestLarge(t *testing.T) {
 				config := place.Read()
 				config.Match("http", "https://h/a/b")
 				config.Credential("https://h/1")
-				config.Exposed()
+				config.Exposed(func(text string) string { return text })
 				for _, e := range config.Entries {
 					_ = e.Name()
 				}

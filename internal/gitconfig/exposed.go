@@ -10,11 +10,13 @@ import (
 // of a remote, of a proxy or of a rule that rewrites URLs, a header that
 // authorizes, anything that looks like a token. Where they stand can be told, by
 // Name and Origin; what they say can't.
-func (c Config) Exposed() []Entry {
+// redact takes out secrets that are known from elsewhere, whatever they look like.
+func (c Config) Exposed(redact func(string) string) []Entry {
 	var exposed []Entry
+	known := func(text string) bool { return redact(text) != text }
 	for _, e := range c.Entries {
 		subsection, _ := e.Subsection()
-		if hasSecret(subsection) || hasSecret(e.Value()) || e.Section == "http" && e.Key == "extraheader" && authorizes(e.Value()) {
+		if hasSecret(subsection) || hasSecret(e.Value()) || known(subsection) || known(e.Value()) || e.Section == "http" && e.Key == "extraheader" && authorizes(e.Value()) {
 			exposed = append(exposed, e)
 		}
 	}

@@ -204,7 +204,7 @@ func TestExposed(t *testing.T) {
 		p.git("work", "config", "--add", key, value)
 	}
 	var got, want []string
-	for _, e := range p.all().Read().Exposed() {
+	for _, e := range p.all().Read().Exposed(func(text string) string { return text }) {
 		subsection, _ := e.Subsection()
 		got = append(got, strings.TrimSuffix(e.Section+"."+subsection, ".")+"."+e.Key)
 		if name := e.Name(); strings.Contains(name, "Canary") || e.Origin != filepath.Join(p.root, "work/.git/config") {

@@ -338,7 +338,7 @@ func (h Helper) projectHere(i instance.Instance) string {
 	var only string
 	for _, remote := range h.Remotes() {
 		switch project := i.ProjectOf(remote); {
-		case project == "" || project == only:
+		case project == "" || strings.EqualFold(project, only): // GitLab's names differ by more than case
 		case only != "":
 			return ""
 		default:

@@ -80,6 +80,36 @@ func Elsewhere(url, key, origin string) *Message {
 		Hint: "take that rule out, or use the other address's own way to log in, such as an SSH key"}
 }
 
+// OtherUsername is for a user name with which git asks for another kind of
+// credential.
+func OtherUsername(name string) *Message {
+	return &Message{Code: "other-username", Topic: Configuration,
+		What: "git asks with the user name " + name + ", which stands for a CI job's or a deploy token, and get gives no answer for one",
+		Hint: "take the name out of the remote's URL (git remote -v), or out of credential.username"}
+}
+
+// ClockPastExpiry is a warning about a token whose date has come by the clock
+// here, and that GitLab calls alive.
+func ClockPastExpiry(date time.Time, instance string) *Message {
+	return &Message{Code: "clock-past-expiry", Topic: Warning,
+		What: "by the clock here the token expired on " + date.Format(time.DateOnly) + ", and " + instance + " calls it alive",
+		Hint: "set the clock; if it is right, replace the token"}
+}
+
+// URLNoProject is for a URL below an instance that names no project.
+func URLNoProject() *Message {
+	return &Message{Code: "url-no-project", Topic: Usage,
+		What: "the URL names no project: a project's path has two parts or more, its group's and its own",
+		Hint: "give the URL of a repository, such as https://gitlab.example.com/group/project.git"}
+}
+
+// BranchUnseen is a warning that a branch was asked about and could not be looked
+// at.
+func BranchUnseen(branch string) *Message {
+	return &Message{Code: "branch-unseen", Topic: Warning, What: "nothing is known of the branch " + Quote(branch) + ": no project was looked at",
+		Hint: "give the URL of the repository"}
+}
+
 // SubPath is a warning about a Secret, in words, that kubelet never updates.
 func SubPath(where string) *Message {
 	return &Message{Code: "sub-path", Topic: Warning,

@@ -378,15 +378,15 @@ func (c *Config) call(ctx context.Context, args ...string) (result, *message.Mes
 		if problem != nil || r.code != codeUnwritten {
 			return r, problem
 		}
-		// Not every command of git's says why.
-		lock := c.target() + lockSuffix
-		_, err := os.Lstat(lock)
 		switch why := reason(r.words); {
-		case err != nil && why == "":
-			return r, message.GitConfigUnwritable(c.path, "git can't make "+lock)
-		case err != nil && why != "File exists":
+		case why != "" && why != "File exists":
 			return r, message.GitConfigUnwritable(c.path, why)
 		case time.Now().After(end):
+			// Not every command of git's says why.
+			lock := c.target() + lockSuffix
+			if _, err := os.Lstat(lock); err != nil {
+				return r, message.GitConfigUnwritable(c.path, "git can't make "+lock)
+			}
 			return r, message.GitConfigLocked(lock)
 		}
 	}
