@@ -2,6 +2,7 @@ package gitconfig
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -64,6 +65,29 @@ func (c Config) Credential(rawURL string) Credential {
 		}
 	}
 	return result
+}
+
+// Below are URLs at an instance that stand for all at it and below it between which
+// the settings credential.<url>.* tell: its own, and one for each path and each
+// user name that such a pattern has.
+func (c Config) Below(instance string) []string {
+	base := parseLogin(instance)
+	all := []string{base.format()}
+	for _, e := range c.Entries {
+		raw, inner := e.Subsection()
+		if e.Section != "credential" || !inner {
+			continue
+		}
+		at, pattern := base, parseLogin(raw)
+		if strings.HasPrefix(pattern.path+"/", strings.TrimPrefix(base.path+"/", "/")) {
+			at.path = pattern.path
+		}
+		at.user = pattern.user
+		if url := at.format(); !slices.Contains(all, url) {
+			all = append(all, url)
+		}
+	}
+	return all
 }
 
 // program is the first word of a helper's command line.

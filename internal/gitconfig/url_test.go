@@ -179,6 +179,61 @@ func TestCredential(t *testing.T) {
 	}
 }
 
+// What is said of the URLs below an instance is said of every URL there: between
+// them, git asks what it asks anywhere.
+func TestBelow(t *testing.T) {
+	const text = `[credential]
+	helper = plain
+[credential "https://*.example.com/gitlab/group"]
+	helper = group
+[credential "https://dev@gitlab.example.com"]
+	helper = user
+[credential "ops@gitlab.example.com/gitlab/a%20b/"]
+	helper = both
+[credential "/gitlab/project.git"]
+	helper = path
+[credential "https://gitlab.example.com/gitlabs"]
+	helper = beside
+[credential "https://elsewhere.example.com/gitlab/group"]
+	helper = elsewhere
+`
+	entries, err := parse([]byte(text), Global, "x", everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := Config{Entries: entries}
+	asked := func(urls ...string) []string {
+		var all []string
+		for _, url := range urls {
+			var names []string
+			for _, h := range config.Credential(url).Helpers {
+				names = append(names, h.Program)
+			}
+			if chain := strings.Join(names, " "); !slices.Contains(all, chain) {
+				all = append(all, chain)
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
+	below := config.Below("https://gitlab.example.com/gitlab")
+	for _, url := range below {
+		if !strings.HasSuffix(url, "@gitlab.example.com/gitlab") && !strings.HasPrefix(strings.Replace(url, "ops@", "", 1)+"/", "https://gitlab.example.com/gitlab/") {
+			t.Errorf("%s is not there", url)
+		}
+	}
+	want := asked("https://gitlab.example.com/gitlab/x", "https://gitlab.example.com/gitlab/group/x", "https://dev@gitlab.example.com/gitlab/x",
+		"https://ops@gitlab.example.com/gitlab/a%20b/c", "https://gitlab.example.com/gitlab/project.git")
+	for _, chain := range want {
+		if !slices.Contains(asked(below...), chain) {
+			t.Errorf("nobody learns of %q by %q", chain, below)
+		}
+	}
+	if chain := strings.Join(asked(below...), ", "); strings.Contains(chain, "beside") || strings.Contains(chain, "elsewhere ") {
+		t.Errorf("%s by %q", chain, below)
+	}
+}
+
 // What stands in plain sight is named, and nothing else.
 func TestExposed(t *testing.T) {
 	p := newPlace(t)

@@ -29,7 +29,7 @@ const (
 )
 
 // Config is one of git's files of configuration. git's own program does all the
-// writing in it, but for what only restore can do.
+// writing in it, but for what only edit can do.
 //
 // A section goes in whole: its lines are gathered in a section with a name that
 // means nothing to git, which is then renamed. So it takes effect in one step,
@@ -100,6 +100,7 @@ func (c *Config) Write(ctx context.Context, sections []Section) ([]Section, *mes
 		return nil, problem
 	}
 	missing := all.missing(sections, gitconfig.Place{Global: []string{c.path}, Home: c.git.variable("HOME"), Path: c.git.variable("PATH")}.Read())
+	missing = append(missing, all.after(missing)...)
 	if len(missing) == 0 {
 		return nil, nil
 	}
@@ -274,16 +275,17 @@ func (c *Config) takeWhole(ctx context.Context, s Section) (gone bool, problem *
 	if problem != nil {
 		return false, problem
 	}
-	if strings.Contains(s.Sub, "]") {
-		// git takes that for the end of the name, and finds no such section. It
-		// takes one away whose lines are all unset.
-		return false, nil
-	}
 	for _, s := range []Section{s.capital(), s} {
 		if !s.standsWhole(text) || gone && len(s.Lines) == 0 {
 			continue
 		}
-		if problem := c.write(ctx, "--remove-section", s.String()); problem != nil {
+		if strings.Contains(s.Sub, "]") {
+			// git takes that for the end of the name, and finds no such section.
+			problem = c.cut(ctx, s)
+		} else {
+			problem = c.write(ctx, "--remove-section", s.String())
+		}
+		if problem != nil {
 			return gone, problem
 		}
 		gone = true
@@ -315,12 +317,35 @@ func (c *Config) forget(ctx context.Context, all entries) *message.Message {
 }
 
 // restore has the file end as it did before, which git's program can't: without
-// a line feed after end bytes, or not be there at all. It does that as git does,
-// under git's lock and in one step, and only if nothing else has changed.
+// a line feed after end bytes, or not be there at all.
 func (c *Config) restore(ctx context.Context, created bool, end int) *message.Message {
 	if !created && end == 0 {
 		return nil
 	}
+	return c.edit(ctx, func(text, target, lock string) error {
+		switch {
+		case created && text == "":
+			return os.Remove(target)
+		case end > 0 && text[min(end, len(text)):] == "\n":
+			return replace(target, lock, text[:end])
+		}
+		return nil
+	})
+}
+
+// cut takes out a section that stands whole.
+func (c *Config) cut(ctx context.Context, s Section) *message.Message {
+	return c.edit(ctx, func(text, target, lock string) error {
+		if !s.standsWhole(text) {
+			return nil // somebody else was faster
+		}
+		return replace(target, lock, strings.ReplaceAll(text, s.text(), ""))
+	})
+}
+
+// edit changes the file in a way that git's program can't, and does that as git
+// does: under git's lock and in one step, and on what is there by then.
+func (c *Config) edit(ctx context.Context, change func(text, target, lock string) error) *message.Message {
 	target := c.target()
 	lock, problem := c.lock(ctx, target)
 	if problem != nil {
@@ -328,18 +353,13 @@ func (c *Config) restore(ctx context.Context, created bool, end int) *message.Me
 	}
 	defer func() { _ = os.Remove(lock) }() // it is gone if it became the file
 	text, there, problem := c.read()
-	var err error
-	switch {
-	case problem != nil || !there:
-	case created && text == "":
-		err = os.Remove(target)
-	case end > 0 && text[min(end, len(text)):] == "\n":
-		err = replace(target, lock, text[:end])
+	if problem != nil || !there {
+		return problem
 	}
-	if err != nil {
-		problem = message.GitConfigUnwritable(c.path, file.Cause(err))
+	if err := change(text, target, lock); err != nil {
+		return message.GitConfigUnwritable(c.path, file.Cause(err))
 	}
-	return problem
+	return nil
 }
 
 // replace puts a text in the place of a file, by way of its lock.

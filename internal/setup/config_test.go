@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 )
 
 // surroundings is an environment for git that is nobody's.
@@ -228,28 +230,61 @@ func TestWriteRemove(t *testing.T) {
 // when it is to remove one, and a shell for a pattern of file names.
 func TestIPv6(t *testing.T) {
 	i := instanceAt(t, "https://[::1]:8443/gitlab")
-	sections := []Section{Helper(i, Program), Rewrite(i, 2222)}
-	if value := sections[0].Lines[1].Value; value != "acp --instance 'https://[::1]:8443/gitlab'" {
+	helper, rewrite := Helper(i, Program), Rewrite(i, 2222)
+	if value := helper.Lines[1].Value; value != "acp --instance 'https://[::1]:8443/gitlab'" {
 		t.Errorf("the helper is %s", value)
 	}
 	for name, before := range files {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			h := newHome(t, before)
-			written := h.write(sections...)
-			if len(written) != 2 || h.write(sections...) != nil {
-				t.Errorf("written: %v, then\n%s", written, h.text())
-			}
-			// One of an earlier version, without the quotes.
-			if before == "" {
-				h.put(strings.ReplaceAll(h.text(), "'", ""))
-			}
-			if removed := h.remove(); len(removed) != 2 {
-				t.Errorf("removed %v", removed)
-			}
-			h.want(before)
-		})
+		for kind, sections := range map[string][]Section{"helper": {helper}, "both": {helper, rewrite}} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				t.Parallel()
+				h := newHome(t, before)
+				written := h.write(sections...)
+				if len(written) != len(sections) || h.write(sections...) != nil {
+					t.Errorf("written: %v, then\n%s", written, h.text())
+				}
+				// One of an earlier version, without the quotes.
+				if before == "" {
+					h.put(strings.ReplaceAll(h.text(), "'", ""))
+				}
+				if removed := h.remove(); len(removed) != len(sections) {
+					t.Errorf("removed %v", removed)
+				}
+				h.want(before)
+			})
+		}
 	}
+}
+
+// An instance below another one keeps its helper when that is set up later, with
+// the program that it had.
+func TestWriteAbove(t *testing.T) {
+	above, inner, deep := instanceAt(t, urlA), instanceAt(t, urlA+"/gitlab"), instanceAt(t, urlA+"/gitlab/deep")
+	path, err := AbsoluteProgram("/opt/git-credential-acp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const before = "[core]\n\tbare = false\n"
+	h := newHome(t, before)
+	h.write(Helper(deep, Program), Helper(instanceAt(t, urlA+"/gitlabs"), Program))
+	h.write(Helper(inner, path))
+	h.write(Helper(above, Program))
+	config := gitconfig.Place{Global: []string{h.file}}.Read()
+	for url, want := range map[string]string{
+		urlA + "/x": useA, urlA + "/gitlab/x": path + " --instance " + urlA + "/gitlab",
+		urlA + "/gitlab/deep/x": useA + "/gitlab/deep", urlA + "/gitlabs/x": useA + "/gitlabs",
+	} {
+		if helpers := config.Credential(url).Helpers; len(helpers) != 1 || helpers[0].Value() != want {
+			t.Errorf("for %s, git asks %v, want %q, by\n%s", url, helpers, want, h.text())
+		}
+	}
+	once := h.text()
+	if again := h.write(Helper(above, Program)); again != nil {
+		t.Errorf("written again: %v", again)
+	}
+	h.want(once)
+	h.remove()
+	h.want(before)
 }
 
 // What stands in the file is what git would write with all its lines in place.
@@ -380,6 +415,7 @@ func TestWriteAnew(t *testing.T) {
 		"another after it": func(h *home) { h.config("--add", helA, ""); h.config("--add", helA, "store") },
 		"another for all":  func(h *home) { h.config("credential.helper", "store") },
 		"another spelling": func(h *home) { h.config("credential."+urlA+"/.helper", "store") },
+		"another user":     func(h *home) { h.config("credential.https://dev@gitlab.example.com.helper", "") },
 		"a name for all":   func(h *home) { h.config("credential.username", "me") },
 		"another value":    func(h *home) { h.config("credential."+urlA+".useHttpPath", "false") },
 		"a line gone":      func(h *home) { h.config("--unset", "credential."+urlA+".username") },

@@ -61,6 +61,22 @@ func (e entries) missing(sections []Section, config gitconfig.Config) []Section 
 	return missing
 }
 
+// after are the sections of ours for instances below those of others, which are
+// about to be written: they have to come behind these once more, or git would ask
+// for the wrong one.
+func (e entries) after(others []Section) []Section {
+	var again []Section
+	for _, s := range e.own() {
+		named := func(other Section) bool { return other.String() == s.String() }
+		above := func(other Section) bool { return other.IsHelper() && other.above(s.Sub) }
+		if s.IsHelper() && slices.ContainsFunc(others, above) && !slices.ContainsFunc(others, named) {
+			again = append(again, helperFor(s.Sub, s.Lines[1].Value))
+		}
+	}
+	slices.SortFunc(again, func(a, b Section) int { return strings.Compare(a.Sub, b.Sub) })
+	return again
+}
+
 func last(list []string) string {
 	if len(list) == 0 {
 		return ""

@@ -114,7 +114,7 @@ func own(value, url string) bool {
 	if !found {
 		program, found = strings.CutSuffix(value, instanceFlag+url) // by an earlier version
 	}
-	return found && (program == Program || isProgram(program))
+	return found && isOurs(program)
 }
 
 // sshPort is the port that ssh uses when none is named.
