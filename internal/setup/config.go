@@ -398,17 +398,20 @@ func (c *Config) call(ctx context.Context, args ...string) (result, *message.Mes
 		if problem != nil || r.code != codeUnwritten {
 			return r, problem
 		}
-		switch why := reason(r.words); {
-		case why != "" && why != "File exists":
+		// Not every command of git's says why. Then a lock that is not there may
+		// just be gone, so it is tried again.
+		why := reason(r.words)
+		if why != "" && why != "File exists" {
 			return r, message.GitConfigUnwritable(c.path, why)
-		case time.Now().After(end):
-			// Not every command of git's says why.
-			lock := c.target() + lockSuffix
-			if _, err := os.Lstat(lock); err != nil {
-				return r, message.GitConfigUnwritable(c.path, "git can't make "+lock)
-			}
-			return r, message.GitConfigLocked(lock)
 		}
+		if time.Now().Before(end) {
+			continue
+		}
+		lock := c.target() + lockSuffix
+		if _, err := os.Lstat(lock); err != nil {
+			return r, message.GitConfigUnwritable(c.path, "git can't make "+lock)
+		}
+		return r, message.GitConfigLocked(lock)
 	}
 }
 
@@ -437,7 +440,7 @@ func (c *Config) lock(ctx context.Context, target string) (string, *message.Mess
 		case !errors.Is(err, fs.ErrExist):
 			return "", message.GitConfigUnwritable(c.path, file.Cause(err))
 		case time.Now().After(end) || ctx.Err() != nil:
-			return "", message.GitConfigLocked(c.path + lockSuffix)
+			return "", message.GitConfigLocked(name)
 		}
 	}
 }

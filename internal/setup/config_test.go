@@ -537,6 +537,18 @@ func TestLocked(t *testing.T) {
 	h.want("[user]\n\tname = x")
 }
 
+// A lock may be gone by the time that somebody looks at it: git, which does not
+// say why it can't remove a section, is asked again.
+func TestLockGone(t *testing.T) {
+	h := newHome(t, "[user]\n\tname = x\n")
+	h.write(Helper(instanceAt(t, urlA), Program))
+	h.wrapper(`case "$*" in *--remove-section*) mkdir "$HOME/failed" 2>/dev/null && { echo 'error: could not lock config file x' >&2; exit 255; };; esac
+exec "$GIT" "$@"
+`)
+	h.remove()
+	h.want("[user]\n\tname = x\n")
+}
+
 // What can't be a file of configuration is named, and left alone: git would put
 // a file in the place of a device.
 func TestNoFile(t *testing.T) {
