@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 )
 
 // File gives sections in the form of git's files, to the byte as git's own
@@ -49,11 +51,16 @@ func pairsOf(sections []Section) [][2]string {
 }
 
 // Shell gives sections as commands that put them into the environment of a POSIX
-// shell, after the pairs that are there already. Where they are among those, they
-// keep their places: to do it twice is to do it once.
+// shell, after the pairs that are there already. Where they are among those, and
+// git does what they say, they keep their places: to do it twice is to do it once.
 func Shell(sections []Section, there [][2]string) string {
+	pairs, first := pairsOf(sections), len(there)
+	config := gitconfig.Place{Pairs: there}.Read()
+	if !slices.ContainsFunc(sections, func(s Section) bool { return s.IsHelper() && !asks(config, s) }) {
+		first = place(pairs, there)
+	}
 	var out strings.Builder
-	for _, v := range variables(pairsOf(sections), there) {
+	for _, v := range variables(pairs, first, len(there)) {
 		value := v[1]
 		if value == "" || strings.Trim(value, plainInShell) != "" {
 			value = "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
@@ -68,7 +75,7 @@ func Shell(sections []Section, there [][2]string) string {
 // sign, and $(NAME) as another variable.
 func Kubernetes(sections []Section) string {
 	var out strings.Builder
-	for _, v := range variables(pairsOf(sections), nil) {
+	for _, v := range variables(pairsOf(sections), 0, 0) {
 		fmt.Fprintf(&out, "- name: %s\n  value: %s\n", v[0], quoted(strings.ReplaceAll(v[1], "$", "$$")))
 	}
 	return out.String()
@@ -82,18 +89,20 @@ func quoted(text string) string {
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
-// variables are the environment variables that hold pairs (git-config(1),
-// GIT_CONFIG_COUNT).
-func variables(pairs, there [][2]string) [][2]string {
-	first := len(there)
+// place is where pairs stand among those that are there, or else follow them.
+func place(pairs, there [][2]string) int {
 	for n := 0; n+len(pairs) <= len(there); n++ {
 		if slices.Equal(there[n:n+len(pairs)], pairs) {
-			first = n
-			break
+			return n
 		}
 	}
-	count := max(first+len(pairs), len(there))
-	out := [][2]string{{"GIT_CONFIG_COUNT", strconv.Itoa(count)}}
+	return len(there)
+}
+
+// variables are the environment variables that hold pairs from a number on, where
+// there are some already (git-config(1), GIT_CONFIG_COUNT).
+func variables(pairs [][2]string, first, there int) [][2]string {
+	out := [][2]string{{"GIT_CONFIG_COUNT", strconv.Itoa(max(first+len(pairs), there))}}
 	for n, pair := range pairs {
 		at := strconv.Itoa(first + n)
 		out = append(out, [2]string{"GIT_CONFIG_KEY_" + at, pair[0]}, [2]string{"GIT_CONFIG_VALUE_" + at, pair[1]})

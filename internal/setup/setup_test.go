@@ -70,22 +70,27 @@ func TestShell(t *testing.T) {
 	sections := []Section{Helper(instanceAt(t, "https://gitlab.example.com"), Program), odd()}
 	ours := pairsOf(sections)
 	one, two := [2]string{"a.b", "c"}, [2]string{"d.e", ""}
+	theirs := [2]string{"credential.helper", "store"}
 	tests := map[string]struct {
 		there, want [][2]string
 	}{
-		"nothing there":            {nil, ours},
-		"others there":             {[][2]string{one, two}, append([][2]string{one, two}, ours...)},
-		"there already":            {ours, ours},
-		"there, others before":     {append([][2]string{one}, ours...), append([][2]string{one}, ours...)},
-		"there, others after":      {slices.Concat(ours, [][2]string{one}), slices.Concat(ours, [][2]string{one})},
-		"there, others all around": {slices.Concat([][2]string{two}, ours, [][2]string{one}), slices.Concat([][2]string{two}, ours, [][2]string{one})},
-		"a part there":             {ours[:3], append(slices.Clone(ours[:3]), ours...)},
+		"a helper before":           {append([][2]string{theirs}, ours...), append([][2]string{theirs}, ours...)},
+		"a helper after":            {append(slices.Clone(ours), theirs), slices.Concat(ours, [][2]string{theirs}, ours)},
+		"a helper after, and ours":  {slices.Concat(ours, [][2]string{theirs}, ours), slices.Concat(ours, [][2]string{theirs}, ours)},
+		"a helper for others after": {append(slices.Clone(ours), [2]string{"credential.https://h.example.helper", "store"}), append(slices.Clone(ours), [2]string{"credential.https://h.example.helper", "store"})},
+		"nothing there":             {nil, ours},
+		"others there":              {[][2]string{one, two}, append([][2]string{one, two}, ours...)},
+		"there already":             {ours, ours},
+		"there, others before":      {append([][2]string{one}, ours...), append([][2]string{one}, ours...)},
+		"there, others after":       {slices.Concat(ours, [][2]string{one}), slices.Concat(ours, [][2]string{one})},
+		"there, others all around":  {slices.Concat([][2]string{two}, ours, [][2]string{one}), slices.Concat([][2]string{two}, ours, [][2]string{one})},
+		"a part there":              {ours[:3], append(slices.Clone(ours[:3]), ours...)},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(sh, "-c", Shell(sections, test.there)+"exec git config --list --show-origin -z")
 			cmd.Env = append(surroundings(t.TempDir()), "GIT_CONFIG_COUNT=0")
-			for _, v := range variables(test.there, nil) {
+			for _, v := range variables(test.there, 0, 0) {
 				cmd.Env = append(cmd.Env, v[0]+"="+v[1])
 			}
 			cmd.Dir = t.TempDir()
@@ -120,7 +125,7 @@ func TestKubernetes(t *testing.T) {
 		}
 		got = append(got, [2]string{v.Name, strings.ReplaceAll(v.Value, "$$", "$")})
 	}
-	if want := variables(pairsOf(sections), nil); !slices.Equal(got, want) {
+	if want := variables(pairsOf(sections), 0, 0); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if got[0] != [2]string{"GIT_CONFIG_COUNT", "8"} || got[1] != [2]string{"GIT_CONFIG_KEY_0", "credential.https://gitlab.example.com.helper"} ||
