@@ -118,7 +118,7 @@ func (r *run) helpers(url string) {
 		r.warn(stepHelpers, nil, message.StoreKeepsToken(keeps))
 	}
 	for _, push := range []bool{false, true} {
-		if to, by, found := r.config.Rewritten(url+"/", push); found && !strings.HasPrefix(to, "https://") && !strings.HasPrefix(to, "http://") {
+		if by, diverted := r.config.Diverted(url+"/", push); diverted {
 			r.warn(stepHelpers, nil, message.Elsewhere(url, by.Name(), message.Quote(by.Origin)))
 			return
 		}

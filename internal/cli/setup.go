@@ -305,10 +305,6 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	if problem != nil {
 		return r.stop(problem)
 	}
-	var urls []string
-	for _, i := range instances {
-		urls = append(urls, i.URL())
-	}
 	who := r.who(ctx, instances)
 	if _, problem = config.Write(ctx, who); problem != nil {
 		return r.stop(problem)
@@ -316,44 +312,71 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	for _, s := range who {
 		r.tell(message.IdentitySet(s.Keys()), asIs)
 	}
-	if r.sshPort != 0 {
-		r.tell(message.Rewritten(urls), asIs)
+	everywhere := r.place().Read()
+	var asked, rewritten []string
+	for _, s := range sections {
+		switch {
+		case !s.IsHelper():
+			if !r.rewrittenElse(everywhere, s) {
+				rewritten = append(rewritten, strings.TrimSuffix(s.Sub, "/"))
+			}
+		case !r.overruled(everywhere, s, config.Path()) && !r.diverted(everywhere, s.Sub):
+			asked = append(asked, s.Sub)
+		}
 	}
-	if r.overruled(sections, config.Path()) {
-		return r.done()
+	if len(rewritten) > 0 {
+		r.tell(message.Rewritten(rewritten), asIs)
 	}
-	if len(written) == 0 && len(who) == 0 {
-		r.tell(message.SetUpBefore(urls, config.Path()), asIs)
-	} else {
-		r.tell(message.SetUp(urls, config.Path()), asIs)
+	switch {
+	case len(asked) == 0:
+	case len(written) == 0 && len(who) == 0:
+		r.tell(message.SetUpBefore(asked, config.Path()), asIs)
+	default:
+		r.tell(message.SetUp(asked, config.Path()), asIs)
 	}
 	return r.done()
 }
 
-// overruled tells where something else in git's configuration keeps git from doing
-// what was written.
-func (r *setupRun) overruled(sections []setup.Section, path string) bool {
-	var config gitconfig.Config
-	told := false
-	for _, s := range sections {
-		if !s.IsHelper() {
-			continue
-		}
-		if len(config.Entries) == 0 {
-			config = r.place().Read()
-		}
-		first, overruled := setup.Overruled(config, s)
-		if !overruled {
-			continue
-		}
-		name, origin := "", ""
-		if first != nil {
-			name, origin = first.Name(), first.Origin
-		}
-		r.tell(message.SetUpInVain(s.Sub, path, name, origin), asIs)
-		told = true
+// overruled tells where something else in git's configuration keeps git from asking
+// the helper that was written to path.
+func (r *setupRun) overruled(config gitconfig.Config, s setup.Section, path string) bool {
+	first, overruled := setup.Overruled(config, s)
+	if !overruled {
+		return false
 	}
-	return told
+	name, origin := "", ""
+	if first != nil {
+		name, origin = first.Name(), first.Origin
+	}
+	r.tell(message.SetUpInVain(s.Sub, path, name, origin), asIs)
+	return true
+}
+
+// diverted tells of a rule by which git does not go to an instance at all, and
+// reports whether that is so for more than pushes.
+func (r *setupRun) diverted(config gitconfig.Config, url string) bool {
+	for _, push := range []bool{false, true} {
+		if by, diverted := config.Diverted(url+"/", push); diverted {
+			r.tell(message.Elsewhere(url, by.Name(), message.Quote(by.Origin)), asIs)
+			return !push
+		}
+	}
+	return false
+}
+
+// rewrittenElse tells of another rule that counts for the ssh addresses of a
+// section, and reports whether git does with one what the section does not say.
+func (r *setupRun) rewrittenElse(config gitconfig.Config, s setup.Section) bool {
+	for _, line := range s.Lines {
+		to, by, found := config.Rewritten(line.Value, false)
+		if found && to != s.Sub {
+			r.tell(message.Elsewhere(line.Value, by.Name(), message.Quote(by.Origin)), asIs)
+		}
+		if to != s.Sub {
+			return true
+		}
+	}
+	return false
 }
 
 // takeOut takes out what was written. It asks for no token and no network.

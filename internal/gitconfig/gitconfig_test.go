@@ -143,6 +143,47 @@ func TestPushInsteadOf(t *testing.T) {
 	}
 }
 
+// A rule diverts when git's own program goes to another server, by another
+// protocol or to another port.
+func TestDiverted(t *testing.T) {
+	p := newPlace(t)
+	p.git("", "init", "-q", "work")
+	const url = "https://gitlab.example.com/group/project.git"
+	for _, test := range []struct {
+		key, value    string
+		fetches, push bool
+	}{
+		{"url.git@gitlab.example.com:.insteadOf", "https://gitlab.example.com/", true, true},
+		{"url.https://mirror.example.com/.insteadOf", "https://gitlab.example.com/group/", true, true},
+		{"url.https://gitlab.example.com:8443/.insteadOf", "https://gitlab.example.com/", true, true},
+		{"url.http://gitlab.example.com/.insteadOf", "https://gitlab.example.com/", true, true},
+		{"url.ssh://git@gitlab.example.com/.pushInsteadOf", "https://gitlab.example.com/", false, true},
+		{"url.https://oauth2@gitlab.example.com/.insteadOf", "https://gitlab.example.com/", false, false},
+		{"url.https://GitLab.example.com:443/.insteadOf", "https://gitlab.example.com/", false, false},
+		{"url.https://gitlab.example.com/other/.insteadOf", "https://gitlab.example.com/group/", false, false},
+		{"url.git@gitlab.example.com:.insteadOf", "https://gitlab.example.com/groups/", false, false},
+	} {
+		p.git("work", "config", "--global", test.key, test.value)
+		p.git("work", "remote", "add", "origin", url)
+		config := p.all().Read()
+		for push, want := range map[bool]bool{false: test.fetches, true: test.push} {
+			args := []string{"remote", "get-url", "origin"}
+			if push {
+				args = append(args, "--push")
+			}
+			uses := p.git("work", args...)
+			if to, _, _ := config.Rewritten(url, push); to != uses {
+				t.Errorf("%s %s: %q, and git uses %q", test.key, test.value, to, uses)
+			}
+			if by, diverted := config.Diverted(url, push); diverted != want || diverted && by.Value() != test.value {
+				t.Errorf("%s %s, push %v: %v by %v", test.key, test.value, push, diverted, by)
+			}
+		}
+		p.git("work", "config", "--global", "--unset", test.key)
+		p.git("work", "remote", "remove", "origin")
+	}
+}
+
 // Rules from the environment count as well.
 func TestInsteadOfPairs(t *testing.T) {
 	p := newPlace(t)

@@ -99,6 +99,20 @@ func (c Config) Rewritten(url string, push bool) (string, Entry, bool) {
 	return base + strings.TrimPrefix(url, by.Value()), by, true
 }
 
+// Diverted is the rule by which git goes to another server than a URL's, or to the
+// same by other means, and so asks for no credential of that one; false when there
+// is none.
+func (c Config) Diverted(url string, push bool) (Entry, bool) {
+	to, by, found := c.Rewritten(url, push)
+	if !found {
+		return Entry{}, false
+	}
+	asked, ok := normalize(url, false)
+	used, same := normalize(to, false)
+	same = same && ok && used.scheme == asked.scheme && used.host == asked.host && used.port == asked.port
+	return by, !same
+}
+
 // appendURL adds a remote's URL to those before it; an empty one drops them.
 func appendURL(urls []string, url string) []string {
 	switch {
