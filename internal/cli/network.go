@@ -208,20 +208,29 @@ func (n network) unfollowed() []string {
 		all = append(all, by)
 	}
 	settings := n.everywhere()
-	keys := []string{"sslcainfo", "sslcapath", "sslcert", "sslkey"}
 	for i, name := range []string{envGitCAInfo, envGitCAPath, envGitCert, envGitKey} {
-		if e, found := settings[keys[i]]; found && !e.Scope.Trusted() && n.app.env.Getenv(name) == "" {
+		if e, found := settings[fileKeys[i]]; found && !e.Scope.Trusted() && n.app.env.Getenv(name) == "" {
 			all = append(all, called(e))
 		}
 	}
 	return all
 }
 
+// fileKeys are the settings before which GIT_SSL_CAINFO, GIT_SSL_CAPATH,
+// GIT_SSL_CERT and GIT_SSL_KEY count.
+var fileKeys = []string{"sslcainfo", "sslcapath", "sslcert", "sslkey"}
+
 // remarks are for people whose connection failed over TLS.
 func (n network) remarks(directory transport.Named) []string {
 	var all []string
 	for _, by := range n.unfollowed() {
 		all = append(all, message.NotFollowed(by))
+	}
+	for i, name := range []string{envGitCAInfo, envGitCAPath, envGitCert, envGitKey} {
+		value := n.app.env.Getenv(name)
+		if e, found := n.settings[fileKeys[i]]; found && value != "" && value != e.Value() {
+			all = append(all, message.Hides(name, called(e)))
+		}
 	}
 	if info, err := os.Stat(directory.Path); directory.Path != "" && (err != nil || !info.IsDir()) {
 		all = append(all, message.Unreadable(directory.Path, directory.By))

@@ -188,6 +188,7 @@ func TestExplainDetails(t *testing.T) {
 		{access.Verdict{Reason: access.TLSUntrusted, Detail: NotFollowed("http.sslverify in /f")}, "(git config --global); http.sslverify in /f is not followed here"},
 		{access.Verdict{Reason: access.TLSWrongName, Detail: NotFollowed("GIT_SSL_NO_VERIFY")}, "; GIT_SSL_NO_VERIFY is not followed here"},
 		{access.Verdict{Reason: access.TLSExpired, Detail: NotFollowed("GIT_SSL_NO_VERIFY")}, "; GIT_SSL_NO_VERIFY is not followed here"},
+		{access.Verdict{Reason: access.TLSUntrusted, Detail: Hides("GIT_SSL_CAINFO", "http.sslcainfo in /f")}, "; GIT_SSL_CAINFO counts before http.sslcainfo in /f"},
 		{access.Verdict{Reason: access.TLSFailed, Detail: Unreadable("/a b", "GIT_SSL_CAPATH")}, `; "/a b", which GIT_SSL_CAPATH names, can't be read`},
 		{access.Verdict{Reason: access.TLSClient}, "gitlab.example.com wants a client certificate hint: name the files"},
 		{access.Verdict{Reason: access.TLSClient, Detail: "GIT_SSL_CERT"}, "does not accept the client certificate of GIT_SSL_CERT hint"},

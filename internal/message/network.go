@@ -36,6 +36,9 @@ func PathInvalid(by, why string) *Message {
 // here.
 func NotFollowed(by string) string { return by + " is not followed here" }
 
+// Hides is the part of a hint about a variable that counts before a setting.
+func Hides(variable, setting string) string { return variable + " counts before " + setting }
+
 // Unreadable is the part of a hint about a path in a setting that did not help.
 func Unreadable(path, by string) string {
 	return Quote(path) + ", which " + by + " names, can't be read"
