@@ -275,7 +275,7 @@ func TestMessages(t *testing.T) {
 		"GitBroken":            {GitBroken(path)},
 		"GitLate":              {GitLate(10 * time.Second)},
 		"GitInterrupted":       {GitInterrupted()},
-		"GitFailed":            {GitFailed("fatal: bad config line 2")},
+		"GitFailed":            {GitFailed("fatal: bad config line 2"), GitFailed("")},
 		"GitConfigFile":        {GitConfigFile(path, "it is not a regular file")},
 		"GitConfigUnwritable":  {GitConfigUnwritable(path, " Read-only file system")},
 		"GitConfigLocked":      {GitConfigLocked(path)},

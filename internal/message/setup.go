@@ -159,10 +159,13 @@ func GitInterrupted() *Message {
 		Hint: "do it again: what is done is not done twice"}
 }
 
-// GitFailed is for a git program that fails, with its own words.
+// GitFailed is for a git program that fails, with its own words, if it has any.
 func GitFailed(words string) *Message {
-	return &Message{Code: "git-failed", Topic: Configuration,
-		What: "git config failed: " + Quote(words),
+	what := "git config failed, and does not say why"
+	if words != "" {
+		what = "git config failed: " + Quote(words)
+	}
+	return &Message{Code: "git-failed", Topic: Configuration, What: what,
 		Hint: "see that git config --list works here, then do it again"}
 }
 

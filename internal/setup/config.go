@@ -57,7 +57,11 @@ func Open(ctx context.Context, git Git, scope Scope, path string) (*Config, *mes
 		case r.code != 0:
 			return nil, message.NoRepository(r.words)
 		}
-		c.path = strings.TrimSuffix(r.out, "\n")
+		path, err := filepath.Abs(strings.TrimSuffix(r.out, "\n"))
+		if err != nil {
+			return nil, message.NoRepository(file.Cause(err))
+		}
+		c.path = path
 	}
 	// git would change a device, too, by putting a file in its place.
 	_, _, problem := c.read()
@@ -99,6 +103,12 @@ func (c *Config) Write(ctx context.Context, sections []Section) ([]Section, *mes
 	if problem != nil {
 		return nil, problem
 	}
+	if text, _, problem := c.read(); problem != nil || continued(text) {
+		if problem == nil {
+			problem = message.GitConfigFile(c.path, "its last line ends in a backslash, which would join it to what is written")
+		}
+		return nil, problem
+	}
 	missing := all.missing(sections, gitconfig.Place{Global: []string{c.path}, Home: c.git.variable("HOME"), Path: c.git.variable("PATH")}.Read())
 	missing = append(missing, all.after(missing)...)
 	if len(missing) == 0 {
@@ -122,6 +132,12 @@ func (c *Config) Write(ctx context.Context, sections []Section) ([]Section, *mes
 		}
 	}
 	return missing, nil
+}
+
+// continued reports whether a file ends within a line, so that git would write
+// into that.
+func continued(text string) bool {
+	return (len(text)-len(strings.TrimRight(text, `\`)))%2 == 1
 }
 
 // remember writes down what Remove will have to know. Whatever it is, it comes

@@ -568,6 +568,20 @@ func TestNoFile(t *testing.T) {
 	if _, problem := Open(t.Context(), h.git, Global, h.file); problem == nil || problem.Code != "git-config-file" {
 		t.Errorf("too large: %v", problem)
 	}
+	// git would write into a line that goes on; a backslash for itself is no matter.
+	const open, closed = "[user]\n\tname = x\\\\\\", "[user]\n\tname = x\\\\"
+	h.put(open)
+	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || problem.Code != "git-config-file" {
+		t.Errorf("a line that goes on: %v", problem)
+	}
+	h.want(open)
+	h.put(closed)
+	h.write(Helper(a, Program))
+	if name := h.config("user.name"); name != `x\` {
+		t.Errorf("the name is %q", name)
+	}
+	h.remove()
+	h.want(closed)
 	h.put("")
 	h.git.Env = append(h.git.Env, "GIT_CONFIG_GLOBAL="+filepath.Join(h.file, "below", "a", "file"))
 	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || problem.Code != "git-config-unwritable" ||

@@ -88,6 +88,9 @@ func AbsoluteProgram(file string) (string, error) {
 	if !filepath.IsAbs(file) || !isProgram(filepath.ToSlash(file)) {
 		return "", errors.New("takes an absolute path that ends in " + fileName)
 	}
+	if !utf8.ValidString(file) {
+		return "", errors.New("takes a path in UTF-8")
+	}
 	var out strings.Builder
 	for _, r := range filepath.ToSlash(file) {
 		switch {

@@ -205,6 +205,7 @@ func TestAbsoluteProgram(t *testing.T) {
 		"/opt/git-credential-acp/other":          "",
 		"/opt/a\nb/git-credential-acp":           "",
 		"/opt/a\x1b[2J/git-credential-acp":       "",
+		"/opt/a\xff/git-credential-acp":          "",
 		"/opt/x-git-credential-acp":              "",
 		"/opt/git-credential-acp --instance foo": "",
 	} {

@@ -51,6 +51,18 @@ func TestList(t *testing.T) {
 	}
 }
 
+// A token that nobody told the tracer of is known by how it begins.
+func TestUnknownToken(t *testing.T) {
+	var out bytes.Buffer
+	tracer := New(&out, 1)
+	for _, value := range []any{canary, []string{canary}, fmt.Errorf("x %s", canary)} {
+		tracer.Step("x "+canary, time.Now(), Value{Reason, value})
+	}
+	if lines := strings.Count(out.String(), "\n"); lines != 3 || strings.Contains(out.String(), canary[6:14]) || strings.Contains(out.String(), canary[len(canary)-8:]) {
+		t.Errorf("%d lines: %s", lines, out.String())
+	}
+}
+
 // Without a tracer, nothing happens.
 func TestNil(*testing.T) {
 	var tracer *Tracer
