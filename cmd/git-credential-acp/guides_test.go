@@ -22,12 +22,23 @@ var update = flag.Bool("update", false, "write what check prints into README.md,
 // What these guides give to type works as it stands, for somebody who has a
 // clone of the repository, a token to paste, and a GitLab.
 func TestGuides(t *testing.T) {
-	for guide, prepare := range map[string]func(*laptop){
-		"local.md": (*laptop).fetch,
-		"token.md": func(l *laptop) { l.install("token", "new-token") },
+	for guide, test := range map[string]struct {
+		prepare func(*laptop)
+		// typed is a part of what there is to type, then is typed after it, and
+		// prints is a line of what all that prints.
+		typed, then, prints string
+		needs               string
+	}{
+		"local.md":           {prepare: (*laptop).fetch, typed: "git-credential-acp check", prints: "all is well|.* warnings? .*"},
+		"token.md":           {prepare: func(l *laptop) { l.install("token", "new-token") }, typed: "git-credential-acp check", prints: "all is well|.* warnings? .*"},
+		"check.md":           {prepare: func(l *laptop) { l.install() }, typed: "git-credential-acp check --json", prints: "not-connected", needs: "jq"},
+		"troubleshooting.md": {typed: "sslCAInfo", then: "git config --get-urlmatch http.sslCAInfo https://gitlab.example.com/group/project.git\n", prints: "/path/to/authority.pem"},
 	} {
 		t.Run(guide, func(t *testing.T) {
 			t.Parallel()
+			if _, err := exec.LookPath(test.needs); test.needs != "" && err != nil {
+				t.Skip("no " + test.needs)
+			}
 			text, err := os.ReadFile(filepath.Join(root, "docs", guide))
 			if err != nil {
 				t.Fatal(err)
@@ -36,13 +47,15 @@ func TestGuides(t *testing.T) {
 			for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
 				script += block[1]
 			}
-			if !strings.Contains(script, "git-credential-acp check") {
+			if !strings.Contains(script, test.typed) {
 				t.Fatalf("there is too little to type:\n%s", script)
 			}
 			l := newLaptop(t)
-			prepare(l)
-			out, err := l.shell(script)
-			if err != nil {
+			if test.prepare != nil {
+				test.prepare(l)
+			}
+			out, err := l.shell(script + test.then)
+			if err != nil || !regexp.MustCompile("(?m)^("+test.prints+")$").MatchString(out) {
 				t.Errorf("%v, after:\n%s", err, out)
 			}
 			if strings.Contains(out, "Canary") {
@@ -59,7 +72,7 @@ func TestManifests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for document, want := range map[string]string{"docs/pods.md": string(environment), "README.md": "volumes:"} {
+	for document, want := range map[string]string{"docs/pods.md": string(environment), "README.md": "volumes:", "docs/check.md": "initContainers:"} {
 		text, err := os.ReadFile(filepath.Join(root, document))
 		if err != nil {
 			t.Fatal(err)
