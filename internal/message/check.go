@@ -76,7 +76,7 @@ func NoAnswer() *Message {
 // which git does not use a URL at all.
 func Elsewhere(url, key, origin string) *Message {
 	return &Message{Code: "elsewhere", Topic: Warning,
-		What: "git uses another address for " + Quote(url) + ", and asks no helper for it: so says " + Quote(key) + " in " + origin,
+		What: "git uses another address in the place of " + Quote(url) + ", and asks for no login there: so says " + Quote(key) + " in " + origin,
 		Hint: "take that rule out, or use the other address's own way to log in, such as an SSH key"}
 }
 
