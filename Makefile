@@ -122,8 +122,16 @@ TAG = $(shell git describe --exact-match --tags --match 'v*' 2>/dev/null)
 # All of a release, in dist: of the tag, or a snapshot where there is none.
 release:
 	@git rev-parse --quiet --verify HEAD >/dev/null || { echo 'a release is of a commit: this is no clone' >&2; exit 1; }
-	go run $(GORELEASER) release --clean $(if $(TAG),--skip=publish,--snapshot)
+	@$(if $(TAG),$(notes))
+	$(goreleaser) $(if $(TAG),--skip=publish --release-notes bin/notes.md,--snapshot)
 	$(image)
+
+# Of several tags on one commit, the same one everywhere.
+goreleaser = $(if $(TAG),GORELEASER_CURRENT_TAG=$(TAG) )go run $(GORELEASER) release --clean
+
+# What CHANGELOG.md says of the tag.
+notes = mkdir -p bin && awk '/^\#\# /{on = index($$2, "[$(TAG:v%=%)]")} on && !/^\#\# /' CHANGELOG.md >bin/notes.md && \
+	test -s bin/notes.md || { echo 'CHANGELOG.md says nothing of $(TAG)' >&2; exit 1; }
 
 image = go -C $(IMAGE) run . make "$(CURDIR)/dist" "$(COMMITTED)" "$(CURDIR)/dist/image" "$(CURDIR)/LICENSE" "$(CURDIR)/bin/THIRD-PARTY-LICENSES"
 
@@ -147,11 +155,11 @@ reproducible: release
 publish:
 	@test -n "$(TAG)" || { echo 'this is no tag: make one, v1.2.3, for what is committed' >&2; exit 1; }
 	@test -n "$(TO)" || { echo 'say where the image goes: make publish TO=registry/name' >&2; exit 1; }
-	@mkdir -p bin && awk '/^## /{on = index($$2, "[$(TAG:v%=%)]")} on && !/^## /' CHANGELOG.md >bin/notes.md
-	@test -s bin/notes.md || { echo 'CHANGELOG.md says nothing of $(TAG)' >&2; exit 1; }
-	go run $(GORELEASER) release --clean --release-notes bin/notes.md
+	@test -n "$$GITHUB_TOKEN" || { echo 'GITHUB_TOKEN is not set' >&2; exit 1; }
+	@command -v skopeo >/dev/null || { echo 'there is no skopeo, which pushes the image' >&2; exit 1; }
+	$(MAKE) release image-check
+	$(goreleaser) --release-notes bin/notes.md
 	$(image)
-	go -C $(IMAGE) run . check "$(CURDIR)/dist/image"
 	skopeo copy --all --preserve-digests "oci:$(CURDIR)/dist/image:$(TAG)" "docker://$(TO):$(TAG)"
 
 clean:

@@ -256,3 +256,21 @@ func moduleCache(t *testing.T) string {
 	}
 	return strings.TrimSpace(string(out))
 }
+
+// What others have put below a module's root, under terms of their own, is told
+// as well.
+func TestLicencesBelow(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "licences")
+	if err := writeLicences(name); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"(LICENSE)", "(third_party/forked/golang/LICENSE)", "(internal/third_party/forked/golang/LICENSE)"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}

@@ -47,13 +47,13 @@ func main() {
 // module is a module of which packages are linked into the program.
 type module struct {
 	path, version, dir string
-	packages           []string
+	packages, dirs     []string
 }
 
 // linked are the modules that are linked into the program on a system, the
 // standard library last.
 func linked(system string) ([]*module, error) {
-	list := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Module", command)
+	list := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Dir,Module", command)
 	list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH=amd64")
 	var stderr bytes.Buffer
 	list.Stderr = &stderr
@@ -71,6 +71,7 @@ func linked(system string) ([]*module, error) {
 		var pkg struct {
 			ImportPath string
 			Standard   bool
+			Dir        string
 			Module     *struct{ Path, Version, Dir string }
 		}
 		if err := decoder.Decode(&pkg); err != nil {
@@ -84,6 +85,7 @@ func linked(system string) ([]*module, error) {
 				found[m.Path] = &module{path: m.Path, version: m.Version, dir: m.Dir}
 			}
 			found[m.Path].packages = append(found[m.Path].packages, pkg.ImportPath)
+			found[m.Path].dirs = append(found[m.Path].dirs, pkg.Dir)
 		}
 	}
 	return slices.SortedFunc(maps.Values(found), compare), nil
@@ -99,9 +101,11 @@ func linkedAnywhere() ([]*module, error) {
 			return nil, err
 		}
 		for _, m := range modules {
-			if !slices.ContainsFunc(union, func(other *module) bool { return other.path == m.path }) {
-				union = append(union, m)
+			if n := slices.IndexFunc(union, func(other *module) bool { return other.path == m.path }); n >= 0 {
+				union[n].dirs = append(union[n].dirs, m.dirs...)
+				continue
 			}
+			union = append(union, m)
 		}
 	}
 	slices.SortStableFunc(union, compare)
@@ -135,8 +139,12 @@ func writeLicences(name string) error {
 			if err != nil {
 				return err
 			}
+			inner, err := filepath.Rel(m.dir, licence)
+			if err != nil {
+				return err
+			}
 			fmt.Fprintf(&text, "\n%s\n%s (%s)\n\n%s\n", strings.Repeat("=", 78), strings.TrimSpace(m.path+" "+m.version),
-				filepath.Base(licence), strings.TrimRight(strings.ReplaceAll(string(content), "\r\n", "\n"), "\n"))
+				filepath.ToSlash(inner), strings.TrimRight(strings.ReplaceAll(string(content), "\r\n", "\n"), "\n"))
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -145,18 +153,28 @@ func writeLicences(name string) error {
 	return os.WriteFile(name, []byte(text.String()), 0o644)
 }
 
-// licences are the files of a module that say on what terms it comes.
+// licences are the files of a module that say on what terms it comes: at its root,
+// and above each package that is linked, which may be another's work.
 func (m *module) licences() ([]string, error) {
-	entries, err := os.ReadDir(m.dir)
-	if err != nil {
-		return nil, err
+	dirs := []string{m.dir}
+	for _, dir := range m.dirs {
+		for ; len(dir) > len(m.dir); dir = filepath.Dir(dir) {
+			dirs = append(dirs, dir)
+		}
 	}
+	slices.Sort(dirs)
 	var found []string
-	for _, entry := range entries {
-		upper := strings.ToUpper(entry.Name())
-		for _, prefix := range []string{"LICENSE", "LICENCE", "COPYING", "NOTICE", "PATENTS"} {
-			if strings.HasPrefix(upper, prefix) && entry.Type().IsRegular() {
-				found = append(found, filepath.Join(m.dir, entry.Name()))
+	for _, dir := range slices.Compact(dirs) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			upper := strings.ToUpper(entry.Name())
+			for _, prefix := range []string{"LICENSE", "LICENCE", "COPYING", "NOTICE", "PATENTS"} {
+				if strings.HasPrefix(upper, prefix) && entry.Type().IsRegular() {
+					found = append(found, filepath.Join(dir, entry.Name()))
+				}
 			}
 		}
 	}
