@@ -40,11 +40,11 @@ func URLIsHTTP(url string) *Message {
 }
 
 // URLForeign is for a URL of a host that no token is for; have are the
-// instances that there are tokens for.
+// instances that there are tokens for, or that alone are answered for.
 func URLForeign(host string, have []string) *Message {
 	return &Message{Code: "url-foreign", Topic: Configuration,
-		What: "no token here belongs to " + Quote(host) + ", but to " + strings.Join(have, ", "),
-		Hint: "see that the URL is right; else connect that instance under Settings → Integrations → GitLab"}
+		What: "get answers for " + strings.Join(have, ", ") + " here, and not for " + Quote(host),
+		Hint: "see that the URL is right, and that ACP_GITLAB_INSTANCE_URL and --instance don't name another instance; else connect that one under Settings → Integrations → GitLab"}
 }
 
 // NoToken is for a check without a URL where there is no token at all.

@@ -2,6 +2,7 @@ package message
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,8 +23,17 @@ type Subject struct {
 func (s Subject) project() string { return Quote(s.Project) + " on " + s.Instance }
 
 // newToken is what to do about a token that is no good any more.
-func (s Subject) newToken() string {
-	return "create a new token with the scopes " + scopeList + " at " + s.URL +
+func (s Subject) newToken() string { return s.newTokenWith(nil) }
+
+// newTokenWith names scopes that are asked for besides the usual ones.
+func (s Subject) newTokenWith(scopes []string) string {
+	wanted := access.DefaultScopes()
+	for _, scope := range scopes {
+		if !slices.Contains(wanted, scope) {
+			wanted = append(wanted, scope)
+		}
+	}
+	return "create a new token with the scopes " + and(wanted) + " at " + s.URL +
 		"/-/profile/personal_access_tokens, then " + s.Renew
 }
 
@@ -81,7 +91,7 @@ func explainPermissions(v access.Verdict, s Subject) (topic Topic, what, hint st
 	switch v.Reason {
 	case access.ScopeMissing:
 		what = "the GitLab token from " + s.Where + " lacks the " + plural("scope", v.Missing) + " on " + s.Instance
-		hint = "scopes can't be added to a token: " + s.newToken() + " (write_repository is the one often missing)"
+		hint = "scopes can't be added to a token: " + s.newTokenWith(v.Missing) + " (write_repository is the one often missing)"
 	case access.GrantMissing:
 		what = "the fine-grained token from " + s.Where + " has no permission to read " + s.subject()
 		hint = "use a token with scopes instead: " + s.newToken()

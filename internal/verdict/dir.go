@@ -90,7 +90,8 @@ func (d *directory) writable(token string) bool {
 	return d.write(name, token+"-t-", make([]byte, 1024)) == nil
 }
 
-// once makes an empty file; false when it is there already, or can't be made.
+// once makes an empty file; false when it is there already, or can't be made: what is
+// told once a day is not told at all where nothing can be noted.
 func (d *directory) once(name string) bool {
 	made, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
