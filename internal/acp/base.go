@@ -9,7 +9,11 @@ import (
 )
 
 // Base is the address of a platform. The zero value is none.
-type Base struct{ url string }
+type Base struct {
+	url string
+	// bare: it was written without /api.
+	bare bool
+}
 
 // ParseBase reads the address of a platform: with /api at its end, as session
 // pods have it in BACKEND_API_URL, or without. It is https; or http, when the
@@ -36,10 +40,10 @@ func ParseBase(raw string, allowHTTPLoopback bool) (Base, error) {
 	case !validPath(at):
 		return Base{}, errors.New("has a path that no platform has")
 	case at.Scheme == "http" && !inCluster(at.Hostname()) && (!allowHTTPLoopback || !loopback(at.Hostname())):
-		return Base{}, errors.New("is http, which would show the token to the network; only https will do, or a host in the cluster")
+		return Base{}, errors.New("is http, which would show the token to the network; only https will do, or a host in the cluster (service.namespace.svc), or with ACP_GITLAB_ALLOW_HTTP_LOOPBACK=1 one on loopback")
 	}
 	path := strings.TrimSuffix(strings.TrimSuffix(at.Path, "/"), "/api")
-	return Base{at.Scheme + "://" + strings.ToLower(at.Host) + path}, nil
+	return Base{url: at.Scheme + "://" + strings.ToLower(at.Host) + path, bare: !strings.HasSuffix(strings.TrimSuffix(at.Path, "/"), "/api")}, nil
 }
 
 // URL is the address without /api or a slash at its end.

@@ -196,8 +196,12 @@ type Credentials struct {
 // SessionCredentials asks for the GitLab credentials of a session's user, with
 // the session's own token.
 func (c *Client) SessionCredentials(ctx context.Context, project, session Name) (Credentials, *message.Message) {
-	path := "/api/projects/" + project.text + "/agentic-sessions/" + session.text + "/credentials/gitlab"
-	answer, problem := c.ask(ctx, question{method: http.MethodGet, path: path})
+	path := "/projects/" + project.text + "/agentic-sessions/" + session.text + "/credentials/gitlab"
+	answer, problem := c.ask(ctx, question{method: http.MethodGet, path: "/api" + path})
+	if c.config.Base.bare && problem != nil && problem.Code == "platform-absent" {
+		// An address without /api may be meant as it stands.
+		answer, problem = c.ask(ctx, question{method: http.MethodGet, path: path})
+	}
 	switch {
 	case problem != nil:
 		return Credentials{}, problem

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
@@ -558,5 +560,41 @@ func TestUnprintable(t *testing.T) {
 	}
 	if bytes.Contains(out.Bytes(), []byte("Canary")) {
 		t.Errorf("printed: %s", out.Bytes())
+	}
+}
+
+// An address without /api is tried as it stands where there is no API below it, and
+// one with it is not.
+func TestAddressAsItStands(t *testing.T) {
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Path)
+		if r.URL.Path != "/projects/team/agentic-sessions/one/credentials/gitlab" || r.Header.Get("Authorization") != "Bearer "+bot {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"token":"`+pat+`","instanceUrl":"https://h","provider":"gitlab"}`)
+	}))
+	defer server.Close()
+	p, _ := stand(t, gitlabtest.PlatformOptions{})
+	project, _ := ParseName("team")
+	session, _ := ParseName("one")
+	at := func(address string) func(*Config) {
+		return func(c *Config) {
+			var err error
+			if c.Base, err = ParseBase(address, true); err != nil {
+				t.Fatal(err)
+			}
+			c.AllowHTTPLoopback = true
+		}
+	}
+	got, m := connect(t, p, bot, at(server.URL)).SessionCredentials(t.Context(), project, session)
+	if m != nil || got.Token == nil || got.Token() != pat || len(asked) != 2 {
+		t.Errorf("%v, asked %v", m, asked)
+	}
+	asked = nil
+	if _, m := connect(t, p, bot, at(server.URL+"/api")).SessionCredentials(t.Context(), project, session); m == nil || len(asked) != 1 {
+		t.Errorf("with /api: %v, asked %v", m, asked)
 	}
 }
