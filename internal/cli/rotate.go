@@ -179,7 +179,7 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 		}
 	}
 	r.Shield = a.shield
-	if r.Recovery.Path, problem = a.recoveryPath(flags.recoveryDir, keeper.Place()); problem != nil {
+	if r.Recovery.Path, problem = a.recoveryPath(flags.recoveryDir, keeper.Where()); problem != nil {
 		return r, problem
 	}
 	switch keeper := keeper.(type) {

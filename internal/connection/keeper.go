@@ -16,8 +16,6 @@ import (
 type Keeper interface {
 	// Where is the place in words.
 	Where() string
-	// Place is the same with what tells it from others of that name.
-	Place() string
 	// Read gives what is kept. That there is nothing is no failure.
 	Read(ctx context.Context) (Kept, *message.Message)
 	// Write keeps a token in the place of what was read before. When that has
@@ -42,6 +40,9 @@ type Kept struct {
 	// CA gives the authorities that are kept along with it, in PEM form; nil for
 	// a keeper that keeps none.
 	CA func() ([]byte, *message.Message)
+	// ID tells it from others of that name, and Server where it was read; both are
+	// "" when the keeper does not say.
+	ID, Server string
 	// UpdatedAt is when it was stored, zero when the keeper does not say, and
 	// Username whose it is, "" likewise.
 	UpdatedAt time.Time

@@ -16,9 +16,6 @@ type Platform struct{ Client *acp.Client }
 // Where names the platform.
 func (p Platform) Where() string { return "the platform at " + p.Client.Platform().URL }
 
-// Place is where the platform is: its address tells it.
-func (p Platform) Place() string { return p.Where() }
-
 // Read asks for the status of the connection.
 func (p Platform) Read(ctx context.Context) (Kept, *message.Message) {
 	status, problem := p.Client.Status(ctx)

@@ -21,9 +21,9 @@ type Recovery struct{ Path string }
 // Record is what is in it. Without a token, GitLab's answer had not come; without
 // an OldID either, GitLab had not been asked.
 type Record struct {
-	// Keeper is where the token goes, Owner whose connection that is, if it says,
-	// and Instance its GitLab's URL.
-	Keeper, Owner, Instance string
+	// Keeper is where the token goes; KeptID, Server and Owner say which one of that
+	// name, where, and whose, if it says; Instance is its GitLab's URL.
+	Keeper, KeptID, Server, Owner, Instance string
 	// OldID and UserID are the numbers of the token that it replaces and of its
 	// owner, and Scopes what that one held.
 	OldID, UserID int64
@@ -36,6 +36,8 @@ type Record struct {
 type written struct {
 	Version  int      `json:"version"`
 	Keeper   string   `json:"keeper"`
+	KeptID   string   `json:"keptId,omitempty"`
+	Server   string   `json:"server,omitempty"`
 	Owner    string   `json:"owner,omitempty"`
 	Instance string   `json:"instance"`
 	OldID    int64    `json:"oldId"`
@@ -104,7 +106,7 @@ func read(path string) (Record, bool, error) {
 	if json.Unmarshal(data, &w) != nil || w.Version != format {
 		return Record{}, false, errForm
 	}
-	return Record{Keeper: w.Keeper, Owner: w.Owner, Instance: w.Instance, OldID: w.OldID, UserID: w.UserID, Scopes: w.Scopes, Token: token.Issued(w.Token)}, true, nil
+	return Record{Keeper: w.Keeper, KeptID: w.KeptID, Server: w.Server, Owner: w.Owner, Instance: w.Instance, OldID: w.OldID, UserID: w.UserID, Scopes: w.Scopes, Token: token.Issued(w.Token)}, true, nil
 }
 
 // Claim writes the record if there is none; else the error is fs.ErrExist.
@@ -134,7 +136,8 @@ func (r Recovery) Write(record Record) error {
 
 // encode gives the text of a record, filled up with blanks.
 func encode(record Record) ([]byte, error) {
-	data, err := json.Marshal(written{Version: format, Keeper: record.Keeper, Owner: record.Owner, Instance: record.Instance,
+	data, err := json.Marshal(written{Version: format, Keeper: record.Keeper, KeptID: record.KeptID, Server: record.Server,
+		Owner: record.Owner, Instance: record.Instance,
 		OldID: record.OldID, UserID: record.UserID, Scopes: record.Scopes, Token: record.Token.Reveal()})
 	if err != nil {
 		return nil, errForm

@@ -145,7 +145,7 @@ func (r Rotation) renew(ctx context.Context, expires time.Time) *message.Message
 		}
 		return problem
 	}
-	record := Record{Keeper: r.Keeper.Place()}
+	record := Record{Keeper: r.Keeper.Where()}
 	// Before the old token is read: another rotation that is under way would
 	// replace it, and to have GitLab replace it once more would revoke the new one
 	// too. And what can't be written now could not be written when it counts.
@@ -163,7 +163,7 @@ func (r Rotation) renew(ctx context.Context, expires time.Time) *message.Message
 		return r.calledOff(problem)
 	}
 	record.Instance, record.OldID, record.UserID, record.Scopes = old.instance.URL(), old.self.ID, old.self.UserID, old.self.Scopes
-	record.Owner = old.kept.Username
+	record.Owner, record.KeptID, record.Server = old.kept.Username, old.kept.ID, old.kept.Server
 	if err := r.Recovery.Write(record); err != nil {
 		return r.calledOff(message.RecoveryUnwritable(r.Recovery.Path, err))
 	}
@@ -223,7 +223,7 @@ func (r Rotation) resume(ctx context.Context) *message.Message {
 		return message.RecoveryUnreadable(r.Recovery.Path, err)
 	case !found:
 		return message.NothingToResume(r.Recovery.Path)
-	case record.Keeper != r.Keeper.Place():
+	case record.Keeper != r.Keeper.Where():
 		return message.RecoveryElsewhere(r.Recovery.Path, message.Quote(record.Keeper))
 	case record.OldID == 0 && record.Token.IsZero():
 		return r.unmade()
@@ -238,6 +238,9 @@ func (r Rotation) resume(ctx context.Context) *message.Message {
 		return problem
 	case kept.Problem != nil && kept.Instance == instance.Instance{}:
 		return kept.Problem
+	case record.KeptID != kept.ID && record.Server != kept.Server:
+		// It may have been made anew where it was, or be reached by another address.
+		return message.RecoveryReplaced(r.Recovery.Path, r.Keeper.Where())
 	case record.Owner != "" && kept.Username != "" && record.Owner != kept.Username:
 		return message.RecoveryOwner(r.Recovery.Path, r.Keeper.Where())
 	case r.Only != nil && *r.Only != i:

@@ -43,23 +43,21 @@ var labels = map[string]string{"app": "ambient-code", "ambient-code.io/provider"
 // Where names the Secret.
 func (s Secret) Where() string { return "the Secret " + s.Name.String() }
 
-// Place names the cluster, too.
-func (s Secret) Place() string { return s.Where() + " in the cluster at " + s.Client.Server() }
-
 // Read reads the Secret.
 func (s Secret) Read(ctx context.Context) (Kept, *message.Message) {
 	object, problem := s.Client.Get(ctx, s.Name)
 	switch {
 	case kube.Missing(problem):
-		return Kept{}, nil
+		return Kept{Server: s.Client.Server()}, nil
 	case problem != nil:
 		return Kept{}, problem
 	}
 	found, there := s.Found(object)
 	if !there {
-		return Kept{state: object}, nil
+		return Kept{ID: object.UID, Server: s.Client.Server(), state: object}, nil
 	}
-	kept := Kept{Connected: true, Instance: found.Instance, Token: found.Token, Problem: found.Problem, CA: found.CA, state: object}
+	kept := Kept{Connected: true, Instance: found.Instance, Token: found.Token, Problem: found.Problem, CA: found.CA, ID: object.UID,
+		Server: s.Client.Server(), state: object}
 	kept.UpdatedAt = updatedAt(object)
 	return kept, nil
 }

@@ -251,6 +251,19 @@ func TestDisconnect(t *testing.T) {
 	o.front.strike(2, before(func() { o.store(o.keys(another)) }))
 	o.wants(1, "disconnect", "was changed by somebody else in the meantime")
 	o.wantKeys(o.keys(another))
+	// Where the Secret's own token can't be read, no other is revoked in its place.
+	broken := o.keys(another)
+	broken["token"] = "x y"
+	o.store(broken)
+	if err := os.WriteFile(o.path("other"), []byte(another), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.set("ACP_GITLAB_TOKEN_FILE="+o.path("other"), "ACP_GITLAB_INSTANCE_URL="+o.gitlab.URL(), "ACP_GITLAB_SECRET_DIR="+o.path("none"))
+	o.wants(1, "disconnect --revoke --yes", "white space or a line break")
+	// Nor is one shown to another instance than the one that was named.
+	o.store(o.keys(another))
+	o.wants(1, "rotate --new --instance https://other.example", "and the one here is of other.example; nothing was changed")
+	o.wants(1, "disconnect --revoke --yes --instance https://other.example", "and the one here is of other.example; nothing was changed")
 	o.wants(0, "disconnect", "disconnected: ")
 	if o.kept() != nil || !o.alive(another) {
 		t.Error("the Secret is there, or its token revoked")

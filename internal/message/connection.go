@@ -268,6 +268,14 @@ func RotateNotMade(why *Message) *Message {
 	return &Message{Code: "rotate-not-made", Topic: why.Topic, What: "GitLab made no new token, and nothing was changed: " + why.What, Hint: why.Hint}
 }
 
+// RecoveryReplaced is for a note of a place that is another one of the same name, in
+// another cluster.
+func RecoveryReplaced(path, keeper string) *Message {
+	return &Message{Code: "recovery-replaced", Topic: Configuration,
+		What: "the interrupted rotation in " + Quote(path) + " is of another cluster than the one in which " + keeper + " was looked at; nothing was changed",
+		Hint: "see that the kubeconfig leads to the same cluster; if it does, give the key token of the file to git-credential-acp connect, then remove the file"}
+}
+
 // RecoveryOwner is for a note of the rotation of another user's connection.
 func RecoveryOwner(path, keeper string) *Message {
 	return &Message{Code: "recovery-owner", Topic: Configuration,

@@ -410,6 +410,7 @@ func TestMessages(t *testing.T) {
 		"RotateShielded":      {RotateShielded()},
 		"RotateDenied":        {RotateDenied(here.Instance, time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC))},
 		"RotateNotMade":       {RotateNotMade(Explain(access.Verdict{Outcome: access.Refused, Reason: access.AccountBlocked}, here))},
+		"RecoveryReplaced":    {RecoveryReplaced(path, keeper)},
 		"RecoveryOwner":       {RecoveryOwner(path, keeper)},
 		"RecoveryElsewhere":   {RecoveryElsewhere(path, keeper)},
 		"RecoveryUnwritable":  {RecoveryUnwritable(path, errors.New("permission denied"))},
