@@ -71,7 +71,7 @@ func (a *answers) judge() {
 		{stepBranch, a.branchStep},
 	} {
 		if step.name == blamed {
-			a.fail(blamed, a.refusal())
+			a.failBlamed(blamed)
 			a.skipThrough(stepBranch, earlier)
 			a.rate()
 			a.skipThrough(stepPush, earlier)
@@ -81,6 +81,19 @@ func (a *answers) judge() {
 	}
 	a.rate()
 	a.git()
+}
+
+// failBlamed reports the step that a verdict belongs to: of scopes with what the
+// token does hold.
+func (a *answers) failBlamed(step string) {
+	why, self := a.refusal(), a.facts.Self
+	if step != stepScopes || self.State != access.Given || self.Granular {
+		a.fail(step, why)
+		return
+	}
+	required := a.question.Policy.Scopes
+	a.failWith(step, ScopesData{Held: self.Scopes, Required: required, Missing: access.MissingScopes(required, self.Scopes),
+		Implied: access.ImpliedScopes(required, self.Scopes), TooBroad: access.BroadScopes(self.Scopes)}, why.Holding(self.Scopes))
 }
 
 // refusal says why git gets no token, and what of that could not be mended.

@@ -82,6 +82,7 @@ type (
 	ScopesData struct {
 		Held     []string `json:"held"`
 		Required []string `json:"required,omitempty"`
+		Missing  []string `json:"missing,omitempty"`
 		Implied  []string `json:"implied,omitempty"`
 		TooBroad []string `json:"tooBroad,omitempty"`
 	}

@@ -115,7 +115,7 @@ func (a *app) readSecret(ctx context.Context, name kube.Name) (secret.Found, *me
 
 // objectOf is a Secret of the cluster as package secret takes it.
 func objectOf(s kube.Secret) secret.Object {
-	return secret.Object{Type: s.Type, Key: func(key string) ([]byte, bool) {
+	return secret.Object{Type: s.Type, Changed: s.Changed, Key: func(key string) ([]byte, bool) {
 		value, there := s.Data[key]
 		return value.Reveal(), there
 	}}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -88,6 +89,8 @@ type Secret struct {
 	// Immutable says that nobody can change its data any more; it can be
 	// deleted.
 	Immutable bool
+	// Changed is when somebody last changed it, as far as the API server notes.
+	Changed time.Time
 	// UID tells it from others of the same name, ResourceVersion this state of
 	// it from others.
 	UID, ResourceVersion string
@@ -189,6 +192,12 @@ func (c *Client) secret(ctx context.Context, verb string, name Name, request *re
 	}
 	s := Secret{Name: name, Data: map[string]Value{}, Type: o.Type, Labels: o.Labels, Immutable: o.Immutable,
 		UID: string(o.UID), ResourceVersion: o.ResourceVersion}
+	s.Changed = o.CreationTimestamp.Time
+	for _, change := range o.ManagedFields {
+		if change.Time != nil && change.Time.After(s.Changed) {
+			s.Changed = change.Time.Time
+		}
+	}
 	for _, owner := range o.OwnerReferences {
 		if owner.APIVersion == sessions.version && owner.Kind == sessions.kind {
 			s.sessions = append(s.sessions, owner)

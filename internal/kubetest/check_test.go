@@ -53,7 +53,7 @@ func TestCheck(t *testing.T) {
 	if n := asked(); n != 1 {
 		t.Errorf("the cluster was asked %d times", n)
 	}
-	want(0, "✓ source           the Secret "+d.namespace+"/mine in the cluster", "✓ git-push ")
+	want(0, "✓ source           the Secret "+d.namespace+"/mine in the cluster, changed on "+time.Now().UTC().Format("2006-01-02 at "), "✓ git-push ")
 
 	// Mounted: good, then dead with a newer one in the cluster, then with none.
 	d.mount(canary)

@@ -63,6 +63,20 @@ func (m Message) Signed(signer string) *Message {
 	return &m
 }
 
+// Holding is the message about a token with the scopes that it does hold.
+func (m Message) Holding(scopes []string) *Message {
+	held := "none"
+	if len(scopes) > 0 {
+		var quoted []string
+		for _, scope := range scopes {
+			quoted = append(quoted, Quote(scope))
+		}
+		held = and(quoted)
+	}
+	m.What += "; it holds " + held
+	return &m
+}
+
 // BrokenOff is the message about a connection, of one that had been there.
 func (m Message) BrokenOff() *Message {
 	m.What += " any more: it broke off before an answer"

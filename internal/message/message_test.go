@@ -559,6 +559,8 @@ func TestAdded(t *testing.T) {
 		want  string
 	}{
 		{why.Signed("a\x1b"), ` (signer: "a\x1b")`},
+		{why.Holding(nil), "; it holds none"},
+		{why.Holding([]string{"api", "a b", "x"}), `; it holds api, "a b" and x`},
 		{why.BrokenOff(), " any more: it broke off before an answer"},
 		{why.Besides([]*Message{WaitForOther("h"), {Topic: Warning, What: "one"}, {Topic: Warning, What: "two"}}), "; one; two"},
 		{why.Besides(nil), ""},

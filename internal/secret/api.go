@@ -11,6 +11,8 @@ import (
 type Object struct {
 	// Type is the Secret's; only Opaque ones hold a token of the user's.
 	Type string
+	// Changed is when it was last changed, zero when that is not known.
+	Changed time.Time
 	// Key gives what a key holds; false when there is no such key.
 	Key func(name string) ([]byte, bool)
 }
@@ -33,6 +35,7 @@ func Place(name string) Found {
 // would.
 func Read(name string, object Object, allowHTTPLoopback bool) Found {
 	f := Place(name)
+	f.Changed = func() time.Time { return object.Changed }
 	if object.Type != opaque {
 		f.Problem = message.SecretType(f.Where, object.Type)
 		return f
