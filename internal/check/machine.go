@@ -14,6 +14,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/secret"
 )
@@ -72,7 +73,8 @@ func (p place) url() string {
 
 // atInstance reports a URL that is the instance's own.
 func (p place) atInstance() bool {
-	return strings.TrimSuffix(p.request.Protocol+"://"+strings.ToLower(p.request.Host)+"/"+strings.Trim(p.request.Path, "/"), "/") == p.found.Instance.URL()
+	i, err := instance.Parse(p.request.Protocol+"://"+p.request.Host+"/"+p.request.Path, true)
+	return err == nil && i == p.found.Instance
 }
 
 // own is the name by which git calls this program, and prefix what stands before

@@ -3,7 +3,31 @@ package check
 import (
 	"strings"
 	"testing"
+
+	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/secret"
 )
+
+// An instance's own URL may be written in other ways than the instance writes it.
+func TestAtInstance(t *testing.T) {
+	for _, test := range []struct {
+		instance, host, path string
+		want                 bool
+	}{
+		{"https://gitlab.example.com", "gitlab.example.com", "", true},
+		{"https://gitlab.example.com", "GitLab.example.com:443", "", true},
+		{"https://gitlab.example.com", "gitlab.example.com:8443", "", false},
+		{"https://gitlab.example.com", "gitlab.example.com", "group", false},
+		{"https://gitlab.example.com/lab", "gitlab.example.com", "lab", true},
+		{"https://gitlab.example.com/lab", "gitlab.example.com", "", false},
+		{"https://gitlab.example.com/lab", "gitlab.example.com", "lab/group", false},
+	} {
+		p := place{request: credential.Request{Protocol: "https", Host: test.host, Path: test.path}, found: secret.Found{Instance: parsed(t, test.instance)}}
+		if got := p.atInstance(); got != test.want {
+			t.Errorf("%s/%s at %s: %v", test.host, test.path, test.instance, got)
+		}
+	}
+}
 
 func TestVersions(t *testing.T) {
 	for _, test := range []struct {
