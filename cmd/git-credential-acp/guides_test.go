@@ -37,7 +37,7 @@ func TestGuides(t *testing.T) {
 		t.Run(guide, func(t *testing.T) {
 			t.Parallel()
 			if _, err := exec.LookPath(test.needs); test.needs != "" && err != nil {
-				t.Skip("no " + test.needs)
+				t.Skip("no " + test.needs + " (.ci/run installs it)")
 			}
 			text, err := os.ReadFile(filepath.Join(root, "docs", guide))
 			if err != nil {
