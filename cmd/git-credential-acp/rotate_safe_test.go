@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -36,15 +38,27 @@ func (r *rotation) status(username string) {
 		Body:   fmt.Sprintf(`{"connected":true,"instanceUrl":%q,"username":%q}`, r.gitlab.URL(), username)})
 }
 
+// underWay starts a rotation, and returns when GitLab was asked for a token, which
+// takes it a time.
+func (r *rotation) underWay(delay time.Duration) (*exec.Cmd, *bytes.Buffer) {
+	r.t.Helper()
+	r.gitlab.AddFault(gitlabtest.Fault{Match: "rotate", Delay: delay})
+	cmd, said := r.start("--new")
+	for deadline := time.Now().Add(20 * time.Second); r.gitlab.Count("rotate") == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			r.t.Fatalf("GitLab was not asked for a token: %s", said)
+		}
+	}
+	return cmd, said
+}
+
 // While GitLab makes a token, neither a resumption nor another rotation comes in
 // between: a second request with the old token would revoke the new one, too.
 func TestResumeWhileUnderWay(t *testing.T) {
 	r := newRotation(t)
-	r.gitlab.AddFault(gitlabtest.Fault{Match: "rotate", Delay: 2 * time.Second})
-	cmd, said := r.start("--new")
-	for r.gitlab.Count("rotate") == 0 {
-		time.Sleep(5 * time.Millisecond)
-	}
+	cmd, said := r.underWay(2 * time.Second)
 	for _, args := range [][]string{{"--resume"}, {"--new"}, {"--token-file", "new"}} {
 		r.wants(1, "is under way; nothing was changed", args...)
 	}
@@ -58,11 +72,7 @@ func TestResumeWhileUnderWay(t *testing.T) {
 // again.
 func TestRenewSignalled(t *testing.T) {
 	r := newRotation(t)
-	r.gitlab.AddFault(gitlabtest.Fault{Match: "rotate", Delay: 1500 * time.Millisecond})
-	cmd, said := r.start("--new")
-	for r.gitlab.Count("rotate") == 0 {
-		time.Sleep(5 * time.Millisecond)
-	}
+	cmd, said := r.underWay(1500 * time.Millisecond)
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		time.Sleep(100 * time.Millisecond)
 		if err := cmd.Process.Signal(s); err != nil {
