@@ -91,9 +91,14 @@ func (a *answers) failBlamed(step string) {
 		a.fail(step, why)
 		return
 	}
-	required := a.question.Policy.Scopes
-	a.failWith(step, ScopesData{Held: self.Scopes, Required: required, Missing: access.MissingScopes(required, self.Scopes),
-		Implied: access.ImpliedScopes(required, self.Scopes), TooBroad: access.BroadScopes(self.Scopes)}, why.Holding(self.Scopes))
+	a.failWith(step, a.scopesData(), why.Holding(self.Scopes))
+}
+
+// scopesData compares the scopes that a token holds with the required ones.
+func (a *answers) scopesData() ScopesData {
+	held, required := a.facts.Self.Scopes, a.question.Policy.Scopes
+	return ScopesData{Held: held, Required: required, Missing: access.MissingScopes(required, held),
+		Implied: access.ImpliedScopes(required, held), TooBroad: access.BroadScopes(held)}
 }
 
 // refusal says why git gets no token, and what of that could not be mended.
@@ -218,9 +223,7 @@ func (a *answers) scopes() {
 		a.good(stepScopes, ScopesData{Held: self.Scopes}, "a fine-grained token, whose scopes say nothing about git; git is asked below")
 		return
 	}
-	required := a.question.Policy.Scopes
-	data := ScopesData{Held: self.Scopes, Required: required,
-		Implied: access.ImpliedScopes(required, self.Scopes), TooBroad: access.BroadScopes(self.Scopes)}
+	data := a.scopesData()
 	if len(data.TooBroad) > 0 {
 		a.warn(stepScopes, data, message.ScopesTooBroad(data.TooBroad))
 		return

@@ -94,14 +94,11 @@ func (a *app) runDisconnect(ctx context.Context, flags disconnectFlags) error {
 	}
 	said := fmt.Sprintf("disconnected: there is no token in %s any more\n", keeper.Where())
 	if kept.Token.IsZero() && kept.Problem == nil {
-		said += fmt.Sprintf("note: it did not show its token; if that is another one and still alive, revoke it at %s\n", tokensPage(kept.Instance))
+		said += fmt.Sprintf("note: it did not show its token; if that is another one and still alive, revoke it at %s\n", message.TokensPage(kept.Instance.URL()))
 	}
 	_, err := io.WriteString(a.env.Stdout, said)
 	return a.written(err)
 }
-
-// tokensPage is where GitLab lists a user's tokens.
-func tokensPage(i instance.Instance) string { return i.URL() + "/-/profile/personal_access_tokens" }
 
 // revoke has GitLab revoke a token, which is the kept one, or else the one that
 // was found where it says, and gives the token's name.
@@ -113,7 +110,7 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 	switch {
 	case problem != nil && kept.Token.IsZero() && !problem.Unverified():
 		// The keeper's own may well be alive.
-		return "", message.RevokeOther(problem, keeper.Where(), tokensPage(kept.Instance))
+		return "", message.RevokeOther(problem, keeper.Where(), message.TokensPage(kept.Instance.URL()))
 	case problem != nil && problem.Code == string(access.TokenRevoked):
 		return "a token that was revoked before", nil
 	case problem != nil:

@@ -208,7 +208,7 @@ func (n network) unfollowed() []string {
 		all = append(all, by)
 	}
 	settings := n.everywhere()
-	for i, name := range []string{envGitCAInfo, envGitCAPath, envGitCert, envGitKey} {
+	for i, name := range fileVariables {
 		if e, found := settings[fileKeys[i]]; found && !e.Scope.Trusted() && n.app.env.Getenv(name) == "" {
 			all = append(all, called(e))
 		}
@@ -216,9 +216,11 @@ func (n network) unfollowed() []string {
 	return all
 }
 
-// fileKeys are the settings before which GIT_SSL_CAINFO, GIT_SSL_CAPATH,
-// GIT_SSL_CERT and GIT_SSL_KEY count.
-var fileKeys = []string{"sslcainfo", "sslcapath", "sslcert", "sslkey"}
+// fileVariables count before the settings in the same places of fileKeys.
+var (
+	fileVariables = []string{envGitCAInfo, envGitCAPath, envGitCert, envGitKey}
+	fileKeys      = []string{"sslcainfo", "sslcapath", "sslcert", "sslkey"}
+)
 
 // remarks are for people whose connection failed over TLS.
 func (n network) remarks(directory transport.Named) []string {
@@ -226,7 +228,7 @@ func (n network) remarks(directory transport.Named) []string {
 	for _, by := range n.unfollowed() {
 		all = append(all, message.NotFollowed(by))
 	}
-	for i, name := range []string{envGitCAInfo, envGitCAPath, envGitCert, envGitKey} {
+	for i, name := range fileVariables {
 		value := n.app.env.Getenv(name)
 		if e, found := n.settings[fileKeys[i]]; found && value != "" && value != e.Value() {
 			all = append(all, message.Hides(name, called(e)))

@@ -602,7 +602,7 @@ func (r Rotation) revoke(ctx context.Context, old current) *message.Message {
 	said := "the old token is revoked"
 	if old.kept.Token.IsZero() {
 		said = "the token from " + old.from + " is revoked; if " + r.Keeper.Where() + " had another one, that one lives on: see " +
-			old.instance.URL() + "/-/profile/personal_access_tokens"
+			message.TokensPage(old.instance.URL())
 	}
 	r.Tell(stepRevoke, said)
 	return nil

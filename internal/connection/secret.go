@@ -100,7 +100,7 @@ func (s Secret) apply(ctx context.Context, old Kept, tok token.Token, i instance
 		_, addressed := object.Data[secret.KeyInstance]
 		switch {
 		case entered && (bare || addressed):
-			return message.TwoForms(s.Where(), map[bool]string{true: secret.KeyToken, false: secret.KeyInstance}[bare])
+			return secret.TwoForms(s.Where(), bare)
 		case entered:
 			data, err := s.entry(text, tok, i)
 			if err != nil {

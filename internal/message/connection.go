@@ -182,7 +182,7 @@ func RotateTwo(keeper, path string) *Message {
 func RotateNotRevoked(why *Message, url string) *Message {
 	return &Message{Code: "rotate-not-revoked", Topic: why.Topic,
 		What: "the new token is stored and works, but the old one could not be revoked: " + why.What,
-		Hint: "revoke the old one at " + url + "/-/profile/personal_access_tokens"}
+		Hint: "revoke the old one at " + TokensPage(url)}
 }
 
 // RotateLost is for a token that GitLab made, and whose answer never came.

@@ -205,13 +205,6 @@ func KubeUnproven(c Cluster) *Message {
 		Hint: "name the cluster's authority in the kubeconfig instead (certificate-authority)"}
 }
 
-// TokenFileUnset is for a source that needs the path of a file.
-func TokenFileUnset() *Message {
-	return &Message{Code: "token-file-unset", Topic: Configuration,
-		What: "ACP_GITLAB_SOURCE is file, and ACP_GITLAB_TOKEN_FILE is not set",
-		Hint: "set ACP_GITLAB_TOKEN_FILE to the path of the file with the token"}
-}
-
 // Rescued is said when the token of a Secret in the cluster, named by other,
 // stands in for the dead one of a mount.
 func Rescued(mount, other, instance string) *Message {

@@ -157,6 +157,13 @@ func SettingInvalid(name string, why error) *Message {
 		Hint: "correct " + name + ", or unset it to get the default"}
 }
 
+// TokenFileUnset is for a source that needs the path of a file.
+func TokenFileUnset() *Message {
+	return &Message{Code: "token-file-unset", Topic: Configuration,
+		What: "ACP_GITLAB_SOURCE is file, and ACP_GITLAB_TOKEN_FILE is not set",
+		Hint: "set ACP_GITLAB_TOKEN_FILE to the path of the file with the token"}
+}
+
 // InstanceInvalid is for an instance URL, found at where, that can't be used.
 func InstanceInvalid(where string, why error) *Message {
 	return &Message{Code: "instance-invalid", Topic: ruledBy(where),

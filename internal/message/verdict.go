@@ -22,6 +22,10 @@ type Subject struct {
 
 func (s Subject) project() string { return Quote(s.Project) + " on " + s.Instance }
 
+// TokensPage is where an instance, by its URL, lists and makes a user's tokens
+// (GitLab's documentation, "Personal access tokens").
+func TokensPage(url string) string { return url + "/-/profile/personal_access_tokens" }
+
 // newToken is what to do about a token that is no good any more.
 func (s Subject) newToken() string { return s.newTokenWith(nil) }
 
@@ -33,8 +37,7 @@ func (s Subject) newTokenWith(scopes []string) string {
 			wanted = append(wanted, scope)
 		}
 	}
-	return "create a new token with the scopes " + and(wanted) + " at " + s.URL +
-		"/-/profile/personal_access_tokens, then " + s.Renew
+	return "create a new token with the scopes " + and(wanted) + " at " + TokensPage(s.URL) + ", then " + s.Renew
 }
 
 func (s Subject) account(what, todo string) (Topic, string, string) {

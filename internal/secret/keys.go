@@ -18,6 +18,16 @@ const belongsKey = "the key " + KeyInstance + " of the Secret"
 // deciding are the keys that say what the token is and where it belongs.
 var deciding = []string{KeyToken, KeyCredentials, KeyInstance}
 
+// TwoForms is for a Secret, named by where, that has the platform's form and a key
+// of the bare one: the token's if bare, else only the instance's.
+func TwoForms(where string, bare bool) *message.Message {
+	key := KeyInstance
+	if bare {
+		key = KeyToken
+	}
+	return message.TwoForms(where, key)
+}
+
 // take makes of a Secret's deciding keys what there is to know; place names a
 // key for people. It is false when there is none of them, and empty says that
 // there are no others either.
@@ -26,7 +36,7 @@ func (f *Found) take(keys map[string]content, empty func() bool, place func(key 
 	switch {
 	case credentials.there && (text.there || url.there):
 		// Two forms may name two instances.
-		f.Problem = message.TwoForms(f.Where, map[bool]string{true: KeyToken, false: KeyInstance}[text.there])
+		f.Problem = TwoForms(f.Where, text.there)
 		return true
 	case credentials.there:
 		f.readCredentials(credentials, place(KeyCredentials), allowHTTPLoopback)
