@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // arrows are the packages of our own that each package of the program imports.
@@ -27,7 +27,7 @@ var arrows = map[string]string{
 	"access":     "",
 	"credential": "",
 	"instance":   "",
-	"object":     "",
+	"strictjson": "",
 	"token":      "",
 	"message":    "access token",
 	"trace":      "token",
@@ -35,20 +35,20 @@ var arrows = map[string]string{
 	"file":      "",
 	"process":   "",
 	"install":   "file message",
-	"secret":    "file instance message object token",
+	"source":    "file instance message strictjson token",
 	"gitconfig": "file message token",
 	"setup":     "file gitconfig instance message",
-	"verdict":   "access file instance message token",
+	"cache":     "access file instance message token",
 	"transport": "access file message",
-	"gitlab":    "access instance object token transport",
-	"acp":       "access instance message object token transport",
+	"gitlab":    "access instance strictjson token transport",
+	"platform":  "access instance message strictjson token transport",
 	"kube":      "file message",
 	// What they are for.
-	"helper":     "access credential instance message secret token",
-	"check":      "access credential gitconfig gitlab helper instance message secret token",
-	"connection": "access acp file gitlab instance kube message secret token",
-	"cli": "access acp check connection credential file gitconfig gitlab helper install instance kube message" +
-		" secret setup token trace transport verdict",
+	"helper":     "access credential instance message source token",
+	"check":      "access credential gitconfig gitlab helper instance message source token",
+	"connection": "access file gitlab instance kube message platform source token",
+	"cli": "access cache check connection credential file gitconfig gitlab helper install instance kube message" +
+		" platform setup source token trace transport",
 }
 
 // leaves are where the modules of others are: one package each, so that the
@@ -57,7 +57,7 @@ var leaves = map[string]string{
 	"cli":       "github.com/spf13/cobra github.com/spf13/pflag golang.org/x/term",
 	"gitconfig": "github.com/go-git/gcfg",
 	"gitlab":    "github.com/go-git/go-git github.com/hashicorp/go-retryablehttp",
-	"acp":       "github.com/hashicorp/go-retryablehttp",
+	"platform":  "github.com/hashicorp/go-retryablehttp",
 	"install":   "golang.org/x/sys",
 	"kube":      "k8s.io/apimachinery k8s.io/client-go k8s.io/klog",
 }
@@ -332,12 +332,12 @@ func TestSources(t *testing.T) {
 	_, row, _ := strings.Cut(string(readme), "| `ACP_GITLAB_SOURCE` |")
 	row, _, _ = strings.Cut(row, "\n")
 	var used []string
-	for _, source := range secret.Sources() {
-		if !strings.Contains(row, "`"+string(source)+"`") {
-			t.Errorf("README's row for ACP_GITLAB_SOURCE lacks %s", source)
+	for _, kind := range source.Sources() {
+		if !strings.Contains(row, "`"+string(kind)+"`") {
+			t.Errorf("README's row for ACP_GITLAB_SOURCE lacks %s", kind)
 		}
-		if source != secret.Auto {
-			used = append(used, strconv.Quote(string(source)))
+		if kind != source.Auto {
+			used = append(used, strconv.Quote(string(kind)))
 		}
 	}
 	if enum := `"enum": [` + strings.Join(used, ", ") + "]"; !strings.Contains(string(schema), enum) {

@@ -16,7 +16,7 @@ import (
 var version, commit, committed string
 
 func main() {
-	os.Exit(run(os.Stdout, process.Seal()))
+	os.Exit(run(os.Stdout, process.Harden()))
 }
 
 func run(stdout, stderr io.Writer) int {

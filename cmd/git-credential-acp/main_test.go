@@ -49,7 +49,7 @@ func (m cleaned) Run() int {
 // searched for a token after the script, whoever called the program. The answer
 // to git alone has one in it.
 func recorded() int {
-	stderr := process.Seal()
+	stderr := process.Harden()
 	dir := os.Getenv("ACP_TEST_RECORD")
 	if dir == "" {
 		return run(os.Stdout, stderr)

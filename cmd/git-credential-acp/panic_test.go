@@ -21,7 +21,7 @@ func panics() {
 	where, value := os.Args[1], os.Args[2]
 	stderr := os.Stderr
 	if len(os.Args) < 4 || os.Args[3] != "open" {
-		stderr = process.Seal()
+		stderr = process.Harden()
 	}
 	fail := func(string) string { panic(value) }
 	env := cli.Env{Stdin: strings.NewReader("protocol=https\nhost=h\n"), Stdout: os.Stdout, Stderr: stderr, Getenv: fail}

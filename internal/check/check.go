@@ -20,7 +20,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // Status is how a step ended.
@@ -153,12 +153,12 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 
 func once(secrets secretsFunc) secretsFunc {
 	var (
-		found   []secret.Found
+		found   []source.Found
 		looked  []string
 		problem *message.Message
 		asked   bool
 	)
-	return func(ctx context.Context, request credential.Request) ([]secret.Found, []string, *message.Message) {
+	return func(ctx context.Context, request credential.Request) ([]source.Found, []string, *message.Message) {
 		if !asked {
 			found, looked, problem = secrets(ctx, request)
 			asked = true
@@ -167,7 +167,7 @@ func once(secrets secretsFunc) secretsFunc {
 	}
 }
 
-type secretsFunc = func(context.Context, credential.Request) ([]secret.Found, []string, *message.Message)
+type secretsFunc = func(context.Context, credential.Request) ([]source.Found, []string, *message.Message)
 
 // run is one check under way.
 type run struct {
@@ -186,7 +186,7 @@ type run struct {
 
 // place is a token to check, for what git would ask.
 type place struct {
-	found   secret.Found
+	found   source.Found
 	request credential.Request
 }
 
@@ -237,7 +237,7 @@ func (r *run) tokenless(request credential.Request, result helper.Result) *messa
 	}
 	var looked []string
 	if !r.Helper.Only {
-		var found []secret.Found
+		var found []source.Found
 		found, looked, _ = r.Helper.Secrets(r.ctx, request)
 		for _, f := range found {
 			have = append(have, f.Instance)

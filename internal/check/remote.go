@@ -11,7 +11,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // remote makes the steps that ask GitLab, up to git's own answer, and says whether
@@ -28,8 +28,8 @@ func (r *run) remote(p place) bool {
 	r.good(stepInstance, InstanceData{URL: i.URL()}, "%s%s", i.URL(), origin(i, p.found.Belongs))
 	var a *answers
 	h := r.Helper
-	h.Secrets = func(context.Context, credential.Request) ([]secret.Found, []string, *message.Message) {
-		return []secret.Found{p.found}, nil, nil
+	h.Secrets = func(context.Context, credential.Request) ([]source.Found, []string, *message.Message) {
+		return []source.Found{p.found}, nil, nil
 	}
 	h.Verify = func(ctx context.Context, q helper.Question) helper.Finding {
 		a.close()
@@ -117,7 +117,7 @@ func origin(i instance.Instance, belongs string) string {
 	if belongs == "" {
 		return ""
 	}
-	if i.URL() == secret.DefaultInstanceURL {
+	if i.URL() == source.DefaultInstanceURL {
 		return ", since " + belongs + " names no other"
 	}
 	return ", named by " + belongs

@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // source tells where the token comes from, and what is odd about that place.
-func (r *run) source(f secret.Found) {
+func (r *run) source(f source.Found) {
 	data := SourceData{Source: string(f.Source), Path: f.Path}
 	text := f.Where
 	if at := f.Changed(); !at.IsZero() {
@@ -21,7 +21,7 @@ func (r *run) source(f secret.Found) {
 	switch {
 	case frozen(r.Mounts(), f.Path):
 		r.warn(stepSource, data, message.SubPath(f.Where))
-	case f.Source == secret.File && shared(f.Path):
+	case f.Source == source.File && shared(f.Path):
 		r.warn(stepSource, data, message.TokenFileShared(f.Path))
 	default:
 		r.good(stepSource, data, "%s", text)

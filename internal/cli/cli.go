@@ -81,7 +81,7 @@ func Run(ctx context.Context, env Env, args []string) (code int) {
 	a := &app{env: env}
 	defer func() {
 		if recover() != nil {
-			a.tell(message.Bug(env.Build.known().Version, culprit()), asIs)
+			a.tell(message.Bug(env.Build.known().Version, panicSite()), asIs)
 			code = exitRefused
 		}
 	}()
@@ -219,9 +219,9 @@ func strict(root *cobra.Command) {
 	}
 }
 
-// culprit names the place of this program that is nearest to a panic. The
+// panicSite names the place of this program that is nearest to a panic. The
 // panic's own value is not told: it could hold anything.
-func culprit() string {
+func panicSite() string {
 	var callers [64]uintptr
 	// Two are this function and the deferred one that calls it.
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])

@@ -9,7 +9,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -27,7 +27,7 @@ func (a *app) cluster() kube.Config {
 // clusterSecret reads the Secret of ACP_GITLAB_SECRET for a request, if that may
 // be for its instance; false when there is no such Secret. where names it; what
 // the variable holds is shown only when it is a name.
-func (a *app) clusterSecret(ctx context.Context, req credential.Request) (read func() (secret.Found, bool), where string) {
+func (a *app) clusterSecret(ctx context.Context, req credential.Request) (read func() (source.Found, bool), where string) {
 	text := a.env.Getenv(envSecret)
 	name, err := kube.ParseName(text)
 	if err != nil {
@@ -35,16 +35,16 @@ func (a *app) clusterSecret(ctx context.Context, req credential.Request) (read f
 		if text == "" {
 			problem = message.ClusterSecretUnset()
 		}
-		return func() (secret.Found, bool) {
-			place := secret.Place("")
+		return func() (source.Found, bool) {
+			place := source.Place("")
 			place.Where, place.Problem = envSecret, problem
 			return place, true
 		}, envSecret
 	}
-	return func() (secret.Found, bool) {
+	return func() (source.Found, bool) {
 		expected, settled := a.expected(name)
 		if settled && req.Host != "" && expected.Match(req.Protocol, req.Host, req.Path) != instance.Ours {
-			place := secret.Place(name.String())
+			place := source.Place(name.String())
 			place.Instance = expected
 			return place, true
 		}
@@ -58,14 +58,14 @@ func (a *app) clusterSecret(ctx context.Context, req credential.Request) (read f
 		found, problem := a.readSecret(limited, name)
 		switch {
 		case kube.Missing(problem):
-			return secret.Found{}, false
+			return source.Found{}, false
 		case problem != nil:
 			// Whose requests this refuses is known only from before.
-			found = secret.Place(name.String())
+			found = source.Place(name.String())
 			found.Instance, found.Problem = expected, problem
 		}
 		return found, true
-	}, secret.InCluster(name.String())
+	}, source.InCluster(name.String())
 }
 
 // expected is the instance that a Secret of the cluster should be for: the one
@@ -92,21 +92,21 @@ func (a *app) expected(name kube.Name) (i instance.Instance, settled bool) {
 func (a *app) placeOf(name kube.Name) string { return name.String() + " " + a.cluster().Fingerprint() }
 
 // readSecret reads a Secret of the cluster within the time limit.
-func (a *app) readSecret(ctx context.Context, name kube.Name) (secret.Found, *message.Message) {
+func (a *app) readSecret(ctx context.Context, name kube.Name) (source.Found, *message.Message) {
 	ctx, stop, _, problem := a.limited(ctx)
 	if problem != nil {
-		return secret.Found{}, problem
+		return source.Found{}, problem
 	}
 	defer stop()
 	client, problem := kube.Open(ctx, a.cluster())
 	if problem != nil {
-		return secret.Found{}, problem
+		return source.Found{}, problem
 	}
 	s, problem := client.Get(ctx, name)
 	if problem != nil {
-		return secret.Found{}, problem
+		return source.Found{}, problem
 	}
-	found := secret.Read(name.String(), objectOf(s), a.allowHTTPLoopback())
+	found := source.Read(name.String(), objectOf(s), a.allowHTTPLoopback())
 	if store, problem := a.verdicts(); problem == nil && found.Instance != (instance.Instance{}) {
 		store.SaveInstance(a.placeOf(name), found.Instance.URL())
 	}
@@ -114,8 +114,8 @@ func (a *app) readSecret(ctx context.Context, name kube.Name) (secret.Found, *me
 }
 
 // objectOf is a Secret of the cluster as package secret takes it.
-func objectOf(s kube.Secret) secret.Object {
-	return secret.Object{Type: s.Type, Changed: s.Changed, Key: func(key string) ([]byte, bool) {
+func objectOf(s kube.Secret) source.Object {
+	return source.Object{Type: s.Type, Changed: s.Changed, Key: func(key string) ([]byte, bool) {
 		value, there := s.Data[key]
 		return value.Reveal(), there
 	}}
@@ -134,7 +134,7 @@ func (a *app) rescue(ctx context.Context, dead token.Token, try helper.Try) *mes
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return store.Sparing(ctx, dead, a.env.Getenv(envSecret), func() (*message.Message, bool) { return a.tryCluster(ctx, try) })
+	return store.OncePerDeadToken(ctx, dead, a.env.Getenv(envSecret), func() (*message.Message, bool) { return a.tryCluster(ctx, try) })
 }
 
 func (a *app) tryCluster(ctx context.Context, try helper.Try) (note *message.Message, helped bool) {
@@ -144,7 +144,7 @@ func (a *app) tryCluster(ctx context.Context, try helper.Try) (note *message.Mes
 	}
 	found, problem := a.readSecret(ctx, name)
 	if problem != nil {
-		return message.RescueFailed(secret.InCluster(name.String()), problem), false
+		return message.RescueFailed(source.InCluster(name.String()), problem), false
 	}
 	return try(found)
 }

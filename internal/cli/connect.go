@@ -13,7 +13,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -129,14 +129,14 @@ func (a *app) connectSecret(keeper connection.Keeper, flags connectFlags) *messa
 // checkNew makes the checks of a token that is not kept anywhere yet.
 func (a *app) checkNew(ctx context.Context, tok token.Token, i instance.Instance, caFile string, limit time.Duration, target check.Target, out checkOutput) check.Result {
 	a.trace.Hide(tok)
-	found := secret.Found{Source: "given", Where: "the input", Renew: "connect with it", Token: tok, Instance: i,
+	found := source.Found{Source: "given", Where: "the input", Renew: "connect with it", Token: tok, Instance: i,
 		Belongs: "--instance", Changed: func() time.Time { return time.Time{} }}
 	if caFile != "" {
 		found.CA = func() ([]byte, *message.Message) { return readCA(caFile) }
 	}
 	h := a.helper()
-	h.Secrets = func(context.Context, credential.Request) ([]secret.Found, []string, *message.Message) {
-		return []secret.Found{found}, nil, nil
+	h.Secrets = func(context.Context, credential.Request) ([]source.Found, []string, *message.Message) {
+		return []source.Found{found}, nil, nil
 	}
 	h.Known = func() (*instance.Instance, *message.Message) { return &i, nil }
 	h.Remotes = func() []string { return nil }

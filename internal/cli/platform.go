@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ambient-code/git-credential-acp/internal/acp"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/platform"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
@@ -22,12 +22,12 @@ const maxBotToken = 64 << 10
 
 // platform makes a client for the platform at address, which is a flag's value;
 // "" means the one of the environment. The limit is for a message.
-func (a *app) platform(address string, limit time.Duration) (*acp.Client, *message.Message) {
+func (a *app) platform(address string, limit time.Duration) (*platform.Client, *message.Message) {
 	base, problem := a.platformBase(address)
 	if problem != nil {
 		return nil, problem
 	}
-	config := acp.Config{
+	config := platform.Config{
 		Base:              base,
 		AllowHTTPLoopback: a.allowHTTPLoopback(),
 		Limit:             limit,
@@ -51,10 +51,10 @@ func (a *app) platform(address string, limit time.Duration) (*acp.Client, *messa
 	if config.Roots, problem = a.roots(transport.Trust{}); problem != nil {
 		return nil, problem
 	}
-	return acp.New(config), nil
+	return platform.New(config), nil
 }
 
-func (a *app) platformBase(address string) (acp.Base, *message.Message) {
+func (a *app) platformBase(address string) (platform.Base, *message.Message) {
 	const flag = "--backend"
 	for _, place := range []struct{ name, value string }{
 		{flag, address}, {envBackendURL, a.env.Getenv(envBackendURL)}, {envBackendAPI, a.env.Getenv(envBackendAPI)},
@@ -62,18 +62,18 @@ func (a *app) platformBase(address string) (acp.Base, *message.Message) {
 		if place.value == "" {
 			continue
 		}
-		base, err := acp.ParseBase(place.value, a.allowHTTPLoopback())
+		base, err := platform.ParseBase(place.value, a.allowHTTPLoopback())
 		if err != nil {
 			return base, message.PlatformInvalid(place.name, err)
 		}
 		return base, nil
 	}
-	return acp.Base{}, message.PlatformUnset([]string{envBackendURL, envBackendAPI})
+	return platform.Base{}, message.PlatformUnset([]string{envBackendURL, envBackendAPI})
 }
 
 // platformToken is the token for the platform and the place that it is from. From
 // here on it is taken out of every line that is printed.
-func (a *app) platformToken(base acp.Base) (token.Bearer, string, *message.Message) {
+func (a *app) platformToken(base platform.Base) (token.Bearer, string, *message.Message) {
 	platform := message.Platform{URL: base.URL(), Where: envBackendToken}
 	text := a.env.Getenv(envBackendToken)
 	if text == "" {
@@ -100,9 +100,9 @@ func (a *app) platformToken(base acp.Base) (token.Bearer, string, *message.Messa
 
 // backend asks the platform for the GitLab credentials of this session's user.
 // The message is for a user who has none there.
-func (a *app) backend(ctx context.Context) (secret.Answer, *message.Message) {
-	answer := secret.Answer{Where: "the platform"}
-	failed := func(why *message.Message) (secret.Answer, *message.Message) {
+func (a *app) backend(ctx context.Context) (source.Answer, *message.Message) {
+	answer := source.Answer{Where: "the platform"}
+	failed := func(why *message.Message) (source.Answer, *message.Message) {
 		answer.Problem = why
 		return answer, nil
 	}
@@ -137,18 +137,18 @@ func (a *app) backend(ctx context.Context) (secret.Answer, *message.Message) {
 }
 
 // sessionName is the name in the first of the variables that is set.
-func (a *app) sessionName(variables ...string) (acp.Name, *message.Message) {
+func (a *app) sessionName(variables ...string) (platform.Name, *message.Message) {
 	for _, name := range variables {
 		value := a.env.Getenv(name)
 		if value == "" {
 			continue
 		}
-		parsed, err := acp.ParseName(value)
+		parsed, err := platform.ParseName(value)
 		if err != nil {
 			return parsed, message.SessionUnknown(name, err)
 		}
 		return parsed, nil
 	}
-	_, err := acp.ParseName("")
-	return acp.Name{}, message.SessionUnknown(variables[0], err)
+	_, err := platform.ParseName("")
+	return platform.Name{}, message.SessionUnknown(variables[0], err)
 }

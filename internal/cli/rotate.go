@@ -17,7 +17,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -84,11 +84,11 @@ func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
 	lines := &checkLines{to: a.env.Stdout}
 	var tokens []token.Token
 	redact := func(text string) string { return redactAll(tokens...)(text) }
-	var old secret.Found
+	var old source.Found
 	if here := rotation.Here; here != nil {
 		rotation.Here = func(ctx context.Context, i instance.Instance) (token.Token, string) {
 			tok, where := here(ctx, i)
-			old = secret.Found{Token: tok, Instance: i}
+			old = source.Found{Token: tok, Instance: i}
 			return tok, where
 		}
 	}
@@ -121,7 +121,7 @@ func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
 
 // noteOldCopies says where the old token, which was found on this machine, still
 // is: it is dead.
-func (a *app) noteOldCopies(ctx context.Context, lines *checkLines, old secret.Found) {
+func (a *app) noteOldCopies(ctx context.Context, lines *checkLines, old source.Found) {
 	if old.Token.IsZero() {
 		return
 	}

@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
-	"github.com/ambient-code/git-credential-acp/internal/verdict"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // The environment variables that are read. README.md has a table of them; a
@@ -112,12 +112,12 @@ const (
 )
 
 // secrets finds the places with a token that may answer a request.
-func (a *app) secrets(ctx context.Context, req credential.Request) ([]secret.Found, []string, *message.Message) {
+func (a *app) secrets(ctx context.Context, req credential.Request) ([]source.Found, []string, *message.Message) {
 	// With a source that there isn't, what is found still tells whose requests
 	// to refuse over it.
-	source, problem := secret.ParseSource(a.env.Getenv(envSource))
-	config := secret.Config{
-		Source:            source,
+	kind, problem := source.ParseSource(a.env.Getenv(envSource))
+	config := source.Config{
+		Source:            kind,
 		Dirs:              filepath.SplitList(a.env.Getenv(envSecretDir)),
 		TokenFile:         a.env.Getenv(envTokenFile),
 		TokenEnv:          func() string { return a.env.Getenv(envToken) },
@@ -125,18 +125,18 @@ func (a *app) secrets(ctx context.Context, req credential.Request) ([]secret.Fou
 		AllowHTTPLoopback: a.allowHTTPLoopback(),
 	}
 	if len(config.Dirs) == 0 {
-		config.Dirs = []string{secret.DefaultDir}
+		config.Dirs = []string{source.DefaultDir}
 	}
-	if source == secret.File && config.TokenFile == "" {
+	if kind == source.File && config.TokenFile == "" {
 		problem = message.TokenFileUnset()
 	}
-	config.Backend = func() (answer secret.Answer) {
+	config.Backend = func() (answer source.Answer) {
 		// That the user has not connected GitLab is told for the instance that
 		// is known; of another one, it says nothing.
 		answer, problem = a.backend(ctx)
 		return answer
 	}
-	if a.env.Getenv(envSecret) != "" || source == secret.API {
+	if a.env.Getenv(envSecret) != "" || kind == source.API {
 		config.API, config.APIWhere = a.clusterSecret(ctx, req)
 	}
 	found, looked := config.Find()
@@ -147,7 +147,7 @@ func (a *app) secrets(ctx context.Context, req credential.Request) ([]secret.Fou
 // all. A flag says so; and the platform is not asked for a token that can't be
 // meant.
 func (a *app) only() bool {
-	return a.instanceGiven || a.env.Getenv(envSource) == string(secret.Backend) && a.env.Getenv(envInstanceURL) != ""
+	return a.instanceGiven || a.env.Getenv(envSource) == string(source.Backend) && a.env.Getenv(envInstanceURL) != ""
 }
 
 func (a *app) allowHTTPLoopback() bool { return a.env.Getenv(envHTTPLoopback) == "1" }
@@ -209,12 +209,12 @@ func (a *app) duration(name string, standard, least time.Duration) (time.Duratio
 }
 
 // verdicts is where verdicts are remembered.
-func (a *app) verdicts() (verdict.Store, *message.Message) {
+func (a *app) verdicts() (cache.Store, *message.Message) {
 	ttl, problem := a.duration(envCacheTTL, defaultTTL, 0)
 	if problem != nil {
-		return verdict.Store{}, problem
+		return cache.Store{}, problem
 	}
-	store := verdict.Store{TTL: ttl}
+	store := cache.Store{TTL: ttl}
 	switch dir := a.env.Getenv(envCacheDir); dir {
 	case "off":
 	case "":

@@ -18,8 +18,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
 	"github.com/ambient-code/git-credential-acp/internal/setup"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // setupRun is one run of setup: what the flags say, and how it went so far.
@@ -487,7 +487,7 @@ func (r *setupRun) unset(ctx context.Context) ([]string, *message.Message) {
 }
 
 // tokenFor is where the token for the only instance comes from, as get finds it.
-func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) (*secret.Found, *message.Message) {
+func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) (*source.Found, *message.Message) {
 	if len(instances) > 1 {
 		return nil, message.IdentityAmbiguous()
 	}
@@ -508,7 +508,7 @@ func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) 
 }
 
 // profile asks GitLab whose the token is.
-func (r *setupRun) profile(ctx context.Context, found secret.Found) (access.User, *message.Message) {
+func (r *setupRun) profile(ctx context.Context, found source.Found) (access.User, *message.Message) {
 	ctx, stop, limit, problem := r.limited(ctx)
 	if problem != nil {
 		return access.User{}, problem

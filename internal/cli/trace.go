@@ -13,7 +13,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
@@ -54,7 +54,7 @@ func (p prefixed) Write(line []byte) (int, error) {
 // traced has the steps of a helper told.
 func traced(h helper.Helper, t *trace.Tracer) helper.Helper {
 	secrets, remotes, verify, forget := h.Secrets, h.Remotes, h.Verify, h.Forget
-	h.Secrets = func(ctx context.Context, req credential.Request) ([]secret.Found, []string, *message.Message) {
+	h.Secrets = func(ctx context.Context, req credential.Request) ([]source.Found, []string, *message.Message) {
 		began := time.Now()
 		found, looked, problem := secrets(ctx, req)
 		values := []trace.Value{{Key: trace.Count, Value: len(found)}}

@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 	"github.com/ambient-code/git-credential-acp/internal/trace"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
-	"github.com/ambient-code/git-credential-acp/internal/verdict"
 )
 
 // helper puts the parts together that answer git.
@@ -36,7 +36,7 @@ func (a *app) helper() helper.Helper {
 		h = traced(h, a.trace)
 	}
 	// A source that was asked for alone has no other behind it.
-	if a.env.Getenv(envSecret) != "" && a.env.Getenv(envSource) != string(secret.Mount) {
+	if a.env.Getenv(envSecret) != "" && a.env.Getenv(envSource) != string(source.Mount) {
 		h.Rescue = a.rescue
 	}
 	return h
@@ -50,7 +50,7 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 	if problem != nil {
 		return helper.Finding{Problem: problem}
 	}
-	question := verdict.Question{Token: q.Found.Token, Instance: q.Found.Instance, Project: q.Project, Policy: q.Policy}
+	question := cache.Question{Token: q.Found.Token, Instance: q.Found.Instance, Project: q.Project, Policy: q.Policy}
 	began := time.Now()
 	answer, fresh := store.Fresh(question)
 	a.trace.Step("memory", began, trace.Value{Key: trace.Outcome, Value: map[bool]string{true: "remembered", false: "to be asked"}[fresh]})
@@ -90,7 +90,7 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 }
 
 // finding adds to a verdict what people should know of it.
-func finding(answer verdict.Answer, q helper.Question) helper.Finding {
+func finding(answer cache.Answer, q helper.Question) helper.Finding {
 	f := helper.Finding{Verdict: answer.Verdict}
 	if answer.Bridged > 0 {
 		f.Notes = append(f.Notes, message.Bridged(answer.Trouble, answer.Bridged, helper.SubjectOf(q)))
@@ -138,7 +138,7 @@ func (a *app) guard(ctx context.Context) func() {
 // overtime is how long the work may take to notice that its time is up.
 const overtime = 2 * time.Second
 
-func (a *app) onWait(found secret.Found) func(time.Duration, access.Reason) {
+func (a *app) onWait(found source.Found) func(time.Duration, access.Reason) {
 	return func(wait time.Duration, why access.Reason) {
 		a.trace.Step("wait", time.Now(), trace.Value{Key: trace.Wait, Value: wait}, trace.Value{Key: trace.Reason, Value: string(why)})
 		if wait > noticeable {

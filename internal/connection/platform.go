@@ -3,15 +3,15 @@ package connection
 import (
 	"context"
 
-	"github.com/ambient-code/git-credential-acp/internal/acp"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/platform"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
 // Platform keeps the token where the platform does. It never gives it away, and
 // can't tell whether somebody else has changed it.
-type Platform struct{ Client *acp.Client }
+type Platform struct{ Client *platform.Client }
 
 // Where names the platform.
 func (p Platform) Where() string { return "the platform at " + p.Client.Platform().URL }

@@ -11,7 +11,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -21,7 +21,7 @@ type Secret struct {
 	Name   kube.Name
 	// Found reads the keys of a Secret as get does; false when there is no token
 	// in it, nor anything that should be one.
-	Found func(kube.Secret) (secret.Found, bool)
+	Found func(kube.Secret) (source.Found, bool)
 	// CA is an authority to store along with the token, in PEM form; nil for
 	// none.
 	CA []byte
@@ -67,7 +67,7 @@ func updatedAt(object kube.Secret) time.Time {
 	var e struct {
 		UpdatedAt string `json:"updatedAt"`
 	}
-	if json.Unmarshal(object.Data[secret.KeyCredentials].Reveal(), &e) != nil {
+	if json.Unmarshal(object.Data[source.KeyCredentials].Reveal(), &e) != nil {
 		return time.Time{}
 	}
 	seconds, err := strconv.ParseInt(e.UpdatedAt, 10, 64)
@@ -95,23 +95,23 @@ func (s Secret) apply(ctx context.Context, old Kept, tok token.Token, i instance
 	object, exists := old.state.(kube.Secret)
 	if exists {
 		wanted.Old = &object
-		text, entered := object.Data[secret.KeyCredentials]
-		_, bare := object.Data[secret.KeyToken]
-		_, addressed := object.Data[secret.KeyInstance]
+		text, entered := object.Data[source.KeyCredentials]
+		_, bare := object.Data[source.KeyToken]
+		_, addressed := object.Data[source.KeyInstance]
 		switch {
 		case entered && (bare || addressed):
-			return secret.TwoForms(s.Where(), bare)
+			return source.TwoForms(s.Where(), bare)
 		case entered:
 			data, err := s.entry(text, tok, i)
 			if err != nil {
 				return message.CredentialsGarbled(s.Where())
 			}
-			delete(wanted.Data, secret.KeyToken)
-			delete(wanted.Data, secret.KeyInstance)
-			wanted.Data[secret.KeyCredentials] = kube.Hide(data)
+			delete(wanted.Data, source.KeyToken)
+			delete(wanted.Data, source.KeyInstance)
+			wanted.Data[source.KeyCredentials] = kube.Hide(data)
 		}
-		if ca, there := object.Data[secret.KeyCA]; there && s.CA == nil && old.Instance == i {
-			wanted.Data[secret.KeyCA] = ca
+		if ca, there := object.Data[source.KeyCA]; there && s.CA == nil && old.Instance == i {
+			wanted.Data[source.KeyCA] = ca
 		}
 		if s.Replace {
 			maps.DeleteFunc(wanted.Labels, func(name, value string) bool { return object.Labels[name] != value })
@@ -133,11 +133,11 @@ func (s Secret) entry(old kube.Value, tok token.Token, i instance.Instance) ([]b
 
 func (s Secret) keys(tok token.Token, i instance.Instance) map[string]kube.Value {
 	keys := map[string]kube.Value{
-		secret.KeyToken:    kube.Hide([]byte(tok.Reveal())),
-		secret.KeyInstance: kube.Hide([]byte(i.URL())),
+		source.KeyToken:    kube.Hide([]byte(tok.Reveal())),
+		source.KeyInstance: kube.Hide([]byte(i.URL())),
 	}
 	if s.CA != nil {
-		keys[secret.KeyCA] = kube.Hide(s.CA)
+		keys[source.KeyCA] = kube.Hide(s.CA)
 	}
 	return keys
 }
@@ -149,7 +149,7 @@ func (s Secret) Remove(ctx context.Context, old Kept) *message.Message {
 	if !exists {
 		return nil
 	}
-	ours := []string{secret.KeyToken, secret.KeyInstance, secret.KeyCA, secret.KeyCredentials}
+	ours := []string{source.KeyToken, source.KeyInstance, source.KeyCA, source.KeyCredentials}
 	var held []string
 	for key := range object.Data {
 		if slices.Contains(ours, key) {

@@ -13,15 +13,15 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
-	"github.com/ambient-code/git-credential-acp/internal/object"
+	"github.com/ambient-code/git-credential-acp/internal/strictjson"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// soft is a value of an answer that is for people only: one that is missing or
+// lenient is a value of an answer that is for people only: one that is missing or
 // of another type is empty, rather than a reason not to believe the rest.
-type soft[T any] struct{ value T }
+type lenient[T any] struct{ value T }
 
-func (s *soft[T]) UnmarshalJSON(data []byte) error {
+func (s *lenient[T]) UnmarshalJSON(data []byte) error {
 	var value T
 	if json.Unmarshal(data, &value) == nil {
 		s.value = value
@@ -40,9 +40,9 @@ func (c *Client) self(ctx context.Context) access.Self {
 		Revoked   bool     `json:"revoked"`
 		ExpiresAt *string  `json:"expires_at"`
 
-		Name       soft[string]    `json:"name"`
-		CreatedAt  soft[time.Time] `json:"created_at"`
-		LastUsedAt soft[time.Time] `json:"last_used_at"`
+		Name       lenient[string]    `json:"name"`
+		CreatedAt  lenient[time.Time] `json:"created_at"`
+		LastUsedAt lenient[time.Time] `json:"last_used_at"`
 	}
 	reply := c.ask(ctx, "/personal_access_tokens/self", &answer)
 	if reply.State != access.Given {
@@ -73,12 +73,12 @@ func midnight(date *string) (at time.Time, ok bool) {
 // User asks GET /user: whose token it is.
 func (c *Client) User(ctx context.Context) access.User {
 	var answer struct {
-		ID       int64        `json:"id"`
-		Admin    bool         `json:"is_admin"`
-		Username soft[string] `json:"username"`
-		Name     soft[string] `json:"name"`
-		Email    soft[string] `json:"email"`
-		Commit   soft[string] `json:"commit_email"`
+		ID       int64           `json:"id"`
+		Admin    bool            `json:"is_admin"`
+		Username lenient[string] `json:"username"`
+		Name     lenient[string] `json:"name"`
+		Email    lenient[string] `json:"email"`
+		Commit   lenient[string] `json:"commit_email"`
 	}
 	reply := c.ask(ctx, "/user", &answer)
 	if reply.State == access.Given && answer.ID <= 0 {
@@ -94,10 +94,10 @@ func (c *Client) project(ctx context.Context, path string) access.Project {
 		Level int `json:"access_level"`
 	}
 	var answer struct {
-		ID          int64        `json:"id"`
-		Path        soft[string] `json:"path_with_namespace"`
-		Archived    bool         `json:"archived"`
-		DeletedOn   soft[string] `json:"marked_for_deletion_on"`
+		ID          int64           `json:"id"`
+		Path        lenient[string] `json:"path_with_namespace"`
+		Archived    bool            `json:"archived"`
+		DeletedOn   lenient[string] `json:"marked_for_deletion_on"`
 		Permissions struct {
 			Project *membership `json:"project_access"`
 			Group   *membership `json:"group_access"`
@@ -166,7 +166,7 @@ func (a *attempt) answered(resp *http.Response, answer any) access.Reply {
 	case !isJSON:
 		return silent(access.InFront, strconv.Itoa(status)+" and no JSON")
 	case status == http.StatusOK || status == http.StatusCreated && a.once:
-		if err := object.Decode(a.body, answer); err != nil {
+		if err := strictjson.Decode(a.body, answer); err != nil {
 			return silent(access.Garbled, err.Error())
 		}
 		return access.Reply{State: access.Given}
@@ -181,7 +181,7 @@ func (a *attempt) refusal(status int) access.Reply {
 		Description string          `json:"error_description"`
 		Message     json.RawMessage `json:"message"`
 	}
-	if err := object.Decode(a.body, &body); err != nil {
+	if err := strictjson.Decode(a.body, &body); err != nil {
 		return silent(access.Garbled, err.Error())
 	}
 	var text string

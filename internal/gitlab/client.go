@@ -79,8 +79,8 @@ func New(config Config) *Client {
 	}
 	c := &Client{config: config, transport: transport.New(config.Network)}
 	way := c.transport.Told(config.OnExchange)
-	c.http = &http.Client{Transport: confined{way, config.Instance, config.Instance.API()}, CheckRedirect: checkRedirect}
-	c.git = &http.Client{Transport: confined{way, config.Instance, config.Instance.URL()}, CheckRedirect: checkRedirect}
+	c.http = &http.Client{Transport: instanceOnly{way, config.Instance, config.Instance.API()}, CheckRedirect: checkRedirect}
+	c.git = &http.Client{Transport: instanceOnly{way, config.Instance, config.Instance.URL()}, CheckRedirect: checkRedirect}
 	return c
 }
 
@@ -102,17 +102,17 @@ func (c *Client) announce(wait time.Duration, why access.Reason) {
 	c.config.OnWait(wait, why)
 }
 
-// confined follows a redirect only within a part of the instance: same scheme,
+// instanceOnly follows a redirect only within a part of the instance: same scheme,
 // host and port, below base. net/http alone would carry the
 // Authorization header to any subdomain. It takes the Location out of other
 // redirects, which net/http then hands back as they are.
-type confined struct {
+type instanceOnly struct {
 	next     http.RoundTripper
 	instance instance.Instance
 	base     string
 }
 
-func (c confined) RoundTrip(req *http.Request) (*http.Response, error) {
+func (c instanceOnly) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := c.next.RoundTrip(req)
 	// What changes something is asked of nobody else.
 	if err == nil && (req.Method != http.MethodGet || !c.allows(req.URL, resp.Header.Get("Location"))) {
@@ -121,7 +121,7 @@ func (c confined) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-func (c confined) allows(from *url.URL, location string) bool {
+func (c instanceOnly) allows(from *url.URL, location string) bool {
 	to, err := from.Parse(location)
 	return err == nil && to.User == nil && to.Scheme+"://"+to.Host == c.instance.Origin() && below(c.base, c.instance.Origin()+to.Path)
 }

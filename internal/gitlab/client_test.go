@@ -524,8 +524,8 @@ func (s stub) RoundTrip(r *http.Request) (*http.Response, error) { return s(r) }
 func stubbed(t testing.TB, answer stub, changes ...func(*Config)) *Client {
 	t.Helper()
 	c := connect(t, "https://gitlab.example.com", "", changes...)
-	c.http.Transport = confined{answer, c.config.Instance, c.config.Instance.API()}
-	c.git.Transport = confined{answer, c.config.Instance, c.config.Instance.URL()}
+	c.http.Transport = instanceOnly{answer, c.config.Instance, c.config.Instance.API()}
+	c.git.Transport = instanceOnly{answer, c.config.Instance, c.config.Instance.URL()}
 	return c
 }
 

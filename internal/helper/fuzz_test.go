@@ -10,7 +10,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // Two instances, each with a token of its own, and whatever request: what is
@@ -29,7 +29,7 @@ func FuzzInstances(f *testing.F) {
 	f.Add("https://one.example", "https://one.example", "protocol=http\nhost=one.example\npath=../x\n", false)
 	f.Fuzz(func(t *testing.T, one, two, request string, allow bool) {
 		tokens := map[string]instance.Instance{}
-		var places []secret.Found
+		var places []source.Found
 		for _, p := range []struct{ url, token string }{{one, canary}, {two, next}} {
 			i, err := instance.Parse(p.url, true)
 			if err != nil {

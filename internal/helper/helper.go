@@ -13,7 +13,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -48,7 +48,7 @@ type Result struct {
 
 // Question is what a verdict is wanted for.
 type Question struct {
-	Found secret.Found
+	Found source.Found
 	// Project is a full path, "" when no project is known.
 	Project string
 	// URL is what git is working on, as far as it tells.
@@ -72,7 +72,7 @@ type Helper struct {
 	// Secrets finds the places that may hold a token, and names where it
 	// looked. It asks over the network only if the request may be for an instance
 	// that has its token there.
-	Secrets func(context.Context, credential.Request) (found []secret.Found, looked []string, problem *message.Message)
+	Secrets func(context.Context, credential.Request) (found []source.Found, looked []string, problem *message.Message)
 	// Known is the instance that this helper is set up for, if that is known
 	// from elsewhere than the token: a request for it that can't be answered
 	// is refused in words. Nil when it isn't known.
@@ -112,7 +112,7 @@ type Finding struct {
 
 // Try takes another token instead of a dead one. It says whether that is of use,
 // and what to tell.
-type Try func(newer secret.Found) (note *message.Message, helped bool)
+type Try func(newer source.Found) (note *message.Message, helped bool)
 
 func (f Finding) refused() bool { return f.Problem == nil && f.Verdict.Outcome == access.Refused }
 
@@ -154,7 +154,7 @@ func (h Helper) Get(ctx context.Context, in io.Reader) Result {
 
 // Find gives the place whose instance is exactly the request's, or the result
 // when there is none.
-func (h Helper) Find(ctx context.Context, req credential.Request) (*secret.Found, Result) {
+func (h Helper) Find(ctx context.Context, req credential.Request) (*source.Found, Result) {
 	notOurs := Result{Outcome: NotOurs, Redact: asIs}
 	known, problem := h.Known()
 	match := instance.Ours
@@ -214,8 +214,8 @@ func (h Helper) Find(ctx context.Context, req credential.Request) (*secret.Found
 // lie below one another: the one with the longest path counts, and without a
 // path from git nobody can say which is meant. The result is NotOurs when no
 // place is the request's.
-func choose(places []secret.Found, req credential.Request) (*secret.Found, Result) {
-	var chosen *secret.Found
+func choose(places []source.Found, req credential.Request) (*source.Found, Result) {
+	var chosen *source.Found
 	result := Result{Outcome: NotOurs, Redact: asIs}
 	for n, place := range places {
 		switch place.Instance.Match(req.Protocol, req.Host, req.Path) {
@@ -238,7 +238,7 @@ func choose(places []secret.Found, req credential.Request) (*secret.Found, Resul
 }
 
 // answer decides over a request for the instance of found.
-func (h Helper) answer(ctx context.Context, req credential.Request, found secret.Found) Result {
+func (h Helper) answer(ctx context.Context, req credential.Request, found source.Found) Result {
 	question, rules, problem := h.Question(req, found)
 	switch {
 	case problem != nil && problem.Topic == message.Malformed:
@@ -248,7 +248,7 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found secret
 	}
 	finding := h.Verify(ctx, question)
 	var notes []*message.Message
-	if finding.refused() && (found.Source != secret.API || !finding.Remembered) {
+	if finding.refused() && (found.Source != source.API || !finding.Remembered) {
 		// The Secret may have been rotated since it was read: the token that is
 		// there now counts. The cluster is asked again only if that took time.
 		if now, _ := h.Find(ctx, req); now != nil && now.Problem == nil && now.Token.Reveal() != found.Token.Reveal() {
@@ -256,9 +256,9 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found secret
 			finding = h.Verify(ctx, question)
 		}
 	}
-	if h.Rescue != nil && question.Found.Source == secret.Mount && finding.refused() && dead(finding.Verdict) {
+	if h.Rescue != nil && question.Found.Source == source.Mount && finding.refused() && dead(finding.Verdict) {
 		old := question.Found
-		note := h.Rescue(ctx, old.Token, func(newer secret.Found) (*message.Message, bool) {
+		note := h.Rescue(ctx, old.Token, func(newer source.Found) (*message.Message, bool) {
 			if note, other := compare(old, newer); !other {
 				return note, false
 			}
@@ -283,7 +283,7 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found secret
 
 // Question is what has to be found out before a request for the instance of found
 // is answered, and the settings that it depends on.
-func (h Helper) Question(req credential.Request, found secret.Found) (Question, Rules, *message.Message) {
+func (h Helper) Question(req credential.Request, found source.Found) (Question, Rules, *message.Message) {
 	project, err := found.Instance.Project(req.Path)
 	if err != nil {
 		return Question{}, Rules{}, message.MalformedPath(err)
@@ -321,7 +321,7 @@ func address(req credential.Request, i instance.Instance, project string) string
 // compare says whether the Secret of the cluster has another token than a dead
 // one, for the same instance: a token goes to its own instance only, wherever it
 // was found.
-func compare(old, newer secret.Found) (note *message.Message, other bool) {
+func compare(old, newer source.Found) (note *message.Message, other bool) {
 	switch {
 	case newer.Problem != nil:
 		return message.RescueFailed(newer.Where, newer.Problem), false
@@ -409,7 +409,7 @@ func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 	return silent
 }
 
-func grant(req credential.Request, found secret.Found, verdict access.Verdict) Result {
+func grant(req credential.Request, found source.Found, verdict access.Verdict) Result {
 	login := credential.Login{Username: req.Username, Password: found.Token.Reveal, Expiry: verdict.ExpiresAt}
 	if login.Username == "" {
 		login.Username = user

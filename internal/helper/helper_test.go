@@ -16,7 +16,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -51,14 +51,14 @@ func pat(t testing.TB, text string) token.Token {
 }
 
 // place is a Secret with the canary for an instance.
-func place(t testing.TB, url string) secret.Found {
-	return secret.Found{Source: secret.Mount, Where: "the Secret at /s", Renew: "reconnect", Belongs: "the key instanceUrl of the Secret",
+func place(t testing.TB, url string) source.Found {
+	return source.Found{Source: source.Mount, Where: "the Secret at /s", Renew: "reconnect", Belongs: "the key instanceUrl of the Secret",
 		Instance: parse(t, url), Token: pat(t, canary)}
 }
 
 // broken is a place with a problem, whose instance is not known for url "".
-func broken(t testing.TB, url string) secret.Found {
-	f := secret.Found{Source: secret.Mount, Where: "the Secret at /s", Renew: "reconnect", Belongs: "the key instanceUrl of the Secret",
+func broken(t testing.TB, url string) source.Found {
+	f := source.Found{Source: source.Mount, Where: "the Secret at /s", Renew: "reconnect", Belongs: "the key instanceUrl of the Secret",
 		Problem: message.TokenKeyMissing("the Secret at /s")}
 	if url != "" {
 		f.Instance = parse(t, url)
@@ -67,15 +67,15 @@ func broken(t testing.TB, url string) secret.Found {
 }
 
 // silentPlace is a Secret of a cluster that does not answer.
-func silentPlace(t testing.TB, url string) secret.Found {
+func silentPlace(t testing.TB, url string) source.Found {
 	f := broken(t, url)
-	f.Source, f.Problem = secret.API, message.KubeTimeout(message.Cluster{Server: "10.0.0.1", Login: "somebody"})
+	f.Source, f.Problem = source.API, message.KubeTimeout(message.Cluster{Server: "10.0.0.1", Login: "somebody"})
 	return f
 }
 
 // world is what a Helper gets to know, and counts how often it asked.
 type world struct {
-	places         []secret.Found
+	places         []source.Found
 	secretsProblem *message.Message
 	known          *instance.Instance
 	knownProblem   *message.Message
@@ -107,7 +107,7 @@ func (w *world) helper() Helper {
 	}
 	return Helper{
 		Rescue: rescue,
-		Secrets: func(context.Context, credential.Request) ([]secret.Found, []string, *message.Message) {
+		Secrets: func(context.Context, credential.Request) ([]source.Found, []string, *message.Message) {
 			w.calls = append(w.calls, "secrets")
 			return slices.Clone(w.places), []string{"the Secret at /s", "the environment variable GITLAB_TOKEN"}, w.secretsProblem
 		},
@@ -239,12 +239,12 @@ func TestGetForeign(t *testing.T) {
 	}
 	known := parse(t, "https://gitlab.example.com")
 	worlds := map[string]world{
-		"token":                 {places: []secret.Found{place(t, "https://gitlab.example.com")}},
-		"broken Secret":         {places: []secret.Found{broken(t, "https://gitlab.example.com")}},
+		"token":                 {places: []source.Found{place(t, "https://gitlab.example.com")}},
+		"broken Secret":         {places: []source.Found{broken(t, "https://gitlab.example.com")}},
 		"known":                 {known: &known},
-		"known, in doubt":       {known: &known, places: []secret.Found{broken(t, "")}, secretsProblem: message.TwoForms("the Secret at /s", "token")},
-		"known, only":           {known: &known, only: true, places: []secret.Found{place(t, "https://gitlab.example.com")}},
-		"known, token of other": {known: &known, places: []secret.Found{place(t, "https://other.example")}},
+		"known, in doubt":       {known: &known, places: []source.Found{broken(t, "")}, secretsProblem: message.TwoForms("the Secret at /s", "token")},
+		"known, only":           {known: &known, only: true, places: []source.Found{place(t, "https://gitlab.example.com")}},
+		"known, token of other": {known: &known, places: []source.Found{place(t, "https://other.example")}},
 	}
 	for name, start := range worlds {
 		for _, test := range tests {
@@ -274,7 +274,7 @@ func TestGetMalformed(t *testing.T) {
 		"endless line":    ours + "x=" + strings.Repeat("x", 70000) + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{places: []secret.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{granted}}
+			w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{granted}}
 			w.get(t, request).want(t, Failed, "", "malformed-request")
 			if len(w.calls) > 0 {
 				t.Errorf("called %q", w.calls)
@@ -282,7 +282,7 @@ func TestGetMalformed(t *testing.T) {
 		})
 	}
 	t.Run("reader fails", func(t *testing.T) {
-		w := &world{places: []secret.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{granted}}
+		w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{granted}}
 		// All that is needed came in, but not all of it: nobody knows what was
 		// to follow.
 		in := io.MultiReader(strings.NewReader(ours), iotest.ErrReader(errors.New("it broke")))
@@ -300,9 +300,9 @@ func TestGetMalformed(t *testing.T) {
 		"path breaks a line":  {pathless + "path=group/pro%0aject.git\n", "malformed-path"},
 		"path is endless":     {pathless + "path=" + strings.Repeat("a/", 3000) + "b\n", "malformed-path"},
 	} {
-		for _, found := range []secret.Found{place(t, "https://gitlab.example.com"), broken(t, "https://gitlab.example.com")} {
+		for _, found := range []source.Found{place(t, "https://gitlab.example.com"), broken(t, "https://gitlab.example.com")} {
 			t.Run(name, func(t *testing.T) {
-				w := &world{places: []secret.Found{found}, findings: []Finding{granted}}
+				w := &world{places: []source.Found{found}, findings: []Finding{granted}}
 				w.get(t, request.text).want(t, Failed, "", request.code)
 				if w.count("rules")+w.count("verify") > 0 {
 					t.Errorf("called %q", w.calls)
@@ -320,7 +320,7 @@ func TestGetWithoutToken(t *testing.T) {
 	doubt := message.TwoForms("the Secret at /s", "token")
 	invalid := message.InstanceInvalid("--instance", errors.New("is wrong"))
 	good, unknown := place(t, "https://gitlab.example.com"), broken(t, "")
-	unheard := secret.Found{Source: secret.Backend, Where: "the platform", Problem: message.PlatformError(message.Platform{}, "502 Bad Gateway")}
+	unheard := source.Found{Source: source.Backend, Where: "the platform", Problem: message.PlatformError(message.Platform{}, "502 Bad Gateway")}
 	elsewhere := place(t, "https://other.example")
 	tests := []struct {
 		name    string
@@ -331,58 +331,58 @@ func TestGetWithoutToken(t *testing.T) {
 		codes   []string
 	}{
 		{"nothing at all", world{}, ours, NotOurs, "", nil},
-		{"token of another", world{places: []secret.Found{elsewhere}}, ours, NotOurs, "", nil},
-		{"broken place of another", world{places: []secret.Found{broken(t, "https://other.example")}}, ours, NotOurs, "", nil},
+		{"token of another", world{places: []source.Found{elsewhere}}, ours, NotOurs, "", nil},
+		{"broken place of another", world{places: []source.Found{broken(t, "https://other.example")}}, ours, NotOurs, "", nil},
 
 		// Whose the token is can't be told: a word, but git goes on to others.
-		{"in doubt", world{places: []secret.Found{unknown}}, ours, Failed, "", []string{"token-key-missing"}},
-		{"in doubt, nothing learned", world{places: []secret.Found{unheard}}, ours, Unverified, "", []string{"platform-error"}},
-		{"in doubt over http", world{places: []secret.Found{unknown}}, "protocol=http\nhost=gitlab.example.com\n", Failed, "", []string{"token-key-missing"}},
+		{"in doubt", world{places: []source.Found{unknown}}, ours, Failed, "", []string{"token-key-missing"}},
+		{"in doubt, nothing learned", world{places: []source.Found{unheard}}, ours, Unverified, "", []string{"platform-error"}},
+		{"in doubt over http", world{places: []source.Found{unknown}}, "protocol=http\nhost=gitlab.example.com\n", Failed, "", []string{"token-key-missing"}},
 		{"known can't be read", world{knownProblem: invalid}, ours, Failed, "", []string{"instance-invalid"}},
-		{"all of it", world{knownProblem: invalid, secretsProblem: doubt, places: []secret.Found{unknown}}, ours, Failed, "", []string{"instance-invalid"}},
-		{"in doubt beside another's", world{places: []secret.Found{elsewhere, unknown}}, ours, Failed, "", []string{"token-key-missing"}},
+		{"all of it", world{knownProblem: invalid, secretsProblem: doubt, places: []source.Found{unknown}}, ours, Failed, "", []string{"instance-invalid"}},
+		{"in doubt beside another's", world{places: []source.Found{elsewhere, unknown}}, ours, Failed, "", []string{"token-key-missing"}},
 
 		// A wrong setting is none of the business of hosts that aren't ours.
 		{"wrong setting, nothing there", world{secretsProblem: doubt}, ours, NotOurs, "", nil},
-		{"wrong setting, another's", world{secretsProblem: doubt, places: []secret.Found{elsewhere}}, ours, NotOurs, "", nil},
-		{"wrong setting, ours", world{secretsProblem: doubt, places: []secret.Found{good}}, ours, Refused, quit, []string{"two-forms"}},
+		{"wrong setting, another's", world{secretsProblem: doubt, places: []source.Found{elsewhere}}, ours, NotOurs, "", nil},
+		{"wrong setting, ours", world{secretsProblem: doubt, places: []source.Found{good}}, ours, Refused, quit, []string{"two-forms"}},
 
 		// It is ours: a word, and git stops.
-		{"known, in doubt", world{known: &us, places: []secret.Found{unknown}}, ours, Refused, quit, []string{"token-key-missing"}},
+		{"known, in doubt", world{known: &us, places: []source.Found{unknown}}, ours, Refused, quit, []string{"token-key-missing"}},
 		{"known, Secrets can't be read", world{known: &us, secretsProblem: doubt}, ours, Refused, quit, []string{"two-forms"}},
-		{"known, nothing learned", world{known: &us, places: []secret.Found{unheard}}, ours, Unverified, quit, []string{"platform-error"}},
+		{"known, nothing learned", world{known: &us, places: []source.Found{unheard}}, ours, Unverified, quit, []string{"platform-error"}},
 		{"known, nothing there", world{known: &us}, ours, Refused, quit, []string{"not-connected"}},
-		{"known, token of another", world{known: &us, places: []secret.Found{elsewhere}}, ours, Refused, quit, []string{"other-instance"}},
-		{"known, broken place of another", world{known: &us, places: []secret.Found{broken(t, "https://gitlab.com")}}, ours, Refused, quit, []string{"token-key-missing"}},
-		{"known, token of another, in doubt", world{known: &us, places: []secret.Found{elsewhere, unknown}}, ours, Refused, quit, []string{"token-key-missing"}},
+		{"known, token of another", world{known: &us, places: []source.Found{elsewhere}}, ours, Refused, quit, []string{"other-instance"}},
+		{"known, broken place of another", world{known: &us, places: []source.Found{broken(t, "https://gitlab.com")}}, ours, Refused, quit, []string{"token-key-missing"}},
+		{"known, token of another, in doubt", world{known: &us, places: []source.Found{elsewhere, unknown}}, ours, Refused, quit, []string{"token-key-missing"}},
 		{"known, over http", world{known: &us}, "protocol=http\nhost=gitlab.example.com\n", Failed, "", []string{"plain-http"}},
 		{"known below a path, no path sent", world{known: &below}, pathless, Refused, quit, []string{"not-connected"}},
 		{"known below another path", world{known: &below}, ours, NotOurs, "", nil},
-		{"known is another", world{known: &other, places: []secret.Found{unknown}, secretsProblem: doubt}, ours, NotOurs, "", nil},
+		{"known is another", world{known: &other, places: []source.Found{unknown}, secretsProblem: doubt}, ours, NotOurs, "", nil},
 
 		// A broken place of ours: the same, whether known or not.
-		{"broken", world{places: []secret.Found{broken(t, "https://gitlab.example.com")}}, ours, Refused, quit, []string{"token-key-missing"}},
-		{"broken, known", world{known: &us, places: []secret.Found{broken(t, "https://gitlab.example.com")}}, ours, Refused, quit, []string{"token-key-missing"}},
+		{"broken", world{places: []source.Found{broken(t, "https://gitlab.example.com")}}, ours, Refused, quit, []string{"token-key-missing"}},
+		{"broken, known", world{known: &us, places: []source.Found{broken(t, "https://gitlab.example.com")}}, ours, Refused, quit, []string{"token-key-missing"}},
 
 		// A good place counts, whatever else is broken.
-		{"in doubt, not answered", world{places: []secret.Found{silentPlace(t, "")}}, ours, Unverified, "", []string{"kube-timeout"}},
-		{"known, not answered", world{known: &us, places: []secret.Found{silentPlace(t, "")}}, ours, Unverified, quit, []string{"kube-timeout"}},
-		{"not answered", world{places: []secret.Found{silentPlace(t, "https://gitlab.example.com")}}, ours, Unverified, quit, []string{"kube-timeout"}},
-		{"not answered, another's", world{places: []secret.Found{silentPlace(t, "https://other.example")}}, ours, NotOurs, "", nil},
-		{"good after unknown", world{places: []secret.Found{unknown, good}}, ours, Answered, answered, nil},
-		{"good, known is another", world{known: &other, places: []secret.Found{good}}, ours, Answered, answered, nil},
-		{"good, known can't be read", world{knownProblem: invalid, places: []secret.Found{good}}, ours, Answered, answered, nil},
-		{"good after another's", world{places: []secret.Found{elsewhere, good}}, ours, Answered, answered, nil},
+		{"in doubt, not answered", world{places: []source.Found{silentPlace(t, "")}}, ours, Unverified, "", []string{"kube-timeout"}},
+		{"known, not answered", world{known: &us, places: []source.Found{silentPlace(t, "")}}, ours, Unverified, quit, []string{"kube-timeout"}},
+		{"not answered", world{places: []source.Found{silentPlace(t, "https://gitlab.example.com")}}, ours, Unverified, quit, []string{"kube-timeout"}},
+		{"not answered, another's", world{places: []source.Found{silentPlace(t, "https://other.example")}}, ours, NotOurs, "", nil},
+		{"good after unknown", world{places: []source.Found{unknown, good}}, ours, Answered, answered, nil},
+		{"good, known is another", world{known: &other, places: []source.Found{good}}, ours, Answered, answered, nil},
+		{"good, known can't be read", world{knownProblem: invalid, places: []source.Found{good}}, ours, Answered, answered, nil},
+		{"good after another's", world{places: []source.Found{elsewhere, good}}, ours, Answered, answered, nil},
 
 		// With Only, one instance and no other.
-		{"only this one", world{only: true, known: &us, places: []secret.Found{elsewhere, good}}, ours, Answered, answered, nil},
-		{"only another one", world{only: true, known: &other, places: []secret.Found{good}}, ours, NotOurs, "", nil},
-		{"only another one, in doubt", world{only: true, known: &other, places: []secret.Found{unknown}, secretsProblem: doubt}, ours, NotOurs, "", nil},
-		{"only another one, over http", world{only: true, known: &other, places: []secret.Found{good}}, "protocol=http\nhost=gitlab.example.com\n", NotOurs, "", nil},
-		{"only this one, over http", world{only: true, known: &us, places: []secret.Found{good}}, "protocol=http\nhost=gitlab.example.com\n", Failed, "", []string{"plain-http"}},
+		{"only this one", world{only: true, known: &us, places: []source.Found{elsewhere, good}}, ours, Answered, answered, nil},
+		{"only another one", world{only: true, known: &other, places: []source.Found{good}}, ours, NotOurs, "", nil},
+		{"only another one, in doubt", world{only: true, known: &other, places: []source.Found{unknown}, secretsProblem: doubt}, ours, NotOurs, "", nil},
+		{"only another one, over http", world{only: true, known: &other, places: []source.Found{good}}, "protocol=http\nhost=gitlab.example.com\n", NotOurs, "", nil},
+		{"only this one, over http", world{only: true, known: &us, places: []source.Found{good}}, "protocol=http\nhost=gitlab.example.com\n", Failed, "", []string{"plain-http"}},
 		{"only this one, nothing there", world{only: true, known: &us}, ours, Refused, quit, []string{"not-connected"}},
-		{"only one that can't be read", world{only: true, knownProblem: invalid, places: []secret.Found{good}}, ours, Failed, "", []string{"instance-invalid"}},
-		{"only a part of the host", world{only: true, known: &below, places: []secret.Found{good}}, ours, NotOurs, "", nil},
+		{"only one that can't be read", world{only: true, knownProblem: invalid, places: []source.Found{good}}, ours, Failed, "", []string{"instance-invalid"}},
+		{"only a part of the host", world{only: true, known: &below, places: []source.Found{good}}, ours, NotOurs, "", nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -407,7 +407,7 @@ func TestGetWithoutTokenWords(t *testing.T) {
 	if text := w.get(t, ours).Messages[0].What; !strings.Contains(text, "no token for gitlab.example.com (looked at the Secret at /s, the environment variable GITLAB_TOKEN)") {
 		t.Error(text)
 	}
-	w = &world{known: &us, places: []secret.Found{place(t, "https://a.example"), place(t, "https://b.example")}}
+	w = &world{known: &us, places: []source.Found{place(t, "https://a.example"), place(t, "https://b.example")}}
 	if text := w.get(t, ours).Messages[0].What; !strings.Contains(text, "the Secret at /s belongs to a.example, not to gitlab.example.com") {
 		t.Error(text)
 	}
@@ -454,7 +454,7 @@ func TestGetVerdict(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := &world{places: []secret.Found{place(t, "https://gitlab.example.com")}, rules: test.rules, findings: []Finding{test.finding}}
+			w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, rules: test.rules, findings: []Finding{test.finding}}
 			result := w.get(t, ours)
 			result.want(t, test.outcome, test.answer, test.codes...)
 			if got := result.Redact("it is " + canary + "!"); got != "it is [redacted]!" {
@@ -466,7 +466,7 @@ func TestGetVerdict(t *testing.T) {
 		})
 	}
 	t.Run("a setting is wrong", func(t *testing.T) {
-		w := &world{places: []secret.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{granted},
+		w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{granted},
 			rules: allow, rulesProblem: message.SettingInvalid("X", errors.New("wrong"))}
 		w.get(t, ours).want(t, Refused, quit, "setting-invalid")
 		if w.count("verify") > 0 {
@@ -474,7 +474,7 @@ func TestGetVerdict(t *testing.T) {
 		}
 	})
 	t.Run("words for what was allowed", func(t *testing.T) {
-		w := &world{places: []secret.Found{place(t, "https://gitlab.example.com")}, rules: allow, findings: []Finding{silent}}
+		w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, rules: allow, findings: []Finding{silent}}
 		if m := w.get(t, ours).Messages[0]; !strings.Contains(m.What, "handed to its own instance all the same") || m.Topic != message.NotVerified {
 			t.Errorf("%+v", *m)
 		}
@@ -495,7 +495,7 @@ func TestGetQuestion(t *testing.T) {
 		{"https://gitlab.example.com/gitlab", "", ""},
 	}
 	for _, test := range tests {
-		w := &world{places: []secret.Found{place(t, "https://other.example"), place(t, test.instance)}, rules: rules, findings: []Finding{granted}}
+		w := &world{places: []source.Found{place(t, "https://other.example"), place(t, test.instance)}, rules: rules, findings: []Finding{granted}}
 		w.get(t, pathless+test.path).want(t, Answered, answered)
 		if len(w.asked) != 1 {
 			t.Fatalf("%q: asked %d times", test.path, len(w.asked))
@@ -534,7 +534,7 @@ func TestGetRemotes(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := &world{places: []secret.Found{place(t, "https://gitlab.example.com")}, remotes: test.remotes, findings: []Finding{granted}}
+			w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, remotes: test.remotes, findings: []Finding{granted}}
 			w.get(t, pathless+test.path).want(t, Answered, answered)
 			if len(w.asked) != 1 || w.asked[0].Project != test.project || w.asked[0].Policy.Project != (test.project != "") {
 				t.Errorf("asked %+v", w.asked)
@@ -556,7 +556,7 @@ func TestGetURL(t *testing.T) {
 		{"https://gitlab.example.com/gitlab", pathless, "https://gitlab.example.com/gitlab/group/project.git", "https://gitlab.example.com/gitlab/group/project.git"},
 		{"https://gitlab.example.com/gitlab", pathless, "https://elsewhere.example/group/project.git", "https://gitlab.example.com/gitlab/"},
 	} {
-		w := &world{places: []secret.Found{place(t, test.at)}, rules: Rules{Minimum: access.Developer, Scopes: access.DefaultScopes()},
+		w := &world{places: []source.Found{place(t, test.at)}, rules: Rules{Minimum: access.Developer, Scopes: access.DefaultScopes()},
 			findings: []Finding{{Verdict: access.Verdict{Outcome: access.Granted}}}}
 		if test.remote != "" {
 			w.remotes = []string{test.remote}
@@ -587,12 +587,12 @@ func TestGetUserName(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := &world{places: []secret.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{granted}}
+			w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{granted}}
 			w.get(t, test.request).want(t, test.outcome, test.answer, test.codes...)
 		})
 	}
 	t.Run("as one header", func(t *testing.T) {
-		w := &world{places: []secret.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{granted}}
+		w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{granted}}
 		basic := base64.StdEncoding.EncodeToString([]byte("alice:" + canary))
 		w.get(t, "capability[]=authtype\n"+ours+"username=alice\n").want(t, Answered,
 			"capability[]=authtype\nauthtype=Basic\ncredential="+basic+"\nephemeral=1\npassword_expiry_utc=1798675200\n")
@@ -610,28 +610,28 @@ func TestGetRotated(t *testing.T) {
 	now := "username=oauth2\npassword=" + next + "\npassword_expiry_utc=1798675200\n"
 	tests := []struct {
 		name     string
-		after    []secret.Found
+		after    []source.Found
 		findings []Finding
 		outcome  Outcome
 		answer   string
 		codes    []string
 		asked    int
 	}{
-		{"good one", []secret.Found{rotated}, []Finding{refused, granted}, Answered, now, nil, 2},
-		{"bad one", []secret.Found{rotated}, []Finding{refused, refused}, Refused, quit, []string{"token-revoked"}, 2},
-		{"GitLab went down", []secret.Found{rotated}, []Finding{refused, silent}, Unverified, quit, []string{"server-error"}, 2},
-		{"same one", []secret.Found{place(t, "https://gitlab.example.com")}, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
+		{"good one", []source.Found{rotated}, []Finding{refused, granted}, Answered, now, nil, 2},
+		{"bad one", []source.Found{rotated}, []Finding{refused, refused}, Refused, quit, []string{"token-revoked"}, 2},
+		{"GitLab went down", []source.Found{rotated}, []Finding{refused, silent}, Unverified, quit, []string{"server-error"}, 2},
+		{"same one", []source.Found{place(t, "https://gitlab.example.com")}, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
 		{"gone", nil, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
-		{"broken", []secret.Found{unusable}, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
+		{"broken", []source.Found{unusable}, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
 		// The new token belongs elsewhere: it must not go to the old place.
-		{"of another instance", []secret.Found{moved}, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
-		{"old one granted", []secret.Found{rotated}, []Finding{granted}, Answered, answered, nil, 1},
-		{"nothing learned of the old one", []secret.Found{rotated}, []Finding{silent, granted}, Unverified, quit, []string{"server-error"}, 1},
-		{"could not ask", []secret.Found{rotated}, []Finding{{Problem: message.CAInvalid("x", "y"), Verdict: refused.Verdict}, granted}, Refused, quit, []string{"ca-invalid"}, 1},
+		{"of another instance", []source.Found{moved}, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
+		{"old one granted", []source.Found{rotated}, []Finding{granted}, Answered, answered, nil, 1},
+		{"nothing learned of the old one", []source.Found{rotated}, []Finding{silent, granted}, Unverified, quit, []string{"server-error"}, 1},
+		{"could not ask", []source.Found{rotated}, []Finding{{Problem: message.CAInvalid("x", "y"), Verdict: refused.Verdict}, granted}, Refused, quit, []string{"ca-invalid"}, 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := &world{places: []secret.Found{place(t, "https://gitlab.example.com")}, findings: test.findings}
+			w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, findings: test.findings}
 			w.onVerify = func() { w.places = test.after }
 			result := w.get(t, ours)
 			result.want(t, test.outcome, test.answer, test.codes...)
@@ -657,7 +657,7 @@ func TestGetRotated(t *testing.T) {
 // nothing else.
 func TestGetRescued(t *testing.T) {
 	newer := place(t, "https://gitlab.example.com")
-	newer.Source, newer.Token, newer.Where = secret.API, pat(t, next), "the Secret team/mine in the cluster"
+	newer.Source, newer.Token, newer.Where = source.API, pat(t, next), "the Secret team/mine in the cluster"
 	elsewhere, unusable := newer, newer
 	elsewhere.Instance, unusable.Problem = parse(t, "https://other.example"), message.TwoForms(newer.Where, "token")
 	now := "username=oauth2\npassword=" + next + "\npassword_expiry_utc=1798675200\n"
@@ -669,9 +669,9 @@ func TestGetRescued(t *testing.T) {
 	inVain := message.RescueFailed(newer.Where, message.KubeMissing(message.KubeAct{Resource: "secrets", Namespace: "team", Name: "mine"}, false))
 	tests := []struct {
 		name   string
-		source secret.Source
+		source source.Source
 		// newer is what the cluster has; nil when it can't be read.
-		newer    *secret.Found
+		newer    *source.Found
 		findings []Finding
 		outcome  Outcome
 		answer   string
@@ -679,31 +679,31 @@ func TestGetRescued(t *testing.T) {
 		asked    int
 		helped   bool
 	}{
-		{"revoked", secret.Mount, &newer, []Finding{refused, granted}, Answered, now, []string{"rescued"}, 2, true},
-		{"expired", secret.Mount, &newer, []Finding{because(access.TokenExpired), granted}, Answered, now, []string{"rescued"}, 2, true},
-		{"unknown", secret.Mount, &newer, []Finding{because(access.TokenUnknown), granted}, Answered, now, []string{"rescued"}, 2, true},
-		{"revoked, and so is the newer one", secret.Mount, &newer, []Finding{refused, refused}, Refused, quit, []string{"rescue-refused", "token-revoked"}, 2, false},
-		{"revoked, and the newer one may too little", secret.Mount, &newer, []Finding{refused, because(access.ScopeMissing)}, Refused, quit, []string{"rescue-refused", "token-revoked"}, 2, false},
-		{"revoked, and GitLab went down", secret.Mount, &newer, []Finding{refused, silent}, Unverified, quit, []string{"rescued", "server-error"}, 2, true},
-		{"revoked, and nothing newer", secret.Mount, &same, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1, false},
-		{"revoked, and no way there", secret.Mount, nil, []Finding{refused, granted}, Refused, quit, []string{"rescue-failed", "token-revoked"}, 1, false},
+		{"revoked", source.Mount, &newer, []Finding{refused, granted}, Answered, now, []string{"rescued"}, 2, true},
+		{"expired", source.Mount, &newer, []Finding{because(access.TokenExpired), granted}, Answered, now, []string{"rescued"}, 2, true},
+		{"unknown", source.Mount, &newer, []Finding{because(access.TokenUnknown), granted}, Answered, now, []string{"rescued"}, 2, true},
+		{"revoked, and so is the newer one", source.Mount, &newer, []Finding{refused, refused}, Refused, quit, []string{"rescue-refused", "token-revoked"}, 2, false},
+		{"revoked, and the newer one may too little", source.Mount, &newer, []Finding{refused, because(access.ScopeMissing)}, Refused, quit, []string{"rescue-refused", "token-revoked"}, 2, false},
+		{"revoked, and GitLab went down", source.Mount, &newer, []Finding{refused, silent}, Unverified, quit, []string{"rescued", "server-error"}, 2, true},
+		{"revoked, and nothing newer", source.Mount, &same, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1, false},
+		{"revoked, and no way there", source.Mount, nil, []Finding{refused, granted}, Refused, quit, []string{"rescue-failed", "token-revoked"}, 1, false},
 		// It must not go to the old place.
-		{"newer one of another instance", secret.Mount, &elsewhere, []Finding{refused, granted}, Refused, quit, []string{"rescue-foreign", "token-revoked"}, 1, false},
-		{"newer one broken", secret.Mount, &unusable, []Finding{refused, granted}, Refused, quit, []string{"rescue-failed", "token-revoked"}, 1, false},
-		{"scope missing", secret.Mount, &newer, []Finding{because(access.ScopeMissing), granted}, Refused, quit, []string{"scope-missing"}, 1, false},
-		{"role too low", secret.Mount, &newer, []Finding{because(access.LevelTooLow), granted}, Refused, quit, []string{"level-too-low"}, 1, false},
-		{"account blocked", secret.Mount, &newer, []Finding{because(access.AccountBlocked), granted}, Refused, quit, []string{"account-blocked"}, 1, false},
-		{"granted", secret.Mount, &newer, []Finding{granted}, Answered, answered, nil, 1, false},
-		{"nothing learned", secret.Mount, &newer, []Finding{silent, granted}, Unverified, quit, []string{"server-error"}, 1, false},
-		{"from the cluster itself", secret.API, &newer, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1, false},
-		{"from a file", secret.File, &newer, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1, false},
+		{"newer one of another instance", source.Mount, &elsewhere, []Finding{refused, granted}, Refused, quit, []string{"rescue-foreign", "token-revoked"}, 1, false},
+		{"newer one broken", source.Mount, &unusable, []Finding{refused, granted}, Refused, quit, []string{"rescue-failed", "token-revoked"}, 1, false},
+		{"scope missing", source.Mount, &newer, []Finding{because(access.ScopeMissing), granted}, Refused, quit, []string{"scope-missing"}, 1, false},
+		{"role too low", source.Mount, &newer, []Finding{because(access.LevelTooLow), granted}, Refused, quit, []string{"level-too-low"}, 1, false},
+		{"account blocked", source.Mount, &newer, []Finding{because(access.AccountBlocked), granted}, Refused, quit, []string{"account-blocked"}, 1, false},
+		{"granted", source.Mount, &newer, []Finding{granted}, Answered, answered, nil, 1, false},
+		{"nothing learned", source.Mount, &newer, []Finding{silent, granted}, Unverified, quit, []string{"server-error"}, 1, false},
+		{"from the cluster itself", source.API, &newer, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1, false},
+		{"from a file", source.File, &newer, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			found := place(t, "https://gitlab.example.com")
 			found.Source = test.source
 			helped := false
-			w := &world{places: []secret.Found{found}, findings: test.findings, rescue: func(try Try) *message.Message {
+			w := &world{places: []source.Found{found}, findings: test.findings, rescue: func(try Try) *message.Message {
 				if test.newer == nil {
 					return inVain
 				}
@@ -726,14 +726,14 @@ func TestGetRescued(t *testing.T) {
 // A Secret of the cluster is read again only if GitLab was asked in between.
 func TestGetReadOnce(t *testing.T) {
 	found := place(t, "https://gitlab.example.com")
-	found.Source = secret.API
+	found.Source = source.API
 	remembered := refused
 	remembered.Remembered = true
 	for _, test := range []struct {
 		finding Finding
 		reads   int
 	}{{refused, 2}, {remembered, 1}, {granted, 1}, {silent, 1}} {
-		w := &world{places: []secret.Found{found}, findings: []Finding{test.finding}}
+		w := &world{places: []source.Found{found}, findings: []Finding{test.finding}}
 		w.get(t, ours)
 		if w.count("secrets") != test.reads {
 			t.Errorf("%+v: called %q", test.finding, w.calls)
@@ -754,28 +754,28 @@ func TestErase(t *testing.T) {
 	tests := []struct {
 		name       string
 		request    string
-		places     []secret.Found
+		places     []source.Found
 		remembered []string
 		codes      []string
 		// forgot: something was dropped, or at least looked for.
 		forgot bool
 	}{
-		{"our token", request(canary), []secret.Found{us}, []string{canary}, []string{"git-refused"}, true},
-		{"our token, nothing remembered", request(canary), []secret.Found{us}, nil, []string{"git-refused"}, true},
-		{"our token in a header", header("oauth2", canary), []secret.Found{us}, nil, []string{"git-refused"}, true},
-		{"the token before", request(next), []secret.Found{us}, []string{next}, []string{"rotated"}, true},
-		{"another, nothing remembered", request(next), []secret.Found{us}, nil, []string{"other-password"}, true},
-		{"another in a header", header("oauth2", next), []secret.Found{us}, nil, []string{"other-password"}, true},
-		{"a password that was never ours", strings.Replace(request(next), "oauth2", "alice", 1), []secret.Found{us}, nil, nil, true},
-		{"no password", pathless + "username=oauth2\n", []secret.Found{us}, []string{canary}, nil, false},
-		{"no token at all", request("hunter2 hunter3"), []secret.Found{us}, []string{canary}, nil, false},
-		{"another host", strings.Replace(request(canary), "gitlab", "evil", 1), []secret.Found{us}, []string{canary}, nil, false},
-		{"another protocol", strings.Replace(request(canary), "https", "ssh", 1), []secret.Found{us}, []string{canary}, nil, false},
-		{"over http", strings.Replace(request(canary), "https", "http", 1), []secret.Found{us}, []string{canary}, nil, false},
-		{"a CI job's token", strings.Replace(request(canary), "oauth2", "gitlab-ci-token", 1), []secret.Found{us}, []string{canary}, nil, false},
-		{"malformed", request(canary) + "host=evil.example\n", []secret.Found{us}, []string{canary}, nil, false},
+		{"our token", request(canary), []source.Found{us}, []string{canary}, []string{"git-refused"}, true},
+		{"our token, nothing remembered", request(canary), []source.Found{us}, nil, []string{"git-refused"}, true},
+		{"our token in a header", header("oauth2", canary), []source.Found{us}, nil, []string{"git-refused"}, true},
+		{"the token before", request(next), []source.Found{us}, []string{next}, []string{"rotated"}, true},
+		{"another, nothing remembered", request(next), []source.Found{us}, nil, []string{"other-password"}, true},
+		{"another in a header", header("oauth2", next), []source.Found{us}, nil, []string{"other-password"}, true},
+		{"a password that was never ours", strings.Replace(request(next), "oauth2", "alice", 1), []source.Found{us}, nil, nil, true},
+		{"no password", pathless + "username=oauth2\n", []source.Found{us}, []string{canary}, nil, false},
+		{"no token at all", request("hunter2 hunter3"), []source.Found{us}, []string{canary}, nil, false},
+		{"another host", strings.Replace(request(canary), "gitlab", "evil", 1), []source.Found{us}, []string{canary}, nil, false},
+		{"another protocol", strings.Replace(request(canary), "https", "ssh", 1), []source.Found{us}, []string{canary}, nil, false},
+		{"over http", strings.Replace(request(canary), "https", "http", 1), []source.Found{us}, []string{canary}, nil, false},
+		{"a CI job's token", strings.Replace(request(canary), "oauth2", "gitlab-ci-token", 1), []source.Found{us}, []string{canary}, nil, false},
+		{"malformed", request(canary) + "host=evil.example\n", []source.Found{us}, []string{canary}, nil, false},
 		{"nothing there", request(canary), nil, []string{canary}, nil, false},
-		{"Secret broken", request(canary), []secret.Found{broken(t, "https://gitlab.example.com")}, []string{canary}, nil, false},
+		{"Secret broken", request(canary), []source.Found{broken(t, "https://gitlab.example.com")}, []string{canary}, nil, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -811,7 +811,7 @@ func FuzzGet(f *testing.F) {
 	f.Add("protocol=https\nhost=gitlab.example.com\nhost=evil.example\n")
 	found := place(f, "https://gitlab.example.com")
 	f.Fuzz(func(t *testing.T, request string) {
-		w := &world{places: []secret.Found{found}, findings: []Finding{granted}}
+		w := &world{places: []source.Found{found}, findings: []Finding{granted}}
 		result := w.get(t, request)
 		if result.Outcome != Answered {
 			return
@@ -838,7 +838,7 @@ func FuzzGet(f *testing.F) {
 
 // Nobody is told that a token was handed over that was not.
 func TestAllowedWithoutAnAnswer(t *testing.T) {
-	w := &world{places: []secret.Found{place(t, "https://gitlab.example.com")}, rules: Rules{AllowUnverified: true}, findings: []Finding{silent}}
+	w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, rules: Rules{AllowUnverified: true}, findings: []Finding{silent}}
 	r := w.get(t, ours+"username=a:b\n")
 	if r.Outcome != Refused || len(r.Messages) == 0 {
 		t.Errorf("outcome %v, %d messages", r.Outcome, len(r.Messages))
@@ -852,7 +852,7 @@ func TestAllowedWithoutAnAnswer(t *testing.T) {
 
 // From the moment that a token is found, every result takes it out of words.
 func TestRedactEarly(t *testing.T) {
-	w := &world{places: []secret.Found{place(t, "https://gitlab.example.com")}, rulesProblem: message.SettingInvalid("X", errors.New(canary))}
+	w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, rulesProblem: message.SettingInvalid("X", errors.New(canary))}
 	r := w.helper().Get(t.Context(), strings.NewReader(ours))
 	if r.Redact(canary) == canary {
 		t.Error("the token is left as it is")
@@ -864,7 +864,7 @@ func TestRedactEarly(t *testing.T) {
 func TestInstancesOnOneHost(t *testing.T) {
 	outer, inner := place(t, "https://gitlab.example.com"), place(t, "https://gitlab.example.com/gitlab")
 	inner.Where = "the inner one"
-	for _, places := range [][]secret.Found{{outer, inner}, {inner, outer}} {
+	for _, places := range [][]source.Found{{outer, inner}, {inner, outer}} {
 		var asked string
 		h := (&world{places: places, findings: []Finding{granted}}).helper()
 		h.Verify = func(_ context.Context, q Question) Finding {

@@ -21,7 +21,7 @@ import (
 // session makes an AgenticSession, and gives its UID.
 func (o *owner) session(name string) string {
 	o.t.Helper()
-	sessions, err := dynamic.NewForConfig(bed.Config)
+	sessions, err := dynamic.NewForConfig(cluster.Config)
 	must(o.t, err)
 	made, err := sessions.Resource(schema.GroupVersionResource{Group: "vteam.ambient-code", Version: "v1alpha1", Resource: "agenticsessions"}).
 		Namespace(o.namespace).Create(o.t.Context(), &unstructured.Unstructured{Object: map[string]any{
@@ -155,7 +155,7 @@ func TestConnectTrouble(t *testing.T) {
 	o.front.strike(2, before(func() { o.store(map[string]string{"token": canary}) }))
 	o.wants(1, connectNew+" --force", "was changed by somebody else in the meantime; nothing was written")
 	o.wantKeys(map[string]string{"token": canary})
-	bed.Delete(t, o.namespace, "mine")
+	cluster.Delete(t, o.namespace, "mine")
 	for n := 1; n <= 3; n++ {
 		plans := []plan{refusal(500, "InternalError"), answers(200, "text/html", "<html>")}
 		if n == 2 {

@@ -34,11 +34,11 @@ type plan func(w http.ResponseWriter, r *http.Request, hand http.HandlerFunc)
 
 func newFront(t *testing.T) *front {
 	t.Helper()
-	target, err := url.Parse(bed.Config.Host)
+	target, err := url.Parse(cluster.Config.Host)
 	must(t, err)
 	f := &front{next: httputil.NewSingleHostReverseProxy(target)}
 	f.next.ErrorLog = log.New(t.Output(), "", 0)
-	f.next.Transport, err = rest.TransportFor(rest.AnonymousClientConfig(bed.Config))
+	f.next.Transport, err = rest.TransportFor(rest.AnonymousClientConfig(cluster.Config))
 	must(t, err)
 	f.server = httptest.NewUnstartedServer(f)
 	f.server.Config.ErrorLog = f.next.ErrorLog
@@ -84,8 +84,8 @@ func (f *front) verbs() []string {
 func (f *front) kubeconfig(t *testing.T, token string) string {
 	t.Helper()
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.server.Certificate().Raw})
-	return bed.Kubeconfig(t, api.AuthInfo{Token: token}, func(c *api.Config) {
-		c.Clusters["bed"].Server, c.Clusters["bed"].CertificateAuthorityData = f.server.URL, ca
+	return cluster.Kubeconfig(t, api.AuthInfo{Token: token}, func(c *api.Config) {
+		c.Clusters["cluster"].Server, c.Clusters["cluster"].CertificateAuthorityData = f.server.URL, ca
 	})
 }
 

@@ -43,12 +43,12 @@ func open(t *testing.T, kubeconfig string) *kube.Client {
 // as makes a client that logs in with a ServiceAccount's token.
 func as(t *testing.T, token string) *kube.Client {
 	t.Helper()
-	return open(t, bed.Kubeconfig(t, api.AuthInfo{Token: token}))
+	return open(t, cluster.Kubeconfig(t, api.AuthInfo{Token: token}))
 }
 
 // admin is the login of somebody who may do anything.
 func admin() api.AuthInfo {
-	return api.AuthInfo{ClientCertificateData: bed.Config.CertData, ClientKeyData: bed.Config.KeyData}
+	return api.AuthInfo{ClientCertificateData: cluster.Config.CertData, ClientKeyData: cluster.Config.KeyData}
 }
 
 // want fails when a message has another code, or lacks some of the words, or
@@ -89,13 +89,13 @@ func hidden(data map[string]string) map[string]kube.Value {
 }
 
 func TestGet(t *testing.T) {
-	namespace := bed.Namespace(t)
+	namespace := cluster.Namespace(t)
 	keys := map[string]string{"token": canary, "binary": "\x00\xff", "empty": ""}
-	bed.Secret(t, namespace, "mine", keys, func(s *core.Secret) {
+	cluster.Secret(t, namespace, "mine", keys, func(s *core.Secret) {
 		s.Labels, s.Immutable = map[string]string{"app": "x"}, new(bool)
 		*s.Immutable = true
 	})
-	got, problem := open(t, bed.Kubeconfig(t, admin())).Get(t.Context(), kube.Name{Namespace: namespace, Name: "mine"})
+	got, problem := open(t, cluster.Kubeconfig(t, admin())).Get(t.Context(), kube.Name{Namespace: namespace, Name: "mine"})
 	if problem != nil {
 		t.Fatal(problem)
 	}
@@ -111,13 +111,13 @@ func TestGet(t *testing.T) {
 
 // A ServiceAccount that may get one Secret gets that one and nothing else.
 func TestRights(t *testing.T) {
-	namespace, elsewhere := bed.Namespace(t), bed.Namespace(t)
+	namespace, elsewhere := cluster.Namespace(t), cluster.Namespace(t)
 	for _, in := range []string{namespace, elsewhere} {
 		for _, name := range []string{"mine", "theirs"} {
-			bed.Secret(t, in, name, map[string]string{"token": canary})
+			cluster.Secret(t, in, name, map[string]string{"token": canary})
 		}
 	}
-	client := as(t, bed.Account(t, namespace, "session", Only("mine", "get")))
+	client := as(t, cluster.Account(t, namespace, "session", Only("mine", "get")))
 	mine := kube.Name{Namespace: namespace, Name: "mine"}
 	got, problem := client.Get(t.Context(), mine)
 	if problem != nil || string(got.Data["token"].Reveal()) != canary {
@@ -139,7 +139,7 @@ func TestRights(t *testing.T) {
 	want(t, client.Delete(t.Context(), got), "kube-forbidden", "may not delete")
 
 	// Who may patch one that isn't there may still not create it.
-	client = as(t, bed.Account(t, namespace, "patcher", Only("new", "get", "patch")))
+	client = as(t, cluster.Account(t, namespace, "patcher", Only("new", "get", "patch")))
 	_, problem = client.Apply(t.Context(), kube.Name{Namespace: namespace, Name: "new"}, kube.Wanted{})
 	want(t, problem, "kube-forbidden", "patcher may not create the Secret "+namespace+"/new")
 	if _, problem = client.Get(t.Context(), kube.Name{Namespace: namespace, Name: "new"}); !kube.Missing(problem) {
@@ -148,8 +148,8 @@ func TestRights(t *testing.T) {
 }
 
 func TestMissing(t *testing.T) {
-	namespace := bed.Namespace(t)
-	client := open(t, bed.Kubeconfig(t, admin()))
+	namespace := cluster.Namespace(t)
+	client := open(t, cluster.Kubeconfig(t, admin()))
 	_, problem := client.Get(t.Context(), kube.Name{Namespace: namespace, Name: "mine"})
 	want(t, problem, "kube-missing", "the Secret "+namespace+"/mine does not exist")
 	_, problem = client.Apply(t.Context(), kube.Name{Namespace: "nowhere", Name: "mine"}, kube.Wanted{})
@@ -157,9 +157,9 @@ func TestMissing(t *testing.T) {
 }
 
 func TestApply(t *testing.T) {
-	namespace := bed.Namespace(t)
+	namespace := cluster.Namespace(t)
 	name := kube.Name{Namespace: namespace, Name: "mine"}
-	client := as(t, bed.Account(t, namespace, "user",
+	client := as(t, cluster.Account(t, namespace, "user",
 		rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create", "patch"}},
 		rbac.PolicyRule{APIGroups: []string{"vteam.ambient-code"}, Resources: []string{"agenticsessions"}, Verbs: []string{"get"}}))
 	apply := func(session string, force bool, keys map[string]string) (kube.Secret, *message.Message) {
@@ -169,7 +169,7 @@ func TestApply(t *testing.T) {
 	_, problem := apply("work", false, nil)
 	want(t, problem, "session-missing", "the AgenticSession "+namespace+"/work does not exist")
 
-	sessions, err := dynamic.NewForConfig(bed.Config)
+	sessions, err := dynamic.NewForConfig(cluster.Config)
 	must(t, err)
 	session, err := sessions.Resource(schema.GroupVersionResource{Group: "vteam.ambient-code", Version: "v1alpha1", Resource: "agenticsessions"}).
 		Namespace(namespace).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
@@ -179,7 +179,7 @@ func TestApply(t *testing.T) {
 	if problem != nil {
 		t.Fatal(problem)
 	}
-	stored, err := bed.Admin.CoreV1().Secrets(namespace).Get(t.Context(), "mine", meta.GetOptions{})
+	stored, err := cluster.Admin.CoreV1().Secrets(namespace).Get(t.Context(), "mine", meta.GetOptions{})
 	must(t, err)
 	owners := []meta.OwnerReference{{APIVersion: "vteam.ambient-code/v1alpha1", Kind: "AgenticSession", Name: "work", UID: session.GetUID()}}
 	if !slices.Equal(stored.OwnerReferences, owners) || stored.Labels["app"] != "ambient-code" || stored.Type != core.SecretTypeOpaque ||
@@ -193,7 +193,7 @@ func TestApply(t *testing.T) {
 	// A key that is not wanted any more goes; one that somebody else has added
 	// stays, and one that somebody else has set is theirs.
 	stored.Data["theirs"], stored.Data["token"] = []byte("y"), []byte("z")
-	_, err = bed.Admin.CoreV1().Secrets(namespace).Update(t.Context(), stored, meta.UpdateOptions{FieldManager: "somebody"})
+	_, err = cluster.Admin.CoreV1().Secrets(namespace).Update(t.Context(), stored, meta.UpdateOptions{FieldManager: "somebody"})
 	must(t, err)
 	_, problem = apply("", false, map[string]string{"token": another})
 	want(t, problem, "kube-field-conflict", "the Secret "+name.String())
@@ -205,10 +205,10 @@ func TestApply(t *testing.T) {
 
 // An Update goes through only on what was read.
 func TestUpdate(t *testing.T) {
-	namespace := bed.Namespace(t)
+	namespace := cluster.Namespace(t)
 	name := kube.Name{Namespace: namespace, Name: "mine"}
-	bed.Secret(t, namespace, "mine", map[string]string{"token": canary, "ca.crt": "x", "theirs": "y"})
-	client := as(t, bed.Account(t, namespace, "user", Only("mine", "get", "patch", "delete")))
+	cluster.Secret(t, namespace, "mine", map[string]string{"token": canary, "ca.crt": "x", "theirs": "y"})
+	client := as(t, cluster.Account(t, namespace, "user", Only("mine", "get", "patch", "delete")))
 	old, problem := client.Get(t.Context(), name)
 	if problem != nil {
 		t.Fatal(problem)
@@ -229,11 +229,11 @@ func TestUpdate(t *testing.T) {
 	}
 
 	// Another one of the same name is another one.
-	bed.Delete(t, namespace, "mine")
+	cluster.Delete(t, namespace, "mine")
 	_, problem = client.Update(t.Context(), now, hidden(map[string]string{"token": canary}))
 	want(t, problem, "kube-missing")
 	want(t, client.Delete(t.Context(), now), "kube-missing")
-	bed.Secret(t, namespace, "mine", map[string]string{"token": canary})
+	cluster.Secret(t, namespace, "mine", map[string]string{"token": canary})
 	if _, problem = client.Update(t.Context(), now, nil); !kube.Conflict(problem) {
 		t.Error(problem)
 	}
@@ -253,12 +253,12 @@ func TestUpdate(t *testing.T) {
 }
 
 func TestImmutable(t *testing.T) {
-	namespace := bed.Namespace(t)
-	bed.Secret(t, namespace, "mine", map[string]string{"token": canary}, func(s *core.Secret) {
+	namespace := cluster.Namespace(t)
+	cluster.Secret(t, namespace, "mine", map[string]string{"token": canary}, func(s *core.Secret) {
 		s.Immutable = new(bool)
 		*s.Immutable = true
 	})
-	client, name := open(t, bed.Kubeconfig(t, admin())), kube.Name{Namespace: namespace, Name: "mine"}
+	client, name := open(t, cluster.Kubeconfig(t, admin())), kube.Name{Namespace: namespace, Name: "mine"}
 	old, problem := client.Get(t.Context(), name)
 	if problem != nil {
 		t.Fatal(problem)
@@ -270,11 +270,11 @@ func TestImmutable(t *testing.T) {
 }
 
 func TestOtherType(t *testing.T) {
-	namespace := bed.Namespace(t)
-	bed.Secret(t, namespace, "mine", map[string]string{"username": "u", "password": "p"}, func(s *core.Secret) {
+	namespace := cluster.Namespace(t)
+	cluster.Secret(t, namespace, "mine", map[string]string{"username": "u", "password": "p"}, func(s *core.Secret) {
 		s.Type = core.SecretTypeBasicAuth
 	})
-	client, name := open(t, bed.Kubeconfig(t, admin())), kube.Name{Namespace: namespace, Name: "mine"}
+	client, name := open(t, cluster.Kubeconfig(t, admin())), kube.Name{Namespace: namespace, Name: "mine"}
 	if got, problem := client.Get(t.Context(), name); problem != nil || got.Type != "kubernetes.io/basic-auth" {
 		t.Errorf("%v, %v", got, problem)
 	}
@@ -283,18 +283,18 @@ func TestOtherType(t *testing.T) {
 }
 
 func TestNamespaceGoing(t *testing.T) {
-	namespace := bed.Namespace(t)
-	must(t, bed.Admin.CoreV1().Namespaces().Delete(t.Context(), namespace, meta.DeleteOptions{}))
-	_, problem := open(t, bed.Kubeconfig(t, admin())).Apply(t.Context(), kube.Name{Namespace: namespace, Name: "mine"}, kube.Wanted{})
+	namespace := cluster.Namespace(t)
+	must(t, cluster.Admin.CoreV1().Namespaces().Delete(t.Context(), namespace, meta.DeleteOptions{}))
+	_, problem := open(t, cluster.Kubeconfig(t, admin())).Apply(t.Context(), kube.Name{Namespace: namespace, Name: "mine"}, kube.Wanted{})
 	want(t, problem, "kube-refused", "its namespace is being deleted")
 }
 
 // Each way to log in that a kubeconfig has.
 func TestLogins(t *testing.T) {
-	namespace := bed.Namespace(t)
+	namespace := cluster.Namespace(t)
 	name := kube.Name{Namespace: namespace, Name: "mine"}
-	bed.Secret(t, namespace, "mine", map[string]string{"token": canary})
-	token := bed.Account(t, namespace, "user", Only("mine", "get"))
+	cluster.Secret(t, namespace, "mine", map[string]string{"token": canary})
+	token := cluster.Account(t, namespace, "user", Only("mine", "get"))
 	dir := t.TempDir()
 	write := func(name string, data []byte, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
@@ -309,19 +309,19 @@ func TestLogins(t *testing.T) {
 		return "#!/bin/sh\necho '" + `{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":` + status + "}'\n"
 	}
 	certificate, err := json.Marshal(map[string]string{
-		"clientCertificateData": string(bed.Config.CertData), "clientKeyData": string(bed.Config.KeyData)})
+		"clientCertificateData": string(cluster.Config.CertData), "clientKeyData": string(cluster.Config.KeyData)})
 	must(t, err)
 	for test, user := range map[string]api.AuthInfo{
 		"certificate":       admin(),
-		"certificate files": {ClientCertificate: write("crt", bed.Config.CertData, 0o600), ClientKey: write("key", bed.Config.KeyData, 0o600)},
+		"certificate files": {ClientCertificate: write("crt", cluster.Config.CertData, 0o600), ClientKey: write("key", cluster.Config.KeyData, 0o600)},
 		"token":             {Token: token},
 		"token file":        {TokenFile: write("token", []byte(token+"\n"), 0o600)},
 		"plugin, token":     {Exec: exec(credential(`{"token":"` + token + `"}`))},
-		"impersonation": {ClientCertificateData: bed.Config.CertData, ClientKeyData: bed.Config.KeyData,
+		"impersonation": {ClientCertificateData: cluster.Config.CertData, ClientKeyData: cluster.Config.KeyData,
 			Impersonate: "system:serviceaccount:" + namespace + ":user"},
 	} {
 		t.Run(test, func(t *testing.T) {
-			got, problem := open(t, bed.Kubeconfig(t, user)).Get(t.Context(), name)
+			got, problem := open(t, cluster.Kubeconfig(t, user)).Get(t.Context(), name)
 			if problem != nil || string(got.Data["token"].Reveal()) != canary {
 				t.Errorf("%v, %v", got, problem)
 			}
@@ -329,15 +329,15 @@ func TestLogins(t *testing.T) {
 	}
 	t.Run("plugin, certificate", func(t *testing.T) {
 		user := api.AuthInfo{Exec: exec(credential(string(certificate)))}
-		got, problem := open(t, bed.Kubeconfig(t, user)).Get(t.Context(), name)
+		got, problem := open(t, cluster.Kubeconfig(t, user)).Get(t.Context(), name)
 		if problem != nil || string(got.Data["token"].Reveal()) != canary {
 			t.Errorf("%v, %v", got, problem)
 		}
 	})
 	t.Run("several files", func(t *testing.T) {
 		// The context is in one file, cluster and user are in the other.
-		whole := bed.Kubeconfig(t, api.AuthInfo{Token: token}, func(c *api.Config) { c.CurrentContext, c.Contexts = "", nil })
-		context := bed.Kubeconfig(t, api.AuthInfo{}, func(c *api.Config) { c.Clusters, c.AuthInfos = nil, nil })
+		whole := cluster.Kubeconfig(t, api.AuthInfo{Token: token}, func(c *api.Config) { c.CurrentContext, c.Contexts = "", nil })
+		context := cluster.Kubeconfig(t, api.AuthInfo{}, func(c *api.Config) { c.Clusters, c.AuthInfos = nil, nil })
 		list := strings.Join([]string{"", filepath.Join(dir, "missing"), context, whole}, string(os.PathListSeparator))
 		if _, problem := open(t, list).Get(t.Context(), name); problem != nil {
 			t.Error(problem)
@@ -346,7 +346,7 @@ func TestLogins(t *testing.T) {
 	t.Run("home", func(t *testing.T) {
 		home := t.TempDir()
 		must(t, os.Mkdir(filepath.Join(home, ".kube"), 0o700))
-		must(t, os.Rename(bed.Kubeconfig(t, api.AuthInfo{Token: token}), filepath.Join(home, ".kube", "config")))
+		must(t, os.Rename(cluster.Kubeconfig(t, api.AuthInfo{Token: token}), filepath.Join(home, ".kube", "config")))
 		client, problem := kube.Open(t.Context(), kube.Config{Home: home, ServiceHost: "192.0.2.1", ServicePort: "443", ServiceAccount: dir + "/none"})
 		if problem == nil {
 			_, problem = client.Get(t.Context(), name)
@@ -358,8 +358,8 @@ func TestLogins(t *testing.T) {
 	t.Run("in a pod", func(t *testing.T) {
 		account := t.TempDir()
 		must(t, os.WriteFile(filepath.Join(account, "token"), []byte(token), 0o644))
-		must(t, os.WriteFile(filepath.Join(account, "ca.crt"), bed.Config.CAData, 0o644))
-		host, port, _ := strings.Cut(strings.TrimPrefix(bed.Config.Host, "https://"), ":")
+		must(t, os.WriteFile(filepath.Join(account, "ca.crt"), cluster.Config.CAData, 0o644))
+		host, port, _ := strings.Cut(strings.TrimPrefix(cluster.Config.Host, "https://"), ":")
 		client, problem := kube.Open(t.Context(), kube.Config{ServiceHost: host, ServicePort: port, ServiceAccount: account, Home: "/nonexistent"})
 		if problem == nil {
 			_, problem = client.Get(t.Context(), name)
@@ -371,7 +371,7 @@ func TestLogins(t *testing.T) {
 	// A login that the server does not know, and none at all.
 	_, problem := as(t, "eyJhbGciOiJub25lIn0.e30.").Get(t.Context(), name)
 	want(t, problem, "kube-login", "the context here of the kubeconfig")
-	_, problem = open(t, bed.Kubeconfig(t, api.AuthInfo{})).Get(t.Context(), name)
+	_, problem = open(t, cluster.Kubeconfig(t, api.AuthInfo{})).Get(t.Context(), name)
 	if problem.Code != "kube-login" && problem.Code != "kube-forbidden" {
 		t.Error(problem)
 	}
@@ -380,7 +380,7 @@ func TestLogins(t *testing.T) {
 // A plugin that fails, asks or hangs gives no login, gets nothing of git's input,
 // and what it says goes nowhere.
 func TestPlugins(t *testing.T) {
-	namespace := bed.Namespace(t)
+	namespace := cluster.Namespace(t)
 	name := kube.Name{Namespace: namespace, Name: "mine"}
 	dir := t.TempDir()
 	reader, writer, err := os.Pipe()
@@ -419,7 +419,7 @@ func TestPlugins(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
 			start := time.Now()
-			client, problem := kube.Open(ctx, kube.Config{Kubeconfig: bed.Kubeconfig(t, api.AuthInfo{Exec: &config})})
+			client, problem := kube.Open(ctx, kube.Config{Kubeconfig: cluster.Kubeconfig(t, api.AuthInfo{Exec: &config})})
 			if problem == nil {
 				_, problem = client.Get(ctx, name)
 			}

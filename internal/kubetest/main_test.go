@@ -13,8 +13,8 @@ import (
 // envAssets names the directory with kube-apiserver and etcd.
 const envAssets = "ACP_KUBE_ASSETS"
 
-// bed is the one that tests share; those that break it start their own.
-var bed *Bed
+// cluster is the one that tests share; those that break it start their own.
+var cluster *Cluster
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -25,7 +25,7 @@ func run(m *testing.M) (code int) {
 		return 1
 	}
 	var err error
-	if bed, err = Start(assets); err != nil {
+	if cluster, err = Start(assets); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

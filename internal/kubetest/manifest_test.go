@@ -64,7 +64,7 @@ func manifests(t *testing.T, layer string) []*unstructured.Unstructured {
 // apply sends an object as kubectl apply --server-side does.
 func apply(t *testing.T, namespace string, object *unstructured.Unstructured, dryRun ...string) error {
 	t.Helper()
-	client, err := dynamic.NewForConfig(bed.Config)
+	client, err := dynamic.NewForConfig(cluster.Config)
 	must(t, err)
 	kind := object.GroupVersionKind()
 	object.SetNamespace("") // the one of the test
@@ -93,8 +93,8 @@ func podOf(t *testing.T, layer string) (pod core.Pod) {
 // level allows.
 func restricted(t *testing.T) string {
 	t.Helper()
-	namespace := bed.Namespace(t)
-	_, err := bed.Admin.CoreV1().Namespaces().Patch(t.Context(), namespace, types.MergePatchType, []byte(`{"metadata":{"labels":{
+	namespace := cluster.Namespace(t)
+	_, err := cluster.Admin.CoreV1().Namespaces().Patch(t.Context(), namespace, types.MergePatchType, []byte(`{"metadata":{"labels":{
 		"pod-security.kubernetes.io/enforce":"restricted","pod-security.kubernetes.io/enforce-version":"latest"}}}`), meta.PatchOptions{})
 	must(t, err)
 	return namespace
@@ -117,7 +117,7 @@ func TestManifests(t *testing.T) {
 					}
 				}
 			}
-			pod, err := bed.Admin.CoreV1().Pods(namespace).Get(t.Context(), of(layer, "session"), meta.GetOptions{})
+			pod, err := cluster.Admin.CoreV1().Pods(namespace).Get(t.Context(), of(layer, "session"), meta.GetOptions{})
 			must(t, err)
 			for _, volume := range pod.Spec.Volumes {
 				if s := volume.Secret; s != nil && (s.SecretName != of(layer, "session-gitlab") || s.Optional == nil || !*s.Optional) {
@@ -206,12 +206,12 @@ func TestManifestRights(t *testing.T) {
 	for _, object := range manifests(t, "base") {
 		must(t, apply(t, d.namespace, object))
 	}
-	elsewhere := bed.Namespace(t)
-	bed.Secret(t, d.namespace, "theirs", nil)
-	bed.Secret(t, elsewhere, "session-gitlab", nil)
-	bed.Secret(t, d.namespace, "session-gitlab", d.keys(another))
-	token := bed.Token(t, d.namespace, "session")
-	config := rest.AnonymousClientConfig(bed.Config)
+	elsewhere := cluster.Namespace(t)
+	cluster.Secret(t, d.namespace, "theirs", nil)
+	cluster.Secret(t, elsewhere, "session-gitlab", nil)
+	cluster.Secret(t, d.namespace, "session-gitlab", d.keys(another))
+	token := cluster.Token(t, d.namespace, "session")
+	config := rest.AnonymousClientConfig(cluster.Config)
 	config.BearerToken = token
 	client, err := kubernetes.NewForConfig(config)
 	must(t, err)
@@ -259,7 +259,7 @@ func TestManifestRights(t *testing.T) {
 		}
 	}
 	// Besides what any account may do, there is one rule.
-	its, anybodys := rules(t, d.namespace, token), rules(t, d.namespace, bed.Account(t, d.namespace, "nobody"))
+	its, anybodys := rules(t, d.namespace, token), rules(t, d.namespace, cluster.Account(t, d.namespace, "nobody"))
 	extra := slices.DeleteFunc(its, func(rule string) bool { return slices.Contains(anybodys, rule) })
 	if want := `[""] ["secrets"] ["session-gitlab"] ["get"]`; len(extra) != 1 || extra[0] != want {
 		t.Errorf("the rules %q, want %s", extra, want)
@@ -289,7 +289,7 @@ func environment(container core.Container, namespace string) map[string]string {
 // rules are all that the account of a token may do in a namespace.
 func rules(t *testing.T, namespace, token string) (all []string) {
 	t.Helper()
-	config := rest.AnonymousClientConfig(bed.Config)
+	config := rest.AnonymousClientConfig(cluster.Config)
 	config.BearerToken = token
 	client, err := kubernetes.NewForConfig(config)
 	must(t, err)

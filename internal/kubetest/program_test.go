@@ -65,7 +65,7 @@ const project = "group/project"
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	d := &desk{t: t, dir: t.TempDir(), namespace: bed.Namespace(t)}
+	d := &desk{t: t, dir: t.TempDir(), namespace: cluster.Namespace(t)}
 	var err error
 	d.gitlab, err = gitlabtest.Start(gitlabtest.Options{Dir: d.path("gitlab")})
 	must(t, err)
@@ -140,7 +140,7 @@ func (d *desk) mount(token string) {
 // store puts one into the cluster.
 func (d *desk) store(keys map[string]string, change ...func(*core.Secret)) {
 	d.t.Helper()
-	bed.Secret(d.t, d.namespace, "mine", keys, change...)
+	cluster.Secret(d.t, d.namespace, "mine", keys, change...)
 }
 
 func (d *desk) keys(token string) map[string]string {
@@ -157,16 +157,16 @@ func (d *desk) revoke() {
 // connections that it makes to the API server.
 func (d *desk) login(verbs ...string) (asked func() int) {
 	d.t.Helper()
-	return d.loginAs(api.AuthInfo{Token: bed.Account(d.t, d.namespace, "session", Only("mine", verbs...))})
+	return d.loginAs(api.AuthInfo{Token: cluster.Account(d.t, d.namespace, "session", Only("mine", verbs...))})
 }
 
 func (d *desk) loginAs(user api.AuthInfo) (asked func() int) {
 	d.t.Helper()
-	at := strings.Trim(strings.TrimPrefix(bed.Config.Host, "https:"), "/")
+	at := strings.Trim(strings.TrimPrefix(cluster.Config.Host, "https:"), "/")
 	proxy, err := gitlabtest.StartProxy(gitlabtest.ProxyOptions{Routes: map[string]string{at: at}})
 	must(d.t, err)
 	d.t.Cleanup(proxy.Close)
-	d.set("KUBECONFIG=" + bed.Kubeconfig(d.t, user, func(c *api.Config) { c.Clusters["bed"].ProxyURL = proxy.URL() }))
+	d.set("KUBECONFIG=" + cluster.Kubeconfig(d.t, user, func(c *api.Config) { c.Clusters["cluster"].ProxyURL = proxy.URL() }))
 	before := 0
 	return func() int {
 		n := len(proxy.Requests()) - before

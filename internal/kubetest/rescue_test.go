@@ -75,7 +75,7 @@ func TestRescueInVain(t *testing.T) {
 		"not rotated": {func(d *desk) { d.login("get") }, ""},
 		"no right": {func(d *desk) { d.login("list") },
 			"no newer token could be read from the Secret NS/mine in the cluster: system:serviceaccount:NS:session may not get the Secret NS/mine"},
-		"no Secret": {func(d *desk) { d.login("get"); bed.Delete(d.t, d.namespace, "mine") }, "the Secret NS/mine does not exist"},
+		"no Secret": {func(d *desk) { d.login("get"); cluster.Delete(d.t, d.namespace, "mine") }, "the Secret NS/mine does not exist"},
 		"no token":  {func(d *desk) { d.login("get"); d.store(map[string]string{"x": "y"}) }, "has neither a key token"},
 		"dead too": {func(d *desk) {
 			d.login("get")
@@ -85,11 +85,11 @@ func TestRescueInVain(t *testing.T) {
 		"of another instance": {func(d *desk) { d.login("get"); d.store(map[string]string{"token": another}) },
 			"the Secret NS/mine in the cluster is for gitlab.com, so it has no newer token for "},
 		"no cluster": {func(d *desk) {
-			d.set("KUBECONFIG=" + bed.Kubeconfig(d.t, admin(), func(c *api.Config) { c.Clusters["bed"].Server = "https://127.0.0.1:1" }))
+			d.set("KUBECONFIG=" + cluster.Kubeconfig(d.t, admin(), func(c *api.Config) { c.Clusters["cluster"].Server = "https://127.0.0.1:1" }))
 		}, "the Kubernetes API server 127.0.0.1:1 can't be reached"},
 		"silent cluster": {func(d *desk) {
 			addr := listen(d.t).Addr().String()
-			d.set("KUBECONFIG=" + bed.Kubeconfig(d.t, admin(), func(c *api.Config) { c.Clusters["bed"].Server = "https://" + addr }))
+			d.set("KUBECONFIG=" + cluster.Kubeconfig(d.t, admin(), func(c *api.Config) { c.Clusters["cluster"].Server = "https://" + addr }))
 		}, "did not answer within the time limit"},
 		"no kubeconfig": {func(d *desk) { d.set("KUBECONFIG=") }, "there is no way to the Kubernetes API"},
 		"wrong name":    {func(d *desk) { d.set("ACP_GITLAB_SECRET=" + another) }, "the value of ACP_GITLAB_SECRET is not of the form namespace/name"},

@@ -46,7 +46,7 @@ func newOwner(t *testing.T, rules ...rbac.PolicyRule) *owner {
 	for name, token := range map[string]string{"old": canary, "new": another} {
 		must(t, os.WriteFile(o.path(name), []byte(token+"\n"), 0o600))
 	}
-	o.set("KUBECONFIG="+o.front.kubeconfig(t, bed.Account(t, o.namespace, "owner", rules...)),
+	o.set("KUBECONFIG="+o.front.kubeconfig(t, cluster.Account(t, o.namespace, "owner", rules...)),
 		"XDG_STATE_HOME="+o.path("state"), "ACP_GITLAB_INSTANCE_URL="+o.gitlab.URL())
 	return o
 }
@@ -89,7 +89,7 @@ func (o *owner) wants(code int, args string, words ...string) {
 // kept is the Secret in the cluster; nil when there is none.
 func (o *owner) kept() *core.Secret {
 	o.t.Helper()
-	s, err := bed.Admin.CoreV1().Secrets(o.namespace).Get(o.t.Context(), "mine", meta.GetOptions{})
+	s, err := cluster.Admin.CoreV1().Secrets(o.namespace).Get(o.t.Context(), "mine", meta.GetOptions{})
 	if err != nil {
 		return nil
 	}
@@ -383,7 +383,7 @@ func TestRotationFails(t *testing.T) {
 func newFrontOf(o *owner) string {
 	o.t.Helper()
 	o.front = newFront(o.t)
-	return o.front.kubeconfig(o.t, bed.Token(o.t, o.namespace, "owner"))
+	return o.front.kubeconfig(o.t, cluster.Token(o.t, o.namespace, "owner"))
 }
 
 // What is kept beside the token stays, whoever has set it, in either form.
@@ -456,11 +456,11 @@ func TestRotateOvertaken(t *testing.T) {
 		}, 0, "rotated: ", "rotated: ", nil, ""},
 		"another token": {changed(third), 1, "somebody else has stored another token in the Secret", "the one that GitLab made is in",
 			func(o *owner) { must(o.t, o.gitlab.UpdateToken(third, func(t *gitlabtest.Token) { t.Revoked = true })) }, "the one that GitLab made is in"},
-		"vanished":            {func(o *owner) { bed.Delete(o.t, o.namespace, "mine") }, 1, "there is no token in the Secret", "the new token is safe in", nil, ""},
-		"another of the name": {func(o *owner) { bed.Delete(o.t, o.namespace, "mine"); o.store(o.keys(canary)) }, 0, "rotated: ", "rotated: ", nil, ""},
+		"vanished":            {func(o *owner) { cluster.Delete(o.t, o.namespace, "mine") }, 1, "there is no token in the Secret", "the new token is safe in", nil, ""},
+		"another of the name": {func(o *owner) { cluster.Delete(o.t, o.namespace, "mine"); o.store(o.keys(canary)) }, 0, "rotated: ", "rotated: ", nil, ""},
 		"immutable": {func(o *owner) {
 			o.store(o.keys(canary), func(s *core.Secret) { s.Immutable = new(bool); *s.Immutable = true })
-		}, 1, "is immutable", "the new token is safe in", func(o *owner) { bed.Delete(o.t, o.namespace, "mine") }, "is immutable"},
+		}, 1, "is immutable", "the new token is safe in", func(o *owner) { cluster.Delete(o.t, o.namespace, "mine") }, "is immutable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

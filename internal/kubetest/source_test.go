@@ -62,10 +62,10 @@ func TestBadSecrets(t *testing.T) {
 		d.store(row.keys)
 		d.wantRefusal(1, row.words, "hint: ")
 	}
-	bed.Delete(t, d.namespace, "mine")
+	cluster.Delete(t, d.namespace, "mine")
 	d.store(map[string]string{"username": "x", "password": canary, "token": canary}, func(s *core.Secret) { s.Type = core.SecretTypeBasicAuth })
 	d.wantRefusal(1, named+" is of type kubernetes.io/basic-auth", "hint: ")
-	bed.Delete(t, d.namespace, "mine")
+	cluster.Delete(t, d.namespace, "mine")
 
 	// An immutable Secret is as good as another.
 	d.store(d.keys(canary), func(s *core.Secret) { s.Immutable = new(bool); *s.Immutable = true })
@@ -84,7 +84,7 @@ func TestOrder(t *testing.T) {
 	d.set("GITLAB_TOKEN="+another, "ACP_GITLAB_INSTANCE_URL="+d.gitlab.URL())
 	d.store(d.keys(canary))
 	d.wantToken(canary)
-	bed.Delete(t, d.namespace, "mine")
+	cluster.Delete(t, d.namespace, "mine")
 	d.wantToken(another)
 	d.store(d.keys(canary))
 	d.mount(another)
@@ -110,25 +110,25 @@ func TestBadClusters(t *testing.T) {
 	d.set("GITLAB_TOKEN="+another, "ACP_GITLAB_INSTANCE_URL="+d.gitlab.URL(), "ACP_GITLAB_TIMEOUT=2s")
 	named := d.namespace + "/mine"
 
-	d.set("KUBECONFIG=" + bed.Kubeconfig(t, api.AuthInfo{Token: bed.Account(t, d.namespace, "nobody")}))
+	d.set("KUBECONFIG=" + cluster.Kubeconfig(t, api.AuthInfo{Token: cluster.Account(t, d.namespace, "nobody")}))
 	d.wantRefusal(1, "configuration: system:serviceaccount:"+d.namespace+":nobody may not get the Secret "+named, "hint: give it a Role with the verb get")
-	d.set("KUBECONFIG=" + bed.Kubeconfig(t, api.AuthInfo{Token: "x"}))
+	d.set("KUBECONFIG=" + cluster.Kubeconfig(t, api.AuthInfo{Token: "x"}))
 	d.wantRefusal(1, "does not accept the login of the context here of the kubeconfig")
 
 	silent := listen(t)
-	server := func(url string) func(*api.Config) { return func(c *api.Config) { c.Clusters["bed"].Server = url } }
+	server := func(url string) func(*api.Config) { return func(c *api.Config) { c.Clusters["cluster"].Server = url } }
 	start := time.Now()
-	d.set("KUBECONFIG=" + bed.Kubeconfig(t, admin(), server("https://"+silent.Addr().String())))
+	d.set("KUBECONFIG=" + cluster.Kubeconfig(t, admin(), server("https://"+silent.Addr().String())))
 	d.wantRefusal(3, "not verified: the Kubernetes API server "+silent.Addr().String()+" did not answer within the time limit")
 	if took := time.Since(start); took > 8*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	d.set("KUBECONFIG=" + bed.Kubeconfig(t, admin(), server("https://127.0.0.1:1")))
+	d.set("KUBECONFIG=" + cluster.Kubeconfig(t, admin(), server("https://127.0.0.1:1")))
 	d.wantRefusal(3, "the Kubernetes API server 127.0.0.1:1 can't be reached")
-	d.set("KUBECONFIG=" + bed.Kubeconfig(t, admin(), func(c *api.Config) { c.Clusters["bed"].CertificateAuthorityData = nil }))
+	d.set("KUBECONFIG=" + cluster.Kubeconfig(t, admin(), func(c *api.Config) { c.Clusters["cluster"].CertificateAuthorityData = nil }))
 	d.wantRefusal(3, "can't be trusted")
 
-	d.set("KUBECONFIG=" + bed.Kubeconfig(t, admin(), func(c *api.Config) { c.CurrentContext = "gone" }))
+	d.set("KUBECONFIG=" + cluster.Kubeconfig(t, admin(), func(c *api.Config) { c.CurrentContext = "gone" }))
 	d.wantRefusal(1, "the current context gone of the kubeconfig does not exist")
 	broken := d.path("broken")
 	must(t, os.WriteFile(broken, []byte("clusters: "+canary+": ["), 0o600))
@@ -144,7 +144,7 @@ func TestBadClusters(t *testing.T) {
 
 	plugin := d.path("plugin")
 	must(t, os.WriteFile(plugin, []byte("#!/bin/sh\ncat\necho "+another+" >&2\nexit 1\n"), 0o755))
-	d.set("KUBECONFIG=" + bed.Kubeconfig(t, api.AuthInfo{Exec: &api.ExecConfig{
+	d.set("KUBECONFIG=" + cluster.Kubeconfig(t, api.AuthInfo{Exec: &api.ExecConfig{
 		APIVersion: "client.authentication.k8s.io/v1", Command: plugin, InteractiveMode: api.IfAvailableExecInteractiveMode}}))
 	d.wantRefusal(3, "the exec plugin "+plugin+" of the context here of the kubeconfig gave no login")
 }
@@ -179,7 +179,7 @@ func counted(t *testing.T) (addr string, connections *atomic.Int64) {
 func TestForeign(t *testing.T) {
 	d := newDesk(t)
 	addr, connections := counted(t)
-	d.set("KUBECONFIG=" + bed.Kubeconfig(t, admin(), func(c *api.Config) { c.Clusters["bed"].Server = "https://" + addr }))
+	d.set("KUBECONFIG=" + cluster.Kubeconfig(t, admin(), func(c *api.Config) { c.Clusters["cluster"].Server = "https://" + addr }))
 	nothing := func(host string, flags ...string) {
 		t.Helper()
 		if stdout, stderr, code := d.ask(host, flags...); stdout+stderr != "" || code != 0 {
@@ -217,7 +217,7 @@ func TestForeign(t *testing.T) {
 		t.Errorf("the cluster was asked %d times", n)
 	}
 	// Another kubeconfig may be of another cluster.
-	again := d.loginAs(api.AuthInfo{Token: bed.Token(t, d.namespace, "session")})
+	again := d.loginAs(api.AuthInfo{Token: cluster.Token(t, d.namespace, "session")})
 	nothing(foreign[0])
 	if n := again(); n != 1 {
 		t.Errorf("the cluster was asked %d times", n)
@@ -227,11 +227,11 @@ func TestForeign(t *testing.T) {
 	d.store(map[string]string{"token": canary, "instanceUrl": "https://other.example"})
 	d.set("ACP_GITLAB_CACHE_TTL=1ms", "ACP_GITLAB_TIMEOUT=3s")
 	nothing(strings.TrimPrefix(d.gitlab.URL(), "https://"))
-	bed.Delete(t, d.namespace, "mine")
+	cluster.Delete(t, d.namespace, "mine")
 	nothing("other.example")
 
 	// Nobody knows, and the cluster does not say: a word, and git may go on.
-	d.set("KUBECONFIG="+bed.Kubeconfig(t, admin(), func(c *api.Config) { c.Clusters["bed"].Server = "https://" + addr }), "ACP_GITLAB_TIMEOUT=30s")
+	d.set("KUBECONFIG="+cluster.Kubeconfig(t, admin(), func(c *api.Config) { c.Clusters["cluster"].Server = "https://" + addr }), "ACP_GITLAB_TIMEOUT=30s")
 	start := time.Now()
 	if stdout, stderr, code := d.ask("github.com"); stdout != "" || code != 3 || !strings.Contains(stderr, "did not answer") {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)

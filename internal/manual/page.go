@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ambient-code/git-credential-acp/internal/cli"
-	"github.com/ambient-code/git-credential-acp/internal/secret"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // render is the manual page of a program with these commands. Its environment
@@ -57,7 +57,7 @@ func render(root *cobra.Command, readme, date string) (string, error) {
 	p.section("Environment")
 	p.environment(settings)
 	p.section("Files")
-	p.item(bold(secret.DefaultDir), "the mounted Secret: `token`, and where they are needed `instanceUrl` and `ca.crt`, or `credentials.json`")
+	p.item(bold(source.DefaultDir), "the mounted Secret: `token`, and where they are needed `instanceUrl` and `ca.crt`, or `credentials.json`")
 	p.item(bold("$XDG_RUNTIME_DIR/"+cli.Name)+", "+bold("/tmp/"+cli.Name)+`\-`+italic("uid"),
 		"what GitLab said, remembered; see `ACP_GITLAB_CACHE_DIR`")
 	p.item(bold("$XDG_STATE_HOME/"+cli.Name)+", "+bold("~/.local/state/"+cli.Name),

@@ -5,7 +5,7 @@ package process
 
 import "os"
 
-// Seal closes the process, as early as possible, and gives the standard error
+// Harden closes the process, as early as possible, and gives the standard error
 // for what the program has to say. From then on, whatever else writes there
 // writes to nowhere: the runtime prints the value of a panic and, of every
 // function that was called, its arguments, and GODEBUG makes libraries talk.
@@ -13,4 +13,4 @@ import "os"
 //
 // What the system does not let it do is left undone: no token is the safer for
 // a program that does not run.
-func Seal() *os.File { return seal() }
+func Harden() *os.File { return harden() }

@@ -4,6 +4,6 @@ package process
 
 import "os"
 
-// seal has nothing to do with here: neither core dumps nor a number for standard
+// harden has nothing to do with here: neither core dumps nor a number for standard
 // error.
-func seal() *os.File { return os.Stderr }
+func harden() *os.File { return os.Stderr }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-func seal() *os.File {
+func harden() *os.File {
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 	untraceable()
 	return divert()

@@ -50,7 +50,7 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 		return access.TLSWrongName, t.remarks()
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return access.TLSExpired, t.remarks()
-	case t.unwelcome(err):
+	case t.clientCertificateRefused(err):
 		return access.TLSClient, t.network.CertificateBy
 	case errors.As(err, &cert), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch),
 		// crypto/tls tells of alerts, either side's, by these names alone.
@@ -64,10 +64,10 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 	return access.Unreachable, ""
 }
 
-// unwelcome reports a host that lets nobody in without another certificate. With
+// clientCertificateRefused reports a host that lets nobody in without another certificate. With
 // TLS 1.3 it says so when this side is done with its handshake, and the connection
 // may be gone before that is read.
-func (t *Transport) unwelcome(err error) bool {
+func (t *Transport) clientCertificateRefused(err error) bool {
 	var op *net.OpError
 	if !t.asked.Load() || t.answered.Load() {
 		return false

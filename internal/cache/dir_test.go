@@ -1,0 +1,488 @@
+//go:build unix
+
+package cache
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+)
+
+// usable reports whether verdicts are remembered in a directory.
+func usable(w *world, dir string) bool {
+	w.store.Dirs = []string{dir}
+	w.asked = nil
+	w.verify("a/b")
+	w.verify("a/b")
+	return len(w.asked) == 2
+}
+
+// Only a directory that is the user's own, and that nobody else can write to, is
+// used; the next one is, where there is one.
+func TestDirectories(t *testing.T) {
+	root := t.TempDir()
+	at := func(name string) string { return filepath.Join(root, name) }
+	directory := func(name string, mode os.FileMode) string {
+		if err := os.MkdirAll(at(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(at(name), mode); err != nil {
+			t.Fatal(err)
+		}
+		return at(name)
+	}
+	link := func(name, to string) string {
+		if err := os.Symlink(to, at(name)); err != nil {
+			t.Fatal(err)
+		}
+		return at(name)
+	}
+	if err := os.WriteFile(at("file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(at("fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, path string
+		want       bool
+	}{
+		{"missing", at("a/b/c"), true},
+		{"own", directory("own", 0o700), true},
+		{"readable by others", directory("readable", 0o755), true},
+		{"writable by the group", directory("group", 0o770), false},
+		{"writable by others", directory("others", 0o702), false},
+		{"a symlink", link("link", directory("target", 0o700)), false},
+		{"a dangling symlink", link("dangling", at("nothing")), false},
+		{"a file", at("file"), false},
+		{"below a file", at("file/x"), false},
+		{"a FIFO", at("fifo"), false},
+		{"relative", "relative", false},
+		{"none", "", false},
+	} {
+		if got := usable(newWorld(t), test.path); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+	if _, err := os.Stat("relative"); err == nil {
+		t.Error("a relative path was made in the working directory")
+	}
+	w := newWorld(t)
+	w.store.Dirs = []string{at("file"), at("second")}
+	w.verify("a/b")
+	if _, err := os.Stat(at("second")); err != nil {
+		t.Errorf("the second directory was not used: %v", err)
+	}
+}
+
+// Another user's directory is not used. Whose it is can't be changed without
+// being the superuser, so the test is about file.OwnedAlone elsewhere.
+func TestOwnedAlone(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	own, err := os.Lstat(dir)
+	if err != nil || !file.OwnedAlone(own) {
+		t.Errorf("one's own: %v", err)
+	}
+	if stat, ok := own.Sys().(*syscall.Stat_t); ok {
+		stat.Uid++
+	}
+	if file.OwnedAlone(own) {
+		t.Error("another user's passes")
+	}
+}
+
+// What stands in an entry's place and is no file is none, at once.
+func TestEntryIsNoFile(t *testing.T) {
+	for name, put := range map[string]func(string) error{
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"FIFO":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"symlink":   func(path string) error { return os.Symlink("/dev/zero", path) },
+		"huge":      func(path string) error { return os.WriteFile(path, make([]byte, maxEntry+1), 0o600) },
+	} {
+		w := newWorld(t)
+		w.verify("a/b")
+		n := namesOf(w.question("a/b"))
+		path := filepath.Join(w.store.Dirs[0], n.verdict)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := put(path); err != nil {
+			t.Fatal(err)
+		}
+		w.asked = nil
+		w.granted(w.verify("a/b"))
+		if len(w.asked) == 0 {
+			t.Errorf("%s: it counts", name)
+		}
+	}
+}
+
+// The directory may hold what is not ours: it stays, however old and many.
+func TestSweepLeavesOthers(t *testing.T) {
+	w := newWorld(t)
+	w.now = time.Now()
+	w.says.ExpiresAt = w.now.AddDate(0, 1, 0)
+	w.verify("a/b")
+	dir := w.store.Dirs[0]
+	old := time.Now().Add(-30 * 24 * time.Hour)
+	others := []string{"thesis.txt", "tmp-1-x", "0123456789abcdef", "0123456789abcdef-x-y", "0123456789abcdeg-v-y", "0123456789abcdef-v"}
+	ours := []string{"0123456789abcdef-v-y", "0123456789abcdef-t-1-x", "0123456789abcdef-w-1", "0123456789abcdef-e-"}
+	for _, name := range append(others, ours...) {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.verify("c/d")
+	for _, name := range others {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("%s is gone", name)
+		}
+	}
+	for _, name := range ours {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	// What a killed write has left goes soon, what one is writing stays.
+	for name, age := range map[string]time.Duration{"0123456789abcdef-t-1-old": 2 * time.Minute, "0123456789abcdef-t-1-new": time.Second} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, w.now.Add(-age), w.now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.verify("e/f")
+	left, err := filepath.Glob(filepath.Join(dir, "*-t-*"))
+	if err != nil || len(left) != 1 || !strings.HasSuffix(left[0], "-new") {
+		t.Errorf("left %v, %v", left, err)
+	}
+	// What would still bridge an outage stays.
+	name := filepath.Join(dir, namesOf(w.question("a/b")).verdict)
+	at := w.now.Add(-grace)
+	if err := os.Chtimes(name, at, at); err != nil {
+		t.Fatal(err)
+	}
+	w.verify("g/h")
+	if _, err := os.Stat(name); err != nil {
+		t.Error("a verdict of twelve hours ago is gone")
+	}
+}
+
+// A write that fails leaves nothing behind.
+func TestFailedWrite(t *testing.T) {
+	w := newWorld(t)
+	w.verify("a/b")
+	dir, ok := w.store.open(false)
+	if !ok {
+		t.Fatal("no directory")
+	}
+	defer dir.close()
+	if err := dir.root.Mkdir("in-the-way", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.write("in-the-way", "x-t-", []byte("x")); err == nil {
+		t.Error("a directory was replaced")
+	}
+	if left, _ := filepath.Glob(filepath.Join(w.store.Dirs[0], "x-t-*")); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+// Facts of one instance say nothing of another.
+func TestFactsAreTheInstances(t *testing.T) {
+	w := newWorld(t)
+	one, other := w.question("a/b"), w.question("a/b")
+	other.Instance, _ = instance.Parse("https://gitlab.example.org", false)
+	if a, b := namesOf(one), namesOf(other); a.facts == b.facts || a.rate == b.rate || a.verdict == b.verdict {
+		t.Error("two instances share a file")
+	}
+	// No two lists of fields look the same.
+	if digest("a", "bc") == digest("ab", "c") || digest("a", "") == digest("a") {
+		t.Error("the digest runs fields together")
+	}
+}
+
+// A lock is had by one process at a time; two names don't wait for each other,
+// and one that comes too late is given back.
+func TestLock(t *testing.T) {
+	w := newWorld(t)
+	dir, ok := w.store.open(true)
+	if !ok {
+		t.Fatal("no directory")
+	}
+	defer dir.close()
+	waited, release := dir.lock(t.Context(), lockVerdict, "a", nil)
+	if waited {
+		t.Error("waited for nobody")
+	}
+	release()
+	release()
+	// Within one process locks never exclude: what is between processes is
+	// tested with processes. Without a file there is none, and no wait.
+	if err := os.Remove(filepath.Join(w.store.Dirs[0], lockVerdict)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(w.store.Dirs[0], lockVerdict), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	begun := time.Now()
+	if waited, release = dir.lock(ctx, lockVerdict, "a", nil); waited || time.Since(begun) > 30*time.Second {
+		t.Error("waited for a lock that can't be had")
+	}
+	release()
+}
+
+// What is learned of a refusal is as old as the asking, not as what was known of
+// the token.
+func TestRefusalIsOfNow(t *testing.T) {
+	w := newWorld(t)
+	w.granted(w.verify("a/b"))
+	w.project.Level = 20
+	w.now = w.now.Add(4 * time.Minute)
+	w.verify("c/d")
+	w.asked = nil
+	w.now = w.now.Add(20 * time.Second)
+	w.verify("c/d")
+	w.want("")
+}
+
+// A token that is found dead takes its other verdicts with it: they serve
+// nobody, in an outage neither.
+func TestDeadTokenTakesAllWithIt(t *testing.T) {
+	for _, reply := range []access.Reply{
+		{State: access.Rejected, Reason: access.TokenRevoked}, {State: access.Forbidden, Reason: access.AccountBlocked},
+	} {
+		w := newWorld(t)
+		w.granted(w.verify("a/b"))
+		w.project = access.Project{Reply: reply}
+		w.verify("c/d")
+		w.asked = nil
+		if a := w.verify("a/b"); a.Verdict.Reason != reply.Reason {
+			t.Errorf("got %+v", a)
+		}
+		w.want("")
+		w.now = w.now.Add(time.Hour)
+		w.says.Reply, w.project.Reply = silent(access.Timeout), silent(access.Timeout)
+		if a := w.verify("a/b"); a.Verdict.Outcome == access.Granted {
+			t.Errorf("got %+v", a)
+		}
+	}
+}
+
+// A small step back of the clock during an outage does not cost the bridge.
+func TestClockStepsBackInAnOutage(t *testing.T) {
+	w := newWorld(t)
+	w.granted(w.verify("a/b"))
+	w.now = w.now.Add(time.Hour)
+	w.says.Reply, w.project.Reply = silent(access.ServerError), silent(access.ServerError)
+	w.verify("a/b")
+	w.now = w.now.Add(-10 * time.Second)
+	if a := w.verify("a/b"); a.Verdict.Outcome != access.Granted || a.Bridged == 0 {
+		t.Errorf("got %+v", a)
+	}
+	w.now = w.now.Add(time.Minute)
+	if a := w.verify("a/b"); a.Verdict.Outcome != access.Granted || a.Bridged == 0 {
+		t.Errorf("a minute later: %+v", a)
+	}
+}
+
+// What is dropped while a call asks does not come back with its answer.
+func TestForgetWhileAsking(t *testing.T) {
+	w := newWorld(t)
+	w.granted(w.verify("a/b"))
+	q := w.question("c/d")
+	w.now = w.now.Add(time.Second)
+	w.store.Verify(t.Context(), q, func(context.Context, access.Facts) (access.Verdict, access.Facts) {
+		w.now = w.now.Add(time.Second)
+		w.store.Forget(q.Token)
+		w.now = w.now.Add(time.Second)
+		return access.Verdict{Outcome: access.Granted}, access.Facts{Self: w.says, Project: w.project}
+	})
+	w.asked = nil
+	w.now = w.now.Add(time.Second)
+	w.granted(w.verify("c/d"))
+	w.want("self c/d")
+	w.granted(w.verify("c/d"))
+	w.want("")
+}
+
+// Neither a rate limit nor what was told of the expiry is forgotten with them.
+func TestForgetKeepsTheRest(t *testing.T) {
+	w := newWorld(t)
+	w.says.ExpiresAt = time.Time{}
+	if a := w.verify("a/b"); !a.Tell {
+		t.Error("not told")
+	}
+	w.store.Limited(w.question(""), 30*time.Minute)
+	w.store.Forget(w.question("").Token)
+	w.now = w.now.Add(time.Second)
+	if a := w.verify("a/b"); a.Verdict.Reason != access.RateLimited {
+		t.Errorf("got %+v", a)
+	}
+	w.now = w.now.Add(31 * time.Minute)
+	if a := w.verify("a/b"); a.Tell || a.Verdict.Outcome != access.Granted {
+		t.Errorf("got %+v", a)
+	}
+}
+
+// A verdict that spares the last requests is an hour old at most, and not the
+// verdict on a token that has expired; a limit far ahead is not believed.
+func TestStretchEnds(t *testing.T) {
+	w := newWorld(t)
+	w.rate = access.Rate{Limit: 100, Remaining: 1, Reset: w.now.Add(100 * time.Hour)}
+	w.granted(w.verify("a/b"))
+	w.now = w.now.Add(59 * time.Minute)
+	w.granted(w.verify("a/b"))
+	w.want("self a/b")
+	w.now = w.now.Add(2 * time.Minute)
+	w.granted(w.verify("a/b"))
+	w.want("self a/b")
+
+	w = newWorld(t)
+	w.rate = access.Rate{Limit: 100, Remaining: 1, Reset: w.now.Add(time.Hour)}
+	w.says.ExpiresAt = w.now.Add(10 * time.Minute)
+	w.granted(w.verify("a/b"))
+	w.now = w.now.Add(11 * time.Minute)
+	w.says.Reply = access.Reply{State: access.Rejected, Reason: access.TokenExpired}
+	if a := w.verify("a/b"); a.Verdict.Outcome == access.Granted {
+		t.Errorf("got %+v", a)
+	}
+}
+
+// A clock that was minutes ahead leaves no verdict that counts, one that was a
+// second ahead does.
+func TestSkew(t *testing.T) {
+	for ahead, want := range map[time.Duration]string{time.Second: "", 5 * time.Minute: "self a/b"} {
+		w := newWorld(t)
+		w.verify("a/b")
+		w.asked = nil
+		w.now = w.now.Add(-ahead)
+		w.granted(w.verify("a/b"))
+		w.want(want)
+	}
+}
+
+// However long a verdict may be fresh by the setting, twelve hours are the end.
+func TestTTLHasAnEnd(t *testing.T) {
+	w := newWorld(t)
+	w.store.TTL = 1000 * time.Hour
+	w.granted(w.verify("a/b"))
+	w.now = w.now.Add(grace - time.Minute)
+	w.granted(w.verify("a/b"))
+	w.want("self a/b")
+	w.now = w.now.Add(2 * time.Minute)
+	w.granted(w.verify("a/b"))
+	w.want("self a/b")
+}
+
+// Trouble that is one caller's own is not handed to those who waited for it;
+// GitLab's is.
+func TestSharedTrouble(t *testing.T) {
+	for reason, shared := range map[access.Reason]bool{
+		access.ServerError: true, access.RateLimited: true, access.InFront: true, access.Garbled: true, access.NotGitLab: true,
+		access.Timeout: false, access.ProxyFailed: false, access.TLSUntrusted: false, access.NameUnknown: false, access.Unreachable: false,
+	} {
+		w := newWorld(t)
+		q := w.question("a/b")
+		dir, ok := w.store.open(true)
+		if !ok {
+			t.Fatal("no directory")
+		}
+		late := w.store.call(dir, q) // it began before the other one failed
+		w.now = w.now.Add(time.Second)
+		w.says.Reply, w.project.Reply = silent(reason), silent(reason)
+		w.verify("a/b")
+		a, got := late.shared(t.Context())
+		if got != shared || got && a.Verdict.Reason != reason {
+			t.Errorf("%s: %v, %+v", reason, got, a)
+		}
+		dir.close()
+	}
+}
+
+// What another caller has learned in the meantime is better than one's own
+// failure, and is not overwritten by it.
+func TestOwnFailureAfterAnothersSuccess(t *testing.T) {
+	w := newWorld(t)
+	q := w.question("a/b")
+	a := w.store.Verify(t.Context(), q, func(context.Context, access.Facts) (access.Verdict, access.Facts) {
+		w.now = w.now.Add(time.Second)
+		dir, _ := w.store.open(true)
+		defer dir.close()
+		other := w.store.call(dir, q)
+		w.now = w.now.Add(time.Second)
+		other.remember(access.Facts{}, time.Time{}, access.Verdict{Outcome: access.Granted}, access.Facts{Self: w.says})
+		return access.Verdict{Reason: access.Timeout}, access.Facts{Self: access.Self{Reply: silent(access.Timeout)}}
+	})
+	w.granted(a)
+	w.granted(w.verify("a/b"))
+	w.want("")
+}
+
+// A failure of another caller makes an old verdict no newer for those who waited
+// for it: it bridges, with a word, or it doesn't.
+func TestWaitersAreBridgedToo(t *testing.T) {
+	for age, want := range map[time.Duration]access.Outcome{time.Hour: access.Granted, 13 * time.Hour: access.Unverified} {
+		w := newWorld(t)
+		w.granted(w.verify("a/b"))
+		w.now = w.now.Add(age)
+		dir, ok := w.store.open(true)
+		if !ok {
+			t.Fatal("no directory")
+		}
+		late := w.store.call(dir, w.question("a/b"))
+		w.now = w.now.Add(time.Second)
+		w.says.Reply, w.project.Reply = silent(access.ServerError), silent(access.ServerError)
+		w.verify("a/b")
+		a, ok := late.fresh()
+		if !ok {
+			a, ok = late.shared(t.Context())
+		}
+		if !ok || a.Verdict.Outcome != want || (a.Bridged > 0) != (want == access.Granted) {
+			t.Errorf("after %v: %v, %+v", age, ok, a)
+		}
+		dir.close()
+	}
+}
+
+// A thousand projects don't push out what all of them need.
+func TestManyProjects(t *testing.T) {
+	w := newWorld(t)
+	w.now = time.Now()
+	w.says.ExpiresAt = time.Time{}
+	told := 0
+	for n := range 600 {
+		if w.verify(fmt.Sprintf("group/project%d", n)).Tell {
+			told++
+		}
+	}
+	self := 0
+	for _, asked := range w.asked {
+		if asked == "self" {
+			self++
+		}
+	}
+	if told != 1 || self != 1 {
+		t.Errorf("told %d times, asked about the token %d times", told, self)
+	}
+}

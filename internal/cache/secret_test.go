@@ -1,0 +1,105 @@
+package cache
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// A place that was no help is left alone for half a minute, and what was said of
+// it then is said again; one that helped is looked at each time.
+func TestSparing(t *testing.T) {
+	w := newWorld(t)
+	dead := w.question("").Token
+	note, helped, looks := message.KubeTimeout(message.Cluster{Server: "10.0.0.1", Login: "somebody"}), false, 0
+	spare := func(place string, want int) {
+		t.Helper()
+		got := w.store.OncePerDeadToken(t.Context(), dead, place, func() (*message.Message, bool) {
+			looks++
+			return note, helped
+		})
+		if looks != want || (got == nil) != (note == nil) || got != nil && *got != *note {
+			t.Errorf("looked %d times, want %d: %v", looks, want, got)
+		}
+	}
+	spare("team/mine", 1)
+	spare("team/mine", 1)
+	spare("team/other", 2)
+	w.now = w.now.Add(vainTTL - time.Second)
+	spare("team/mine", 2)
+	w.now = w.now.Add(time.Second)
+	helped = true
+	spare("team/mine", 3)
+	spare("team/mine", 4)
+	// Nothing to say is remembered as well.
+	note, helped = nil, false
+	spare("team/mine", 5)
+	spare("team/mine", 5)
+	// A caller that was interrupted learned nothing.
+	w.now = w.now.Add(time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range 2 {
+		_ = w.store.OncePerDeadToken(ctx, dead, "team/mine", func() (*message.Message, bool) {
+			looks++
+			cancel()
+			return nil, false
+		})
+	}
+	if looks != 7 {
+		t.Errorf("looked %d times", looks)
+	}
+	// Nowhere to remember: each one looks.
+	w.store.Dirs = nil
+	spare("team/mine", 8)
+	spare("team/mine", 9)
+}
+
+func TestInstance(t *testing.T) {
+	w := newWorld(t)
+	want := func(place, url string, fresh bool) {
+		t.Helper()
+		got, isFresh, known := w.store.Instance(place)
+		if got != url || isFresh != fresh || known != (url != "") {
+			t.Errorf("%s: %q, fresh %v, known %v; want %q, %v", place, got, isFresh, known, url, fresh)
+		}
+	}
+	want("team/mine", "", false)
+	w.store.SaveInstance("team/mine", "https://gitlab.example.com")
+	want("team/mine", "https://gitlab.example.com", true)
+	want("team/other", "", false)
+	w.now = w.now.Add(w.store.TTL)
+	want("team/mine", "https://gitlab.example.com", false)
+	w.store.SaveInstance("team/mine", "https://other.example")
+	want("team/mine", "https://other.example", true)
+	w.now = w.now.Add(keep + time.Second)
+	want("team/mine", "", false)
+	w.now = w.now.Add(-24 * time.Hour)
+	want("team/mine", "https://other.example", false)
+
+	// A cut file is none, and all are ones that a sweep knows.
+	files, err := filepath.Glob(filepath.Join(w.store.Dirs[0], "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	if kind, ours := kindOf(filepath.Base(files[0])); kind != 'i' || !ours {
+		t.Errorf("%s is of kind %c", files[0], kind)
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil || !slices.Contains(strings.Split(string(data), "\""), "https://other.example") {
+		t.Fatalf("%s, %v", data, err)
+	}
+	if err := os.WriteFile(files[0], data[:len(data)-3], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want("team/mine", "", false)
+	w.store.Dirs = nil
+	w.store.SaveInstance("team/mine", "https://gitlab.example.com")
+	want("team/mine", "", false)
+}

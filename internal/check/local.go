@@ -1,0 +1,268 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/helper"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/source"
+)
+
+// programLimit bounds how long a program may take to tell its version.
+const programLimit = 5 * time.Second
+
+// configured tells what git's configuration says of the address that git is used
+// with.
+func (r *run) configured(p place, reached bool) {
+	url := p.url()
+	if url == "" {
+		r.skip("the instance is not known", stepHelpers, stepVerify)
+		return
+	}
+	r.helpers(url)
+	if by := r.VerifyOff(url); by != "" {
+		r.warn(stepVerify, nil, message.VerifyOff(by))
+	} else if reached && !r.trustedByGit(p.found) {
+		r.warn(stepVerify, nil, message.GitDistrusts(r.instance))
+	} else {
+		r.good(stepVerify, nil, "git verifies certificates")
+	}
+}
+
+// trustedByGit reports whether the instance's certificate is one that git takes,
+// which knows nothing of the authorities that come with a token.
+func (r *run) trustedByGit(found source.Found) bool {
+	if found.CA == nil {
+		return true
+	}
+	if pem, problem := found.CA(); problem != nil || len(pem) == 0 {
+		return true
+	}
+	found.CA = nil
+	client, problem := r.Connect(helper.Question{Found: found})
+	if problem != nil {
+		return true
+	}
+	defer client.Close()
+	ctx, cancel := r.limited()
+	defer cancel()
+	return client.User(ctx).Reason != access.TLSUntrusted
+}
+
+// url is the address that git is used with, "" when nobody knows.
+func (p place) url() string {
+	switch {
+	case p.request.Host == "":
+		return ""
+	case p.request.Path == "" && p.found.Instance.String() != "":
+		return p.found.Instance.URL()
+	}
+	return strings.TrimSuffix(p.request.Protocol+"://"+p.request.Host+"/"+p.request.Path, "/")
+}
+
+// atInstance reports a URL that is the instance's own.
+func (p place) atInstance() bool {
+	i, err := instance.Parse(p.request.Protocol+"://"+p.request.Host+"/"+p.request.Path, true)
+	return err == nil && i == p.found.Instance
+}
+
+// own is the name by which git calls this program, and prefix what stands before
+// it in a program's name.
+const (
+	own    = "acp"
+	prefix = "git-credential-"
+)
+
+// helpers tells which helpers git asks, in which order.
+func (r *run) helpers(url string) {
+	found := r.config.Credential(url)
+	data := HelpersData{Helpers: []HelperData{}, UseHTTPPath: found.UseHTTPPath}
+	var names []string
+	first, keeps := -1, ""
+	for n, h := range found.Helpers {
+		data.Helpers = append(data.Helpers, HelperData{Program: h.Program, Scope: h.Scope.String(), Origin: h.Origin})
+		names = append(names, fmt.Sprintf("%s (%s)", helperName(h), h.Scope))
+		switch strings.TrimPrefix(strings.TrimSuffix(h.Program[strings.LastIndexAny(h.Program, `/\`)+1:], ".exe"), prefix) {
+		case own:
+			if first < 0 {
+				first = n
+			}
+		case "store":
+			keeps = message.Quote(h.Origin)
+		}
+	}
+	switch {
+	case first < 0:
+		r.warn(stepHelpers, data, message.NotAHelper(url, names))
+	case first > 0:
+		r.warn(stepHelpers, data, message.OtherHelperFirst(names[0]))
+	case !r.installed(found.Helpers[first].Program):
+		r.warn(stepHelpers, data, message.HelperMissing(helperName(found.Helpers[first])))
+	default:
+		text := "git asks " + strings.Join(names, ", then ")
+		if !found.UseHTTPPath {
+			text += "; without credential.useHttpPath, it does not say which project it wants"
+		}
+		r.good(stepHelpers, data, "%s", text)
+	}
+	if keeps != "" {
+		r.warn(stepHelpers, nil, message.StoreKeepsToken(keeps))
+	}
+	for _, push := range []bool{false, true} {
+		if by, diverted := r.config.Diverted(url+"/", push); diverted {
+			r.warn(stepHelpers, nil, message.Elsewhere(url, by.Name(), message.Quote(by.Origin)))
+			return
+		}
+	}
+}
+
+// helperName is a helper as people know it.
+func helperName(h gitconfig.Helper) string {
+	if h.Program == "!" {
+		return "a line of shell"
+	}
+	return message.Quote(h.Program)
+}
+
+// installed reports whether git finds a helper. What a shell would make of its
+// name is not looked at.
+func (r *run) installed(helper string) bool {
+	switch {
+	case filepath.IsAbs(helper):
+		return r.Installed(helper)
+	case strings.ContainsAny(helper, `/\~$`):
+		return true
+	}
+	return r.Installed(prefix + helper)
+}
+
+// machine makes the steps that are about this machine, whatever the instance.
+func (r *run) machine() {
+	r.instance = ""
+	r.origins()
+	r.stored()
+	r.version(stepGit, "git", "git version ", gitFixed, "--version")
+	r.version(stepLFS, "git-lfs", "git-lfs/", lfsFixed, "version")
+}
+
+// origins tells what git's configuration was read from, and what was left out.
+func (r *run) origins() {
+	data := ConfigData{Origins: []string{}}
+	for _, e := range r.config.Entries {
+		if !slices.Contains(data.Origins, e.Origin) {
+			data.Origins = append(data.Origins, e.Origin)
+		}
+	}
+	for _, skipped := range r.config.Skipped {
+		what := message.Quote(skipped.Origin)
+		if skipped.Include != "" {
+			what = message.Quote(skipped.Path) + ", which " + message.Quote(skipped.Origin) + " includes,"
+		}
+		r.warn(stepConfig, data, message.ConfigSkipped(what, skipped.Why))
+	}
+	switch {
+	case len(r.config.Skipped) > 0:
+	case len(data.Origins) == 0:
+		r.good(stepConfig, data, "there is none")
+	default:
+		r.good(stepConfig, data, "read from %s", list(quoted(data.Origins)))
+	}
+}
+
+// stored names the places in git's configuration that hold a token or a
+// password. What they hold is not even looked at here.
+func (r *run) stored() {
+	exposed := r.config.Exposed(r.result.Redact)
+	for _, entry := range exposed {
+		remote := ""
+		if name, found := entry.Subsection(); found && entry.Section == "remote" {
+			remote = message.Quote(name)
+		}
+		data := StoredData{Setting: entry.Name(), Origin: entry.Origin}
+		r.warn(stepStored, data, message.TokenStored(entry.Name(), message.Quote(entry.Origin), remote))
+	}
+	if len(exposed) == 0 {
+		r.good(stepStored, nil, "no token or password stands in git's configuration")
+	}
+}
+
+// release is a version of a program.
+type release [3]int
+
+func (v release) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
+
+// The first versions of each line of git that mend CVE-2024-50349 and
+// CVE-2024-52006 (2.39 as distributions patch it), and of git-lfs that mend
+// CVE-2024-53263. Lines after the last are good, those before the first are not.
+var (
+	gitFixed = []release{{2, 39, 5}, {2, 40, 4}, {2, 41, 3}, {2, 42, 4}, {2, 43, 6}, {2, 44, 3}, {2, 45, 3}, {2, 46, 3}, {2, 47, 2}, {2, 48, 1}}
+	lfsFixed = []release{{3, 6, 1}}
+)
+
+// leaks reports whether a version is before the mended one of its line, and
+// which that is.
+func leaks(version release, mended []release) (release, bool) {
+	for _, m := range mended {
+		if version[0] == m[0] && version[1] == m[1] {
+			return m, version[2] < m[2]
+		}
+	}
+	last := mended[len(mended)-1]
+	return last, slices.Compare(version[:], last[:]) < 0
+}
+
+// version looks at the version of a program.
+func (r *run) version(step, name, before string, mended []release, args ...string) {
+	ctx, cancel := context.WithTimeout(r.ctx, programLimit)
+	defer cancel()
+	line, err := r.Output(ctx, name, args...)
+	version, known := parseVersion(strings.TrimPrefix(line, before))
+	switch {
+	case r.ctx.Err() != nil && r.result.Reason == nil:
+		r.fail(step, message.CheckInterrupted())
+	case r.ctx.Err() != nil:
+		r.skip("the check was interrupted", step)
+	case errors.Is(err, exec.ErrNotFound):
+		r.skip("there is no "+name+" on the PATH", step)
+	case ctx.Err() != nil:
+		r.warn(step, nil, message.ProgramSilent(name, "no answer within "+programLimit.String()))
+	case err != nil:
+		r.warn(step, nil, message.ProgramSilent(name, "it ends with an error"))
+	case !known:
+		r.warn(step, nil, message.ProgramSilent(name, "what it prints is none"))
+	default:
+		data := VersionData{Version: version.String()}
+		if good, bad := leaks(version, mended); bad {
+			r.warn(step, data, message.ProgramLeaks(name, version.String(), good.String()))
+			return
+		}
+		r.good(step, data, "%s", version)
+	}
+}
+
+// parseVersion reads two or three numbers at the beginning of text.
+func parseVersion(text string) (version release, ok bool) {
+	for n := range version {
+		digits := text[:len(text)-len(strings.TrimLeft(text, "0123456789"))]
+		number, err := strconv.Atoi(digits)
+		if err != nil {
+			return version, n >= 2
+		}
+		version[n] = number
+		if text, ok = strings.CutPrefix(text[len(digits):], "."); !ok {
+			return version, n >= 1
+		}
+	}
+	return version, true
+}

@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ambient-code/git-credential-acp/internal/connection"
+	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/gitlab"
+	"github.com/ambient-code/git-credential-acp/internal/helper"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/kube"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/source"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// keeperFlags say where a token is kept.
+type keeperFlags struct {
+	platform bool
+	backend  string
+	secret   string
+}
+
+func (f *keeperFlags) add(command *cobra.Command) {
+	flags := command.Flags()
+	flags.BoolVar(&f.platform, "platform", false, "the platform keeps the token, as under Settings → Integrations → GitLab")
+	flags.StringVar(&f.backend, "backend", "", "`URL` of the platform's API (default: ACP_BACKEND_URL, else BACKEND_API_URL)")
+	flags.StringVar(&f.secret, "secret", "", "a Secret of one's own keeps it, `namespace/name` (default: ACP_GITLAB_SECRET)")
+	complete(command, "backend", cobra.NoFileCompletions)
+	complete(command, "secret", cobra.NoFileCompletions)
+}
+
+// keeper is the place that the flags name.
+func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit time.Duration) (connection.Keeper, *message.Message) {
+	switch {
+	case f.secret != "" && (f.platform || f.backend != ""):
+		return nil, message.FlagsClash("--secret", "--platform")
+	case f.platform || f.backend != "":
+		client, problem := a.platform(f.backend, limit)
+		if problem != nil {
+			return nil, problem
+		}
+		return connection.Platform{Client: client}, nil
+	}
+	text := cmp.Or(f.secret, a.env.Getenv(envSecret))
+	if text == "" {
+		return nil, message.KeeperUnset(command)
+	}
+	name, err := kube.ParseName(text)
+	switch {
+	case err != nil && f.secret == "":
+		return nil, message.SettingInvalid(envSecret, err)
+	case err != nil:
+		return nil, message.FlagInvalid("--secret", "is "+err.Error())
+	}
+	keeper, problem := a.secretKeeper(ctx, name)
+	if problem != nil {
+		return nil, problem
+	}
+	return keeper, nil
+}
+
+// secretKeeper keeps the token in a Secret.
+func (a *app) secretKeeper(ctx context.Context, name kube.Name) (*connection.Secret, *message.Message) {
+	limit, problem := a.timeout()
+	if problem != nil {
+		return nil, problem
+	}
+	opening, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	client, problem := kube.Open(opening, a.cluster())
+	if problem != nil {
+		return nil, problem
+	}
+	return &connection.Secret{Client: client, Name: name, Found: func(s kube.Secret) (source.Found, bool) {
+		return source.Read(name.String(), objectOf(s), a.allowHTTPLoopback()), len(s.Data) > 0
+	}}, nil
+}
+
+// authorities are those in PEM form that are kept along with a token.
+type authorities = func() ([]byte, *message.Message)
+
+// connector makes a client for a token.
+type connector func(token.Token, instance.Instance, authorities) (*gitlab.Client, *message.Message)
+
+// gitlab makes clients for tokens, wherever they are from.
+func (a *app) gitlab(limit time.Duration) connector {
+	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, *message.Message) {
+		a.trace.Hide(tok)
+		found := source.Found{Token: tok, Instance: i, CA: ca}
+		return a.client(helper.Question{Found: found, URL: i.URL()}, limit, a.onWait(found))
+	}
+}
+
+// interruptible ends ctx by a signal that would end the process. A second one
+// does end it, whatever it waits for.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// failed tells a message and ends with its exit code.
+func (a *app) failed(m *message.Message, redact func(string) string) error {
+	a.tell(m, redact)
+	switch {
+	case m.Topic == message.Usage:
+		return exitError(exitUsage)
+	case m.Unverified():
+		return exitError(exitUnverified)
+	case m.Topic == message.Warning:
+		return nil
+	}
+	return exitError(exitRefused)
+}
+
+// redactAll takes what is known of several tokens out of a text.
+func redactAll(tokens ...token.Token) func(string) string {
+	return func(text string) string {
+		for _, t := range tokens {
+			text = t.Redact(text)
+		}
+		return text
+	}
+}
+
+// here is the token that get would use for an instance; the zero value when
+// there is none that can be used.
+func (a *app) here(ctx context.Context, i instance.Instance) source.Found {
+	places, _, _ := a.secrets(ctx, requestFor(i))
+	for _, found := range places {
+		if found.Instance == i && found.Problem == nil {
+			return found
+		}
+	}
+	return source.Found{}
+}
+
+// requestFor is what git asks for without a path.
+func requestFor(i instance.Instance) credential.Request {
+	protocol, host, _ := strings.Cut(i.Origin(), "://")
+	return credential.Request{Protocol: protocol, Host: host}
+}
+
+// chosen is the instance of --instance or the environment, else gitlab.com.
+func (a *app) chosen() (instance.Instance, *message.Message) {
+	known, problem := a.known()
+	switch {
+	case problem != nil:
+		return instance.Instance{}, problem
+	case known != nil:
+		return *known, nil
+	}
+	i, err := instance.Parse(source.DefaultInstanceURL, false)
+	if err != nil {
+		return i, message.InstanceInvalid("this program", err)
+	}
+	return i, nil
+}

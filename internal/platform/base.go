@@ -1,0 +1,117 @@
+package platform
+
+import (
+	"errors"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Base is the address of a platform. The zero value is none.
+type Base struct {
+	url string
+	// bare: it was written without /api.
+	bare bool
+}
+
+// ParseBase reads the address of a platform: with /api at its end, as session
+// pods have it in BACKEND_API_URL, or without. It is https; or http, when the
+// host is a Service in the cluster, named with its namespace, or with
+// allowHTTPLoopback a loopback address. The error says what is wrong and never
+// quotes the address, which could hold a secret.
+func ParseBase(raw string, allowHTTPLoopback bool) (Base, error) {
+	raw = strings.Trim(raw, " \t\r\n")
+	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"\\<>^`{|}", r) }) {
+		return Base{}, errors.New("holds a character that no address has")
+	}
+	// The same parser as net/http's: nothing is allowed for one host and sent to
+	// another.
+	at, err := url.Parse(raw)
+	switch {
+	case err != nil || at.Opaque != "" || at.Hostname() == "" || !validPort(at):
+		return Base{}, errors.New("is not of the form https://host")
+	case at.Scheme != "https" && at.Scheme != "http":
+		return Base{}, errors.New("has a scheme other than https")
+	case at.User != nil:
+		return Base{}, errors.New("has a user name or password in it")
+	case at.RawQuery != "" || at.ForceQuery || strings.Contains(raw, "#"):
+		return Base{}, errors.New("has a query or a fragment in it")
+	case !validPath(at):
+		return Base{}, errors.New("has a path that no platform has")
+	case at.Scheme == "http" && !inCluster(at.Hostname()) && (!allowHTTPLoopback || !loopback(at.Hostname())):
+		return Base{}, errors.New("is http, which would show the token to the network; only https will do, or a host in the cluster (service.namespace.svc), or with ACP_GITLAB_ALLOW_HTTP_LOOPBACK=1 one on loopback")
+	}
+	path := strings.TrimSuffix(strings.TrimSuffix(at.Path, "/"), "/api")
+	return Base{url: at.Scheme + "://" + strings.ToLower(at.Host) + path, bare: !strings.HasSuffix(strings.TrimSuffix(at.Path, "/"), "/api")}, nil
+}
+
+// URL is the address without /api or a slash at its end.
+func (b Base) URL() string { return b.url }
+
+// plain reports whether requests are not encrypted.
+func (b Base) plain() bool { return strings.HasPrefix(b.url, "http:") }
+
+func validPort(at *url.URL) bool {
+	if at.Port() == "" {
+		return !strings.HasSuffix(at.Host, ":")
+	}
+	n, err := strconv.ParseUint(at.Port(), 10, 16)
+	return err == nil && n > 0
+}
+
+// validPath takes paths in which nothing climbs and nothing is encoded.
+func validPath(at *url.URL) bool {
+	path := strings.TrimSuffix(at.EscapedPath(), "/")
+	if path == "" {
+		return true
+	}
+	for segment := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+		if segment == "" || segment == "." || segment == ".." || strings.Contains(segment, "%") {
+			return false
+		}
+	}
+	return true
+}
+
+// inCluster reports whether a host is the name of a Service with its namespace:
+// service.namespace.svc, or the same below the usual cluster.local. Such names
+// exist in no DNS but a cluster's. A bare service name is not enough: outside of
+// a cluster, anybody on the network may answer to it, and inside, it is looked
+// for in the session's own namespace, where others may make Services.
+func inCluster(host string) bool {
+	labels := strings.Split(strings.TrimSuffix(strings.ToLower(host), ".cluster.local"), ".")
+	return len(labels) == 3 && labels[2] == "svc" && validLabel(labels[0]) && validLabel(labels[1])
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && addr.IsLoopback()
+}
+
+// Name is the name of a project or of a session, fit to be a part of a path.
+type Name struct{ text string }
+
+// ParseName reads a name as Kubernetes gives them to namespaces and to most
+// other things (RFC 1123): lower-case letters and digits, with dashes and dots
+// between them. The error does not quote it.
+func ParseName(text string) (Name, error) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return Name{}, errors.New("is not set")
+	}
+	for label := range strings.SplitSeq(text, ".") {
+		if len(text) > 253 || !validLabel(label) {
+			return Name{}, errors.New("is not a name that Kubernetes gives")
+		}
+	}
+	return Name{text}, nil
+}
+
+// String is the name itself.
+func (n Name) String() string { return n.text }
+
+func validLabel(label string) bool {
+	return label != "" && !strings.HasPrefix(label, "-") && !strings.HasSuffix(label, "-") &&
+		strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}

@@ -1,0 +1,281 @@
+// Package platform asks the Ambient Code Platform about a user's GitLab connection,
+// over the platform's own API. What it learns comes back as values, or as the
+// message to tell people.
+package platform
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/strictjson"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
+)
+
+// Config is what a Client needs.
+type Config struct {
+	// Base is where the tokens are sent, and the only place.
+	Base Base
+	// Token is the user's token for the platform, or the session's own, and
+	// TokenFrom the place that it came from, in words.
+	Token     token.Bearer
+	TokenFrom string
+	// Roots are the authorities to trust; nil means the system's.
+	Roots *x509.CertPool
+	// Proxy finds the proxy for a request; nil means none. Requests over plain
+	// http never go through one, which would read the tokens.
+	Proxy func(*http.Request) (*url.URL, error)
+	// AllowHTTPLoopback lets instances be plain http on a loopback address.
+	AllowHTTPLoopback bool
+	// Limit is the time limit that people have set, for a message.
+	Limit time.Duration
+	// UserAgent names the program and its version.
+	UserAgent string
+	// OnExchange is told of each request when its answer begins, or when there is
+	// none (status 0); nil tells nobody.
+	OnExchange func(req *http.Request, status int, began time.Time)
+}
+
+// Client asks one platform. Every question takes a context, which bounds it,
+// repetitions included.
+//
+// A message that a method returns is told apart by [message.Message.Unverified]:
+// true, when nothing was learned; else the platform has refused. After a change
+// of which nothing was learned, the platform may or may not have made it; the
+// message says so when that is the case.
+type Client struct {
+	config    Config
+	http      *http.Client
+	transport *transport.Transport
+	platform  message.Platform
+}
+
+// New makes a client. It opens no connection.
+func New(config Config) *Client {
+	if config.Base.plain() {
+		config.Proxy = nil
+	}
+	c := &Client{config: config, transport: transport.New(transport.Network{Roots: config.Roots, Proxy: config.Proxy}),
+		platform: message.Platform{URL: config.Base.URL(), Where: config.TokenFrom}}
+	c.http = &http.Client{Transport: still{c.transport.Told(config.OnExchange)}}
+	return c
+}
+
+// Close ends the client's connections.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Platform is what messages call this platform.
+func (c *Client) Platform() message.Platform { return c.platform }
+
+// Connection is a GitLab connection as the platform sees it. The zero value is
+// none.
+type Connection struct {
+	Connected bool
+	// Instance is the one that the stored token belongs to.
+	Instance instance.Instance
+	// UpdatedAt is when the token was stored; zero when the platform does not say.
+	UpdatedAt time.Time
+	// Username is the account on GitLab, "" when the platform does not say. It
+	// is the platform's text: show it through message.Quote.
+	Username string
+}
+
+// Connect has the platform store a token for an instance, in the place of the
+// one that it may have. It is asked once and never again, whatever happens.
+func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instance) (Connection, *message.Message) {
+	answer, problem := c.ask(ctx, change(http.MethodPost, "/api/auth/gitlab/connect", credentials(tok, i)))
+	if problem != nil {
+		return Connection{}, problem
+	}
+	switch answer.status {
+	case http.StatusOK:
+	case http.StatusBadRequest:
+		return Connection{}, c.refusedInput(answer, i)
+	default:
+		return Connection{}, c.unknown(answer)
+	}
+	// One form has connected, the other only a message and the instance.
+	var body struct {
+		Connected   *bool   `json:"connected"`
+		Message     string  `json:"message"`
+		InstanceURL *string `json:"instanceUrl"`
+		Username    string  `json:"username"`
+	}
+	if strictjson.Decode(answer.body, &body) != nil || body.InstanceURL == nil ||
+		body.Connected == nil && body.Message == "" || body.Connected != nil && !*body.Connected {
+		return Connection{}, message.PlatformUncertain(c.garbled("no word of a connection"))
+	}
+	if stored, err := c.instance(*body.InstanceURL); err != nil || stored != i {
+		return Connection{}, message.PlatformUncertain(c.garbled("a connection to another instance"))
+	}
+	return Connection{Connected: true, Instance: i, Username: body.Username}, nil
+}
+
+// Status is what the platform has stored.
+func (c *Client) Status(ctx context.Context) (Connection, *message.Message) {
+	answer, problem := c.ask(ctx, question{method: http.MethodGet, path: "/api/auth/gitlab/status"})
+	switch {
+	case problem != nil:
+		return Connection{}, problem
+	case answer.status != http.StatusOK:
+		return Connection{}, c.unknown(answer)
+	}
+	var body struct {
+		Connected   *bool           `json:"connected"`
+		InstanceURL string          `json:"instanceUrl"`
+		UpdatedAt   json.RawMessage `json:"updatedAt"`
+		Username    string          `json:"username"`
+	}
+	switch {
+	case strictjson.Decode(answer.body, &body) != nil || body.Connected == nil:
+		return Connection{}, c.garbled("no word of a connection")
+	case !*body.Connected:
+		return Connection{}, nil
+	}
+	i, err := c.instance(body.InstanceURL)
+	if err != nil {
+		return Connection{}, message.InstanceInvalid("what "+c.config.Base.URL()+" has stored", err)
+	}
+	return Connection{Connected: true, Instance: i, UpdatedAt: moment(body.UpdatedAt), Username: body.Username}, nil
+}
+
+// Disconnect has the platform forget the stored token. That there is none is no
+// failure.
+func (c *Client) Disconnect(ctx context.Context) *message.Message {
+	const path = "/api/auth/gitlab/disconnect"
+	answer, problem := c.ask(ctx, change(http.MethodDelete, path, nil))
+	if answer.status == http.StatusNotFound || answer.status == http.StatusMethodNotAllowed {
+		// An older platform, which has not done anything yet.
+		answer, problem = c.ask(ctx, change(http.MethodPost, path, nil))
+	}
+	if problem == nil && answer.status != http.StatusOK {
+		problem = c.unknown(answer)
+	}
+	return problem
+}
+
+// Test has the platform try a token on an instance without storing it. False
+// means that the platform had no success, for whatever reason.
+func (c *Client) Test(ctx context.Context, tok token.Token, i instance.Instance) (bool, *message.Message) {
+	answer, problem := c.ask(ctx, question{method: http.MethodPost, path: "/api/auth/gitlab/test", body: credentials(tok, i)})
+	switch {
+	case problem != nil:
+		return false, problem
+	case answer.status == http.StatusBadRequest:
+		return false, c.refusedInput(answer, i)
+	case answer.status != http.StatusOK:
+		return false, c.unknown(answer)
+	}
+	var body struct {
+		Valid *bool `json:"valid"`
+	}
+	if strictjson.Decode(answer.body, &body) != nil || body.Valid == nil {
+		return false, c.garbled("no word of the token")
+	}
+	return *body.Valid, nil
+}
+
+// Credentials are the GitLab credentials of a session's user. The zero value
+// means that the user has not connected GitLab.
+type Credentials struct {
+	// Token gives the token as the platform has it, which may be no good; nil
+	// when there is none. It is a function, so that printing can't show it.
+	Token func() string
+	// InstanceURL is the instance that the token belongs to; "" is gitlab.com.
+	InstanceURL string
+}
+
+// SessionCredentials asks for the GitLab credentials of a session's user, with
+// the session's own token.
+func (c *Client) SessionCredentials(ctx context.Context, project, session Name) (Credentials, *message.Message) {
+	path := "/projects/" + project.text + "/agentic-sessions/" + session.text + "/credentials/gitlab"
+	answer, problem := c.ask(ctx, question{method: http.MethodGet, path: "/api" + path})
+	if c.config.Base.bare && problem != nil && problem.Code == "platform-absent" {
+		// An address without /api may be meant as it stands.
+		answer, problem = c.ask(ctx, question{method: http.MethodGet, path: path})
+	}
+	switch {
+	case problem != nil:
+		return Credentials{}, problem
+	case answer.status == http.StatusNotFound && strings.HasPrefix(answer.said(), "GitLab credentials not configured"):
+		return Credentials{}, nil
+	case answer.status == http.StatusNotFound && strings.HasPrefix(answer.said(), "Session not found"):
+		return Credentials{}, message.SessionNotFound(c.platform, project.text+"/"+session.text)
+	case answer.status != http.StatusOK:
+		return Credentials{}, c.unknown(answer)
+	}
+	var body struct {
+		Token       string `json:"token"`
+		InstanceURL string `json:"instanceUrl"`
+		Provider    string `json:"provider"`
+	}
+	if strictjson.Decode(answer.body, &body) != nil || body.Token == "" || body.Provider != "" && body.Provider != "gitlab" {
+		return Credentials{}, c.garbled("no GitLab credentials")
+	}
+	return Credentials{Token: func() string { return body.Token }, InstanceURL: body.InstanceURL}, nil
+}
+
+// credentials is the body of a request about a token.
+func credentials(tok token.Token, i instance.Instance) any {
+	return struct {
+		Token       string `json:"personalAccessToken"`
+		InstanceURL string `json:"instanceUrl"`
+	}{tok.Reveal(), i.URL()}
+}
+
+// instance reads an instance URL of the platform's, which has "" for gitlab.com.
+func (c *Client) instance(raw string) (instance.Instance, error) {
+	if strings.TrimSpace(raw) == "" {
+		raw = "https://gitlab.com"
+	}
+	return instance.Parse(raw, c.config.AllowHTTPLoopback)
+}
+
+// moment reads a time as the platform stores it, in seconds since 1970 as a
+// string; as a number, and as RFC 3339 has it, is good too.
+func moment(raw json.RawMessage) time.Time {
+	text := strings.Trim(string(raw), `"`)
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil && seconds > 0 {
+		return time.Unix(seconds, 0)
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// refusedInput reads a 400 to a request about a token. Nothing of its text is
+// kept.
+func (c *Client) refusedInput(answer answer, i instance.Instance) *message.Message {
+	said := answer.said()
+	switch {
+	case strings.HasPrefix(said, "GitLab connectivity check failed"):
+		return message.PlatformCheck(c.platform, i.String())
+	case strings.HasPrefix(said, "Invalid input: instance URL"):
+		return message.PlatformInput(c.platform, "the address of "+i.String())
+	case strings.HasPrefix(said, "Invalid input: token"):
+		return message.PlatformInput(c.platform, "the form of the token")
+	}
+	return message.PlatformInput(c.platform, "the token or the address of "+i.String())
+}
+
+func (c *Client) garbled(what string) *message.Message {
+	return message.PlatformGarbled(c.platform, what)
+}
+
+// unknown is for a status of the platform's own that it has no reason to answer.
+func (c *Client) unknown(answer answer) *message.Message {
+	if answer.status == http.StatusNotFound {
+		return message.PlatformAbsent(c.platform)
+	}
+	return c.garbled("the status " + strconv.Itoa(answer.status))
+}

@@ -1,0 +1,63 @@
+package source
+
+import (
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// Object is a Secret as the Kubernetes API gives it.
+type Object struct {
+	// Type is the Secret's; only Opaque ones hold a token of the user's.
+	Type string
+	// Changed is when it was last changed, zero when that is not known.
+	Changed time.Time
+	// Key gives what a key holds; false when there is no such key.
+	Key func(name string) ([]byte, bool)
+}
+
+// opaque is the type of Secrets without a form of their own. Others have keys
+// that look like ours: a ServiceAccount's has token and ca.crt.
+const opaque = "Opaque"
+
+// InCluster names a Secret, by namespace/name, as messages do.
+func InCluster(name string) string { return "the Secret " + message.Quote(name) + " in the cluster" }
+
+// Place is a Secret of the cluster, by namespace/name, of which nothing is known
+// yet.
+func Place(name string) Found {
+	return Found{Source: API, Where: InCluster(name), Renew: reconnect, Belongs: belongsKey,
+		Changed: func() time.Time { return time.Time{} }}
+}
+
+// Read makes of a Secret of the cluster, by namespace/name, what mounting it
+// would.
+func Read(name string, object Object, allowHTTPLoopback bool) Found {
+	f := Place(name)
+	f.Changed = func() time.Time { return object.Changed }
+	if object.Type != opaque {
+		f.Problem = message.SecretType(f.Where, object.Type)
+		return f
+	}
+	keys := map[string]content{}
+	for _, key := range deciding {
+		keys[key] = object.content(key, maxValue)
+	}
+	place := func(key string) string { return "the key " + key + " of " + f.Where }
+	f.CA = func() ([]byte, *message.Message) {
+		return object.content(KeyCA, maxCA).authorities(place(KeyCA))
+	}
+	// It exists, so it is not empty in the way that a mount without one is.
+	f.take(keys, func() bool { return false }, place, allowHTTPLoopback)
+	return f
+}
+
+func (o Object) content(key string, limit int) content {
+	value, there := o.Key(key)
+	c := content{there: there, text: string(value)}
+	if len(value) > limit {
+		c.text, c.err = "", file.ErrTooLarge
+	}
+	return c
+}

@@ -1,0 +1,53 @@
+package source
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// Limits of what is read, in bytes: a token or URL with room to spare, and a
+// bundle of certificate authorities.
+const (
+	maxValue = 64 << 10
+	maxCA    = 1 << 20
+)
+
+// content is what a file, or a key of a Secret, holds, or why that is not known.
+type content struct {
+	there bool
+	text  string
+	err   error
+}
+
+func contentOf(data []byte, err error) content {
+	return content{there: !errors.Is(err, fs.ErrNotExist), text: string(data), err: err}
+}
+
+func readIn(root *os.Root, name string, limit int64) content {
+	return contentOf(file.ReadIn(root, name, limit))
+}
+
+// readPath reads a token file; there is false when no such file exists.
+func readPath(path string) (text string, problem *message.Message, there bool) {
+	c := contentOf(file.Read(path, maxValue))
+	return c.text, c.problem(message.Quote(path), maxValue), c.there
+}
+
+// broken reports that there is something that can't be read.
+func (c content) broken() bool { return c.there && c.err != nil }
+
+// problem says why the content of a place, named for people, is not known; nil
+// when it is, or when there is none.
+func (c content) problem(place string, limit int) *message.Message {
+	switch {
+	case !c.broken():
+		return nil
+	case errors.Is(c.err, file.ErrTooLarge):
+		return message.FileTooLarge(place, limit>>10)
+	}
+	return message.FileUnreadable(place, file.Cause(c.err))
+}

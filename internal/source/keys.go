@@ -1,0 +1,86 @@
+package source
+
+import (
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/strictjson"
+)
+
+// The keys of a Secret that count. Mounted, each is a file of the directory.
+const (
+	KeyToken       = "token"
+	KeyInstance    = "instanceUrl"
+	KeyCA          = "ca.crt"
+	KeyCredentials = "credentials.json"
+)
+
+const belongsKey = "the key " + KeyInstance + " of the Secret"
+
+// deciding are the keys that say what the token is and where it belongs.
+var deciding = []string{KeyToken, KeyCredentials, KeyInstance}
+
+// TwoForms is for a Secret, named by where, that has the platform's form and a key
+// of the bare one: the token's if bare, else only the instance's.
+func TwoForms(where string, bare bool) *message.Message {
+	key := KeyInstance
+	if bare {
+		key = KeyToken
+	}
+	return message.TwoForms(where, key)
+}
+
+// take makes of a Secret's deciding keys what there is to know; place names a
+// key for people. It is false when there is none of them, and empty says that
+// there are no others either.
+func (f *Found) take(keys map[string]content, empty func() bool, place func(key string) string, allowHTTPLoopback bool) (there bool) {
+	text, credentials, url := keys[KeyToken], keys[KeyCredentials], keys[KeyInstance]
+	switch {
+	case credentials.there && (text.there || url.there):
+		// Two forms may name two instances.
+		f.Problem = TwoForms(f.Where, text.there)
+		return true
+	case credentials.there:
+		f.readCredentials(credentials, place(KeyCredentials), allowHTTPLoopback)
+		return true
+	case text.there:
+		if f.Problem = text.problem(place(KeyToken), maxValue); f.Problem == nil {
+			f.setToken(text.text)
+		}
+	case url.there || !empty():
+		f.Problem = message.TokenKeyMissing(f.Where)
+	default:
+		return false
+	}
+	if problem := url.problem(place(KeyInstance), maxValue); problem != nil {
+		f.Problem = problem
+		return true
+	}
+	f.setInstance(url.text, place(KeyInstance), allowHTTPLoopback)
+	return true
+}
+
+// readCredentials reads the platform's own entry. Its other fields (userId,
+// updatedAt) say nothing that is needed here.
+func (f *Found) readCredentials(key content, place string, allowHTTPLoopback bool) {
+	if f.Problem = key.problem(place, maxValue); f.Problem != nil {
+		return
+	}
+	var entry *struct {
+		Token       string `json:"token"`
+		InstanceURL string `json:"instanceUrl"`
+	}
+	// The error of the decoder is not told: it can quote the token.
+	if strictjson.Decode([]byte(key.text), &entry) != nil || entry == nil {
+		f.Problem = message.CredentialsGarbled(place)
+		return
+	}
+	f.setToken(entry.Token)
+	f.setInstance(entry.InstanceURL, place, allowHTTPLoopback)
+}
+
+// authorities is what the key ca.crt at a place holds; nil when there is none.
+func (c content) authorities(place string) ([]byte, *message.Message) {
+	if problem := c.problem(place, maxCA); problem != nil || !c.there {
+		return nil, problem
+	}
+	return []byte(c.text), nil
+}

@@ -1,0 +1,120 @@
+package source
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// current is the symlink through which kubelet swaps all keys at once.
+const current = "..data"
+
+// mount reads the Secret mounted at dir; false when there is none.
+func (c Config) mount(dir string) (Found, bool) {
+	f := Found{Source: Mount, Where: "the Secret at " + message.Quote(dir), Renew: reconnect,
+		Belongs: belongsKey,
+		Path:    dir,
+		// kubelet replaces this link when it brings in another version.
+		Changed: func() time.Time {
+			return cmp.Or(changed(os.Lstat(filepath.Join(dir, current))), changed(os.Stat(filepath.Join(dir, KeyToken))),
+				changed(os.Stat(filepath.Join(dir, KeyCredentials))))
+		},
+		CA: func() ([]byte, *message.Message) { return nil, nil }}
+	root, problem := openSecret(dir)
+	switch {
+	case problem != nil:
+		f.Problem = problem
+		return f, true
+	case root == nil:
+		return Found{}, false
+	}
+	defer func() { _ = root.Close() }()
+	keys, ca := readVersion(root)
+	f.CA = func() ([]byte, *message.Message) {
+		return contentOf(ca()).authorities(placeIn(dir)(KeyCA))
+	}
+	if keys[KeyCredentials].broken() && keys[KeyToken].broken() {
+		// Nothing in the directory can be read, so nobody knows what is there.
+		f.Problem = keys[KeyToken].problem(placeIn(dir)(KeyToken), maxValue)
+		return f, true
+	}
+	return f, f.take(keys, func() bool { return empty(root) }, placeIn(dir), c.AllowHTTPLoopback)
+}
+
+// placeIn names the keys of a Secret that is mounted at dir.
+func placeIn(dir string) func(key string) string {
+	return func(key string) string { return message.Quote(filepath.Join(dir, key)) }
+}
+
+// openSecret opens a Secret's directory; nil when there is none. It looks first,
+// since opening a FIFO would wait for its other end.
+func openSecret(dir string) (*os.Root, *message.Message) {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		return nil, message.SecretNotDirectory(dir)
+	}
+	root, err := os.OpenRoot(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, message.FileUnreadable(message.Quote(dir), file.Cause(err))
+	}
+	return root, nil
+}
+
+// maxSwaps bounds how often a read begins again because the Secret was swapped
+// under it.
+const maxSwaps = 100
+
+// readVersion reads the keys that decide, all of one version of the Secret.
+// kubelet points ..data to the new version before it removes the old one: so a
+// file that is missing while ..data still points to the same version is
+// missing for good, and otherwise everything is read again. Half of one
+// version and half of another would give a token to another instance, or trust
+// another one's authorities; those are read later, if at all.
+func readVersion(root *os.Root) (keys map[string]content, ca func() ([]byte, error)) {
+	for swaps := 0; ; swaps++ {
+		version := versionOf(root)
+		keys = map[string]content{}
+		for _, name := range deciding {
+			keys[name] = readIn(root, filepath.Join(version, name), maxValue)
+		}
+		ca = file.Later(root, filepath.Join(version, KeyCA), maxCA)
+		if swaps == maxSwaps || versionOf(root) == version {
+			return keys, ca
+		}
+	}
+}
+
+// versionOf is the directory that holds the current version, "." when the
+// Secret was not mounted by kubelet.
+func versionOf(root *os.Root) string {
+	version, err := root.Readlink(current)
+	if err != nil || !filepath.IsLocal(version) {
+		return "."
+	}
+	return version
+}
+
+func empty(root *os.Root) bool {
+	dir, err := root.Open(".")
+	if err != nil {
+		return false
+	}
+	defer func() { _ = dir.Close() }()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		// What kubelet mounts for an optional Secret that does not exist.
+		if name != current && len(name) > 0 && name[0] != '.' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,239 @@
+// Package source finds the user's token: in a mounted Kubernetes Secret, one that
+// is read through the API, a file, the environment or, if that is asked for, on
+// the platform. It reads afresh at every call, because kubelet swaps a
+// rotated Secret under a running pod.
+package source
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// Source is a kind of place that a token can come from.
+type Source string
+
+// The sources, in the order in which they are looked at. Auto is the first of
+// them that is there, but for Backend: that one is asked only when it is named.
+const (
+	Auto    Source = "auto"
+	Mount   Source = "mount"
+	API     Source = "api"
+	File    Source = "file"
+	Env     Source = "env"
+	Backend Source = "backend"
+)
+
+// Config says where to look. The zero value finds nothing.
+type Config struct {
+	// Source is the only source to look at; Auto and "" mean the first that is
+	// there.
+	Source Source
+	// Dirs are directories in each of which a Secret may be mounted.
+	Dirs []string
+	// API reads a Secret through the Kubernetes API, and is false when that does
+	// not exist; nil when it is not to be asked. APIWhere says where it looks.
+	API      func() (Found, bool)
+	APIWhere string
+	// TokenFile is the path of a file with a bare token, "" for none.
+	TokenFile string
+	// TokenEnv reads the environment variable with a bare token; a function,
+	// so that printing a Config can't show it. Nil means there is none.
+	TokenEnv func() string
+	// InstanceURL is the instance that TokenFile and TokenEnv belong to.
+	InstanceURL string
+	// Backend asks the platform; nil means that there is none to ask.
+	Backend func() Answer
+	// AllowHTTPLoopback lets instances be plain http on a loopback address.
+	AllowHTTPLoopback bool
+}
+
+// Answer is what a place beyond this machine has, or why that is not known.
+type Answer struct {
+	// Where is the place in words.
+	Where string
+	// Token gives the text of the token; nil when there is none.
+	Token func() string
+	// InstanceURL is the instance that the token belongs to; "" is gitlab.com.
+	InstanceURL string
+	// Problem says why nothing is known of a token.
+	Problem *message.Message
+}
+
+// Found is a place with a token, or with something that should be one.
+type Found struct {
+	Source Source
+	// Where is the place in words, Renew how to bring a new token there, and
+	// Belongs what says which instance the token is for.
+	Where, Renew, Belongs string
+	// Instance is the one that the token belongs to; the zero value when the
+	// place is too broken to tell.
+	Instance instance.Instance
+	Token    token.Token
+	// Problem says why Token can't be used; nil when it can.
+	Problem *message.Message
+	// Path is the file or directory that it was read from, "" for none; Changed
+	// is when its content last changed, zero when that is not known. People want
+	// to know; nothing depends on it.
+	Path    string
+	Changed func() time.Time
+	// CA reads the certificate authorities that came with the token, in PEM
+	// form; nil when the source has none. Nobody needs them until a connection
+	// is made, so they are not read before.
+	CA func() ([]byte, *message.Message)
+}
+
+// DefaultDir is where a session pod has its Secret, and DefaultInstanceURL the
+// instance that a token without one belongs to (the platform stores "" for it).
+const (
+	DefaultDir         = "/var/run/secrets/acp/gitlab"
+	DefaultInstanceURL = "https://gitlab.com"
+)
+
+const reconnect = "reconnect under Settings → Integrations → GitLab"
+
+// Find looks at the sources in their order and returns what the first has that
+// is there: several places only when several directories have a Secret. An
+// empty directory, as kubelet makes it for an optional Secret that does not
+// exist, is not there. The second result names the places looked at.
+func (c Config) Find() ([]Found, []string) {
+	var looked []string
+	if c.wants(Mount) {
+		var found []Found
+		for _, dir := range c.Dirs {
+			looked = append(looked, "the Secret at "+message.Quote(dir))
+			if f, there := c.mount(dir); there {
+				found = append(found, f)
+			}
+		}
+		if len(found) > 0 {
+			return found, looked
+		}
+	}
+	if c.wants(API) && c.API != nil {
+		looked = append(looked, c.APIWhere)
+		if f, there := c.API(); there {
+			return []Found{f}, looked
+		}
+	}
+	if c.wants(File) && c.TokenFile != "" {
+		looked = append(looked, "the token file "+message.Quote(c.TokenFile))
+		if f, there := c.file(); there {
+			return []Found{f}, looked
+		}
+	}
+	if c.wants(Env) {
+		looked = append(looked, "the environment variable GITLAB_TOKEN")
+		if f, there := c.env(); there {
+			return []Found{f}, looked
+		}
+	}
+	if c.Source == Backend && c.Backend != nil {
+		answer := c.Backend()
+		looked = append(looked, answer.Where)
+		if f, there := c.backend(answer); there {
+			return []Found{f}, looked
+		}
+	}
+	return nil, looked
+}
+
+func (c Config) wants(s Source) bool { return c.Source == "" || c.Source == Auto || c.Source == s }
+
+// Sources lists every source, in the order in which they are looked at.
+func Sources() []Source { return []Source{Auto, Mount, API, File, Env, Backend} }
+
+// ParseSource reads the name of a source; "" is Auto.
+func ParseSource(text string) (Source, *message.Message) {
+	if text == "" {
+		return Auto, nil
+	}
+	if s := Source(text); slices.Contains(Sources(), s) {
+		return s, nil
+	}
+	var known []string
+	for _, s := range Sources() {
+		known = append(known, string(s))
+	}
+	return Auto, message.SourceUnknown(known)
+}
+
+func (c Config) file() (Found, bool) {
+	f := Found{Source: File, Path: c.TokenFile, Changed: func() time.Time { return changed(os.Stat(c.TokenFile)) },
+		Where: "the token file " + message.Quote(c.TokenFile),
+		Renew: "write it to " + message.Quote(c.TokenFile), Belongs: "ACP_GITLAB_INSTANCE_URL"}
+	text, problem, there := readPath(c.TokenFile)
+	if !there {
+		return Found{}, false
+	}
+	f.Problem = problem
+	if problem == nil {
+		f.setToken(text)
+	}
+	f.setInstance(c.InstanceURL, "ACP_GITLAB_INSTANCE_URL", c.AllowHTTPLoopback)
+	return f, true
+}
+
+func (c Config) env() (Found, bool) {
+	if c.TokenEnv == nil || c.TokenEnv() == "" {
+		return Found{}, false
+	}
+	f := Found{Source: Env, Where: "the environment variable GITLAB_TOKEN", Renew: "put it into GITLAB_TOKEN",
+		Belongs: "ACP_GITLAB_INSTANCE_URL", Changed: func() time.Time { return time.Time{} }}
+	f.setToken(c.TokenEnv())
+	f.setInstance(c.InstanceURL, "ACP_GITLAB_INSTANCE_URL", c.AllowHTTPLoopback)
+	return f, true
+}
+
+func (c Config) backend(answer Answer) (Found, bool) {
+	f := Found{Source: Backend, Where: answer.Where, Renew: reconnect, Belongs: "the instance URL of the connection there",
+		Changed: func() time.Time { return time.Time{} }, Problem: answer.Problem}
+	if f.Problem != nil || answer.Token == nil {
+		return f, f.Problem != nil
+	}
+	f.setToken(answer.Token())
+	f.setInstance(answer.InstanceURL, "the answer of "+answer.Where, c.AllowHTTPLoopback)
+	return f, true
+}
+
+// changed is when a file was written.
+func changed(info os.FileInfo, err error) time.Time {
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+func (f *Found) setToken(text string) {
+	tok, err := token.Parse(text)
+	var fault *token.Error
+	if errors.As(err, &fault) {
+		f.Problem = message.TokenFault(fault, f.Where, f.Renew)
+		return
+	}
+	f.Token = tok
+}
+
+// setInstance reads the instance URL that stands at where. One that can't be
+// used is the problem to tell, and leaves the instance unknown, since nobody can
+// say whom the token belongs to; but for one that is only http.
+func (f *Found) setInstance(raw, where string, allowHTTPLoopback bool) {
+	if strings.TrimSpace(raw) == "" {
+		raw = DefaultInstanceURL
+	}
+	i, err := instance.Parse(raw, allowHTTPLoopback)
+	if err != nil {
+		f.Problem, f.Token = message.InstanceInvalid(where, err), token.Token{}
+		var insecure *instance.InsecureError
+		if errors.As(err, &insecure) {
+			i = insecure.Meant
+		}
+	}
+	f.Instance = i
+}
