@@ -81,9 +81,9 @@ fuzz:
 
 .PHONY: manual manual-check
 
-# Brings the manual page up to date with the commands and README's table.
+# Brings the manual page up to date with the commands and docs/settings.md.
 manual:
-	go run ./internal/manual page README.md docs/git-credential-acp.1
+	go run ./internal/manual page docs/settings.md docs/git-credential-acp.1
 
 # What only other programs can judge: whether man and mandoc like the page, and
 # what real shells complete. Needs man-db, mandoc, bash-completion, fish and zsh.

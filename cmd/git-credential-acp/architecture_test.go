@@ -367,11 +367,11 @@ func parsed(t *testing.T, dir string) []*ast.File {
 	return all
 }
 
-// Every environment variable that is read has a row in README's table, or in
+// Every environment variable that is read has a row in docs/settings.md, or in
 // that of git's own variables, and every row is read.
 func TestEnvironmentTable(t *testing.T) {
 	var rows []string
-	for _, document := range []string{"README.md", "docs/architecture.md"} {
+	for _, document := range []string{"docs/settings.md", "docs/architecture.md"} {
 		text, err := os.ReadFile(filepath.Join(root, document))
 		if err != nil {
 			t.Fatal(err)
@@ -384,7 +384,7 @@ func TestEnvironmentTable(t *testing.T) {
 	if len(names) == 0 {
 		t.Error("no variables were found")
 	}
-	agree(t, "read from the environment", names, "in the tables of README.md and docs/architecture.md", rows)
+	agree(t, "read from the environment", names, "in the tables of docs/settings.md and docs/architecture.md", rows)
 }
 
 // environmentNames are the values of cli's constants env… and prefix…, which are

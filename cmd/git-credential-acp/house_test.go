@@ -318,10 +318,10 @@ func receiver(d *ast.FuncDecl) *ast.Ident {
 	}
 }
 
-// README tells of every source, and so does the description of check's JSON,
+// docs/settings.md lists every source, and so does the description of check's JSON,
 // which knows the one that was used and so not auto.
 func TestSources(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	settings, err := os.ReadFile(filepath.Join(root, "docs", "settings.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,12 +329,12 @@ func TestSources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, row, _ := strings.Cut(string(readme), "| `ACP_GITLAB_SOURCE` |")
+	_, row, _ := strings.Cut(string(settings), "| `ACP_GITLAB_SOURCE` |")
 	row, _, _ = strings.Cut(row, "\n")
 	var used []string
 	for _, kind := range source.Sources() {
 		if !strings.Contains(row, "`"+string(kind)+"`") {
-			t.Errorf("README's row for ACP_GITLAB_SOURCE lacks %s", kind)
+			t.Errorf("docs/settings.md's row for ACP_GITLAB_SOURCE lacks %s", kind)
 		}
 		if kind != source.Auto {
 			used = append(used, strconv.Quote(string(kind)))

@@ -19,7 +19,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
-// The environment variables that are read. README.md has a table of them; a
+// The environment variables that are read. docs/settings.md has a table of them; a
 // test holds the two together.
 const (
 	envSecretDir    = "ACP_GITLAB_SECRET_DIR"

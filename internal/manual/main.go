@@ -25,7 +25,7 @@ func main() {
 	case len(os.Args) == 3 && os.Args[1] == "completions":
 		err = writeCompletions(os.Args[2])
 	default:
-		err = errors.New("usage: manual page README.md FILE, or manual completions DIRECTORY")
+		err = errors.New("usage: manual page SETTINGS FILE, or manual completions DIRECTORY")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "manual:", err)
@@ -35,8 +35,8 @@ func main() {
 
 // writePage brings the page in a file up to date. Its date changes only when
 // something else does: a page that is up to date stays as it is.
-func writePage(readme, name string, now time.Time) error {
-	text, err := os.ReadFile(readme)
+func writePage(settings, name string, now time.Time) error {
+	text, err := os.ReadFile(settings)
 	if err != nil {
 		return err
 	}

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	readmeFile = "../../README.md"
-	pageFile   = "../../docs/git-credential-acp.1"
+	settingsFile = "../../docs/settings.md"
+	pageFile     = "../../docs/git-credential-acp.1"
 )
 
 func TestPageIsUpToDate(t *testing.T) {
-	readme, err := os.ReadFile(readmeFile)
+	settings, err := os.ReadFile(settingsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestPageIsUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := render(cli.Commands(), string(readme), dated(have))
+	want, err := render(cli.Commands(), string(settings), dated(have))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestWritePage(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "page.1")
 	write := func(day int) string {
 		t.Helper()
-		if err := writePage(readmeFile, name, time.Date(2030, 1, day, 0, 0, 0, 0, time.UTC)); err != nil {
+		if err := writePage(settingsFile, name, time.Date(2030, 1, day, 0, 0, 0, 0, time.UTC)); err != nil {
 			t.Fatal(err)
 		}
 		page, err := os.ReadFile(name)
@@ -70,7 +70,7 @@ func TestWritePage(t *testing.T) {
 		t.Error("a page that was not up to date was not made again")
 	}
 	if err := writePage(name, name, time.Now()); err == nil || !strings.Contains(err.Error(), "table") {
-		t.Errorf("a README without table: %v", err)
+		t.Errorf("a document without a table: %v", err)
 	}
 }
 
@@ -95,13 +95,13 @@ func sample() *cobra.Command {
 	return root
 }
 
-const sampleReadme = "# x\n\n## Other\n\n| `a b` | c |\n\n## Variables\n\nAs follows.\n\n| variable | default | meaning |\n|---|---|---|\n" +
+const sampleSettings = "# x\n\n## Other\n\n| `a b` | c |\n\n## Variables\n\nAs follows.\n\n| variable | default | meaning |\n|---|---|---|\n" +
 	"| `ACP_ONE` | unset | see [this](x.md) |\n| `ACP_TWO` | `2s` | a time; `0`: none |\n| `ACP_THREE` | | **not** this |\n\n" +
 	"### Further\n\nAs git has them:\n\n| variable | git's setting | meaning |\n|---|---|---|\n| `http_proxy` | `http.proxy` | a proxy |\n\n" +
 	"And `HTTPS_PROXY`.\n\n## Next\n\n| `ACP_FOUR` | | No more |\n"
 
 func TestRender(t *testing.T) {
-	page, err := render(sample(), sampleReadme, "2030-01-01")
+	page, err := render(sample(), sampleSettings, "2030-01-01")
 	if err != nil {
 		t.Fatal(err)
 	}

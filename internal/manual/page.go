@@ -14,16 +14,16 @@ import (
 )
 
 // render is the manual page of a program with these commands. Its environment
-// is described by readme's chapter with the table of variables. date is the day
+// is described by the chapter of docs/settings.md with the tables of variables. date is the day
 // on which the page last changed (YYYY-MM-DD).
-func render(root *cobra.Command, readme, date string) (string, error) {
-	settings, found := chapter(readme)
+func render(root *cobra.Command, document, date string) (string, error) {
+	settings, found := chapter(document)
 	if !found {
-		return "", errors.New("README.md has no table of variables")
+		return "", errors.New("no table of variables was found")
 	}
 	commands := all(root)
 	p := new(page)
-	p.WriteString(".\\\" Made by make manual from the commands and README.md: change those.\n")
+	p.WriteString(".\\\" Made by make manual from the commands and docs/settings.md: change those.\n")
 	_, _ = fmt.Fprintf(p, ".TH %s 1 %s %s \"User Commands\"\n", strings.ToUpper(literal(cli.Name)), date, literal(cli.Name))
 
 	p.section("Name")
@@ -146,7 +146,7 @@ func spelling(flag *pflag.Flag) string {
 // variable is the first cell of a table's row about a variable.
 var variable = regexp.MustCompile("(?m)^\\| `([A-Za-z_]+)` \\|")
 
-// environment is a chapter of README with tables of variables: name, default or
+// environment is a chapter of a document with tables of variables: name, default or
 // what else the heading says, meaning.
 func (p *page) environment(chapter string) {
 	first := true // below a heading, where no paragraph is begun
