@@ -13,6 +13,9 @@ import (
 var (
 	errProxyKind = errors.New("it is of a kind that is not known here")
 	errProxyHost = errors.New("it has no host and port that could be")
+	// errProxyLogin is for an "@" behind the place where git ends the host: what
+	// stands before it is probably a password, and not a host and port.
+	errProxyLogin = errors.New("its user name or password has a character that must be percent-encoded")
 )
 
 // parseProxy reads a proxy as git does (http.c, get_curl_handle): a bare host is
@@ -32,22 +35,36 @@ func parseProxy(raw string) (*url.URL, error) {
 		return nil, errProxyKind
 	}
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		if strings.Contains(rest[end:], "@") {
+			return nil, errProxyLogin
+		}
 		rest = rest[:end]
 	}
-	if login, host, found := strings.Cut(rest, "@"); found {
-		user, password, _ := strings.Cut(login, ":")
-		proxy.User, rest = url.UserPassword(unescaped(user), unescaped(password)), host
+	// The login ends at the last "@": a password can hold others.
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		user, password, _ := strings.Cut(rest[:at], ":")
+		proxy.User, rest = url.UserPassword(unescaped(user), unescaped(password)), rest[at+1:]
 	}
-	host := strings.Trim(rest, "[]")
+	host := rest
 	if name, number, err := net.SplitHostPort(rest); err == nil {
 		host, port = name, number
+	} else if bare, found := strings.CutPrefix(rest, "["); found {
+		host = strings.TrimSuffix(bare, "]")
 	}
-	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 || host == "" ||
-		strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("[]\"\\", r) }) {
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 || !proxyHost(host) {
 		return nil, errProxyHost
 	}
 	proxy.Host = net.JoinHostPort(host, port)
 	return proxy, nil
+}
+
+// proxyHost accepts a name or an address, and nothing that could be a part of a
+// login: messages show the host.
+func proxyHost(host string) bool {
+	if address, err := netip.ParseAddr(host); err == nil && address.Zone() == "" {
+		return true
+	}
+	return host != "" && strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == ""
 }
 
 func unescaped(text string) string {

@@ -238,29 +238,34 @@ func (c Config) Match(section, url string) map[string]Entry {
 	return found
 }
 
-// withoutUser takes user names and passwords out of all URLs in a text.
+// withoutUser takes the user name and password out of a URL. Whatever stands
+// before the last "@" may be one: a password can hold slashes and other characters
+// that should have been escaped.
 func withoutUser(text string) string {
-	var out strings.Builder
-	for {
-		before, rest, found := strings.Cut(text, "://")
-		if !found {
-			out.WriteString(text)
-			return out.String()
-		}
-		out.WriteString(before + "://")
-		if login, after := userOf(rest); login != "" {
-			out.WriteString("[redacted]")
-			rest = after
-		}
-		text = rest
+	at := strings.LastIndexByte(text, '@')
+	if at < 0 {
+		return text
 	}
+	scheme, _, found := strings.Cut(text[:at], "://")
+	switch {
+	case found:
+		return scheme + "://[redacted]" + text[at:]
+	case strings.Contains(text[:at], ":"):
+		return "[redacted]" + text[at:]
+	}
+	return text // a user of SSH, as in git@host
 }
 
-// userOf splits what follows "://" into what stands before an "@" and the rest.
+// userOf splits what follows "://" into what stands before an "@" and the rest. A
+// password can hold a character that ends the host elsewhere: what stands after a
+// colon and is no port is a password.
 func userOf(rest string) (login, after string) {
 	authority := rest
 	if end := strings.IndexAny(rest, "/?# \t\n\"'"); end >= 0 {
 		authority = rest[:end]
+		if _, port, found := strings.Cut(authority, ":"); found && strings.Trim(port, "0123456789") != "" && !strings.Contains(authority, "@") && !strings.Contains(port, "]") {
+			authority, _, _ = strings.Cut(rest, " ")
+		}
 	}
 	at := strings.LastIndexByte(authority, '@')
 	if at < 0 {

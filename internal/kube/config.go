@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -85,6 +86,10 @@ func (c Config) open() (*Client, *message.Message) {
 	at, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
 		return nil, message.KubeconfigInvalid(login, "the server's address is not a URL")
+	}
+	// An "@" after the host ends a password with a slash in it, and messages show the host.
+	if strings.Contains(at.Path+at.RawQuery+at.Fragment, "@") {
+		return nil, message.KubeconfigInvalid(login, "the server's address has a user name or password in it")
 	}
 	if at.Scheme != "https" && !loopback(at.Hostname()) {
 		return nil, message.KubeconfigInvalid(login, "the server's address is not https, which would show the Secret to the network")

@@ -13,7 +13,7 @@ func ClientCertificateInvalid(where, why string) *Message {
 func ProxyInvalid(by, why string) *Message {
 	return &Message{Code: "proxy-invalid", Topic: Configuration,
 		What: "the proxy that " + by + " names can't be used: " + why,
-		Hint: "use the form http://proxy.example.com:3128 (or https, socks5, socks5h), or leave it empty for no proxy"}
+		Hint: "use the form http://proxy.example.com:3128 (or https, socks5, socks5h), or leave it empty for no proxy; in a user name or password, write @ as %40, / as %2F, # as %23, ? as %3F and % as %25"}
 }
 
 // ProxyReads is for a proxy, named by a setting, on the way to an instance over

@@ -60,14 +60,15 @@ func validPort(at *url.URL) bool {
 	return err == nil && n > 0
 }
 
-// validPath takes paths in which nothing climbs and nothing is encoded.
+// validPath takes paths in which nothing climbs and nothing is encoded. An "@" is
+// the end of a password with a slash in it.
 func validPath(at *url.URL) bool {
 	path := strings.TrimSuffix(at.EscapedPath(), "/")
 	if path == "" {
 		return true
 	}
 	for segment := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
-		if segment == "" || segment == "." || segment == ".." || strings.Contains(segment, "%") {
+		if segment == "" || segment == "." || segment == ".." || strings.ContainsAny(segment, "%@") {
 			return false
 		}
 	}
