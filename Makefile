@@ -28,6 +28,17 @@ test:
 		echo 'go test ./... (no C compiler: without the race detector)'; go test -timeout 20m ./...; \
 	fi
 
+# The tests that run git, with a newer git and with git-lfs, which are unpacked
+# once and kept beside Go's build cache; then the scripts with this machine's git
+# and git-lfs.
+ACP_GIT_ASSETS ?= $(dir $(shell go env GOCACHE))git-credential-acp/git-trixie
+
+.PHONY: test-git
+test-git:
+	@.ci/fetch-git "$(ACP_GIT_ASSETS)"
+	PATH="$(ACP_GIT_ASSETS)/git:$(ACP_GIT_ASSETS)/git-lfs:$$PATH" go test -count=1 -timeout 20m ./cmd/... ./internal/cli ./internal/gitconfig ./internal/gitlabtest ./internal/setup
+	PATH="$(ACP_GIT_ASSETS)/git-lfs:$$PATH" go test -count=1 -timeout 20m -run TestScripts ./cmd/...
+
 # The tests against a real Kubernetes API server and etcd are a module of their
 # own. The two programs are built from source once for each version (ten minutes
 # or more), and kept beside Go's build cache, where they outlive a checkout.
