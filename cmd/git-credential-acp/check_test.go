@@ -103,6 +103,10 @@ func condition(name string) (bool, error) {
 	switch name {
 	case "root":
 		return os.Getuid() == 0, nil
+	case "gitstate":
+		// git 2.46 and newer.
+		out, err := exec.Command("git", "credential", "capability").Output()
+		return err == nil && strings.Contains(string(out), "capability state\n"), nil
 	case "bindmounts":
 		return exec.Command("unshare", "-rm", "mount", "--bind", "/etc/passwd", "/etc/passwd").Run() == nil, nil
 	}
