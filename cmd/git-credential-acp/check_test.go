@@ -20,6 +20,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/check"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // checkSchema is what check --json is documented to print.
@@ -122,6 +123,9 @@ func (*machineScript) ratelimit(_ *testscript.TestScript, m *machine, args []str
 	return err
 }
 
+// invisible is a name of characters that a terminal acts on or does not show.
+const invisible = "\x1b[2J\u202e\u2028\u2029\u0085\u200b\u3164\ufe0f\u00a0\U000e0041\x7fname"
+
 // run runs the built program in the pod, and gives what it prints to standard
 // output, and its exit code.
 func (p *pod) run(args ...string) (stdout string, code int) {
@@ -135,6 +139,9 @@ func (p *pod) run(args ...string) (stdout string, code int) {
 	}
 	if strings.Contains(string(out), "Canary") || exit != nil && strings.Contains(string(exit.Stderr), "Canary") {
 		p.t.Error("a token was printed")
+	}
+	if strings.ContainsFunc(string(out), func(r rune) bool { return r != '\n' && !message.Visible(r) }) {
+		p.t.Errorf("an invisible character was printed: %q", out)
 	}
 	return string(out), cmd.ProcessState.ExitCode()
 }
@@ -152,7 +159,11 @@ func TestCheckSchema(t *testing.T) {
 	}{
 		{"good", func(*pod) {}, []string{"--branch", "main"}, check.AllGood, ""},
 		{"warnings", func(p *pod) {
-			p.change(func(tok *gitlabtest.Token) { tok.ExpiresAt = ""; tok.Scopes = append(tok.Scopes, "sudo") })
+			p.change(func(tok *gitlabtest.Token) {
+				tok.ExpiresAt = ""
+				tok.Name = invisible
+				tok.Scopes = append(tok.Scopes, "sudo")
+			})
 			p.project(func(project *gitlabtest.Project) { project.Archived = true })
 			p.git("config", "--global", "--add", "credential.helper", "store")
 			p.git("config", "--global", "remote.x.url", "https://user:Canary-password@example.com/a/b")

@@ -31,13 +31,14 @@ var arrows = map[string]string{
 	"token":      "",
 	"message":    "access token",
 	"trace":      "token",
+	"report":     "message",
 	// What reads files, or asks.
 	"file":      "",
 	"process":   "",
 	"install":   "file message",
 	"source":    "file instance message strictjson token",
 	"gitconfig": "file message token",
-	"setup":     "file gitconfig instance message",
+	"setup":     "file gitconfig instance message report",
 	"cache":     "access file instance message token",
 	"transport": "access file message",
 	"gitlab":    "access instance strictjson token transport",
@@ -45,10 +46,10 @@ var arrows = map[string]string{
 	"kube":      "file message",
 	// What they are for.
 	"helper":     "access credential instance message source token",
-	"check":      "access credential gitconfig gitlab helper instance message source token",
+	"check":      "access credential gitconfig gitlab helper instance message report source token",
 	"connection": "access file gitlab instance kube message platform source token",
 	"cli": "access cache check connection credential file gitconfig gitlab helper install instance kube message" +
-		" platform setup source token trace transport",
+		" platform report setup source token trace transport",
 }
 
 // leaves are where the modules of others are: one package each, so that the

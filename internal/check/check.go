@@ -20,26 +20,15 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/report"
 	"github.com/ambient-code/git-credential-acp/internal/source"
-)
-
-// Status is how a step ended.
-type Status string
-
-// The statuses. A step is skipped when it can't be made because an earlier one
-// failed, or when there is nothing to look at.
-const (
-	Good    Status = "good"
-	Warning Status = "warning"
-	Failed  Status = "failed"
-	Skipped Status = "skipped"
 )
 
 // Step is one thing that was looked at. docs/check.schema.json describes its
 // JSON form.
 type Step struct {
-	Name   string `json:"name"`
-	Status Status `json:"status"`
+	Name   string        `json:"name"`
+	Status report.Status `json:"status"`
 	// Text says what was found, Hint what to do about it.
 	Text string `json:"text"`
 	Hint string `json:"hint,omitempty"`

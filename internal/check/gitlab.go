@@ -10,6 +10,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/report"
 )
 
 // adviceLife is how long a token's life may be before a shorter one is advised
@@ -205,7 +206,7 @@ func (a *answers) expiry() {
 		a.warn(stepExpiry, data, message.Expiry(a.verdict, a.Now(), helper.SubjectOf(a.question)))
 		return
 	}
-	step := Step{Name: stepExpiry, Status: Good, Data: data,
+	step := Step{Name: stepExpiry, Status: report.Good, Data: data,
 		Text: fmt.Sprintf("on %s at 00:00 UTC, in %d days", data.ExpiresAt, days)}
 	if left > adviceLife {
 		step.Hint = "a shorter life is advised: 90 days or less"

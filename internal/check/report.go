@@ -2,11 +2,11 @@ package check
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/report"
 )
 
 // What steps found, for programs. docs/check.schema.json describes them.
@@ -153,31 +153,17 @@ func (r *run) report(s Step) {
 	}
 	r.done[s.Name] = true
 	s.Instance = r.instance
-	s.Text, s.Hint, s.Data = r.result.Redact(s.Text), r.result.Redact(s.Hint), r.result.encode(s.Data)
+	s.Text, s.Hint = r.result.Redact(s.Text), r.result.Redact(s.Hint)
 	r.Report(s)
 }
 
-// encode encodes data, without secrets. Data that is none without them is left
-// out: a secret made of digits could be a number, too.
-func (r Result) encode(data any) any {
-	if data == nil {
-		return nil
-	}
-	text, err := json.Marshal(data)
-	clean := r.Redact(string(text))
-	if err != nil || !json.Valid([]byte(clean)) {
-		return nil
-	}
-	return json.RawMessage(clean)
-}
-
 func (r *run) good(name string, data any, format string, args ...any) {
-	r.report(Step{Name: name, Status: Good, Data: data, Text: fmt.Sprintf(format, args...)})
+	r.report(Step{Name: name, Status: report.Good, Data: data, Text: fmt.Sprintf(format, args...)})
 }
 
 func (r *run) warn(name string, data any, m *message.Message) {
 	r.result.Warnings++
-	r.report(Step{Name: name, Status: Warning, Data: data, Text: m.What, Hint: m.Hint, Code: m.Code})
+	r.report(Step{Name: name, Status: report.Warning, Data: data, Text: m.What, Hint: m.Hint, Code: m.Code})
 }
 
 func (r *run) fail(name string, m *message.Message) { r.failWith(name, nil, m) }
@@ -188,12 +174,12 @@ func (r *run) failWith(name string, data any, m *message.Message) {
 	if r.result.Reason == nil || r.result.Reason.Unverified() && !m.Unverified() {
 		r.result.Reason = m
 	}
-	r.report(Step{Name: name, Status: Failed, Data: data, Text: m.Error(), Hint: m.Hint, Code: m.Code})
+	r.report(Step{Name: name, Status: report.Failed, Data: data, Text: m.Error(), Hint: m.Hint, Code: m.Code})
 }
 
 func (r *run) skip(why string, names ...string) {
 	for _, name := range names {
-		r.report(Step{Name: name, Status: Skipped, Text: why})
+		r.report(Step{Name: name, Status: report.Skipped, Text: why})
 	}
 }
 

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
-	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -25,6 +21,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/report"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -74,7 +71,7 @@ func (a *app) runCheck(ctx context.Context, flags checkFlags, args []string) err
 	defer stop()
 	// A second signal ends the process, whatever it waits for.
 	defer context.AfterFunc(ctx, stop)()
-	var out checkOutput = &checkLines{to: a.env.Stdout, color: a.colored(flags.color)}
+	var out checkOutput = &checkLines{Lines: report.Lines{To: a.env.Stdout, Color: a.colored(flags.color)}}
 	if flags.json {
 		out = &checkDocument{to: a.env.Stdout, version: a.env.Build.known().Version}
 	}
@@ -256,51 +253,27 @@ type checkOutput interface {
 
 // checkLines are lines for people, each written when its step was made.
 type checkLines struct {
-	to    io.Writer
-	color bool
-	err   error
+	report.Lines
 	// instance is the one whose steps were shown last.
 	instance       string
 	failed, warned tally
 }
 
-func (l *checkLines) print(format string, args ...any) {
-	if _, err := fmt.Fprintf(l.to, format, args...); err != nil && l.err == nil {
-		l.err = err
-	}
-}
-
-// marks are a sign and an SGR colour for each status.
-var marks = map[check.Status][2]string{
-	check.Good: {"✓", "32"}, check.Warning: {"!", "33"}, check.Failed: {"✗", "31"}, check.Skipped: {"-", "2"},
-}
-
-// checkColumn is the width of the column of names.
-const checkColumn = 16
-
 func (l *checkLines) step(s check.Step) {
 	if s.Instance != "" && l.instance != "" && s.Instance != l.instance {
-		l.print("\n")
+		l.Print("\n")
 	}
 	l.instance = s.Instance
-	switch s.Status {
-	case check.Failed:
-		l.failed.add(s.Name)
-	case check.Warning:
-		l.warned.add(s.Name)
-	}
-	mark := marks[s.Status][0]
-	if l.color {
-		mark = "\x1b[" + marks[s.Status][1] + "m" + mark + "\x1b[0m"
-	}
 	text := s.Text
-	if s.Status == check.Skipped {
+	switch s.Status {
+	case report.Failed:
+		l.failed.add(s.Name)
+	case report.Warning:
+		l.warned.add(s.Name)
+	case report.Skipped:
 		text = "skipped: " + text
 	}
-	l.print("%s %-*s %s\n", mark, checkColumn, s.Name, message.Printable(text))
-	if s.Hint != "" {
-		l.print("  %-*s hint: %s\n", checkColumn, "", message.Printable(s.Hint))
-	}
+	l.Step(s.Status, s.Name, text, s.Hint)
 }
 
 func (l *checkLines) end(check.Result, int) error {
@@ -314,8 +287,8 @@ func (l *checkLines) end(check.Result, int) error {
 	if len(parts) == 0 {
 		parts = []string{"all is well"}
 	}
-	l.print("\n%s\n", strings.Join(parts, ", "))
-	return l.err
+	l.Print("\n%s\n", strings.Join(parts, ", "))
+	return l.Err
 }
 
 // tally counts steps.
@@ -355,8 +328,15 @@ type reason struct {
 	Hint string `json:"hint,omitempty"`
 }
 
+func reasonOf(m *message.Message) *reason {
+	if m == nil {
+		return nil
+	}
+	return &reason{Code: m.Code, Text: m.Error(), Hint: m.Hint}
+}
+
 func (d *checkDocument) end(result check.Result, code int) error {
-	document := struct {
+	return report.Document(d.to, struct {
 		Schema   int           `json:"schemaVersion"`
 		Version  string        `json:"version"`
 		Outcome  check.Outcome `json:"outcome"`
@@ -365,36 +345,6 @@ func (d *checkDocument) end(result check.Result, code int) error {
 		Failures int           `json:"failures"`
 		Warnings int           `json:"warnings"`
 		Steps    []check.Step  `json:"steps"`
-	}{Schema: 1, Version: d.version, Outcome: result.Outcome, ExitCode: code, Failures: result.Failures, Warnings: result.Warnings,
-		Steps: append([]check.Step{}, d.steps...)}
-	if m := result.Reason; m != nil {
-		document.Reason = &reason{Code: m.Code, Text: result.Redact(m.Error()), Hint: result.Redact(m.Hint)}
-	}
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(document); err != nil {
-		return err
-	}
-	_, err := io.WriteString(d.to, plainJSON(out.String()))
-	return err
-}
-
-// plainJSON escapes what is left in a JSON text of characters that a terminal
-// would act upon, or that turn the direction of a line. They only stand in
-// strings.
-func plainJSON(text string) string {
-	var out strings.Builder
-	for _, r := range text {
-		switch {
-		case r != '\n' && (unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r)):
-			for _, unit := range utf16.Encode([]rune{r}) {
-				_, _ = fmt.Fprintf(&out, `\u%04x`, unit)
-			}
-		default:
-			out.WriteRune(r)
-		}
-	}
-	return out.String()
+	}{Schema: 1, Version: d.version, Outcome: result.Outcome, ExitCode: code, Reason: reasonOf(result.Reason),
+		Failures: result.Failures, Warnings: result.Warnings, Steps: append([]check.Step{}, d.steps...)}, result.Redact)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/report"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
@@ -77,7 +78,7 @@ func (a *app) runConnect(ctx context.Context, flags connectFlags, args []string)
 	if problem != nil {
 		return a.failed(problem, asIs)
 	}
-	lines := &checkLines{to: a.env.Stdout, color: a.colored("auto")}
+	lines := &checkLines{Lines: report.Lines{To: a.env.Stdout, Color: a.colored("auto")}}
 	result := a.checkNew(ctx, tok, i, flags.caFile, limit, target, lines)
 	redact := redactAll(tok)
 	if result.Outcome != check.AllGood {
@@ -86,8 +87,8 @@ func (a *app) runConnect(ctx context.Context, flags connectFlags, args []string)
 	if problem := a.keep(ctx, keeper, tok, i, limit); problem != nil {
 		return a.failed(problem, redact)
 	}
-	lines.print("\nconnected: %s has the token of %s\n", keeper.Where(), i.String())
-	return a.written(lines.err)
+	lines.Print("\nconnected: %s has the token of %s\n", keeper.Where(), i.String())
+	return a.written(lines.Err)
 }
 
 // connectTarget is the repository to check the token with, if one is named.

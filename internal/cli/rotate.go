@@ -17,6 +17,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/report"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
@@ -81,7 +82,7 @@ func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
 	if problem != nil {
 		return a.failed(problem, asIs)
 	}
-	lines := &checkLines{to: a.env.Stdout}
+	lines := &checkLines{Lines: report.Lines{To: a.env.Stdout}}
 	var tokens []token.Token
 	redact := func(text string) string { return redactAll(tokens...)(text) }
 	var old source.Found
@@ -94,7 +95,7 @@ func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
 	}
 	connect := rotation.Connect
 	rotation.Connect = a.remembering(&tokens, connect)
-	rotation.Tell = func(step, text string) { lines.print("%-10s %s\n", step, token.Mask(redact(text))) }
+	rotation.Tell = func(step, text string) { lines.Print("%-10s %s\n", step, token.Mask(redact(text))) }
 	switch {
 	case flags.resume:
 		problem = rotation.Resume(ctx)
@@ -111,12 +112,12 @@ func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
 		return a.failed(problem, redact)
 	}
 	if flags.dryRun {
-		lines.print("\nnothing was changed\n")
+		lines.Print("\nnothing was changed\n")
 	} else {
 		a.noteOldCopies(ctx, lines, old)
-		lines.print("\nrotated: %s has the new token\n", rotation.Keeper.Where())
+		lines.Print("\nrotated: %s has the new token\n", rotation.Keeper.Where())
 	}
-	return a.written(lines.err)
+	return a.written(lines.Err)
 }
 
 // noteOldCopies says where the old token, which was found on this machine, still
@@ -126,7 +127,7 @@ func (a *app) noteOldCopies(ctx context.Context, lines *checkLines, old source.F
 		return
 	}
 	if found := a.here(ctx, old.Instance); connection.Same(found.Token, old.Token) {
-		lines.print("%-10s %s still has the old token; replace it there, too\n", "note", found.Where)
+		lines.Print("%-10s %s still has the old token; replace it there, too\n", "note", found.Where)
 	}
 }
 

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/report"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -122,19 +121,21 @@ func (a *app) concludeStatus(places []statusPlace, worst *message.Message, asJSO
 	default:
 		code, outcome = exitRefused, check.Refused
 	}
-	differences := differences(places)
-	out := statusLines(places, differences, worst)
-	if asJSON {
-		var err error
-		if out, err = statusDocument(places, differences, worst, outcome, code); err != nil {
-			return a.written(err)
-		}
-	}
 	var tokens []token.Token
 	for _, p := range places {
 		tokens = append(tokens, p.token)
 	}
-	if _, err := io.WriteString(a.env.Stdout, token.Mask(redactAll(tokens...)(out))); err != nil {
+	redact := func(text string) string { return token.Mask(a.bearer.Redact(redactAll(tokens...)(text))) }
+	differences := differences(places)
+	var err error
+	if asJSON {
+		err = statusDocument(a.env.Stdout, redact, places, differences, worst, outcome, code)
+	} else {
+		lines := report.Lines{To: a.env.Stdout, Redact: redact}
+		statusLines(&lines, places, differences, worst)
+		err = lines.Err
+	}
+	if err != nil {
 		return a.written(err)
 	}
 	if code == exitGood {
@@ -241,63 +242,54 @@ func differences(places []statusPlace) []*message.Message {
 	return all
 }
 
-func statusLines(places []statusPlace, differences []*message.Message, worst *message.Message) string {
-	var out bytes.Buffer
-	line := func(mark, name, text, hint string) {
-		fmt.Fprintf(&out, "%s %-*s %s\n", mark, checkColumn, name, text)
-		if hint != "" {
-			fmt.Fprintf(&out, "  %-*s hint: %s\n", checkColumn, "", hint)
-		}
-	}
+func statusLines(lines *report.Lines, places []statusPlace, differences []*message.Message, worst *message.Message) {
 	for _, p := range places {
-		text := p.Where + ": no token"
-		switch {
-		case p.Connected && p.Instance == "":
-			text = p.Where + ": nothing that can be used"
-		case !p.Connected && p.problem != nil && p.Place != "here":
-			text = p.Where + ": not known"
-		case p.Connected:
-			text = p.Where + ": a token of " + p.Instance
-			if p.Username != "" {
-				text += " of @" + message.Quote(p.Username)
-			}
-			if p.UpdatedAt != "" {
-				text += ", stored at " + p.UpdatedAt
-			}
-		}
 		switch {
 		case p.problem != nil:
-			line("✗", p.Place, text, "")
-			line(" ", "", p.problem.Error(), p.problem.Hint)
+			lines.Step(report.Failed, p.Place, p.words(), "")
+			lines.Step("", "", p.problem.Error(), p.problem.Hint)
 		case !p.Connected:
-			line("-", p.Place, text, "")
+			lines.Step(report.Skipped, p.Place, p.words(), "")
 		default:
-			line("✓", p.Place, text, "")
+			lines.Step(report.Good, p.Place, p.words(), "")
 			if t := p.Token; t != nil {
 				expiry := "never expires"
 				if t.ExpiresAt != "" {
 					expiry = "expires on " + t.ExpiresAt
 				}
-				line(" ", "", fmt.Sprintf("GitLab: the token %s (%d) of user %d is alive; it %s", message.Quote(t.Name), t.ID, t.UserID, expiry), "")
+				lines.Step("", "", fmt.Sprintf("GitLab: the token %s (%d) of user %d is alive; it %s", message.Quote(t.Name), t.ID, t.UserID, expiry), "")
 			}
 		}
 	}
 	for _, d := range differences {
-		line("!", "difference", d.What, d.Hint)
+		lines.Step(report.Warning, "difference", d.What, d.Hint)
 	}
 	if worst != nil && worst.Code == message.NothingKept("").Code {
-		line("✗", "connection", worst.Error(), worst.Hint)
+		lines.Step(report.Failed, "connection", worst.Error(), worst.Hint)
 	}
-	return out.String()
 }
 
-func statusDocument(places []statusPlace, differences []*message.Message, worst *message.Message, outcome check.Outcome, code int) (string, error) {
-	explained := func(m *message.Message) *reason {
-		if m == nil {
-			return nil
-		}
-		return &reason{Code: m.Code, Text: m.Error(), Hint: m.Hint}
+// words say what a place has.
+func (p *statusPlace) words() string {
+	switch {
+	case p.Connected && p.Instance == "":
+		return p.Where + ": nothing that can be used"
+	case !p.Connected && p.problem != nil && p.Place != "here":
+		return p.Where + ": not known"
+	case !p.Connected:
+		return p.Where + ": no token"
 	}
+	text := p.Where + ": a token of " + p.Instance
+	if p.Username != "" {
+		text += " of @" + message.Quote(p.Username)
+	}
+	if p.UpdatedAt != "" {
+		text += ", stored at " + p.UpdatedAt
+	}
+	return text
+}
+
+func statusDocument(to io.Writer, redact func(string) string, places []statusPlace, differences []*message.Message, worst *message.Message, outcome check.Outcome, code int) error {
 	document := struct {
 		Schema      int           `json:"schemaVersion"`
 		Outcome     check.Outcome `json:"outcome"`
@@ -305,17 +297,12 @@ func statusDocument(places []statusPlace, differences []*message.Message, worst 
 		Reason      *reason       `json:"reason,omitempty"`
 		Places      []statusPlace `json:"places"`
 		Differences []string      `json:"differences"`
-	}{Schema: 1, Outcome: outcome, ExitCode: code, Reason: explained(worst), Places: places, Differences: []string{}}
+	}{Schema: 1, Outcome: outcome, ExitCode: code, Reason: reasonOf(worst), Places: places, Differences: []string{}}
 	for n := range document.Places {
-		document.Places[n].Problem = explained(document.Places[n].problem)
+		document.Places[n].Problem = reasonOf(document.Places[n].problem)
 	}
 	for _, d := range differences {
 		document.Differences = append(document.Differences, d.What)
 	}
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	err := encoder.Encode(document)
-	return out.String(), err
+	return report.Document(to, document, redact)
 }

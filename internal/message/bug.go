@@ -3,6 +3,7 @@ package message
 import (
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -14,13 +15,13 @@ func Bug(version, where string) *Message {
 		Hint: "report this line at https://github.com/ambient-code/git-credential-acp/issues; running the same again may help"}
 }
 
-// Printable makes a text fit for one line of a terminal or a log: what would
-// divide lines, reorder them or move the cursor is written as an escape.
+// Printable makes a text fit for one line of a terminal or a log: what is not
+// [Visible] is written as an escape.
 func Printable(text string) string {
 	var out strings.Builder
 	for len(text) > 0 {
 		r, size := utf8.DecodeRuneInString(text)
-		if strconv.IsPrint(r) && (r != utf8.RuneError || size > 1) {
+		if Visible(r) && (r != utf8.RuneError || size > 1) {
 			out.WriteString(text[:size])
 		} else {
 			out.WriteString(strings.Trim(strconv.QuoteToASCII(text[:size]), `"`))
@@ -28,4 +29,11 @@ func Printable(text string) string {
 		text = text[size:]
 	}
 	return out.String()
+}
+
+// Visible reports a character that a terminal shows and does nothing else with: no
+// control or format character, no line separator, no space but the usual one, and
+// none that has no form of its own, such as a variation selector or a filler.
+func Visible(r rune) bool {
+	return strconv.IsPrint(r) && r != '\u2800' && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }

@@ -9,13 +9,15 @@ import (
 
 func TestPrintable(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                        "",
-		"plain → words… \"x\" \\": "plain → words… \"x\" \\",
-		"unknown flag: --\x1b[2K": `unknown flag: --\x1b[2K`,
-		"two\nlines\r":            `two\nlines\r`,
-		"a\u2028b\u0085c":         `a\u2028b\u0085c`,
-		"right\u202eleft":         `right\u202eleft`,
-		"\xff\ufffd":              `\xff` + "\ufffd",
+		"":                          "",
+		"plain → words… \"x\" \\":   "plain → words… \"x\" \\",
+		"unknown flag: --\x1b[2K":   `unknown flag: --\x1b[2K`,
+		"two\nlines\r":              `two\nlines\r`,
+		"a\u2028b\u0085c":           `a\u2028b\u0085c`,
+		"right\u202eleft":           `right\u202eleft`,
+		"\xff\ufffd":                `\xff` + "\ufffd",
+		"a\ufe0f\u3164\u115f\u200b": `a\ufe0f\u3164\u115f\u200b`,
+		"\U000e0041":                `\U000e0041`,
 	} {
 		if got := Printable(text); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)

@@ -1,13 +1,13 @@
 package setup
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/report"
 )
 
 // File gives sections in the form of git's files, to the byte as git's own
@@ -76,17 +76,9 @@ func Shell(sections []Section, there [][2]string) string {
 func Kubernetes(sections []Section) string {
 	var out strings.Builder
 	for _, v := range variables(pairsOf(sections), 0, 0) {
-		fmt.Fprintf(&out, "- name: %s\n  value: %s\n", v[0], quoted(strings.ReplaceAll(v[1], "$", "$$")))
+		fmt.Fprintf(&out, "- name: %s\n  value: %s\n", v[0], report.Quote(strings.ReplaceAll(v[1], "$", "$$")))
 	}
 	return out.String()
-}
-
-func quoted(text string) string {
-	var out strings.Builder
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // a string always has a form
-	return strings.TrimSuffix(out.String(), "\n")
 }
 
 // place is where pairs stand among those that are there, or else follow them.

@@ -1,0 +1,151 @@
+// Package report prints what a command found: lines for people, and one JSON
+// document for programs. What it prints never acts on a terminal and never holds
+// a secret that its redact function knows.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"unicode/utf16"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// Status is how a step ended.
+type Status string
+
+// The statuses. A step is skipped when it can't be made because an earlier one
+// failed, or when there is nothing to look at.
+const (
+	Good    Status = "good"
+	Warning Status = "warning"
+	Failed  Status = "failed"
+	Skipped Status = "skipped"
+)
+
+// marks are a sign and an SGR color for each status.
+var marks = map[Status][2]string{Good: {"✓", "32"}, Warning: {"!", "33"}, Failed: {"✗", "31"}, Skipped: {"-", "2"}}
+
+// column is the width of the column of names.
+const column = 16
+
+// Lines prints lines for people.
+type Lines struct {
+	// To is where they go.
+	To io.Writer
+	// Color says to color the marks.
+	Color bool
+	// Redact takes secrets out of a text; nil means that there are none.
+	Redact func(string) string
+	// Err is the first error in writing.
+	Err error
+}
+
+// Step prints a step's mark, name and text, and a hint unless it is empty. An
+// empty status has no mark: the line continues the one before.
+func (l *Lines) Step(status Status, name, text, hint string) {
+	mark := " "
+	if sign, known := marks[status]; known {
+		mark = sign[0]
+		if l.Color {
+			mark = "\x1b[" + sign[1] + "m" + mark + "\x1b[0m"
+		}
+	}
+	l.Print("%s %-*s %s\n", mark, column, name, l.plain(text))
+	if hint != "" {
+		l.Print("  %-*s hint: %s\n", column, "", l.plain(hint))
+	}
+}
+
+// Print prints a text as it is.
+func (l *Lines) Print(format string, args ...any) {
+	if _, err := fmt.Fprintf(l.To, format, args...); err != nil && l.Err == nil {
+		l.Err = err
+	}
+}
+
+func (l *Lines) plain(text string) string {
+	if l.Redact != nil {
+		text = l.Redact(text)
+	}
+	return message.Printable(text)
+}
+
+// Document prints a value as one JSON document, indented, with every string
+// redacted and then escaped as by [Quote]. It is the only writer of JSON for
+// programs that read this one's output.
+func Document(to io.Writer, value any, redact func(string) string) error {
+	var encoded strings.Builder
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	var out strings.Builder
+	for text := encoded.String(); ; {
+		before, rest, found := strings.Cut(text, `"`)
+		if redact(before) != before {
+			before = numbers().ReplaceAllString(before, "0") // a secret of digits
+		}
+		out.WriteString(before)
+		if !found {
+			break
+		}
+		end := endOf(rest)
+		literal := `"` + rest[:end]
+		text = rest[end:]
+		var plain string
+		if err := json.Unmarshal([]byte(literal), &plain); err != nil {
+			return err
+		}
+		if !strings.HasPrefix(text, ":") { // else it is a field's name
+			literal = Quote(redact(plain))
+		}
+		out.WriteString(literal)
+	}
+	_, err := io.WriteString(to, out.String())
+	return err
+}
+
+// numbers is made when it is needed: initializers run at each start.
+func numbers() *regexp.Regexp { return regexp.MustCompile(`[0-9]+`) }
+
+// endOf is where a string literal ends of which the first quote is cut off,
+// counting the last one.
+func endOf(literal string) int {
+	for n := 0; n < len(literal); n++ {
+		switch literal[n] {
+		case '\\':
+			n++
+		case '"':
+			return n + 1
+		}
+	}
+	return len(literal)
+}
+
+// Quote writes a text as a JSON string. Control, bidirectional, other invisible
+// characters and line separators are escaped, so that the document shows on a
+// terminal what is in it. Bytes that are not UTF-8 become U+FFFD.
+func Quote(text string) string {
+	var out strings.Builder
+	out.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			out.WriteString(`\` + string(r))
+		case message.Visible(r):
+			out.WriteRune(r)
+		default:
+			for _, unit := range utf16.Encode([]rune{r}) {
+				fmt.Fprintf(&out, `\u%04x`, unit)
+			}
+		}
+	}
+	out.WriteByte('"')
+	return out.String()
+}
