@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -370,5 +371,64 @@ func TestResumeOtherInstance(t *testing.T) {
 	}
 	if n := r.gitlab.Count("api"); n > 0 {
 		t.Errorf("the first instance was asked %d times", n)
+	}
+}
+
+// During --grace both tokens work; an interruption leaves the old one alive. At the
+// end, the old one is revoked.
+func TestRotateGrace(t *testing.T) {
+	r := newRotation(t)
+	cmd, said := r.command("--token-file", "new", "--grace", "1h")
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout = writer
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = writer.Close()
+	told := make(chan bool, 1)
+	go func() {
+		defer close(told)
+		for lines := bufio.NewScanner(reader); lines.Scan(); {
+			if strings.HasPrefix(lines.Text(), "wait ") {
+				told <- strings.Contains(lines.Text(), "the old token is revoked in 1h0m0s")
+			}
+		}
+	}()
+	select {
+	case right := <-told:
+		if !right || r.connected() != otherToken || !r.alive(podToken) {
+			t.Errorf("told %v; connected %v, alive %v", right, r.connected() == otherToken, r.alive(podToken))
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it does not wait")
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 3 || !strings.Contains(said.String(), "the old one was not revoked: the wait before that was interrupted") || !strings.Contains(said.String(), "hint: ") {
+		t.Errorf("%d %s", code, said)
+	}
+	if !r.alive(podToken) || !r.alive(otherToken) {
+		t.Error("a token is revoked")
+	}
+
+	r = newRotation(t)
+	if code, said := r.run("--token-file", "new", "--grace", "1ms", "--dry-run"); code != 0 || !strings.Contains(said, "wait 1ms, and revoke the old one") || r.connected() != podToken {
+		t.Errorf("%d %s", code, said)
+	}
+	if code, said := r.run("--token-file", "new", "--grace", "1ms"); code != 0 || r.alive(podToken) || r.connected() != otherToken {
+		t.Errorf("%d %s", code, said)
+	}
+	for args, words := range map[string]string{
+		"--new --grace 1s": "--new and --grace", "--resume --grace 1s": "--resume and --grace", "--grace -1s": "--grace is negative",
+		"--grace x": "the flag --grace can't have that value", "--pods app=x": "--pods and --platform", "--pods a=b=c": "--pods is not a label selector", "--pods=": "--pods is not a label selector",
+	} {
+		if code, said := r.run(strings.Fields(args)...); code != 2 || !strings.Contains(said, words) {
+			t.Errorf("%s: %d %s", args, code, said)
+		}
 	}
 }

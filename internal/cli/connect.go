@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"time"
@@ -69,7 +70,7 @@ func (a *app) runConnect(ctx context.Context, flags connectFlags, args []string)
 	}
 	keeper, problem := a.keeper(ctx, "connect", flags.keeperFlags, limit)
 	if problem == nil {
-		problem = a.connectSecret(keeper, flags)
+		problem = a.connectSecret(ctx, keeper, flags, limit)
 	}
 	if problem != nil {
 		return a.failed(problem, asIs)
@@ -106,12 +107,18 @@ func connectTarget(args []string) (check.Target, *message.Message) {
 	return target, problem
 }
 
-// connectSecret hands the flags that are about a Secret to the keeper.
-func (a *app) connectSecret(keeper connection.Keeper, flags connectFlags) *message.Message {
+// connectSecret hands the flags that are about a Secret to the keeper. A Secret
+// that can't be changed is refused before the token is asked for.
+func (a *app) connectSecret(ctx context.Context, keeper connection.Keeper, flags connectFlags, limit time.Duration) *message.Message {
 	s, ours := keeper.(*connection.Secret)
 	switch {
 	case ours:
 		s.Session, s.Force = flags.owner, flags.force
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		if kept, problem := s.Read(ctx); problem != nil || kept.Fixed != nil {
+			return cmp.Or(problem, kept.Fixed)
+		}
 	case flags.owner != "":
 		return message.FlagsClash("--owner", "--platform")
 	case flags.caFile != "":

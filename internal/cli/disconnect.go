@@ -59,6 +59,8 @@ func (a *app) runDisconnect(ctx context.Context, flags disconnectFlags) error {
 	case !kept.Connected:
 		_, err := fmt.Fprintf(a.env.Stdout, "nothing to do: there is no token in %s\n", keeper.Where())
 		return a.written(err)
+	case kept.Stuck != nil:
+		return a.failed(kept.Stuck, asIs)
 	}
 	tok, where := kept.Token, keeper.Where()
 	if flags.revoke {

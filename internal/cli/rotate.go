@@ -16,6 +16,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/connection"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/kube"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/report"
 	"github.com/ambient-code/git-credential-acp/internal/source"
@@ -25,13 +26,22 @@ import (
 // rotateFlags are what rotate can be told.
 type rotateFlags struct {
 	keeperFlags
-	tokenFile, expires, recoveryDir string
-	anew, resume, dryRun            bool
+	tokenFile, expires, recoveryDir, pods string
+	anew, resume, dryRun                  bool
+	grace                                 time.Duration
+	graceGiven, podsGiven                 bool
 }
 
 // defaultLife is how long a token that GitLab makes is to live (the platform's
 // guide), in days.
 const defaultLife = 90
+
+// podGrace is how long the old token lives on by default when pods are annotated:
+// kubelet then needs about a second to bring them the new one.
+const podGrace = 10 * time.Second
+
+// rotatedAt is the annotation whose change makes kubelet sync a pod.
+const rotatedAt = Name + "/rotated-at"
 
 func (a *app) rotate() *cobra.Command {
 	var flags rotateFlags
@@ -42,14 +52,20 @@ func (a *app) rotate() *cobra.Command {
 prompt, on a terminal) or a file, or, with --new, has GitLab make. The old token
 is revoked only when the new one is stored, read back and found to work.
 
+Pods that mount the Secret get the new token within two minutes. --grace keeps the
+old token alive for that long, and to test the new one. --pods makes kubelet bring
+the new token at once.
+
 With --new, GitLab revokes the old token at once. The new one is therefore written
 to a file of yours before anything else; the file goes when the token is stored,
 and --resume finishes what was interrupted.`,
 		Example: `  git-credential-acp rotate --secret team/my-gitlab --new
-  git-credential-acp rotate --platform --token-file new-token`,
+  git-credential-acp rotate --secret team/my-gitlab --pods app=session
+  git-credential-acp rotate --platform --token-file new-token --grace 10m`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)
+			flags.graceGiven, flags.podsGiven = cmd.Flags().Changed("grace"), cmd.Flags().Changed("pods")
 			if len(args) > 0 {
 				return a.failed(message.TokenFromArgument(), asIs)
 			}
@@ -62,10 +78,14 @@ and --resume finishes what was interrupted.`,
 	command.Flags().BoolVar(&flags.anew, "new", false, "have GitLab make the new token (GitLab 16.10)")
 	command.Flags().StringVar(&flags.expires, "expires", "", "with --new: the `date` on which it expires, as 2027-01-31 (default: in 90 days)")
 	command.Flags().StringVar(&flags.tokenFile, "token-file", "", "read the new token from this `file`")
+	command.Flags().DurationVar(&flags.grace, "grace", 0, "wait this `duration` (as 10m) before the old token is revoked (default: none; 10s with --pods)")
+	command.Flags().StringVar(&flags.pods, "pods", "", "annotate the pods that this label `selector` matches, in the Secret's namespace, so that kubelet brings them the new token at once")
 	command.Flags().BoolVar(&flags.resume, "resume", false, "finish an interrupted rotate --new")
 	command.Flags().BoolVar(&flags.dryRun, "dry-run", false, "say what would happen, and change nothing")
 	command.Flags().StringVar(&flags.recoveryDir, "recovery-dir", "", "`directory` in which a new token is safe until it is stored (default: $XDG_STATE_HOME/git-credential-acp, else ~/.local/state/git-credential-acp)")
 	complete(command, "expires", cobra.NoFileCompletions)
+	complete(command, "grace", cobra.NoFileCompletions)
+	complete(command, "pods", cobra.NoFileCompletions)
 	complete(command, "token-file", aFile)
 	complete(command, "recovery-dir", aDirectory)
 	return command
@@ -102,11 +122,11 @@ func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
 	case flags.anew:
 		problem = rotation.Renew(ctx, expires)
 	default:
-		var fresh token.Token
-		if fresh, problem = a.newToken(ctx, flags.tokenFile); problem == nil {
+		problem = rotation.Replace(ctx, func() (token.Token, *message.Message) {
+			fresh, problem := a.newToken(ctx, flags.tokenFile)
 			tokens = append(tokens, fresh)
-			problem = rotation.Replace(ctx, fresh)
-		}
+			return fresh, problem
+		})
 	}
 	if problem != nil {
 		return a.failed(problem, redact)
@@ -140,10 +160,18 @@ func (f rotateFlags) check(now time.Time) (time.Time, *message.Message) {
 		{f.anew && f.resume, "--new", "--resume"},
 		{f.anew && f.tokenFile != "", "--new", "--token-file"},
 		{f.resume && f.tokenFile != "", "--resume", "--token-file"},
+		{f.anew && f.graceGiven, "--new", "--grace"},
+		{f.resume && f.graceGiven, "--resume", "--grace"},
 	} {
 		if pair.clash {
 			return time.Time{}, message.FlagsClash(pair.one, pair.other)
 		}
+	}
+	if f.grace < 0 {
+		return time.Time{}, message.FlagInvalid("--grace", "is negative")
+	}
+	if f.podsGiven && !kube.IsSelector(f.pods) {
+		return time.Time{}, message.FlagInvalid("--pods", "is not a label selector, as app=session")
 	}
 	if f.expires != "" && !f.anew {
 		return time.Time{}, message.FlagInvalid("--expires", "goes with --new only")
@@ -173,7 +201,10 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 		return connection.Rotation{}, problem
 	}
 	r := connection.Rotation{Keeper: keeper, Connect: a.gitlab(limit), Limit: limit, Scopes: rules.Scopes, DryRun: flags.dryRun,
-		AllowHTTPLoopback: a.allowHTTPLoopback(), NewFrom: givenBy(flags.tokenFile)}
+		AllowHTTPLoopback: a.allowHTTPLoopback(), NewFrom: givenBy(flags.tokenFile), Grace: flags.grace}
+	if flags.podsGiven && !flags.graceGiven {
+		r.Grace = podGrace
+	}
 	if a.instanceGiven {
 		if r.Only, problem = a.known(); problem != nil {
 			return r, problem
@@ -186,7 +217,15 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 	switch keeper := keeper.(type) {
 	case *connection.Secret:
 		keeper.Replace = true
+		if flags.podsGiven {
+			r.Pods = func(ctx context.Context, dryRun bool) (int, *message.Message) {
+				return keeper.Client.AnnotatePods(ctx, keeper.Name.Namespace, flags.pods, rotatedAt, time.Now().UTC().Format(time.RFC3339Nano), dryRun)
+			}
+		}
 	case connection.Platform:
+		if flags.podsGiven {
+			return r, message.FlagsClash("--pods", "--platform")
+		}
 		r.Here = func(ctx context.Context, i instance.Instance) (token.Token, string) {
 			found := a.here(ctx, i)
 			return found.Token, found.Where

@@ -37,6 +37,9 @@ type Kept struct {
 	// Problem says why it is none.
 	Token   token.Token
 	Problem *message.Message
+	// Fixed says why Write can't change it, and Stuck why Remove can't take the
+	// token out of it, as far as the keeper knows without asking; nil when they can.
+	Fixed, Stuck *message.Message
 	// CA gives the authorities that are kept along with it, in PEM form; nil for
 	// a keeper that keeps none.
 	CA func() ([]byte, *message.Message)

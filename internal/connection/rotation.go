@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,6 +48,13 @@ type Rotation struct {
 	AllowHTTPLoopback bool
 	// DryRun changes nothing.
 	DryRun bool
+	// Grace is how long Replace waits between storing the new token and revoking
+	// the old one. After a wait, the new one is read back once more.
+	Grace time.Duration
+	// Pods makes kubelet bring a stored token to the pods that mount it, and returns
+	// how many pods there are; with dryRun it only checks that it could. nil for
+	// none.
+	Pods func(ctx context.Context, dryRun bool) (int, *message.Message)
 	// Recovery is where a token that GitLab has made is kept until it is stored.
 	Recovery Recovery
 	// Tell is told of each step when it is done.
@@ -65,6 +73,8 @@ const (
 	stepSave   = "save"
 	stepStore  = "store"
 	stepBack   = "read back"
+	stepPods   = "pods"
+	stepWait   = "wait"
 	stepRevoke = "revoke"
 )
 
@@ -91,16 +101,24 @@ func (r Rotation) alone(do func() *message.Message) *message.Message {
 	return do()
 }
 
-// Replace puts fresh in the place of the old token, which it then revokes.
-func (r Rotation) Replace(ctx context.Context, fresh token.Token) *message.Message {
-	return r.alone(func() *message.Message { return r.replace(ctx, fresh) })
+// Replace puts a new token in the place of the old one, which it then revokes. It
+// asks for the new one when nothing is known that would be in the way.
+func (r Rotation) Replace(ctx context.Context, ask func() (token.Token, *message.Message)) *message.Message {
+	return r.alone(func() *message.Message { return r.replace(ctx, ask) })
 }
 
-func (r Rotation) replace(ctx context.Context, fresh token.Token) *message.Message {
+func (r Rotation) replace(ctx context.Context, ask func() (token.Token, *message.Message)) *message.Message {
 	if problem := r.unfinished(); problem != nil {
 		return problem
 	}
 	old, problem := r.read(ctx)
+	if problem == nil {
+		problem = r.tryPods(ctx)
+	}
+	if problem != nil {
+		return problem
+	}
+	fresh, problem := ask()
 	if problem != nil {
 		return problem
 	}
@@ -119,13 +137,66 @@ func (r Rotation) replace(ctx context.Context, fresh token.Token) *message.Messa
 		if problem := r.try(ctx, old); problem != nil {
 			return problem
 		}
-		r.Tell(stepStore, "would store it in "+r.Keeper.Where()+", read it back, and revoke the old one")
+		then := ", read it back, and revoke the old one"
+		if r.Grace > 0 {
+			then = ", read it back, wait " + r.Grace.String() + ", and revoke the old one"
+		}
+		r.Tell(stepStore, "would store it in "+r.Keeper.Where()+then)
 		return nil
 	}
 	if problem := r.store(ctx, old, fresh); problem != nil {
 		return problem
 	}
+	if problem := r.arrive(ctx, old, fresh); problem != nil {
+		return message.RotateNotRevoked(problem, old.instance.URL())
+	}
 	return r.revoke(ctx, old)
+}
+
+// arrive gives those who still have the old token the time to get the new one.
+func (r Rotation) arrive(ctx context.Context, old current, fresh token.Token) *message.Message {
+	if r.Pods != nil {
+		n, problem := r.pods(ctx, false)
+		if problem != nil {
+			return problem
+		}
+		r.Tell(stepPods, podsTold(n))
+	}
+	if r.Grace <= 0 {
+		return nil
+	}
+	r.Tell(stepWait, "the old token is revoked in "+r.Grace.String()+"; an interruption keeps it alive")
+	select {
+	case <-ctx.Done():
+		return message.GraceInterrupted()
+	case <-time.After(r.Grace):
+	}
+	return r.readBack(ctx, old, fresh)
+}
+
+// tryPods checks that the pods could be annotated.
+func (r Rotation) tryPods(ctx context.Context) *message.Message {
+	if r.Pods == nil {
+		return nil
+	}
+	switch n, problem := r.pods(ctx, true); {
+	case problem != nil:
+		return message.RotateNoPods(problem)
+	case n == 0:
+		r.Tell(stepPods, "--pods selects no running pod")
+	}
+	return nil
+}
+
+func (r Rotation) pods(ctx context.Context, dryRun bool) (int, *message.Message) {
+	return within(ctx, r.Limit, func(ctx context.Context) (int, *message.Message) { return r.Pods(ctx, dryRun) })
+}
+
+func podsTold(n int) string {
+	if n == 1 {
+		return "1 pod is annotated, so that kubelet brings it the new token now"
+	}
+	return strconv.Itoa(n) + " pods are annotated, so that kubelet brings them the new token now"
 }
 
 // Renew has GitLab make a new token, which expires at a time, and puts it in the
@@ -205,7 +276,11 @@ func (r Rotation) renewable(ctx context.Context, expires time.Time) (current, *m
 		return current{}, message.RotateExpiry(expires, old.self.ExpiresAt)
 	}
 	// What can't be stored now must not be made: the old token would be lost.
-	if problem := r.try(ctx, old); problem != nil {
+	problem = r.try(ctx, old)
+	if problem == nil {
+		problem = r.tryPods(ctx)
+	}
+	if problem != nil {
 		return current{}, problem
 	}
 	return old, nil
@@ -353,7 +428,16 @@ func (r Rotation) finish(ctx context.Context, old current, record Record, saved 
 		}
 		return message.RotateSaved(problem, r.Recovery.Path)
 	}
-	if err := r.Recovery.Remove(); err != nil {
+	err := r.Recovery.Remove()
+	if r.Pods != nil {
+		// The new token is stored, so this is no failure of the rotation.
+		if n, problem := r.pods(ctx, false); problem != nil {
+			r.Tell(stepPods, problem.Error()+"; the new token arrives in the pods within two minutes")
+		} else {
+			r.Tell(stepPods, podsTold(n))
+		}
+	}
+	if err != nil {
 		return message.RecoveryLeft(r.Recovery.Path, err)
 	}
 	return nil
@@ -416,6 +500,8 @@ func (r Rotation) read(ctx context.Context) (current, *message.Message) {
 		return current{}, problem
 	case !kept.Connected:
 		return current{}, message.NothingKept(r.Keeper.Where())
+	case kept.Fixed != nil:
+		return current{}, message.RotateNoWay(kept.Fixed)
 	case kept.Problem != nil:
 		return current{}, kept.Problem
 	}
@@ -525,12 +611,17 @@ func (r Rotation) fits(self access.Self, old current) *message.Message {
 	return nil
 }
 
-// store writes a token, reads it back, and sees that it works.
+// store writes a token, reads it back, and checks that it works.
 func (r Rotation) store(ctx context.Context, old current, fresh token.Token) *message.Message {
 	if problem := r.write(ctx, old, fresh); problem != nil {
 		return problem
 	}
 	r.Tell(stepStore, "stored in "+r.Keeper.Where())
+	return r.readBack(ctx, old, fresh)
+}
+
+// readBack checks that a stored token is kept, and that it works.
+func (r Rotation) readBack(ctx context.Context, old current, fresh token.Token) *message.Message {
 	kept, problem := within(ctx, r.Limit, r.Keeper.Read)
 	switch {
 	case problem != nil:

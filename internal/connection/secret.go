@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"slices"
 	"strconv"
 	"time"
 
@@ -52,14 +51,30 @@ func (s Secret) Read(ctx context.Context) (Kept, *message.Message) {
 	case problem != nil:
 		return Kept{}, problem
 	}
-	found, there := s.Found(object)
-	if !there {
-		return Kept{ID: object.UID, Server: s.Client.Server(), state: object}, nil
+	kept := Kept{ID: object.UID, Server: s.Client.Server(), state: object}
+	if object.Immutable {
+		act := message.KubeAct{Verb: "patch", Resource: "secrets", Namespace: s.Name.Namespace, Name: s.Name.Name}
+		kept.Fixed = message.KubeImmutable(act)
+		if len(ours(object)) < len(object.Data) {
+			act.Verb = "delete"
+			kept.Stuck = message.KubeImmutable(act)
+		}
 	}
-	kept := Kept{Connected: true, Instance: found.Instance, Token: found.Token, Problem: found.Problem, CA: found.CA, ID: object.UID,
-		Server: s.Client.Server(), state: object}
-	kept.UpdatedAt = updatedAt(object)
+	if found, there := s.Found(object); there {
+		kept.Connected, kept.Instance, kept.Token, kept.Problem, kept.CA = true, found.Instance, found.Token, found.Problem, found.CA
+		kept.UpdatedAt = updatedAt(object)
+	}
 	return kept, nil
+}
+
+// ours are the keys of a Secret that this program reads.
+func ours(object kube.Secret) (held []string) {
+	for _, key := range []string{source.KeyToken, source.KeyInstance, source.KeyCA, source.KeyCredentials} {
+		if _, there := object.Data[key]; there {
+			held = append(held, key)
+		}
+	}
+	return held
 }
 
 // updatedAt is what the platform's form says of when the token was stored.
@@ -149,13 +164,7 @@ func (s Secret) Remove(ctx context.Context, old Kept) *message.Message {
 	if !exists {
 		return nil
 	}
-	ours := []string{source.KeyToken, source.KeyInstance, source.KeyCA, source.KeyCredentials}
-	var held []string
-	for key := range object.Data {
-		if slices.Contains(ours, key) {
-			held = append(held, key)
-		}
-	}
+	held := ours(object)
 	if len(held) == len(object.Data) {
 		return s.Client.Delete(ctx, object)
 	}

@@ -21,27 +21,33 @@ import (
 
 // do makes one request for an object, and explains what went wrong with it.
 func (c *Client) do(ctx context.Context, verb string, r resource, name Name, request *rest.Request) (object, *message.Message) {
+	var o object
+	body, err := c.ask(ctx, request.AbsPath(r.path(name)))
+	if err == nil && verb != "delete" {
+		o, err = decode(body, r, name)
+	}
+	if err != nil {
+		return object{}, c.explain(ctx, verb, r, name, err)
+	}
+	return o, nil
+}
+
+// ask makes one request and gives its answer.
+func (c *Client) ask(ctx context.Context, request *rest.Request) ([]byte, error) {
 	type result struct {
 		body []byte
 		err  error
 	}
 	c.watch.reached.Store(false)
 	answer, err := within(ctx, func() result {
-		answer := request.AbsPath(r.path(name)).Do(ctx)
+		answer := request.Do(ctx)
 		body, _ := answer.Raw()
 		return result{body, answer.Error()}
 	})
-	var o object
 	if err == nil {
 		err = answer.err
 	}
-	if err == nil && verb != "delete" {
-		o, err = decode(answer.body, r, name)
-	}
-	if err != nil {
-		return object{}, c.explain(ctx, verb, r, name, err)
-	}
-	return o, nil
+	return answer.body, err
 }
 
 // within does some work, and gives up on it when ctx ends. client-go does not

@@ -33,12 +33,18 @@ type resource struct{ root, version, plural, kind string }
 
 // The resources that are used. Sessions are the platform's.
 var (
+	pods     = resource{"/api/v1", "v1", "pods", "Pod"}
 	secrets  = resource{"/api/v1", "v1", "secrets", "Secret"}
 	sessions = resource{"/apis/vteam.ambient-code/v1alpha1", "vteam.ambient-code/v1alpha1", "agenticsessions", "AgenticSession"}
 )
 
+// path is that of one object, or of all in a namespace when it has no name.
 func (r resource) path(name Name) string {
-	return r.root + "/namespaces/" + name.Namespace + "/" + r.plural + "/" + name.Name
+	path := r.root + "/namespaces/" + name.Namespace + "/" + r.plural
+	if name.Name == "" {
+		return path
+	}
+	return path + "/" + name.Name
 }
 
 // Name is a Secret's, in its namespace.

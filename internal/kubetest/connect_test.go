@@ -89,7 +89,6 @@ func TestConnect(t *testing.T) {
 // A Secret that is there keeps its form and what else is in it; one that can't be
 // taken for a token's is left alone.
 func TestConnectExisting(t *testing.T) {
-	immutable := func(s *core.Secret) { s.Immutable = new(bool); *s.Immutable = true }
 	for name, row := range map[string]struct {
 		keys   func(o *owner) map[string]string
 		change func(*core.Secret)
@@ -115,7 +114,7 @@ func TestConnectExisting(t *testing.T) {
 		}, nil, " --force", 1, "has both a key token and a key credentials.json", nil},
 		"another type": {func(*owner) map[string]string { return map[string]string{"username": "u", "password": "p"} },
 			func(s *core.Secret) { s.Type = core.SecretTypeBasicAuth }, " --force", 1, "it is of another type than Opaque", nil},
-		"immutable": {func(o *owner) map[string]string { return o.keys(canary) }, immutable, " --force", 1, "is immutable; nothing was written", nil},
+		"immutable": {func(o *owner) map[string]string { return o.keys(canary) }, frozen, " --force", 1, "is immutable; nothing was written", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newOwner(t)
@@ -149,16 +148,16 @@ func TestConnectExisting(t *testing.T) {
 // overwritten, and no token but the given one is stored.
 func TestConnectTrouble(t *testing.T) {
 	o := newOwner(t)
-	o.front.strike(2, before(func() { o.store(o.keys(canary)) }))
+	o.front.strike(3, before(func() { o.store(o.keys(canary)) }))
 	o.wants(1, connectNew, "has keys or labels that another program has set")
 	o.wantKeys(o.keys(canary))
-	o.front.strike(2, before(func() { o.store(map[string]string{"token": canary}) }))
+	o.front.strike(3, before(func() { o.store(map[string]string{"token": canary}) }))
 	o.wants(1, connectNew+" --force", "was changed by somebody else in the meantime; nothing was written")
 	o.wantKeys(map[string]string{"token": canary})
 	cluster.Delete(t, o.namespace, "mine")
-	for n := 1; n <= 3; n++ {
+	for n := 1; n <= 4; n++ {
 		plans := []plan{refusal(500, "InternalError"), answers(200, "text/html", "<html>")}
-		if n == 2 {
+		if n == 3 {
 			plans = append(plans, lost(false)) // a lost question is repeated, a change is not
 		}
 		for _, p := range plans {
@@ -167,7 +166,7 @@ func TestConnectTrouble(t *testing.T) {
 			if code != 3 || !strings.Contains(said, "git-credential-acp: hint: ") {
 				t.Errorf("%d: exit code %d: %s", n, code, said)
 			}
-			if n < 3 && o.kept() != nil {
+			if n < 4 && o.kept() != nil {
 				t.Fatalf("%d: the Secret is there", n)
 			}
 			o.front.strike(0, nil)
@@ -202,6 +201,16 @@ func TestConnectRights(t *testing.T) {
 				t.Error("something was changed")
 			}
 		})
+	}
+}
+
+// An immutable Secret is told before the token is read.
+func TestConnectImmutable(t *testing.T) {
+	o := newOwner(t)
+	o.store(o.keys(canary), frozen)
+	o.wants(1, "connect --token-file missing", "is immutable; nothing was written", "kubectl delete secret -n "+o.namespace+" mine")
+	if n := o.gitlab.Count("self"); n > 0 {
+		t.Errorf("GitLab was asked %d times", n)
 	}
 }
 
@@ -251,6 +260,23 @@ func TestDisconnect(t *testing.T) {
 	o.front.strike(2, before(func() { o.store(o.keys(another)) }))
 	o.wants(1, "disconnect", "was changed by somebody else in the meantime")
 	o.wantKeys(o.keys(another))
+	// From an immutable one no keys can be taken, which is told before GitLab revokes
+	// the token; without keys of others, all of it goes.
+	cluster.Delete(t, o.namespace, "mine")
+	keys["token"] = another
+	o.store(keys, frozen)
+	o.wants(1, "disconnect --revoke --yes", "is immutable and has other keys", "copy the other keys to another Secret, then kubectl delete secret -n "+o.namespace+" mine")
+	o.wantKeys(keys)
+	if !o.alive(another) {
+		t.Fatal("it is revoked")
+	}
+	cluster.Delete(t, o.namespace, "mine")
+	o.store(o.keys(another), frozen)
+	o.wants(0, "disconnect", "disconnected: ")
+	if o.kept() != nil {
+		t.Error("the immutable Secret is there")
+	}
+	o.wants(0, connectNew)
 	// Where the Secret's own token can't be read, no other is revoked in its place.
 	broken := o.keys(another)
 	broken["token"] = "x y"

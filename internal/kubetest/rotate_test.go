@@ -459,8 +459,8 @@ func TestRotateOvertaken(t *testing.T) {
 		"vanished":            {func(o *owner) { cluster.Delete(o.t, o.namespace, "mine") }, 1, "there is no token in the Secret", "the new token is safe in", nil, ""},
 		"another of the name": {func(o *owner) { cluster.Delete(o.t, o.namespace, "mine"); o.store(o.keys(canary)) }, 0, "rotated: ", "rotated: ", nil, ""},
 		"immutable": {func(o *owner) {
-			o.store(o.keys(canary), func(s *core.Secret) { s.Immutable = new(bool); *s.Immutable = true })
-		}, 1, "is immutable", "the new token is safe in", func(o *owner) { cluster.Delete(o.t, o.namespace, "mine") }, "is immutable"},
+			o.store(o.keys(canary), frozen)
+		}, 1, "is immutable", "which creates it again with the new token", func(o *owner) { cluster.Delete(o.t, o.namespace, "mine") }, "is immutable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -504,6 +504,9 @@ func TestRotateOvertaken(t *testing.T) {
 	}
 }
 
+// frozen makes a Secret immutable.
+func frozen(s *core.Secret) { s.Immutable = new(bool); *s.Immutable = true }
+
 // A Secret that can't be written is told before GitLab revokes its token.
 func TestRotateNoWay(t *testing.T) {
 	for name, row := range map[string]struct {
@@ -511,7 +514,7 @@ func TestRotateNoWay(t *testing.T) {
 		change func(*core.Secret)
 		words  string
 	}{
-		"immutable":    {nil, func(s *core.Secret) { s.Immutable = new(bool); *s.Immutable = true }, "is immutable"},
+		"immutable":    {nil, frozen, "is immutable"},
 		"may not":      {[]rbac.PolicyRule{Only("mine", "get")}, func(*core.Secret) {}, "owner may not patch the Secret "},
 		"two forms":    {nil, func(s *core.Secret) { s.Data["credentials.json"] = []byte("{}") }, "two"},
 		"another type": {nil, func(s *core.Secret) { s.Type = "example.com/mine" }, "is of type example.com/mine"},
@@ -527,11 +530,124 @@ func TestRotateNoWay(t *testing.T) {
 			}
 		})
 	}
-	o := newOwner(t, Only("mine", "patch"))
+	// An immutable Secret is told before GitLab is asked anything, and before a token
+	// is read. The hint works.
+	o := newOwner(t)
+	o.store(o.keys(canary), frozen)
+	for _, args := range []string{renew, replace, "rotate --token-file missing"} {
+		o.wants(1, args, "is immutable", "kubectl delete secret -n "+o.namespace+" mine, then git-credential-acp connect --secret "+o.namespace+"/mine")
+	}
+	if n := o.gitlab.Count("self"); n > 0 {
+		t.Errorf("GitLab was asked %d times", n)
+	}
+	cluster.Delete(t, o.namespace, "mine")
+	o.wants(0, connectNew, "connected: ")
+	o.wantKeys(o.keys(another))
+
+	o = newOwner(t, Only("mine", "patch"))
 	o.store(o.keys(canary))
 	o.wants(1, renew, "owner may not get the Secret ")
 	o.wants(1, "status", "owner may not get the Secret ")
 	o = newOwner(t)
 	o.wants(1, renew, "there is no token in the Secret")
 	o.wants(1, resume, "no interrupted rotation is noted")
+}
+
+// pod makes a pod with the label app=session, of which kubelet says that it is in a
+// phase, and gives a function that tells whether it has been annotated.
+func (o *owner) pod(name, app string, phase core.PodPhase) (annotated func() bool) {
+	o.t.Helper()
+	api := cluster.Admin.CoreV1().Pods(o.namespace)
+	pod, err := api.Create(o.t.Context(), &core.Pod{ObjectMeta: meta.ObjectMeta{Name: name, Labels: map[string]string{"app": app}},
+		Spec: core.PodSpec{Containers: []core.Container{{Name: "session", Image: "registry.example.com/session"}}}}, meta.CreateOptions{})
+	must(o.t, err)
+	pod.Status.Phase = phase
+	_, err = api.UpdateStatus(o.t.Context(), pod, meta.UpdateOptions{})
+	must(o.t, err)
+	return func() bool {
+		pod, err := api.Get(o.t.Context(), name, meta.GetOptions{})
+		must(o.t, err)
+		return pod.Annotations["git-credential-acp/rotated-at"] != ""
+	}
+}
+
+// podRules are the rights that --pods takes besides.
+func podRules(verbs ...string) []rbac.PolicyRule {
+	return append(rights(), rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: verbs})
+}
+
+// The pods are annotated when the Secret has the new token, and the old one is
+// revoked after that.
+func TestRotatePods(t *testing.T) {
+	for _, args := range []string{replace + " --grace 1ms", renew} {
+		o := newOwner(t, podRules("list", "patch")...)
+		o.store(o.keys(canary))
+		first, second := o.pod("one", "session", core.PodRunning), o.pod("two", "session", core.PodPending)
+		other, ended := o.pod("three", "other", core.PodRunning), o.pod("four", "session", core.PodSucceeded)
+		o.wants(0, args+" --dry-run --pods app=session", "nothing was changed")
+		if first() || o.token() != canary {
+			t.Fatal("a dry run changes something")
+		}
+		at := slices.Index([]string{"GET", "GET", "PATCH dry", "PATCH dry", "PATCH", "GET", "GET", "PATCH", "PATCH", "GET"}, "PATCH") + 4
+		if args == renew {
+			at++ // the dry run of the Secret's change
+		}
+		o.front.strike(at, before(func() {
+			if o.token() == canary || args != renew && !o.alive(canary) {
+				t.Errorf("%s: the pods are annotated too early, or too late", args)
+			}
+		}))
+		o.wants(0, args+" --pods app=session", "2 pods are annotated", "rotated: ")
+		if !first() || !second() || other() || ended() {
+			t.Errorf("%s: annotated %v %v %v %v; %q", args, first(), second(), other(), ended(), o.front.verbs())
+		}
+		if o.alive(canary) || !o.alive(o.token()) {
+			t.Errorf("%s: the old token is alive, or the new one dead", args)
+		}
+	}
+
+	// What is in the way is told before anything is changed.
+	for name, row := range map[string]struct {
+		verbs []string
+		words string
+	}{
+		"list":  {[]string{"patch"}, "owner may not list the pods of the namespace "},
+		"patch": {[]string{"list"}, "owner may not patch the pod "},
+	} {
+		o := newOwner(t, podRules(row.verbs...)...)
+		o.store(o.keys(canary))
+		o.pod("one", "session", core.PodRunning)
+		for _, args := range []string{renew, replace} {
+			o.wants(1, args+" --pods app=session", "so nothing was changed: "+"system:serviceaccount:"+o.namespace+":"+row.words)
+		}
+		if o.token() != canary || !o.alive(canary) {
+			t.Errorf("%s: something was changed", name)
+		}
+	}
+
+	// Without a pod there is nobody to wait for but what --grace says.
+	o := newOwner(t, podRules("list", "patch")...)
+	o.store(o.keys(canary))
+	o.wants(0, replace+" --pods app=session --grace 0s", "selects no running pod", "rotated: ")
+}
+
+// When pods can't be annotated any more, the old token lives on; the same goes for
+// a Secret that has lost the new one by the end of the wait.
+func TestRotateGraceFails(t *testing.T) {
+	o := newOwner(t, podRules("list", "patch")...)
+	o.store(o.keys(canary))
+	o.pod("one", "session", core.PodRunning)
+	o.front.strike(7, refusal(500, "InternalError"))
+	o.wants(3, replace+" --pods app=session", "the new token is stored, but the old one was not revoked: ", "answers 500")
+	if o.token() != another || !o.alive(canary) {
+		t.Error("it is not stored, or the old one is revoked")
+	}
+
+	o = newOwner(t)
+	o.store(o.keys(canary))
+	o.front.strike(4, before(func() { o.store(o.keys(canary)) }))
+	o.wants(3, replace+" --grace 1ms", "the old one was not revoked: the Secret "+o.namespace+"/mine does not have what was just stored in it")
+	if !o.alive(canary) {
+		t.Error("the token that is kept is revoked")
+	}
 }

@@ -165,8 +165,27 @@ func RotateOvertaken(keeper string) *Message {
 
 // RotateNoWay is for a keeper that would not take a token, because of why.
 func RotateNoWay(why *Message) *Message {
-	return &Message{Code: "rotate-no-way", Topic: why.Topic,
+	m := &Message{Code: "rotate-no-way", Topic: why.Topic,
 		What: "a new token could not be stored, so nothing was changed: " + why.What, Hint: why.Hint}
+	if why.Code == "kube-immutable" {
+		m.Hint += "; then revoke the old token on GitLab"
+	}
+	return m
+}
+
+// RotateNoPods is for pods that can't be annotated, because of why, before anything
+// else was done.
+func RotateNoPods(why *Message) *Message {
+	return &Message{Code: "rotate-no-pods", Topic: why.Topic,
+		What: "the pods could not be annotated, so nothing was changed: " + why.What,
+		Hint: why.Hint + "; without --pods, kubelet brings the new token within two minutes"}
+}
+
+// GraceInterrupted is why an old token was not revoked: a signal came during the
+// wait before that.
+func GraceInterrupted() *Message {
+	return &Message{Code: "grace-interrupted", Topic: NotVerified, What: "the wait before that was interrupted by a signal",
+		Hint: "revoke the old token on GitLab when it is no longer needed"}
 }
 
 // RotateTwo is for a token that GitLab made, where somebody else has stored
@@ -181,7 +200,7 @@ func RotateTwo(keeper, path string) *Message {
 // stored, because of why.
 func RotateNotRevoked(why *Message, url string) *Message {
 	return &Message{Code: "rotate-not-revoked", Topic: why.Topic,
-		What: "the new token is stored and works, but the old one could not be revoked: " + why.What,
+		What: "the new token is stored, but the old one was not revoked: " + why.What,
 		Hint: "revoke the old one at " + TokensPage(url)}
 }
 
@@ -210,9 +229,13 @@ func RotateUnknown(keeper string) *Message {
 // RotateSaved is for a token that GitLab made and that could not be stored,
 // because of why: it is saved.
 func RotateSaved(why *Message, path string) *Message {
-	return &Message{Code: "rotate-saved", Topic: why.Topic,
+	m := &Message{Code: "rotate-saved", Topic: why.Topic,
 		What: why.What + "; the new token is safe in " + Quote(path) + ", and the old one is revoked",
 		Hint: "run git-credential-acp rotate --resume to store it"}
+	if why.Code == "kube-immutable" {
+		m.Hint = "delete the Secret with kubectl, and run git-credential-acp rotate --resume, which creates it again with the new token; then recreate the pods that mount it"
+	}
+	return m
 }
 
 // RotateUnsaved is for a token that GitLab made and that could neither be stored,

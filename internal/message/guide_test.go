@@ -39,6 +39,7 @@ var examples = []string{
 	"10.0.0.1:443", "SERVER",
 	Quote("team//tmp/\x1b[2J\nx"), "NAMESPACE/NAME",
 	"AgenticSession a/b", "AgenticSession NAMESPACE/NAME",
+	"the pods of the namespace a", "the pods of the namespace NAMESPACE", "pods of the namespace team", "pods of the namespace NAMESPACE", "the Secret a/b", "the Secret NAMESPACE/NAME", "the pod a/b", "the pod NAMESPACE/NAME",
 	"the Secret team/mine in the cluster", "the Secret NAMESPACE/NAME in the cluster",
 	"the Secret team/my-gitlab", "the Secret NAMESPACE/NAME",
 	"system:serviceaccount:a:b", "ACCOUNT",

@@ -1,6 +1,9 @@
 package message
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Cluster is what messages call a Kubernetes API server, and how this program
 // logs in there ("the context NAME of the kubeconfig").
@@ -17,11 +20,15 @@ type KubeAct struct {
 }
 
 func (a KubeAct) object() string {
-	kind := "the Secret "
-	if a.Resource != "secrets" {
-		kind = "the AgenticSession "
+	switch {
+	case a.Name == "":
+		return "the " + a.Resource + " of the namespace " + Quote(a.Namespace)
+	case a.Resource == "secrets":
+		return "the Secret " + Quote(a.Namespace+"/"+a.Name)
+	case a.Resource == "pods":
+		return "the pod " + Quote(a.Namespace+"/"+a.Name)
 	}
-	return kind + Quote(a.Namespace+"/"+a.Name)
+	return "the AgenticSession " + Quote(a.Namespace+"/"+a.Name)
 }
 
 const kubeReachable = "see whether the cluster can be reached from here: VPN, network policy, HTTPS_PROXY"
@@ -88,9 +95,13 @@ func KubeForbidden(a KubeAct) *Message {
 	if who == "" {
 		who = "this account"
 	}
+	resource := a.Resource
+	if a.Resource != "pods" {
+		resource += " named " + Quote(a.Name)
+	}
 	return &Message{Code: "kube-forbidden", Topic: Configuration,
 		What: who + " may not " + a.Verb + " " + a.object(),
-		Hint: "give it a Role with the verb " + a.Verb + " on the resource " + a.Resource + " named " + Quote(a.Name) + " in the namespace " + Quote(a.Namespace)}
+		Hint: "give it a Role with the verb " + a.Verb + " on the resource " + resource + " in the namespace " + Quote(a.Namespace)}
 }
 
 // KubeMissing is for a Secret that does not exist, or whose namespace doesn't.
@@ -117,11 +128,27 @@ func KubeFieldConflict(a KubeAct) *Message {
 		Hint: "take them over with --force, or use a Secret of another name"}
 }
 
-// KubeImmutable is for a Secret that says that it never changes.
+// KubeImmutable is for a Secret with immutable: true, of which the API server
+// refuses every change of its data. With the verb delete, the Secret also has keys
+// of others, which would have to stay.
 func KubeImmutable(a KubeAct) *Message {
-	return &Message{Code: "kube-immutable", Topic: Configuration,
+	remove := "kubectl delete secret -n " + Quote(a.Namespace) + " " + Quote(a.Name)
+	m := &Message{Code: "kube-immutable", Topic: Configuration,
 		What: a.object() + " is immutable; nothing was written",
-		Hint: "delete it and make it anew, or use a Secret of another name"}
+		Hint: "replace it: " + remove + ", then git-credential-acp connect --secret " + Quote(a.Namespace+"/"+a.Name) +
+			" with a new token, then recreate the pods that mount it, since kubelet never updates an immutable Secret"}
+	if a.Verb == "delete" {
+		m.What = a.object() + " is immutable and has other keys besides the token's; nothing was changed"
+		m.Hint = "copy the other keys to another Secret, then " + remove
+	}
+	return m
+}
+
+// PodsTooMany is for a label selector that matches more pods than one call changes.
+func PodsTooMany(namespace string, limit int) *Message {
+	return &Message{Code: "pods-too-many", Topic: Configuration,
+		What: "the selector of --pods matches more than " + strconv.Itoa(limit) + " pods of the namespace " + Quote(namespace),
+		Hint: "use a narrower label selector"}
 }
 
 // KubeRefused is for a change that the API server does not take for another
