@@ -74,7 +74,7 @@ var examples = []string{
 	"ACP_BACKEND_URL has a user name or password in it", "SETTING …",
 	"line 2 holds a carriage return", "…",
 	"the path holds a control character", "the path …",
-	"a deploy token (gldt-)", "…",
+	"a deploy token (gldt-)", "…", "a placeholder", "…", "a JSON document", "…",
 	"permission denied", "…",
 	"no space left on device", "…",
 	"there is no certificate in it", "…",

@@ -255,7 +255,8 @@ func TestMessages(t *testing.T) {
 		"PathInvalid":              {PathInvalid("http.sslcainfo in "+Quote(path), "there is no such home directory")},
 		"SourceUnknown":            {SourceUnknown([]string{"auto", "mount"})},
 		"TokenFault": {fault(pat.Empty, ""), fault(pat.Broken, ""), fault(pat.Garbled, ""), fault(pat.Damaged, ""),
-			fault(pat.OtherKind, "a deploy token (gldt-)")},
+			fault(pat.OtherKind, "a deploy token (gldt-)"), fault(pat.Quoted, "quotes"), fault(pat.Placeholder, "a placeholder"), fault(pat.Variable, ""),
+			fault(pat.Wrapped, "a JSON document"), fault(pat.Encoded, "base64"), fault(pat.UTF16, ""), fault(pat.Path, "")},
 		"Explain": {Explain(trouble, here)},
 
 		"SetUp":                {SetUp([]string{here.URL}, path)},
@@ -545,6 +546,8 @@ func TestTokenFault(t *testing.T) {
 	for fault, want := range map[pat.Fault]string{
 		pat.Empty: "is empty", pat.Broken: "white space or a line break", pat.Garbled: "characters that no token has",
 		pat.Damaged: "checksum does not match", pat.OtherKind: "is a feed token (glft-), not a Personal Access Token",
+		pat.Quoted: "around it", pat.Placeholder: "not a token", pat.Variable: "is a variable", pat.Wrapped: "not a bare token",
+		pat.Encoded: "is encoded in", pat.UTF16: "UTF-16", pat.Path: "is the path of a file",
 	} {
 		m := TokenFault(&pat.Error{Fault: fault, Kind: "a feed token (glft-)"}, "here", "put it there")
 		if m.Code != string(fault) || m.Topic != Configuration || !strings.HasPrefix(m.What, "the token from here ") ||

@@ -5,24 +5,33 @@ import "github.com/ambient-code/git-credential-acp/internal/token"
 // TokenFault is for a text at where that is no usable PAT, found without
 // asking GitLab. renew says how to bring a good one.
 func TokenFault(e *token.Error, where, renew string) *Message {
-	m := &Message{Code: string(e.Fault), Topic: Configuration}
+	m := &Message{Code: string(e.Fault), Topic: Configuration, What: "the token from " + where + " " + e.Error()}
 	switch e.Fault {
 	case token.Empty:
-		m.What = "the token from " + where + " is empty"
-		m.Hint = "create a PAT on GitLab, then " + renew
+		m.Hint = "create a PAT on GitLab"
 	case token.Broken:
-		m.What = "the token from " + where + " has white space or a line break within it, as from a broken paste"
-		m.Hint = "copy the whole token on one line, then " + renew
-	case token.OtherKind:
-		m.What = "the token from " + where + " is " + e.Kind + ", not a Personal Access Token"
-		m.Hint = "create a PAT with the scopes " + scopeList + ", then " + renew
+		m.What += ", as from a broken paste"
+		m.Hint = "copy the whole token on one line"
+	case token.OtherKind, token.Placeholder:
+		m.Hint = "create a PAT with the scopes " + scopeList
 	case token.Damaged:
-		m.What = "the token from " + where + " is cut or mistyped: its checksum does not match"
-		m.Hint = "copy the whole token, to its last character, then " + renew
+		m.Hint = "copy the whole token, to its last character"
+	case token.Quoted:
+		m.Hint = "take the " + e.Kind + " away"
+	case token.Variable:
+		m.Hint = "check that whatever writes it there replaces variables"
+	case token.Wrapped:
+		m.Hint = "copy the token alone, with nothing before or behind it"
+	case token.Encoded:
+		m.Hint = "use the token itself (a Secret's stringData and kubectl's --from-literal take it as it is)"
+	case token.UTF16:
+		m.Hint = "save it as UTF-8 or ASCII (Windows PowerShell and Notepad may write UTF-16)"
+	case token.Path:
+		m.Hint = "set ACP_GITLAB_TOKEN_FILE to that path to read the token from there; else copy the token itself"
 	default:
-		m.What = "the token from " + where + " holds characters that no token has"
-		m.Hint = "see that it is the bare token, without quotes or other text, then " + renew
+		m.Hint = "check that it is the bare token, without other text"
 	}
+	m.Hint += ", then " + renew
 	return m
 }
 

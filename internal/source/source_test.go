@@ -133,7 +133,7 @@ func TestFindMounted(t *testing.T) {
 		{"empty token", keys{"token": "", "instanceUrl": "https://h"}, "token-empty", "h"},
 		{"white token", keys{"token": " \r\n"}, "token-empty", "gitlab.com"},
 		{"token on two lines", keys{"token": canary + "\n" + canary}, "token-broken", "gitlab.com"},
-		{"quoted token", keys{"token": "«" + canary + "»"}, "token-garbled", "gitlab.com"},
+		{"quoted token", keys{"token": "«" + canary + "»"}, "token-quoted", "gitlab.com"},
 		{"binary token", keys{"token": canary + "\x00\xff\x1b[2J"}, "token-garbled", "gitlab.com"},
 		{"token of another kind", keys{"token": "gldt-" + canary}, "token-other-kind", "gitlab.com"},
 		{"damaged token", keys{"token": routable}, "token-damaged", "gitlab.com"},

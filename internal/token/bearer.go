@@ -16,18 +16,25 @@ type Bearer struct{ token Token }
 const maxBearer = 16 << 10
 
 // ParseBearer reads a bearer token (RFC 6750, 2.1). White space around it is
-// trimmed. The error says what is wrong and never quotes the text.
+// trimmed, and so is a byte order mark. The error says what is wrong and never
+// quotes the text.
 func ParseBearer(text string) (Bearer, error) {
-	text = strings.TrimSpace(text)
+	text, problem := bare(text)
+	if problem != nil && problem.Fault == OtherKind {
+		return Bearer{}, errors.New("is " + problem.Kind + ", not a token of the platform")
+	} else if problem != nil {
+		return Bearer{}, problem
+	}
+	decoded, _ := decode(text)
 	switch {
-	case text == "":
-		return Bearer{}, errors.New("is empty")
-	case strings.ContainsAny(text, " \t\r\n\v\f"):
-		return Bearer{}, errors.New("has white space or a line break within it")
+	case strings.ContainsAny(text, space):
+		return Bearer{}, &Error{Fault: Broken}
 	case strings.HasPrefix(text, personal):
 		return Bearer{}, errors.New("is a GitLab token, not one of the platform")
+	case jwt(decoded) || strings.HasPrefix(decoded, "sha256~"):
+		return Bearer{}, &Error{Fault: Encoded, Kind: "base64"}
 	case len(text) > maxBearer || strings.HasPrefix(text, "=") || strings.Trim(strings.TrimRight(text, "="), characters+"~+/") != "":
-		return Bearer{}, errors.New("holds characters that no token has, or far too many")
+		return Bearer{}, &Error{Fault: Garbled}
 	}
 	return Bearer{Token{reveal: func() string { return text }}}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Token is a PAT. It lives in a closure, so that no printer, encoder or
@@ -36,25 +37,63 @@ const (
 	OtherKind Fault = "token-other-kind"
 	// Damaged: the checksum of a routable token does not match.
 	Damaged Fault = "token-damaged"
+	// Quoted: quotes or brackets around it. Kind says which.
+	Quoted Fault = "token-quoted"
+	// Placeholder: something that stands for a token. Kind says what.
+	Placeholder Fault = "token-placeholder"
+	// Variable: a reference to a variable, as in a template.
+	Variable Fault = "token-variable"
+	// Wrapped: a token within something else, or no token at all. Kind says in what.
+	Wrapped Fault = "token-not-bare"
+	// Encoded: in base64; Kind says how often.
+	Encoded Fault = "token-encoded"
+	// UTF16: text in UTF-16.
+	UTF16 Fault = "token-wide-text"
+	// Path: the name of a file.
+	Path Fault = "token-path"
 )
 
 // Faults lists every fault, for tests that hold words and documents to them.
-func Faults() []Fault { return []Fault{Empty, Broken, Garbled, OtherKind, Damaged} }
+func Faults() []Fault {
+	return []Fault{Empty, Broken, Garbled, OtherKind, Damaged, Quoted, Placeholder, Variable, Wrapped, Encoded, UTF16, Path}
+}
 
 // Error is a text that is no usable PAT. It holds no part of the text but a
 // well-known prefix.
 type Error struct {
 	Fault Fault
-	// Kind is the other kind, in words with its prefix, for OtherKind.
+	// Kind says in words what was found, for the faults that come in several
+	// forms. It is one of a few fixed texts.
 	Kind string
 }
 
-// Error is the fault by its name, with the other kind of token if it is one.
+// Error says what is wrong, as the rest of a sentence about the token.
 func (e *Error) Error() string {
-	if e.Kind != "" {
-		return string(e.Fault) + ": " + e.Kind
+	switch e.Fault {
+	case Empty:
+		return "is empty"
+	case Broken:
+		return "has white space or a line break within it"
+	case OtherKind:
+		return "is " + e.Kind + ", not a Personal Access Token"
+	case Damaged:
+		return "is cut or mistyped: its checksum does not match"
+	case Quoted:
+		return "has " + e.Kind + " around it"
+	case Placeholder:
+		return "is " + e.Kind + ", not a token"
+	case Variable:
+		return "is a variable that was not replaced by its value"
+	case Wrapped:
+		return "is " + e.Kind + ", not a bare token"
+	case Encoded:
+		return "is encoded in " + e.Kind
+	case UTF16:
+		return "is text in UTF-16"
+	case Path:
+		return "is the path of a file, not a token"
 	}
-	return string(e.Fault)
+	return "holds characters that no token has"
 }
 
 // kinds are the prefixes of GitLab's other tokens (GitLab's documentation,
@@ -76,6 +115,9 @@ var kinds = []struct{ prefix, name string }{
 	{"ghp_", "a GitHub token"},
 	{"gho_", "a GitHub token"},
 	{"ghs_", "a GitHub token"},
+	{"ghu_", "a GitHub token"},
+	{"ghr_", "a GitHub token"},
+	{"sha256~", "an OpenShift token"},
 }
 
 // personal is the usual prefix of a PAT. It can be changed for an instance, and
@@ -85,24 +127,56 @@ const personal = "glpat-"
 // Parse reads a token. White space around it is trimmed, and so is a byte order
 // mark. The error is an *Error.
 func Parse(text string) (Token, error) {
-	text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff"))
+	text, problem := bare(text)
+	if problem == nil {
+		problem = unusable(text)
+	}
+	if problem != nil {
+		return Token{}, problem
+	}
+	return Token{reveal: func() string { return text }}, nil
+}
+
+// bare takes away what may stand around a token, and finds the faults that any
+// kind of token can have.
+func bare(text string) (string, *Error) {
+	if isUTF16(text) {
+		return "", &Error{Fault: UTF16}
+	}
+	text = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), "\ufeff"))
 	switch {
 	case text == "":
-		return Token{}, &Error{Fault: Empty}
-	case strings.ContainsAny(text, " \t\r\n\v\f"):
-		return Token{}, &Error{Fault: Broken}
-	case len(text) > maxLength || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		return Token{}, &Error{Fault: Garbled}
+		return "", &Error{Fault: Empty}
+	case !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && !strings.ContainsRune(space, r) || r == 0x7f }):
+		return "", &Error{Fault: Garbled}
+	}
+	return text, shape(text)
+}
+
+// unusable finds the faults that only a PAT can have.
+func unusable(text string) *Error {
+	switch times := encoded(text); {
+	case times == 1:
+		return &Error{Fault: Encoded, Kind: "base64"}
+	case times > 1:
+		return &Error{Fault: Encoded, Kind: "base64, and more than once"}
+	case jwt(text):
+		return &Error{Fault: OtherKind, Kind: "a JSON Web Token (eyJ...)"}
+	case strings.ContainsAny(text, space):
+		return &Error{Fault: Broken}
 	}
 	for _, kind := range kinds {
 		if strings.HasPrefix(text, kind.prefix) {
-			return Token{}, &Error{Fault: OtherKind, Kind: kind.name + " (" + kind.prefix + ")"}
+			return &Error{Fault: OtherKind, Kind: kind.name + " (" + kind.prefix + ")"}
 		}
 	}
-	if damaged(text) {
-		return Token{}, &Error{Fault: Damaged}
+	switch {
+	case len(text) > maxLength, strings.Trim(text, alphabet) != "", strings.HasSuffix(text, "="):
+		return &Error{Fault: Garbled}
+	case damaged(text):
+		return &Error{Fault: Damaged}
 	}
-	return Token{reveal: func() string { return text }}, nil
+	return nil
 }
 
 // Issued makes a token of what GitLab has just issued: that is one, whatever its

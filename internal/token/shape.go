@@ -1,0 +1,292 @@
+package token
+
+import (
+	"encoding/base64"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// alphabet holds the characters of tokens: those that GitLab generates, and those
+// that it allows in an instance's own prefix (personal_access_token_prefix in its
+// ApplicationSetting).
+const alphabet = characters + "+=/@:"
+
+// shape recognizes texts that hold something other than a bare token, such as a
+// quoted one, a line of a .env file or a placeholder; nil for all others. The
+// text is trimmed. A text that could be a token with some instance's prefix is
+// left for GitLab to judge, unless only a strange prefix would make it one
+// ("GITLAB_TOKEN=", "https://").
+func shape(text string) *Error {
+	if text == "" {
+		return nil
+	}
+	if inner, mark := unwrapped(text); mark != "" {
+		if e := shape(inner); e != nil {
+			return e
+		}
+		return &Error{Fault: Quoted, Kind: mark}
+	}
+	lower := strings.ToLower(text)
+	for _, s := range shapes {
+		if s.is(text, lower) {
+			return &Error{Fault: s.fault, Kind: s.kind}
+		}
+	}
+	return nil
+}
+
+// shapes are tried in this order; lower is the text in lower case.
+var shapes = []struct {
+	fault Fault
+	kind  string
+	is    func(text, lower string) bool
+}{
+	{OtherKind, "a key or certificate in PEM form", func(text, _ string) bool { return strings.HasPrefix(text, "-----BEGIN") }},
+	{OtherKind, "an SSH public key", func(text, _ string) bool {
+		return hasAnyPrefix(text, "ssh-", "ecdsa-sha2-") && strings.Contains(text, " ")
+	}},
+	{Variable, "", variable},
+	{Placeholder, "a masked value, as in a log", masked},
+	{Placeholder, "a placeholder", func(text, lower string) bool { return bracketed(text) || words(lower) }},
+	{Wrapped, "a web page or XML", func(text, _ string) bool { return text[0] == '<' }},
+	{Wrapped, "a JSON document", func(text, _ string) bool { return text[0] == '{' || text[0] == '[' }},
+	{Wrapped, "an HTTP header", header},
+	{Wrapped, "an entry of a .netrc file", netrc},
+	{Wrapped, "a line of the form NAME=value or name: value", assignment},
+	{Wrapped, "a URL", address},
+	{Wrapped, "a user name and a token, with a colon between them", withUser},
+	{Wrapped, "a token with other text behind it", followed},
+	{Wrapped, "two tokens, one right behind the other", func(text, _ string) bool {
+		_, rest, _ := strings.Cut(text, personal)
+		return strings.Index(rest, personal) >= generated && !strings.ContainsAny(rest, space)
+	}},
+	{Path, "", filePath},
+}
+
+const space = " \t\r\n\v\f"
+
+// generated is the length of what GitLab generates behind a prefix, where it adds
+// no checksum.
+const generated = 20
+
+func hasAnyPrefix(text string, prefixes ...string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(text, prefix) })
+}
+
+// unwrapped takes quotes off a text, or brackets off what looks like a token, and
+// names them; mark is empty when there are none.
+func unwrapped(text string) (inner, mark string) {
+	const quotes = "\"'`´“”„‟‘’‚‛«»‹›「」『』〝〞〟❛❜❝❞＂＇′″"
+	if strings.Trim(text, quotes) != text || strings.HasPrefix(text, `\"`) {
+		return strings.TrimSpace(strings.Trim(text, quotes+`\`)), "quotes"
+	}
+	first, last := text[:min(1, len(text))], text[max(0, len(text)-1):]
+	if at := strings.Index("<[{(", first); first != "" && at >= 0 && last == ">]})"[at:at+1] && len(text) > 2 {
+		inner = strings.TrimSpace(text[1 : len(text)-1])
+		if strings.Trim(inner, alphabet) == "" && (strings.Contains(inner, personal) || plausible(inner)) {
+			return inner, "brackets"
+		}
+	}
+	return text, ""
+}
+
+// plausible reports a text that ends as the tokens do that GitLab generates, and
+// not in a name.
+func plausible(text string) bool {
+	if len(text) < generated || len(text) > 2*generated {
+		return false
+	}
+	body := text[len(text)-generated:]
+	return strings.Trim(body, characters) == "" && !strings.Contains(body, ".") && strings.ContainsAny(body, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+}
+
+func variable(text, _ string) bool {
+	body := strings.TrimPrefix(text, personal)
+	return strings.HasPrefix(body, "$") && !strings.Contains(body, "=") ||
+		slices.ContainsFunc([]string{"${", "$(", "{{", "#{", "<%"}, func(mark string) bool { return strings.Contains(text, mark) }) ||
+		len(body) > 2 && strings.HasPrefix(body, "%") && strings.HasSuffix(body, "%")
+}
+
+func masked(text, lower string) bool {
+	if strings.ContainsAny(text, `"{`) {
+		return false // a document, in which a part is masked
+	}
+	if strings.ContainsAny(text, "*•●█∙·…") || strings.Contains(text, "...") {
+		return true
+	}
+	if slices.Contains([]string{"masked", "redacted", "filtered", "hidden", "removed"}, strings.Trim(lower, "[]<>()_")) {
+		return true
+	}
+	body := strings.TrimPrefix(text, personal)
+	rest := strings.NewReplacer("-", "", "_", "", ".", "", " ", "").Replace(body)
+	return len(body) >= 3 && (rest == "" || len(rest) >= 3 && strings.ContainsAny(rest[:1], "xX#?0") && strings.Trim(rest, rest[:1]) == "")
+}
+
+// bracketed reports a description in brackets, such as <your token>.
+func bracketed(text string) bool {
+	last := text[len(text)-1]
+	if len(text) < 3 || text[0] == '<' && (last != '>' || strings.ContainsAny(text[1:2], "!?/")) ||
+		text[0] == '[' && last != ']' || text[0] == '{' && last != '}' || !strings.Contains("<[{", text[:1]) {
+		return false
+	}
+	return !strings.ContainsAny(text[1:len(text)-1], "\"<>[]{}:,=\n")
+}
+
+// words reports a text that is made only of words that stand for a token, however
+// they are joined: "changeme", "YOUR_TOKEN_HERE", "glpat-your-token".
+func words(lower string) bool {
+	rest := strings.Map(func(r rune) rune {
+		if strings.ContainsRune("-_. !@%:", r) {
+			return -1
+		}
+		return r
+	}, strings.TrimPrefix(lower, personal))
+	if strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz") != "" || len(rest) > 64 || len(lower) < 3 {
+		return false
+	}
+	// reached[n] says that the first n letters are words.
+	reached := make([]bool, len(rest)+1)
+	reached[0] = true
+	for n := range rest {
+		for _, word := range placeholders {
+			if reached[n] && strings.HasPrefix(rest[n:], word) {
+				reached[n+len(word)] = true
+			}
+		}
+	}
+	return reached[len(rest)]
+}
+
+var placeholders = strings.Fields(`your my the a an token tokens here change changeme me replace replaced with by insert put paste enter
+	fill in set add use placeholder example sample dummy fake todo tbd fixme null none nil undefined unset empty missing notset
+	secret password passwd credential credentials git gitlab personal access pat private api key real actual new value goes
+	this is to be from some user username acp ci env var variable redacted masked hidden removed string x no true false na not
+	generated create created glpat oauth please edit update`)
+
+func header(_, lower string) bool {
+	scheme, rest, _ := strings.Cut(strings.Join(strings.Fields(lower), " "), " ")
+	return hasAnyPrefix(strings.TrimLeft(strings.TrimPrefix(lower, "-h "), "'\""), "curl ", "bearer:", "authorization:", "proxy-authorization:", "private-token:", "job-token:", "deploy-token:") ||
+		rest != "" && (scheme == "bearer" || scheme == "basic" || scheme == "token" && !hasAnyPrefix(rest, "=", ":"))
+}
+
+func netrc(_, lower string) bool {
+	fields := strings.Fields(lower)
+	return len(fields) > 2 && (fields[0] == "machine" || fields[0] == "default" || fields[0] == "login") && slices.Contains(fields, "password")
+}
+
+// assignment reports a text with a line that gives a value to a name. Without
+// white space or quotes, the name has to be one for a token: some instance may
+// have the prefix "corp:".
+func assignment(text, _ string) bool {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		bare := line
+		for _, keyword := range []string{"export ", "set ", "setx ", "env ", "declare -x ", "local ", "- ", "-e ", "--env ", "$env:", "ENV ", "name: "} {
+			bare = strings.TrimPrefix(bare, keyword)
+		}
+		at := strings.IndexAny(bare, "=:")
+		if at <= 0 {
+			continue
+		}
+		name, value := strings.Trim(bare[:at], " \t\"'"), strings.TrimLeft(bare[at:], "=:>")
+		if name == "" || strings.Trim(name, characters) != "" || strings.HasPrefix(value, "//") {
+			continue
+		}
+		equals, lower := bare[at] == '=', strings.ToLower(name)
+		named := lower == "pat" || lower == "username" || strings.Contains(lower, "token") || strings.Contains(lower, "password") || strings.Contains(lower, "secret")
+		switch {
+		case bare != line, strings.TrimLeft(value, " \t\"'`") != value, strings.ContainsAny(bare[:at], " \t\"'"), // no token has those
+			named && (equals || !plausible(text)), equals && strings.HasPrefix(value, personal), !equals && value == "":
+			return true
+		}
+	}
+	return false
+}
+
+func address(text, _ string) bool {
+	return strings.Contains(text, "://") || strings.Contains(text, "@") && strings.Contains(text, ":") && strings.HasSuffix(text, ".git")
+}
+
+func withUser(text, lower string) bool {
+	_, rest, found := strings.Cut(text, ":")
+	known := hasAnyPrefix(rest, personal) || hasAnyPrefix(rest, prefixes()...)
+	return found && (known || hasAnyPrefix(lower, "oauth2:", "gitlab-ci-token:", "x-access-token:", "x-oauth-basic:"))
+}
+
+// followed reports a token with GitLab's own prefix and something behind it that
+// no token has, such as "@gitlab.example.com".
+func followed(text, _ string) bool {
+	_, rest, found := strings.Cut(text, personal)
+	return found && strings.ContainsAny(rest, "+=/@:,;|&?#") && !strings.ContainsAny(rest, space) && !plausible(text)
+}
+
+// roots are directories in which secrets are commonly found.
+var roots = []string{"~/", "./", "../", "/var/", "/run/", "/tmp/", "/home/", "/etc/", "/root/", "/workspace/", "/app/", "/mnt/", "/opt/",
+	"/usr/", "/secret/", "/secrets/", "/data/", "/srv/", "/dev/", "/proc/", "/users/", "/private/", "/vault/", "/config/", "/path/", "file:/"}
+
+func filePath(text, lower string) bool {
+	drive := len(text) > 2 && text[1] == ':' && (text[2] == '\\' || text[2] == '/')
+	names := strings.Contains(text, "/") && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz._-/") == ""
+	ending := slices.ContainsFunc([]string{".txt", ".json", ".yaml", ".yml", ".env", ".pem", ".key"}, func(end string) bool { return strings.HasSuffix(lower, end) })
+	return !strings.ContainsAny(text, "\r\n") && (drive || names || ending || hasAnyPrefix(lower, roots...))
+}
+
+// jwt reports a JSON Web Token (RFC 7519), such as one of a service account.
+func jwt(text string) bool {
+	head, rest, _ := strings.Cut(text, ".")
+	decoded, err := base64.RawURLEncoding.DecodeString(head)
+	return err == nil && strings.Contains(rest, ".") && strings.HasPrefix(string(decoded), "{")
+}
+
+// isUTF16 reports UTF-16, by its byte order mark, or by each second byte being zero.
+func isUTF16(text string) bool {
+	if hasAnyPrefix(text, "\xff\xfe", "\xfe\xff") {
+		return true
+	}
+	if len(text) < 4 || len(text)%2 != 0 {
+		return false
+	}
+	var zero [2]int
+	for n := range len(text) {
+		if text[n] == 0 {
+			zero[n%2]++
+		}
+	}
+	return zero[0] == 0 && zero[1] == len(text)/2 || zero[1] == 0 && zero[0] == len(text)/2
+}
+
+// maxEncoded bounds how often in a row a text is decoded.
+const maxEncoded = 4
+
+// encoded counts how often something was encoded in base64 to give text. What
+// GitLab generates is not taken for it: by chance, 20 characters of base64 decode
+// to those of a token once in 10^9.
+func encoded(text string) int {
+	for times := range maxEncoded {
+		decoded, ok := decode(text)
+		if !ok {
+			return times
+		}
+		text = decoded
+	}
+	return maxEncoded
+}
+
+func decode(text string) (string, bool) {
+	text = strings.Join(strings.Fields(text), "") // base64 puts in line breaks
+	bare := strings.TrimRight(text, "=")
+	data, err := base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(bare))
+	decoded := strings.TrimSpace(string(data))
+	switch {
+	case err != nil || len(decoded) < 3:
+		return "", false
+	case len(data) > 8 && isUTF16(string(data)):
+		return decoded, true
+	case !utf8.ValidString(decoded) || strings.ContainsFunc(decoded, func(r rune) bool { return r < ' ' && !strings.ContainsRune(space, r) }):
+		return "", false
+	}
+	// What GitLab generates does not end in "=".
+	return decoded, bare != text || strings.Contains(decoded, personal) || hasAnyPrefix(decoded, prefixes()...) || strings.HasPrefix(decoded, `{"`) ||
+		len(decoded) >= 16 && strings.Trim(decoded, alphabet) == ""
+}
