@@ -30,6 +30,10 @@ func (r *run) configured(p place, reached bool) {
 		r.skip("the instance is not known", stepHelpers, stepVerify)
 		return
 	}
+	if !r.hasGit() {
+		r.skip(noGit, stepHelpers, stepVerify)
+		return
+	}
 	r.helpers(url)
 	if by := r.VerifyOff(url); by != "" {
 		r.warn(stepVerify, nil, message.VerifyOff(by))
@@ -39,6 +43,13 @@ func (r *run) configured(p place, reached bool) {
 		r.good(stepVerify, nil, "git verifies certificates")
 	}
 }
+
+// noGit is why a step about git on this machine is not made.
+const noGit = "there is no git on the PATH"
+
+// hasGit reports whether there is a git whose configuration counts. An init
+// container often has none.
+func (r *run) hasGit() bool { return r.Installed("git") }
 
 // trustedByGit reports whether the instance's certificate is one that git takes,
 // which knows nothing of the authorities that come with a token.
@@ -150,8 +161,12 @@ func (r *run) installed(helper string) bool {
 // machine makes the steps that are about this machine, whatever the instance.
 func (r *run) machine() {
 	r.instance = ""
-	r.origins()
-	r.stored()
+	if r.hasGit() {
+		r.origins()
+		r.stored()
+	} else {
+		r.skip(noGit, stepConfig, stepStored)
+	}
 	r.version(stepGit, "git", "git version ", gitFixed, "--version")
 	r.version(stepLFS, "git-lfs", "git-lfs/", lfsFixed, "version")
 }

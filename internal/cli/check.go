@@ -59,7 +59,7 @@ learned.`,
 	command.Flags().StringVar(&flags.branch, "branch", "", "see whether this `branch` can be pushed to")
 	command.Flags().BoolVar(&flags.json, "json", false, "print one JSON document (docs/check.schema.json describes it)")
 	command.Flags().StringVar(&flags.color, "color", "auto", "colour the marks, `when`: auto (on a terminal, without NO_COLOR), always or never")
-	command.Flags().StringVar(&flags.terminationLog, "termination-log", "", "if something is wrong, write the reason, one line, to this `file` too (/dev/termination-log in a pod)")
+	command.Flags().StringVar(&flags.terminationLog, "termination-log", "", "if something is wrong, write the reason and its hint to this `file` too (/dev/termination-log in a pod)")
 	complete(command, "branch", cobra.NoFileCompletions)
 	complete(command, "color", words("auto", "always", "never"))
 	complete(command, "termination-log", aFile)
@@ -160,9 +160,7 @@ var checkCodes = map[check.Outcome]int{
 func (a *app) concludeCheck(flags checkFlags, out checkOutput, result check.Result) error {
 	code := checkCodes[result.Outcome]
 	if flags.terminationLog != "" && result.Reason != nil {
-		// One line, as Kubernetes shows it; it keeps 4096 bytes.
-		line := message.Printable(result.Redact(result.Reason.Error())) + "\n"
-		if err := writeLine(flags.terminationLog, line); err != nil {
+		if err := replaceContent(flags.terminationLog, terminationMessage(result)); err != nil {
 			a.tell(message.TerminationLog(flags.terminationLog, file.Cause(err)), asIs)
 		}
 	}
@@ -180,15 +178,33 @@ func (a *app) concludeCheck(flags checkFlags, out checkOutput, result check.Resu
 	return exitError(code)
 }
 
-// writeLine replaces the content of a file. It does not wait for the other end of
-// a FIFO, or not for long.
-func writeLine(path, line string) error {
+// maxTermination is what the kubelet shows of a termination log, in bytes; of a
+// longer one it shows the end (MaxContainerTerminationMessageLength).
+const maxTermination = 4096
+
+// terminationMessage is the reason and its hint, a line each. The kubelet takes the
+// file for the container's message as it is, so it does not end with a line feed.
+func terminationMessage(result check.Result) string {
+	var lines []string
+	for _, line := range result.Reason.Lines() {
+		lines = append(lines, message.Printable(result.Redact(line)))
+	}
+	text := strings.Join(lines, "\n")
+	if len(text) > maxTermination {
+		text = strings.ToValidUTF8(text[:maxTermination], "")
+	}
+	return text
+}
+
+// replaceContent replaces the content of a file. It does not wait for the other end
+// of a FIFO, or not for long.
+func replaceContent(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NONBLOCK, 0o644) //nolint:gosec // the operator names it, and Kubernetes reads it
 	if err != nil {
 		return err
 	}
 	_ = f.SetWriteDeadline(time.Now().Add(time.Second)) // not for files, which take no time
-	_, err = io.WriteString(f, line)
+	_, err = io.WriteString(f, text)
 	return errors.Join(err, f.Close())
 }
 
