@@ -12,8 +12,10 @@ import (
 )
 
 // Access levels of GitLab (its Gitlab::Access module). Developer is the lowest
-// that may push.
+// that may push. Reporter is the lowest that may fetch from a private project.
 const (
+	NoRole     = 0
+	Guest      = 10
 	Reporter   = 20
 	Developer  = 30
 	Maintainer = 40
@@ -21,7 +23,7 @@ const (
 )
 
 var levelNames = map[int]string{
-	0: "no role", 5: "Minimal Access", 10: "Guest", 15: "Planner", Reporter: "Reporter",
+	NoRole: "no role", 5: "Minimal Access", Guest: "Guest", 15: "Planner", Reporter: "Reporter",
 	25: "Security Manager", Developer: "Developer", Maintainer: "Maintainer", Owner: "Owner",
 }
 
@@ -29,7 +31,7 @@ var levelNames = map[int]string{
 func LevelName(level int) string {
 	name, known := levelNames[level]
 	switch {
-	case level == 0:
+	case level == NoRole:
 		return name
 	case !known:
 		return fmt.Sprintf("level %d", level)
@@ -37,19 +39,33 @@ func LevelName(level int) string {
 	return fmt.Sprintf("%s (%d)", name, level)
 }
 
-// ParseLevel reads "reporter", "developer", "maintainer", "owner" in any case,
-// or a number from 1 to 50.
+// LevelWord is a level as ParseLevel reads it: "developer", or the number of a
+// level without a one-word name.
+func LevelWord(level int) string {
+	name := strings.ToLower(levelNames[level])
+	switch {
+	case level == NoRole:
+		return "none"
+	case name == "" || strings.Contains(name, " "):
+		return strconv.Itoa(level)
+	}
+	return name
+}
+
+// ParseLevel reads a level: "none", "guest", "planner", "reporter", "developer",
+// "maintainer" or "owner" in any case, or a number from 0 to 50. NoRole, "none",
+// means that the token is checked and the role is not.
 func ParseLevel(text string) (int, error) {
-	for _, level := range []int{Reporter, Developer, Maintainer, Owner} {
-		if strings.EqualFold(text, levelNames[level]) {
+	for level := range levelNames {
+		if strings.EqualFold(text, LevelWord(level)) {
 			return level, nil
 		}
 	}
-	level, err := strconv.Atoi(text)
-	if err != nil || level < 1 || level > Owner {
-		return 0, fmt.Errorf("not reporter, developer, maintainer, owner or a number from 1 to %d", Owner)
+	level, err := strconv.ParseUint(text, 10, 8)
+	if err != nil || level > Owner {
+		return 0, fmt.Errorf("not none, guest, planner, reporter, developer, maintainer, owner or a number from 0 to %d", Owner)
 	}
-	return level, nil
+	return int(level), nil
 }
 
 // DefaultScopes are the four that the platform's guide asks for.
@@ -129,7 +145,8 @@ const (
 
 // Policy is what is asked of a token.
 type Policy struct {
-	// Minimum is the lowest access level on the project that will do.
+	// Minimum is the lowest access level on the project that will do. NoRole
+	// means that the project is not asked about.
 	Minimum int
 	// Scopes are what the token must hold.
 	Scopes []string
@@ -231,7 +248,7 @@ func (p Policy) judgeProject(f Facts) (Verdict, Question) {
 	case Given:
 		return p.judgeLevel(f)
 	case Absent:
-		return Verdict{Outcome: Refused, Reason: ProjectNotFound}, Nothing
+		return Verdict{Outcome: Refused, Reason: ProjectNotFound, Minimum: p.Minimum}, Nothing
 	case Forbidden:
 		// The token holds every scope that was asked for, none of which lets it
 		// read a project: whoever asked for so little did without this check.
@@ -279,7 +296,7 @@ func (p Policy) judgeLevel(f Facts) (Verdict, Question) {
 	if f.User.State == Given && f.User.Admin {
 		return Verdict{Outcome: Granted}, Nothing
 	}
-	return Verdict{Outcome: Refused, Reason: LevelTooLow, Level: level, Minimum: p.Minimum}, Nothing
+	return Verdict{Outcome: Refused, Reason: LevelTooLow, Level: level, Minimum: p.Minimum, Open: f.Project.Open}, Nothing
 }
 
 func refusedBy(r Reply) Verdict {

@@ -69,6 +69,9 @@ func unlimited(v Verdict) Verdict {
 	return v
 }
 
+// notFound is the refusal of a project that is not there, for the usual minimum.
+var notFound = Verdict{Outcome: Refused, Reason: ProjectNotFound, Minimum: Developer}
+
 func refused(reason Reason, missing ...string) Verdict {
 	return Verdict{Outcome: Refused, Reason: reason, Missing: missing}
 }
@@ -214,7 +217,7 @@ func TestJudgeProject(t *testing.T) {
 	judge(t, []judgement{
 		project("developer", level(Developer), granted(soon)),
 		project("owner", level(Owner), granted(soon)),
-		project("not found", Project{Reply: absent}, refused(ProjectNotFound)),
+		project("not found", Project{Reply: absent}, notFound),
 		project("forbidden", Project{Reply: forbidden}, refused(AccessForbidden)),
 		project("grant missing", Project{Reply: noGrant}, refused(GrantMissing)),
 		project("scope missing although held", Project{Reply: noScope}, refused(ScopeMissing, "read_api")),
@@ -244,7 +247,7 @@ func TestJudgeProject(t *testing.T) {
 		{"the same, for another reason", writer, Facts{Self: alive(scopes("write_repository")), Project: Project{Reply: forbidden}},
 			expiring(refused(AccessForbidden), soon), Nothing},
 		{"the same, not found", writer, Facts{Self: alive(scopes("write_repository")), Project: Project{Reply: absent}},
-			expiring(refused(ProjectNotFound), soon), Nothing},
+			expiring(notFound, soon), Nothing},
 		{"read_api asked for", reader, Facts{Self: alive(scopes("read_api")), Project: Project{Reply: noScope}},
 			expiring(refused(ScopeMissing, "read_api"), soon), Nothing},
 		{"api asked for", Policy{Minimum: Developer, Scopes: []string{"api"}, Project: true},
@@ -586,15 +589,14 @@ func TestParseLevel(t *testing.T) {
 	for text, want := range map[string]int{
 		"reporter": Reporter, "developer": Developer, "maintainer": Maintainer, "owner": Owner,
 		"Developer": Developer, "OWNER": Owner, "1": 1, "15": 15, "30": 30, "50": 50,
+		"none": NoRole, "None": NoRole, "0": NoRole, "guest": Guest, "planner": 15, "10": Guest,
 	} {
 		if got, err := ParseLevel(text); err != nil || got != want {
 			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
 		}
 	}
-	// Guest is a level, but no role that any git can use: it takes a number to
-	// ask for so little.
 	for _, text := range []string{
-		"", " ", "guest", "no role", "Minimal Access", "developers", "dev", "developer ", "Developer (30)", "0", "-30", "51", "3o", "30.0",
+		"", " ", "no role", "minimal", "security manager", "Minimal Access", "developers", "dev", "developer ", "Developer (30)", "-1", "+20", "-30", "51", "3o", "30.0",
 		"0x1e", "1e1", "٣٠", "99999999999999999999", "deve\u200bloper", "glpat-CanaryInALevel",
 	} {
 		got, err := ParseLevel(text)
@@ -613,6 +615,14 @@ func TestLevelName(t *testing.T) {
 	} {
 		if got := LevelName(level); got != want {
 			t.Errorf("%d: %q, want %q", level, got, want)
+		}
+	}
+}
+
+func TestLevelWord(t *testing.T) {
+	for level := NoRole; level <= Owner; level++ {
+		if got, err := ParseLevel(LevelWord(level)); err != nil || got != level {
+			t.Errorf("%d: %q is read as %d, %v", level, LevelWord(level), got, err)
 		}
 	}
 }

@@ -78,6 +78,9 @@ type Project struct {
 	// the direct one alone.
 	Level, Direct int
 	Archived      bool
+	// Open: whoever may sign in to GitLab may fetch the code, without a role
+	// (visibility internal or public, repository access level "enabled").
+	Open bool
 	// Path is the full path under which GitLab has the project now, and
 	// DeletedOn the date on which it is going to be deleted, "" for none.
 	Path      string `json:"-"`

@@ -93,8 +93,10 @@ type Verdict struct {
 	// Missing are the scopes that the token lacks, for ScopeMissing.
 	Missing []string
 	// Level and Minimum are the access level held and asked for, for
-	// LevelTooLow.
+	// LevelTooLow; Minimum is set for ProjectNotFound, too. Open is the project's
+	// (see there).
 	Level, Minimum int
+	Open           bool
 	// ExpiresAt is when the token stops working, zero when it doesn't or
 	// nobody knows. Unlimited is the case in which it is known not to.
 	ExpiresAt time.Time

@@ -298,6 +298,9 @@ func (r *run) check(p place) {
 // settings tells what is asked of a token.
 func (r *run) settings(policy access.Policy, rules helper.Rules) {
 	text := "the token needs the scopes " + strings.Join(policy.Scopes, ", ") + ", its user at least " + access.LevelName(policy.Minimum)
+	if policy.Minimum == access.NoRole {
+		text = "the token needs the scopes " + strings.Join(policy.Scopes, ", ") + ", its user no role (the minimum access is none)"
+	}
 	if rules.AllowUnverified {
 		text += "; git gets it even when GitLab can't be asked"
 	}

@@ -27,17 +27,20 @@ func (a *answers) git() {
 		step    string
 		service gitlab.Service
 		verb    string
-	}{{stepFetch, gitlab.Fetch, "fetch"}, {stepPush, gitlab.Push, "push"}} {
+		minimum int
+	}{{stepFetch, gitlab.Fetch, "fetch", access.Reporter}, {stepPush, gitlab.Push, "push", access.Developer}} {
 		ctx, cancel := a.limited()
 		refs := a.client.Refs(ctx, a.question.Project+".git", ask.service, username, password)
 		cancel()
 		switch {
 		case refs.State == access.Given:
 			a.good(ask.step, RefsData{Refs: refs.Count}, "git lets a %s begin (%s)", ask.verb, count(refs.Count, "ref"))
-		case refs.Reason == access.GitArchived && ask.service == gitlab.Push:
-			a.warn(ask.step, nil, a.explain(refs.Reply))
+		case ask.service == gitlab.Push && (refs.Reason == access.GitArchived ||
+			refs.Reason == access.GitRole && a.question.Policy.Minimum < access.Developer):
+			// Less than Developer is asked for where nobody pushes.
+			a.warn(ask.step, nil, a.explain(refs.Reply, ask.minimum))
 		default:
-			a.fail(ask.step, a.explain(refs.Reply))
+			a.fail(ask.step, a.explain(refs.Reply, ask.minimum))
 			if ask.service == gitlab.Fetch {
 				a.skip("a fetch did not begin", stepPush)
 				return

@@ -253,6 +253,9 @@ func (a *answers) project() {
 	case asked == "":
 		a.skip(a.whyNoProject(), stepProject)
 		return
+	case a.question.Policy.Minimum == access.NoRole:
+		a.skip("the minimum access is none, so GitLab's API is not asked about the project", stepProject)
+		return
 	case p.State != access.Given:
 		a.skip("the scopes that are asked for don't include reading projects", stepProject)
 		return
@@ -343,7 +346,7 @@ func (a *answers) branchStep() {
 	case b.State == access.Absent:
 		a.good(stepBranch, BranchData{Name: a.branch}, "there is no branch %s yet; a push makes it, unless a rule protects that name", message.Quote(a.branch))
 	case b.State != access.Given:
-		a.fail(stepBranch, a.explain(b.Reply))
+		a.fail(stepBranch, a.explain(b.Reply, access.Developer))
 	case !b.CanPush:
 		a.failWith(stepBranch, data, message.BranchProtected(a.branch, helper.SubjectOf(a.question)))
 	case b.Protected:
@@ -353,9 +356,10 @@ func (a *answers) branchStep() {
 	}
 }
 
-// explain gives the words for an answer that is not the one that was wanted.
-func (a *answers) explain(reply access.Reply) *message.Message {
-	v := access.Verdict{Outcome: access.Refused, Reason: reply.Reason, Detail: reply.Detail, Wait: reply.Wait}
+// explain gives the words for an answer that is not the one that was wanted, to
+// something that takes at least the level minimum.
+func (a *answers) explain(reply access.Reply, minimum int) *message.Message {
+	v := access.Verdict{Outcome: access.Refused, Reason: reply.Reason, Detail: reply.Detail, Wait: reply.Wait, Minimum: minimum}
 	if reply.State == access.Silent {
 		v.Outcome = access.Unverified
 	}

@@ -34,7 +34,7 @@ type checkFlags struct {
 func (a *app) check() *cobra.Command {
 	var flags checkFlags
 	command := &cobra.Command{
-		Use:   "check [REPOSITORY-URL]",
+		Use: "check [REPOSITORY-URL]", SuggestFor: []string{"verify", "test", "doctor", "validate"},
 		Short: "Check everything between git and a push, a line for each step",
 		Long: `check goes through everything that git needs, in order, and prints a line for
 each step as it is made: ✓ good, ! a warning, ✗ wrong, with what to do about it.
@@ -56,6 +56,7 @@ learned.`,
 			return a.runCheck(cmd.Context(), flags, args)
 		},
 	}
+	a.takesMinAccess(command)
 	command.Flags().StringVar(&flags.branch, "branch", "", "see whether this `branch` can be pushed to")
 	command.Flags().BoolVar(&flags.json, "json", false, "print one JSON document (docs/check.schema.json describes it)")
 	command.Flags().StringVar(&flags.color, "color", "auto", "colour the marks, `when`: auto (on a terminal, without NO_COLOR), always or never")
@@ -94,6 +95,11 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 	if _, wrong := a.known(); wrong != nil && a.instanceGiven {
 		return c, target, wrong
 	}
+	if a.minAccess != nil {
+		if _, wrong := a.rules(); wrong != nil && wrong.Topic == message.Usage {
+			return c, target, wrong
+		}
+	}
 	if len(args) > 1 {
 		return c, target, message.URLInvalid("has another one behind it; one can be checked at a time")
 	}
@@ -110,10 +116,12 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 	}
 	limit, invalid := a.timeout()
 	h := a.helper()
-	rules := h.Rules
+	if a.minAccess != nil {
+		h.MinAccess = nil // what is asked for here counts
+	}
 	// get needs these settings later than its rules, and refuses over them too.
-	h.Rules = func() (helper.Rules, *message.Message) {
-		found, problem := rules()
+	h.Rules = func(url string) (helper.Rules, *message.Message) {
+		found, problem := a.rulesFor(url)
 		if problem == nil {
 			problem = invalid
 		}

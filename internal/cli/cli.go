@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
@@ -25,8 +26,9 @@ import (
 const Name = "git-credential-acp"
 
 const (
-	flagInstance = "instance"
-	flagVersion  = "version"
+	flagInstance  = "instance"
+	flagMinAccess = "min-access"
+	flagVersion   = "version"
 )
 
 // Exit codes. ExitCodes says what they mean.
@@ -90,6 +92,7 @@ func Run(ctx context.Context, env Env, args []string) (code int) {
 	if op, found := a.direct(args); found {
 		return a.ended(began, op.name, a.exitCode(op.run(a, ctx)))
 	}
+	a.args = args
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(env.Stdin)
@@ -132,9 +135,13 @@ func (a *app) exitCode(err error) int {
 // app is one run of the program.
 type app struct {
 	env Env
+	// args is the command line.
+	args []string
 	// instanceFlag counts when it was given, even if it is empty.
 	instanceFlag  string
 	instanceGiven bool
+	// minAccess is the value of --min-access, nil when it was not given.
+	minAccess *string
 	// trace is nil when nobody wants one.
 	trace *trace.Tracer
 	// deadline is when all waiting ends; zero until something has to wait.
@@ -158,14 +165,18 @@ git calls it with get, store, erase and capability once setup has made it a
 helper.`,
 		Example: `  git-credential-acp check
   git-credential-acp setup`,
-		Args:          cobra.ArbitraryArgs,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		Args:                       cobra.ArbitraryArgs,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if wanted, _ := cmd.Flags().GetBool(flagVersion); wanted {
 				return a.printVersion()
 			}
-			if len(args) > 0 {
+			if len(args) > 1 || len(args) == 1 && a.interactive() {
+				return a.unknownCommand(cmd, args[0])
+			}
+			if len(args) == 1 {
 				// An operation of a git that is newer than this program
 				// (gitcredentials(7): to be ignored silently).
 				return nil
@@ -178,6 +189,13 @@ helper.`,
 	root.PersistentFlags().StringVar(&a.instanceFlag, flagInstance, "",
 		"`URL` of the one instance to answer for; a missing token is then told in words")
 	complete(root, flagInstance, cobra.NoFileCompletions)
+	a.takesMinAccess(root)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if word := firstWord(a.args); cmd == root && word != "" {
+			return a.unknownCommand(cmd, word)
+		}
+		return err
+	})
 	root.Flags().Bool(flagVersion, false, "the same as the command version")
 	// What takes files says so; nothing else completes to them.
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
@@ -185,7 +203,7 @@ helper.`,
 		root.AddCommand(op.command(a))
 	}
 	root.AddCommand(a.setup(), a.check(), a.connect(), a.status(), a.rotate(), a.disconnect(), a.install(), a.version())
-	strict(root)
+	a.strict(root)
 	return root
 }
 
@@ -198,17 +216,49 @@ func alone(command *cobra.Command, args []string) error {
 	return nil
 }
 
+// unknownCommand ends a run for a command that does not exist. What was typed is
+// not shown: it could be a token.
+func (a *app) unknownCommand(root *cobra.Command, typed string) error {
+	a.tell(message.CommandUnknown(root.SuggestionsFor(typed)), asIs)
+	return exitError(exitUsage)
+}
+
+// interactive reports whether a person is at standard input: git gives a helper a
+// pipe.
+func (a *app) interactive() bool {
+	in, ok := a.env.Stdin.(interface{ Fd() uintptr })
+	return ok && term.IsTerminal(int(in.Fd()))
+}
+
+// firstWord is the first argument that is neither a flag nor the value of one that
+// the root takes; "" when there is none.
+func firstWord(args []string) string {
+	for n := 0; n < len(args); n++ {
+		switch arg := args[n]; {
+		case arg == "--"+flagInstance || arg == "--"+flagMinAccess:
+			n++
+		case !strings.HasPrefix(arg, "-"):
+			return arg
+		}
+	}
+	return ""
+}
+
 // strict has cobra's own commands refuse what they don't know. The root takes any
 // word for an operation of git's, and so they would show its help.
-func strict(root *cobra.Command) {
+func (a *app) strict(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, command := range root.Commands() {
 		switch command.Name() {
 		case "help":
 			command.Args = func(_ *cobra.Command, args []string) error {
-				if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
-					return errors.New("unknown command " + message.Quote(strings.Join(args, " ")))
+				command, rest, err := root.Find(args)
+				if command == root && len(rest) > 0 {
+					return a.unknownCommand(root, rest[0])
+				}
+				if err != nil || len(rest) > 0 {
+					return errors.New(command.Name() + " has no such command")
 				}
 				return nil
 			}

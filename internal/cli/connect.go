@@ -29,7 +29,7 @@ type connectFlags struct {
 func (a *app) connect() *cobra.Command {
 	var flags connectFlags
 	command := &cobra.Command{
-		Use:   "connect [REPOSITORY-URL]",
+		Use: "connect [REPOSITORY-URL]", SuggestFor: []string{"login", "auth", "add"},
 		Short: "Check a GitLab token and have the platform, or a Secret, keep it",
 		Long: `connect reads a token from standard input (a prompt, on a terminal) or a file,
 never from an argument; makes every check of it that can be made, with a

@@ -23,7 +23,7 @@ type disconnectFlags struct {
 func (a *app) disconnect() *cobra.Command {
 	var flags disconnectFlags
 	command := &cobra.Command{
-		Use:   "disconnect",
+		Use: "disconnect", SuggestFor: []string{"logout", "remove", "delete"},
 		Short: "Have the platform, or a Secret, keep the GitLab token no more",
 		Example: `  git-credential-acp disconnect --platform
   git-credential-acp disconnect --secret team/my-gitlab --revoke`,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,34 +47,54 @@ func operations() []operation {
 	}
 }
 
-// direct finds the operation when args are just what git calls a helper with:
-// perhaps --instance URL, then its name. Building all commands to find it there
-// would take longer than most answers.
+// direct finds the operation when args are just what git calls a helper with: the
+// flags of the helper's command line in any order, then the operation's name.
+// Building all commands to find it there would take longer than most answers.
 func (a *app) direct(args []string) (operation, bool) {
-	var instance string
-	given := len(args) == 3 && args[0] == "--"+flagInstance
-	if given {
-		instance, args = args[1], args[2:]
-	}
-	if len(args) == 1 {
-		for _, op := range operations() {
-			if op.name == args[0] {
-				a.instanceFlag, a.instanceGiven = instance, given
-				return op, true
-			}
+	given := map[string]*string{}
+	for len(args) > 1 {
+		name, value, joined := strings.Cut(args[0], "=")
+		args = args[1:]
+		if !joined {
+			value, args = args[0], args[1:]
 		}
+		if name != "--"+flagInstance && name != "--"+flagMinAccess {
+			return operation{}, false
+		}
+		given[name] = &value
+	}
+	for _, op := range operations() {
+		if len(args) != 1 || op.name != args[0] {
+			continue
+		}
+		if url := given["--"+flagInstance]; url != nil {
+			a.instanceFlag, a.instanceGiven = *url, true
+		}
+		a.minAccess = given["--"+flagMinAccess]
+		return op, true
 	}
 	return operation{}, false
 }
 
 func (o operation) command(a *app) *cobra.Command {
-	return &cobra.Command{
+	command := &cobra.Command{
 		Use: o.name, Short: o.short, Args: alone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			return o.run(a, cmd.Context())
 		},
 	}
+	a.takesMinAccess(command)
+	return command
+}
+
+// takesMinAccess adds --min-access to a command. git appends the operation to the
+// helper's command line, so every operation takes the flag; only get uses it.
+func (a *app) takesMinAccess(command *cobra.Command) {
+	command.Flags().Func(flagMinAccess, "lowest access `level` on the project that will do, instead of "+envMinAccess+
+		": none, guest, planner, reporter, developer, maintainer, owner or a number",
+		func(text string) error { a.minAccess = &text; return nil })
+	complete(command, flagMinAccess, words("none", "guest", "planner", "reporter", "developer", "maintainer", "owner"))
 }
 
 // input is a request. A read that does not end in time ends the process: it

@@ -16,6 +16,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/setup"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
@@ -170,7 +171,12 @@ func (a *app) known() (*instance.Instance, *message.Message) {
 func (a *app) rules() (helper.Rules, *message.Message) {
 	rules := helper.Rules{Minimum: access.Developer, Scopes: access.DefaultScopes()}
 	var err error
-	if text := a.env.Getenv(envMinAccess); text != "" {
+	switch text := a.env.Getenv(envMinAccess); {
+	case a.minAccess != nil:
+		if rules.Minimum, err = access.ParseLevel(*a.minAccess); err != nil {
+			return rules, message.FlagInvalid("--"+flagMinAccess, "is "+err.Error())
+		}
+	case text != "":
 		if rules.Minimum, err = access.ParseLevel(text); err != nil {
 			return rules, message.SettingInvalid(envMinAccess, err)
 		}
@@ -186,6 +192,45 @@ func (a *app) rules() (helper.Rules, *message.Message) {
 		rules.AllowUnverified = true
 	default:
 		return rules, message.SettingInvalid(envOnUnverified, errors.New("neither deny nor allow"))
+	}
+	return rules, nil
+}
+
+// minAccessFor is the level that git's configuration sets closest to a question, on
+// the command line of this helper. A project's entry counts for its wiki, too.
+func (a *app) minAccessFor(q helper.Question) (level int, set bool) {
+	config := a.place().WithoutRepository().Section("credential")
+	for _, url := range []string{q.URL, q.Found.Instance.URL() + "/" + q.Project} {
+		entry, found := config.Match("credential", url)["helper"]
+		if !found {
+			continue
+		}
+		if text, named := setup.MinAccess(entry.Value()); named {
+			if at, err := access.ParseLevel(text); err == nil && (!set || at < level) {
+				level, set = at, true
+			}
+		}
+	}
+	return level, set
+}
+
+// rulesFor are the rules by which git gets an answer for a URL: with the level of
+// the helper that it asks first.
+func (a *app) rulesFor(url string) (helper.Rules, *message.Message) {
+	rules, problem := a.rules()
+	if problem != nil || a.minAccess != nil {
+		return rules, problem
+	}
+	helpers := a.place().Section("credential").Credential(url).Helpers
+	if len(helpers) == 0 {
+		return rules, nil
+	}
+	if text, set := setup.MinAccess(helpers[0].Value()); set {
+		level, err := access.ParseLevel(text)
+		if err != nil {
+			return rules, message.SettingInvalid("--"+flagMinAccess+" in "+message.Quote(helpers[0].Name()), err)
+		}
+		rules.Minimum = level
 	}
 	return rules, nil
 }

@@ -46,7 +46,7 @@ const (
 func (a *app) setup() *cobra.Command {
 	run := &setupRun{app: a}
 	cmd := &cobra.Command{
-		Use:   "setup",
+		Use: "setup", SuggestFor: []string{"configure", "config", "init"},
 		Short: "Have git ask this helper, or show the configuration for it",
 		Long: `setup has git's own program write to git's configuration that this helper is
 asked for the user's GitLab instance: the one of --instance, else those that

@@ -21,7 +21,7 @@ func (a *app) status() *cobra.Command {
 	var flags keeperFlags
 	var asJSON bool
 	command := &cobra.Command{
-		Use:   "status",
+		Use: "status", SuggestFor: []string{"whoami", "show", "list"},
 		Short: "Show the GitLab connection as the platform, the Secret and GitLab see it",
 		Long: `status looks at every place that it knows of: the platform (--platform, or when
 ACP_BACKEND_URL or BACKEND_API_URL is set), a Secret (--secret, or

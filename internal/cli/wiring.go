@@ -21,12 +21,13 @@ import (
 // helper puts the parts together that answer git.
 func (a *app) helper() helper.Helper {
 	h := helper.Helper{
-		Secrets: a.secrets,
-		Known:   a.known,
-		Only:    a.only(),
-		Rules:   a.rules,
-		Remotes: a.remotes,
-		Verify:  a.verify,
+		Secrets:   a.secrets,
+		Known:     a.known,
+		Only:      a.only(),
+		Rules:     func(string) (helper.Rules, *message.Message) { return a.rules() },
+		MinAccess: a.minAccessFor,
+		Remotes:   a.remotes,
+		Verify:    a.verify,
 		Forget: func(tok token.Token) bool {
 			store, problem := a.verdicts()
 			return problem == nil && store.Forget(tok)
@@ -50,7 +51,10 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 	if problem != nil {
 		return helper.Finding{Problem: problem}
 	}
-	question := cache.Question{Token: q.Found.Token, Instance: q.Found.Instance, Project: q.Project, Policy: q.Policy}
+	question := cache.Question{Token: q.Found.Token, Instance: q.Found.Instance, Policy: q.Policy}
+	if q.Policy.Project {
+		question.Project = q.Project
+	}
 	began := time.Now()
 	answer, fresh := store.Fresh(question)
 	a.trace.Step("memory", began, trace.Value{Key: trace.Outcome, Value: map[bool]string{true: "remembered", false: "to be asked"}[fresh]})

@@ -98,6 +98,8 @@ func (c *Client) project(ctx context.Context, path string) access.Project {
 		Path        lenient[string] `json:"path_with_namespace"`
 		Archived    bool            `json:"archived"`
 		DeletedOn   lenient[string] `json:"marked_for_deletion_on"`
+		Visibility  lenient[string] `json:"visibility"`
+		Repository  lenient[string] `json:"repository_access_level"`
 		Permissions struct {
 			Project *membership `json:"project_access"`
 			Group   *membership `json:"group_access"`
@@ -109,6 +111,7 @@ func (c *Client) project(ctx context.Context, path string) access.Project {
 	}
 	project := access.Project{Reply: reply, ID: answer.ID, Path: answer.Path.value,
 		Archived: answer.Archived, DeletedOn: answer.DeletedOn.value}
+	project.Open = (answer.Visibility.value == "internal" || answer.Visibility.value == "public") && answer.Repository.value == "enabled"
 	if direct := answer.Permissions.Project; direct != nil {
 		project.Direct = direct.Level
 	}

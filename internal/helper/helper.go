@@ -83,7 +83,14 @@ type Helper struct {
 	Only bool
 	// Rules reads the settings. It is called only for requests that are ours,
 	// so that a wrong setting disturbs nobody else.
-	Rules func() (Rules, *message.Message)
+	// url is what git is working on.
+	Rules func(url string) (Rules, *message.Message)
+	// MinAccess is the access level that git's configuration sets closest to what
+	// is asked for, on the command line of this helper; false when it sets none. It
+	// is called only when the user's role is too low: git asks helpers in the order
+	// in which they are configured, so the one for all projects may come first. Nil
+	// leaves it out.
+	MinAccess func(Question) (level int, set bool)
 	// Remotes are the URLs of the remotes of the repository that git is working
 	// in. They are asked for when git sends no path, to find out which project
 	// to ask about, and for nothing else: anybody may have written them.
@@ -247,6 +254,12 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 		return refuse(Refused, problem)
 	}
 	finding := h.Verify(ctx, question)
+	if finding.refused() && finding.Verdict.Reason == access.LevelTooLow && h.MinAccess != nil {
+		if level, set := h.MinAccess(question); set && level < question.Policy.Minimum {
+			question = question.withMinimum(level)
+			finding = h.Verify(ctx, question)
+		}
+	}
 	var notes []*message.Message
 	if finding.refused() && (found.Source != source.API || !finding.Remembered) {
 		// The Secret may have been rotated since it was read: the token that is
@@ -291,15 +304,23 @@ func (h Helper) Question(req credential.Request, found source.Found) (Question, 
 	if found.Problem != nil {
 		return Question{}, Rules{}, found.Problem
 	}
-	rules, problem := h.Rules()
-	if problem != nil {
-		return Question{}, Rules{}, problem
-	}
 	if req.Path == "" {
 		project = h.projectHere(found.Instance)
 	}
-	return Question{Found: found, Project: project, URL: address(req, found.Instance, project),
-		Policy: access.Policy{Minimum: rules.Minimum, Scopes: rules.Scopes, Project: project != ""}}, rules, nil
+	question := Question{Found: found, Project: project, URL: address(req, found.Instance, project)}
+	rules, problem := h.Rules(question.URL)
+	if problem != nil {
+		return Question{}, Rules{}, problem
+	}
+	question.Policy.Scopes = rules.Scopes
+	return question.withMinimum(rules.Minimum), rules, nil
+}
+
+// withMinimum is the question for a role that is at least minimum. Without one, the
+// project is not asked about.
+func (q Question) withMinimum(minimum int) Question {
+	q.Policy.Minimum, q.Policy.Project = minimum, q.Project != "" && minimum > access.NoRole
+	return q
 }
 
 // address is the URL that git is working on: what it asks about, or, when it sends

@@ -81,7 +81,10 @@ type world struct {
 	knownProblem   *message.Message
 	only           bool
 	rules          Rules
+	noRole         bool
 	rulesProblem   *message.Message
+	// configured is the level that git's configuration sets; nil for none.
+	configured *int
 	// remotes are those of the repository that git is working in.
 	remotes []string
 	// findings are the answers to Verify, the last one again and again.
@@ -107,6 +110,13 @@ func (w *world) helper() Helper {
 	}
 	return Helper{
 		Rescue: rescue,
+		MinAccess: func(Question) (int, bool) {
+			w.calls = append(w.calls, "config")
+			if w.configured == nil {
+				return 0, false
+			}
+			return *w.configured, true
+		},
 		Secrets: func(context.Context, credential.Request) ([]source.Found, []string, *message.Message) {
 			w.calls = append(w.calls, "secrets")
 			return slices.Clone(w.places), []string{"the Secret at /s", "the environment variable GITLAB_TOKEN"}, w.secretsProblem
@@ -116,8 +126,11 @@ func (w *world) helper() Helper {
 			return w.known, w.knownProblem
 		},
 		Only: w.only,
-		Rules: func() (Rules, *message.Message) {
+		Rules: func(string) (Rules, *message.Message) {
 			w.calls = append(w.calls, "rules")
+			if w.rules.Minimum == 0 && !w.noRole {
+				w.rules.Minimum = access.Developer
+			}
 			return w.rules, w.rulesProblem
 		},
 		Remotes: func() []string {
@@ -507,6 +520,45 @@ func TestGetQuestion(t *testing.T) {
 		if q.Policy.Project != (test.project != "") || q.Policy.Minimum != rules.Minimum || !slices.Equal(q.Policy.Scopes, rules.Scopes) {
 			t.Errorf("%q: the policy is %+v", test.path, q.Policy)
 		}
+	}
+}
+
+// With the minimum none, the project is not asked about. A lower level that git's
+// configuration sets for a URL counts when the role is too low, and only then.
+func TestGetMinAccess(t *testing.T) {
+	low := Finding{Verdict: access.Verdict{Outcome: access.Refused, Reason: access.LevelTooLow, Minimum: access.Developer}}
+	level := func(n int) *int { return &n }
+	for _, test := range []struct {
+		name       string
+		world      world
+		minimums   []int
+		withoutAPI bool // the last question leaves out the project
+	}{
+		{"none", world{noRole: true, findings: []Finding{granted}}, []int{access.NoRole}, true},
+		{"guest", world{rules: Rules{Minimum: access.Guest}, findings: []Finding{granted}}, []int{access.Guest}, false},
+		{"granted: not looked up", world{configured: level(access.Reporter), findings: []Finding{granted}}, []int{access.Developer}, false},
+		{"revoked: not looked up", world{configured: level(access.Reporter), findings: []Finding{refused}}, []int{access.Developer}, false},
+		{"too low, nothing set", world{findings: []Finding{low}}, []int{access.Developer}, false},
+		{"too low, reporter set", world{configured: level(access.Reporter), findings: []Finding{low, granted}}, []int{access.Developer, access.Reporter}, false},
+		{"too low, none set", world{configured: level(access.NoRole), findings: []Finding{low, granted}}, []int{access.Developer, access.NoRole}, true},
+		{"too low, a higher one set", world{configured: level(access.Owner), findings: []Finding{low}}, []int{access.Developer}, false},
+		{"too low for that, too", world{configured: level(access.Reporter), findings: []Finding{low}}, []int{access.Developer, access.Reporter}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := &test.world
+			w.places = []source.Found{place(t, "https://gitlab.example.com")}
+			w.get(t, pathless+"path=group/project.git\n")
+			var minimums []int
+			for _, q := range w.asked {
+				minimums = append(minimums, q.Policy.Minimum)
+			}
+			if last := w.asked[len(w.asked)-1]; !slices.Equal(minimums, test.minimums) || last.Policy.Project == test.withoutAPI {
+				t.Errorf("asked %+v", w.asked)
+			}
+			if looked := w.count("config") > 0; looked != (w.findings[0].Verdict.Reason == access.LevelTooLow) {
+				t.Errorf("called %q", w.calls)
+			}
+		})
 	}
 }
 

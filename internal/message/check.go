@@ -60,6 +60,17 @@ func FlagInvalid(name, why string) *Message {
 		Hint: "git-credential-acp help shows the commands and flags"}
 }
 
+// CommandUnknown is for a command that does not exist; similar are the names of
+// those that may have been meant.
+func CommandUnknown(similar []string) *Message {
+	m := &Message{Code: "command-unknown", Topic: Usage, What: "there is no such command",
+		Hint: "git-credential-acp help shows the commands and flags"}
+	if len(similar) > 0 {
+		m.Hint = "did you mean " + strings.Join(similar, " or ") + "? " + m.Hint
+	}
+	return m
+}
+
 // OutputLost is said when the result of a command can't be written.
 func OutputLost() *Message {
 	return &Message{Code: "output-lost", Topic: NotVerified, What: "the result could not be written",

@@ -86,6 +86,9 @@ var verdicts = map[access.Reason]struct {
 	access.ProjectNotFound: {Permissions, nil},
 	access.LevelTooLow: {Permissions, []access.Verdict{
 		{Outcome: access.Refused, Reason: access.LevelTooLow, Minimum: access.Developer},
+		{Outcome: access.Refused, Reason: access.LevelTooLow, Minimum: access.Developer, Open: true},
+		{Outcome: access.Refused, Reason: access.LevelTooLow, Level: access.Reporter, Minimum: access.Developer},
+		{Outcome: access.Refused, Reason: access.LevelTooLow, Level: access.Developer, Minimum: access.Owner},
 		{Outcome: access.Refused, Reason: access.LevelTooLow, Level: 17, Minimum: 31}}},
 	access.AccessForbidden: {Permissions, nil},
 	access.GitLogin:        {Authentication, nil},
@@ -163,6 +166,51 @@ func TestExplain(t *testing.T) {
 	}
 	if len(verdicts) != len(access.Reasons()) {
 		t.Errorf("%d rows for %d reasons", len(verdicts), len(access.Reasons()))
+	}
+}
+
+// The hint of a role that is too low fits the role: a lower minimum is offered only
+// where it helps.
+func TestLevelHint(t *testing.T) {
+	ask := "hint: ask a maintainer of the project for that role"
+	reading := ask + "; if the project is only fetched from, run git-credential-acp setup --min-access reporter " +
+		"https://gitlab.example.com/group/project, or set ACP_GITLAB_MIN_ACCESS=reporter"
+	for _, test := range []struct {
+		level, minimum int
+		open           bool
+		want           string
+	}{
+		{access.NoRole, access.Developer, false, ask},
+		{access.Guest, access.Developer, false, ask},
+		{15, access.Developer, false, ask},
+		{access.Guest, access.Reporter, false, ask},
+		{access.Guest, access.Developer, true, ask + "; if the project is only fetched from, which needs no role there, run git-credential-acp setup " +
+			"--min-access none https://gitlab.example.com/group/project, or set ACP_GITLAB_MIN_ACCESS=none"},
+		{access.Reporter, access.Developer, false, reading},
+		{25, access.Developer, false, reading},
+		{access.Reporter, access.Developer, true, reading},
+		{access.Developer, access.Maintainer, false, ask + "; if your role is enough, run git-credential-acp setup --min-access developer " +
+			"https://gitlab.example.com/group/project, or set ACP_GITLAB_MIN_ACCESS=developer"},
+		{access.Guest, access.Owner, false, "hint: ask an owner of the project for that role"},
+	} {
+		m := Explain(access.Verdict{Outcome: access.Refused, Reason: access.LevelTooLow, Level: test.level, Minimum: test.minimum, Open: test.open}, here)
+		if got := m.Lines()[1]; got != test.want {
+			t.Errorf("%+v\n got %q\nwant %q", test, got, test.want)
+		}
+	}
+	for minimum, want := range map[int]string{access.NoRole: "Developer", access.Reporter: "Reporter", access.Maintainer: "Maintainer", 31: "level 31"} {
+		for _, reason := range []access.Reason{access.ProjectNotFound, access.GitRole} {
+			m := Explain(access.Verdict{Outcome: access.Refused, Reason: reason, Minimum: minimum}, here)
+			if !strings.Contains(m.Hint, "for the "+want+" role") {
+				t.Errorf("%s, %d: %q", reason, minimum, m.Hint)
+			}
+		}
+	}
+	for _, missing := range [][]string{{"api"}, {"write_repository"}, {"api", "read_user"}, access.DefaultScopes()} {
+		m := Explain(access.Verdict{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: missing}, here)
+		if remark := strings.Contains(m.Hint, "api alone does not stand for write_repository"); remark != slices.Equal(missing, []string{"write_repository"}) {
+			t.Errorf("%q: %q", missing, m.Hint)
+		}
 	}
 }
 
@@ -300,6 +348,7 @@ func TestMessages(t *testing.T) {
 		"URLIsHTTP":        {URLIsHTTP(here.URL)},
 		"URLForeign":       {URLForeign("evil\x1b.example", []string{"gitlab.example.com"}), URLForeign("other.example", []string{"gitlab.example.com", "gitlab.com"})},
 		"NoToken":          {NoToken([]string{here.Where})},
+		"CommandUnknown":   {CommandUnknown([]string{"setup", "status"})},
 		"FlagInvalid":      {FlagInvalid("--color", "is neither auto, always nor never")},
 		"OutputLost":       {OutputLost()},
 		"NoAnswer":         {NoAnswer()},

@@ -94,22 +94,56 @@ func explainPermissions(v access.Verdict, s Subject) (topic Topic, what, hint st
 	switch v.Reason {
 	case access.ScopeMissing:
 		what = "the GitLab token from " + s.Where + " lacks the " + plural("scope", v.Missing) + " on " + s.Instance
-		hint = "scopes can't be added to a token: " + s.newTokenWith(v.Missing) + " (write_repository is the one often missing)"
+		hint = "scopes can't be added to a token: " + s.newTokenWith(v.Missing)
+		if slices.Equal(v.Missing, []string{"write_repository"}) {
+			hint += " (api alone does not stand for write_repository)"
+		}
 	case access.GrantMissing:
 		what = "the fine-grained token from " + s.Where + " has no permission to read " + s.subject()
 		hint = "use a token with scopes instead: " + s.newToken()
 	case access.ProjectNotFound:
 		what = "the project " + s.project() + " was not found or you don't have access to it"
-		hint = "see that the remote's URL is right; if it is, ask a maintainer of the project for the Developer role"
+		hint = "check that the remote's URL is right; if it is, ask a maintainer of the project for " + roleName(v.Minimum)
 	case access.LevelTooLow:
 		what = fmt.Sprintf("you have %s on the project %s; you need at least %s access level",
 			access.LevelName(v.Level), s.project(), access.LevelName(v.Minimum))
-		hint = "ask a maintainer of the project for that role (for a project that is never pushed to, ACP_GITLAB_MIN_ACCESS=reporter is enough)"
+		hint = levelHint(v, s)
 	default:
 		what = s.Instance + " forbids the token from " + s.Where + " to read " + s.subject()
 		hint = "see whether the group restricts access by IP address or single sign-on, then ask its owner or an administrator of " + s.Instance
 	}
 	return topic, what, hint
+}
+
+// roleName is a role to ask for: that of a level, or Developer when none is known.
+func roleName(level int) string {
+	if level == access.NoRole {
+		level = access.Developer
+	}
+	name, _, _ := strings.Cut(access.LevelName(level), " (")
+	return "the " + name + " role"
+}
+
+// levelHint says what to do about a role that is too low, and which lower minimum
+// would do where that role is enough.
+func levelHint(v access.Verdict, s Subject) string {
+	hint := "ask a maintainer of the project for that role"
+	if v.Minimum > access.Maintainer {
+		hint = "ask an owner of the project for that role"
+	}
+	minimum, purpose := "", ""
+	switch {
+	case v.Level >= access.Developer:
+		minimum, purpose = access.LevelWord(v.Level), "if your role is enough"
+	case v.Level >= access.Reporter:
+		minimum, purpose = access.LevelWord(access.Reporter), "if the project is only fetched from"
+	case v.Open:
+		minimum, purpose = access.LevelWord(access.NoRole), "if the project is only fetched from, which needs no role there"
+	default:
+		return hint
+	}
+	return hint + "; " + purpose + ", run git-credential-acp setup " + "--min-access " + minimum + " " + Quote(s.URL+"/"+s.Project) +
+		", or set ACP_GITLAB_MIN_ACCESS=" + minimum
 }
 
 // explainGit has the words for a refusal by git itself.
@@ -132,7 +166,7 @@ func explainGit(v access.Verdict, s Subject) (topic Topic, what, hint string) {
 		hint = "scopes can't be added to a token: " + s.newToken()
 	case access.GitRole:
 		what = "git on " + s.Instance + " does not let you do this in the project " + Quote(s.Project)
-		hint = "ask a maintainer of the project for the Developer role, and see whether the repository is for members only"
+		hint = "ask a maintainer of the project for " + roleName(v.Minimum) + ", and check whether the repository is for members only"
 	case access.GitArchived:
 		what = "the project " + s.project() + " is archived: it can be fetched from, not pushed to"
 		hint = "ask an owner of the project to unarchive it, or work on a fork"

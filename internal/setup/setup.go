@@ -77,8 +77,9 @@ func helperFor(url, value string) Section {
 func (s Section) IsHelper() bool { return s.Name == credentialSection }
 
 const (
-	instanceFlag = " --instance "
-	username     = "oauth2"
+	instanceFlag  = " --instance "
+	minAccessFlag = "--min-access"
+	username      = "oauth2"
 )
 
 // AbsoluteProgram is a helper that is named by its path, as git wants it: git
@@ -109,6 +110,27 @@ const plainInShell = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 
 func isProgram(file string) bool {
 	return strings.HasSuffix(file, "/"+fileName) || strings.HasSuffix(file, "/"+fileName+".exe")
+}
+
+// MinAccess is the value of --min-access on a helper's command line; false when it
+// has none, or is the command line of another program.
+func MinAccess(helper string) (level string, set bool) {
+	const space = "\x00" // one that a backslash makes part of a word
+	words := strings.Fields(strings.ReplaceAll(strings.TrimPrefix(helper, "!"), `\ `, space))
+	if len(words) == 0 || words[0] != fileName && !isOurs(strings.ReplaceAll(words[0], space, " ")) {
+		return "", false
+	}
+	for n, word := range words[1:] {
+		name, value, joined := strings.Cut(word, "=")
+		switch {
+		case name != minAccessFlag:
+		case joined:
+			level, set = value, true
+		case n+2 < len(words):
+			level, set = words[n+2], true
+		}
+	}
+	return level, set
 }
 
 // own reports whether a helper's value for an instance's URL is this helper's.
