@@ -93,9 +93,9 @@ type Check struct {
 	// Output runs a program and gives the first line that it prints. The error
 	// is exec.ErrNotFound when there is no such program.
 	Output func(ctx context.Context, program string, args ...string) (string, error)
-	// Installed reports whether a program is there: a path, or a name that is
-	// looked for where git looks for programs.
-	Installed func(program string) bool
+	// Find gives the path of a program: of one that is named by its path, or of a
+	// name that is looked for where git looks for programs.
+	Find func(program string) (path string, err error)
 	// Mounts is the content of /proc/self/mountinfo, "" where there is none.
 	Mounts func() string
 	// Redact takes secrets out of a text, besides the tokens that are checked.

@@ -49,7 +49,7 @@ const noGit = "there is no git on the PATH"
 
 // hasGit reports whether there is a git whose configuration counts. An init
 // container often has none.
-func (r *run) hasGit() bool { return r.Installed("git") }
+func (r *run) hasGit() bool { return r.there("git") }
 
 // trustedByGit reports whether the instance's certificate is one that git takes,
 // which knows nothing of the authorities that come with a token.
@@ -151,11 +151,16 @@ func helperName(h gitconfig.Helper) string {
 func (r *run) installed(helper string) bool {
 	switch {
 	case filepath.IsAbs(helper):
-		return r.Installed(helper)
+		return r.there(helper)
 	case strings.ContainsAny(helper, `/\~$`):
 		return true
 	}
-	return r.Installed(prefix + helper)
+	return r.there(prefix + helper)
+}
+
+func (r *run) there(program string) bool {
+	_, err := r.Find(program)
+	return err == nil
 }
 
 // machine makes the steps that are about this machine, whatever the instance.
@@ -167,8 +172,8 @@ func (r *run) machine() {
 	} else {
 		r.skip(noGit, stepConfig, stepStored)
 	}
-	r.version(stepGit, "git", "git version ", gitFixed, "--version")
-	r.version(stepLFS, "git-lfs", "git-lfs/", lfsFixed, "version")
+	r.version(stepGit, "git", "git version ", gitLeaks, "--version")
+	r.version(stepLFS, "git-lfs", "git-lfs/", lfsLeaks, "version")
 }
 
 // origins tells what git's configuration was read from, and what was left out.
@@ -217,28 +222,39 @@ type release [3]int
 
 func (v release) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
 
-// The first versions of each line of git that mend CVE-2024-50349 and
-// CVE-2024-52006 (2.39 as distributions patch it), and of git-lfs that mend
-// CVE-2024-53263. Lines after the last are good, those before the first are not.
+// vulnerability is a credential leak in a program, and the first upstream release
+// of each minor version that fixes it. Later minor versions have the fix, earlier
+// ones do not.
+type vulnerability struct {
+	cve   string
+	fixed []release
+}
+
 var (
-	gitFixed = []release{{2, 39, 5}, {2, 40, 4}, {2, 41, 3}, {2, 42, 4}, {2, 43, 6}, {2, 44, 3}, {2, 45, 3}, {2, 46, 3}, {2, 47, 2}, {2, 48, 1}}
-	lfsFixed = []release{{3, 6, 1}}
+	gitLeaks = vulnerability{"CVE-2024-50349 and CVE-2024-52006",
+		[]release{{2, 40, 4}, {2, 41, 3}, {2, 42, 4}, {2, 43, 6}, {2, 44, 3}, {2, 45, 3}, {2, 46, 3}, {2, 47, 2}, {2, 48, 1}}}
+	lfsLeaks = vulnerability{"CVE-2024-53263", []release{{3, 6, 1}}}
 )
 
-// leaks reports whether a version is before the mended one of its line, and
+// affects reports whether a version is older than the one that fixes it, and
 // which that is.
-func leaks(version release, mended []release) (release, bool) {
-	for _, m := range mended {
-		if version[0] == m[0] && version[1] == m[1] {
-			return m, version[2] < m[2]
+func (v vulnerability) affects(version release) (fixed release, yes bool) {
+	for _, fixed := range v.fixed {
+		if version[0] == fixed[0] && version[1] == fixed[1] {
+			return fixed, version[2] < fixed[2]
 		}
 	}
-	last := mended[len(mended)-1]
+	last := v.fixed[len(v.fixed)-1]
 	return last, slices.Compare(version[:], last[:]) < 0
 }
 
-// version looks at the version of a program.
-func (r *run) version(step, name, before string, mended []release, args ...string) {
+// systemDirs are where only a system's own packages install programs. They keep
+// the upstream version when they backport a fix, and programs do not print the
+// package's revision.
+var systemDirs = []string{"/usr/bin", "/bin"}
+
+// version checks the version of a program.
+func (r *run) version(step, name, before string, leaks vulnerability, args ...string) {
 	ctx, cancel := context.WithTimeout(r.ctx, programLimit)
 	defer cancel()
 	line, err := r.Output(ctx, name, args...)
@@ -258,11 +274,16 @@ func (r *run) version(step, name, before string, mended []release, args ...strin
 		r.warn(step, nil, message.ProgramSilent(name, "what it prints is none"))
 	default:
 		data := VersionData{Version: version.String()}
-		if good, bad := leaks(version, mended); bad {
-			r.warn(step, data, message.ProgramLeaks(name, version.String(), good.String()))
-			return
+		fixed, affected := leaks.affects(version)
+		path, _ := r.Find(name)
+		switch {
+		case !affected:
+			r.good(step, data, "%s", version)
+		case slices.Contains(systemDirs, filepath.Dir(path)):
+			r.good(step, data, "%s, a package of this system: its updates may have the fix for %s without the version %s", version, leaks.cve, fixed)
+		default:
+			r.warn(step, data, message.ProgramLeaks(name, version.String(), fixed.String(), leaks.cve))
 		}
-		r.good(step, data, "%s", version)
 	}
 }
 

@@ -31,11 +31,10 @@ func TestAtInstance(t *testing.T) {
 
 func TestVersions(t *testing.T) {
 	for _, test := range []struct {
-		program, line, version, mended string
+		program, line, version, fixed string
 	}{
-		{"git", "git version 2.39.5", "2.39.5", ""},
-		{"git", "git version 2.39.4", "2.39.4", "2.39.5"},
-		{"git", "git version 2.39.5 (Apple Git-154)", "2.39.5", ""},
+		{"git", "git version 2.39.5", "2.39.5", "2.48.1"},
+		{"git", "git version 2.39.5 (Apple Git-154)", "2.39.5", "2.48.1"},
 		{"git", "git version 2.38.9", "2.38.9", "2.48.1"},
 		{"git", "git version 1.8.3.1", "1.8.3", "2.48.1"},
 		{"git", "git version 2.40.3", "2.40.3", "2.40.4"},
@@ -55,14 +54,14 @@ func TestVersions(t *testing.T) {
 		{"git-lfs", "git-lfs/3.7.0-pre", "3.7.0", ""},
 		{"git-lfs", "git-lfs/4.0.0", "4.0.0", ""},
 	} {
-		before, fixed := "git version ", gitFixed
+		before, leaks := "git version ", gitLeaks
 		if test.program == "git-lfs" {
-			before, fixed = "git-lfs/", lfsFixed
+			before, leaks = "git-lfs/", lfsLeaks
 		}
 		version, known := parseVersion(strings.TrimPrefix(test.line, before))
-		mended, bad := leaks(version, fixed)
-		if !known || version.String() != test.version || bad != (test.mended != "") || bad && mended.String() != test.mended {
-			t.Errorf("%s: %s, %v; leaks: %v, mended in %s", test.line, version, known, bad, mended)
+		fixed, bad := leaks.affects(version)
+		if !known || version.String() != test.version || bad != (test.fixed != "") || bad && fixed.String() != test.fixed {
+			t.Errorf("%s: %s, %v; affected: %v, fixed in %s", test.line, version, known, bad, fixed)
 		}
 	}
 	for _, line := range []string{"", "git", "2", "2.", ".2", "x.1.2", "-1.2.3", "99999999999999999999.1.2", "usage: git [-v | --version]"} {
@@ -74,8 +73,8 @@ func TestVersions(t *testing.T) {
 
 // The lines of git's fixes follow one another: a gap would leave one out.
 func TestFixedLines(t *testing.T) {
-	for n := 1; n < len(gitFixed); n++ {
-		if before, m := gitFixed[n-1], gitFixed[n]; m[0] != before[0] || m[1] != before[1]+1 {
+	for n := 1; n < len(gitLeaks.fixed); n++ {
+		if before, m := gitLeaks.fixed[n-1], gitLeaks.fixed[n]; m[0] != before[0] || m[1] != before[1]+1 {
 			t.Errorf("%s comes after %s", m, before)
 		}
 	}

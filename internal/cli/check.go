@@ -153,7 +153,7 @@ func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 		Config:    a.place().Read,
 		VerifyOff: func(url string) string { return a.network(url).verifyOff() },
 		Output:    a.output,
-		Installed: installed,
+		Find:      exec.LookPath,
 		Mounts:    mounts,
 		Redact:    func(text string) string { return token.Mask(a.bearer.Redact(text)) },
 	}
@@ -252,12 +252,6 @@ func (b *beginning) Write(p []byte) (int, error) {
 		return n, io.ErrShortWrite
 	}
 	return n, nil
-}
-
-// installed reports whether a program is there.
-func installed(program string) bool {
-	_, err := exec.LookPath(program)
-	return err == nil
 }
 
 // mounts is the table of mounts, on Linux.

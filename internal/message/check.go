@@ -266,12 +266,12 @@ func ConfigSkipped(what string, why error) *Message {
 		Hint: "see whether there is something about this URL in it: git may read it"}
 }
 
-// ProgramLeaks is a warning about a version with known leaks of credentials, and
-// the one in which they are mended.
-func ProgramLeaks(program, version, mended string) *Message {
+// ProgramLeaks is a warning about a program older than the version that fixes
+// credential leaks, cve.
+func ProgramLeaks(program, version, fixed, cve string) *Message {
 	return &Message{Code: "program-leaks", Topic: Warning,
-		What: program + " " + version + " has known weaknesses that give credentials away",
-		Hint: "update it to " + mended + " or newer"}
+		What: program + " " + version + " is older than " + fixed + ", which fixes " + cve + " (leaked credentials); check can't tell whether this build is patched",
+		Hint: "update it to " + fixed + " or newer, or make sure that whoever built it has backported the fix"}
 }
 
 // ProgramSilent is a warning about a program that does not tell its version.
