@@ -247,7 +247,7 @@ func date(text string) string {
 // project adds a project, or changes one, with levels by user, and sets
 // PROJECT_ID:
 //
-//	project PATH [USER=LEVEL] [group:USER=LEVEL] [invited:USER=LEVEL] [archived] [public] [old=PATH] [deleted=DATE] [protected=BRANCH] [empty] [norepo] [disabled]
+//	project PATH [USER=LEVEL] [group:USER=LEVEL] [invited:USER=LEVEL] [archived] [public] [old=PATH] [deleted=DATE] [protected=BRANCH] [empty] [norepo] [disabled] [group]
 func (*machineScript) project(_ *testscript.TestScript, m *machine, args []string) error {
 	p := gitlabtest.Project{Path: args[0], Direct: map[int]int{}, Group: map[int]int{}, Invited: map[int]int{}}
 	for key, value := range options(args[1:]) {
@@ -267,6 +267,8 @@ func (*machineScript) project(_ *testscript.TestScript, m *machine, args []strin
 			p.Empty = true
 		case key == "norepo":
 			p.NoRepository = true
+		case key == "group":
+			p.GroupOnly = true
 		case key == "disabled":
 			p.RepositoryAccessLevel = "disabled"
 		case strings.HasPrefix(key, "group:"):

@@ -152,6 +152,9 @@ type Policy struct {
 	Scopes []string
 	// Project: there is a project to check. Without, the token alone is.
 	Project bool
+	// Wiki: the repository is a wiki, of the project or of a group with that path.
+	// A group's wiki has no project, so nothing but the token is checked.
+	Wiki bool
 }
 
 // Judge makes a verdict of facts, or says what else has to be asked first; the
@@ -248,6 +251,9 @@ func (p Policy) judgeProject(f Facts) (Verdict, Question) {
 	case Given:
 		return p.judgeLevel(f)
 	case Absent:
+		if p.Wiki {
+			return Verdict{Outcome: Granted}, Nothing
+		}
 		return Verdict{Outcome: Refused, Reason: ProjectNotFound, Minimum: p.Minimum}, Nothing
 	case Forbidden:
 		// The token holds every scope that was asked for, none of which lets it

@@ -69,6 +69,8 @@ func unlimited(v Verdict) Verdict {
 	return v
 }
 
+var wiki = Policy{Minimum: Developer, Scopes: DefaultScopes(), Project: true, Wiki: true}
+
 // notFound is the refusal of a project that is not there, for the usual minimum.
 var notFound = Verdict{Outcome: Refused, Reason: ProjectNotFound, Minimum: Developer}
 
@@ -228,6 +230,11 @@ func TestJudgeProject(t *testing.T) {
 		{"just under the minimum", guide, Facts{Self: alive(), Project: level(Developer - 1)}, Verdict{}, AskMember},
 		{"a minimum between two roles", Policy{Minimum: 31, Scopes: DefaultScopes(), Project: true},
 			Facts{Self: alive(), Project: level(Developer)}, Verdict{}, AskMember},
+		{"a group's wiki", wiki, Facts{Self: alive(), Project: Project{Reply: absent}}, granted(soon), Nothing},
+		{"a group's wiki, scope missing", wiki, Facts{Self: alive(scopes("api")), Project: Project{Reply: absent}},
+			expiring(refused(ScopeMissing, "write_repository"), soon), Nothing},
+		{"a project's wiki, level too low", wiki, Facts{Self: alive(), Project: level(Developer - 1)}, Verdict{}, AskMember},
+		{"a wiki, unverified", wiki, Facts{Self: alive(), Project: Project{Reply: down}}, expiring(unverified(down), soon), Nothing},
 		{"a project that nobody wants checked", alone, Facts{Self: alive(), Project: Project{Reply: absent}}, granted(soon), Nothing},
 
 		// The token comes first: its project can't make it good.

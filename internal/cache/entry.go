@@ -103,7 +103,7 @@ func namesOf(q Question) names {
 	token := digest("token", secret)[:16]
 	scopes := slices.Sorted(slices.Values(q.Policy.Scopes))
 	fields := append([]string{"verdict", secret, q.Instance.URL(), q.Project,
-		strconv.FormatBool(q.Policy.Project), strconv.Itoa(q.Policy.Minimum)}, scopes...)
+		strconv.FormatBool(q.Policy.Project), strconv.FormatBool(q.Policy.Wiki), strconv.Itoa(q.Policy.Minimum)}, scopes...)
 	seal := sha256.Sum256([]byte("git-credential-acp seal\x00" + secret))
 	return names{
 		token:   token,

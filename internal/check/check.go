@@ -274,7 +274,7 @@ func (r *run) check(p place) {
 		// So that what is said of git is about this project, as it would be with
 		// credential.useHttpPath.
 		i := p.found.Instance
-		p.request.Path = strings.TrimPrefix(strings.TrimPrefix(i.URL(), i.Origin())+"/"+question.Project+".git", "/")
+		p.request.Path = strings.TrimPrefix(strings.TrimPrefix(i.URL(), i.Origin())+"/"+question.Repository(), "/")
 	}
 	reached := false
 	switch {

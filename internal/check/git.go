@@ -30,7 +30,7 @@ func (a *answers) git() {
 		minimum int
 	}{{stepFetch, gitlab.Fetch, "fetch", access.Reporter}, {stepPush, gitlab.Push, "push", access.Developer}} {
 		ctx, cancel := a.limited()
-		refs := a.client.Refs(ctx, a.question.Project+".git", ask.service, username, password)
+		refs := a.client.Refs(ctx, a.question.Repository(), ask.service, username, password)
 		cancel()
 		switch {
 		case refs.State == access.Given:

@@ -247,6 +247,9 @@ func quoted(words []string) []string {
 func (a *answers) project() {
 	p, asked := a.facts.Project, a.question.Project
 	switch {
+	case a.question.Policy.Wiki && (asked == "" || p.State == access.Absent):
+		a.skip("a group's wiki has no project", stepProject)
+		return
 	case asked == "" && a.given && !a.place.atInstance():
 		a.fail(stepProject, message.URLNoProject())
 		return
@@ -287,7 +290,7 @@ func (a *answers) whyNoProject() string {
 	var projects []string
 	ssh := false
 	for _, remote := range a.Helper.Remotes() {
-		p := i.ProjectOf(remote)
+		p, _ := i.ProjectOf(remote)
 		if p != "" && !slices.ContainsFunc(projects, func(other string) bool { return strings.EqualFold(other, message.Quote(p)) }) {
 			projects = append(projects, message.Quote(p))
 		}

@@ -72,8 +72,8 @@ func (r *run) username(p place) string {
 	if !r.given {
 		for _, remote := range r.Helper.Remotes() {
 			at, err := url.Parse(remote)
-			if err == nil && at.User != nil && at.User.Username() != "" && p.request.Path != "" &&
-				strings.EqualFold(p.found.Instance.ProjectOf(remote), project(p)) {
+			here, _ := p.found.Instance.ProjectOf(remote)
+			if err == nil && at.User != nil && at.User.Username() != "" && p.request.Path != "" && strings.EqualFold(here, project(p)) {
 				return at.User.Username()
 			}
 		}

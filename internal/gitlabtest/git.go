@@ -164,6 +164,7 @@ func (s *Server) gitCredential(name, password string) (gitCaller, bool) {
 // GitAccess#check: account, scope, project, repository, archived, role.
 func (s *Server) gitAccess(r *http.Request, c gitCaller, rt *repoRoute) (p Project, moved bool, refused *reply) {
 	p, moved, ok := s.state.project(rt.path)
+	ok = ok && (!p.GroupOnly || rt.wiki)
 	no := func(status int, text string) (Project, bool, *reply) {
 		a := plain(status, text)
 		return p, moved, &a

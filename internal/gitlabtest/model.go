@@ -83,6 +83,9 @@ type Project struct {
 	// RepositoryAccessLevel is "enabled" if empty; "disabled" refuses all of
 	// git, "private" lets members only clone a public project.
 	RepositoryAccessLevel string
+	// GroupOnly makes it a group, whose wiki git serves. The API has no project of that
+	// path.
+	GroupOnly bool
 	// MarkedForDeletionOn is a date such as "2026-12-31", or empty.
 	MarkedForDeletionOn string
 }

@@ -78,7 +78,7 @@ type projectJSON struct {
 // before the redirect, so that a path that moved says nothing to strangers.
 func (s *Server) answerProject(r *http.Request, rt route, c *caller) reply {
 	p, moved, ok := s.state.project(rt.project)
-	if !ok || !p.visible(c.user) {
+	if !ok || p.GroupOnly || !p.visible(c.user) {
 		return message(http.StatusNotFound, "404 Project Not Found")
 	}
 	if moved {

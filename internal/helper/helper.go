@@ -56,6 +56,18 @@ type Question struct {
 	Policy access.Policy
 }
 
+// Repository is the path of the repository below the instance, "" when no project
+// is known.
+func (q Question) Repository() string {
+	switch {
+	case q.Project == "":
+		return ""
+	case q.Policy.Wiki:
+		return q.Project + ".wiki.git"
+	}
+	return q.Project + ".git"
+}
+
 // Rules are the settings that a verdict depends on.
 type Rules struct {
 	// Minimum is the lowest access level that will do, Scopes what the token
@@ -304,10 +316,12 @@ func (h Helper) Question(req credential.Request, found source.Found) (Question, 
 	if found.Problem != nil {
 		return Question{}, Rules{}, found.Problem
 	}
+	wiki := found.Instance.Wiki(req.Path)
 	if req.Path == "" {
-		project = h.projectHere(found.Instance)
+		project, wiki = h.projectHere(found.Instance)
 	}
-	question := Question{Found: found, Project: project, URL: address(req, found.Instance, project)}
+	question := Question{Found: found, Project: project, Policy: access.Policy{Wiki: wiki}}
+	question.URL = address(req, question)
 	rules, problem := h.Rules(question.URL)
 	if problem != nil {
 		return Question{}, Rules{}, problem
@@ -325,16 +339,14 @@ func (q Question) withMinimum(minimum int) Question {
 
 // address is the URL that git is working on: what it asks about, or, when it sends
 // no path, that of the project, or else of the instance.
-func address(req credential.Request, i instance.Instance, project string) string {
+func address(req credential.Request, q Question) string {
 	at := url.URL{Scheme: req.Protocol, Host: req.Host, Path: "/" + req.Path}
 	if req.Username != "" {
 		at.User = url.User(req.Username)
 	}
 	if req.Path == "" {
-		at.Path = strings.TrimPrefix(i.URL(), i.Origin()) + "/"
-		if project != "" {
-			at.Path += project + ".git"
-		}
+		i := q.Found.Instance
+		at.Path = strings.TrimPrefix(i.URL(), i.Origin()) + "/" + q.Repository()
 	}
 	return at.String()
 }
@@ -354,19 +366,21 @@ func compare(old, newer source.Found) (note *message.Message, other bool) {
 }
 
 // projectHere is the one project on the instance among the remotes of the
-// repository that git is working in; "" when there is none, or are several.
-func (h Helper) projectHere(i instance.Instance) string {
-	var only string
+// repository that git is working in; "" when there is none, or are several. wiki
+// says that all of them are its wiki.
+func (h Helper) projectHere(i instance.Instance) (only string, wiki bool) {
 	for _, remote := range h.Remotes() {
-		switch project := i.ProjectOf(remote); {
-		case project == "" || strings.EqualFold(project, only): // GitLab's names differ by more than case
+		switch project, isWiki := i.ProjectOf(remote); {
+		case project == "":
+		case strings.EqualFold(project, only): // GitLab's names differ by more than case
+			wiki = wiki && isWiki
 		case only != "":
-			return ""
+			return "", false
 		default:
-			only = project
+			only, wiki = project, isWiki
 		}
 	}
-	return only
+	return only, wiki
 }
 
 // conclude makes a result of what was found.

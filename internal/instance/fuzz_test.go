@@ -86,7 +86,7 @@ func FuzzProjectOf(f *testing.F) {
 	f.Add("https://evilgitlab.example.com/lab/a/b")
 	f.Fuzz(func(t *testing.T, remote string) {
 		i := mustParse(t, "https://gitlab.example.com/lab")
-		project := i.ProjectOf(remote)
+		project, _ := i.ProjectOf(remote)
 		if project == "" {
 			return
 		}

@@ -241,55 +241,69 @@ const maxPath = 2048
 // group, a personal snippet or no path at all. A path that climbs, has empty
 // segments, backslashes or control characters is an error, which never quotes it.
 func (i Instance) Project(path string) (string, error) {
-	if len(path) > maxPath {
-		return "", errors.New("is longer than any path on GitLab")
-	}
-	path, err := url.PathUnescape(path)
-	if err != nil {
-		return "", errors.New("has a percent sign that encodes nothing")
-	}
-	segments, err := split(strings.TrimPrefix(path, "/"))
-	if err != nil {
+	segments, _, err := i.repository(path)
+	switch {
+	case err != nil:
 		return "", err
-	}
-	own, _ := split(strings.TrimPrefix(i.path, "/"))
-	if len(segments) < len(own) {
+	case len(segments) < 2:
+		// A project always has a namespace before it.
 		return "", nil
-	}
-	segments = segments[len(own):]
-	segments = withoutLFS(withoutPage(segments))
-	if len(segments) == 0 {
-		return "", nil
-	}
-	last := &segments[len(segments)-1]
-	*last = strings.TrimSuffix(*last, ".git")
-	if n := len(segments); n >= 2 && segments[n-2] == "snippets" && isNumber(*last) {
-		segments = segments[:n-2]
-	} else {
-		*last = strings.TrimSuffix(*last, ".wiki")
-	}
-	// A project always has a namespace before it.
-	if len(segments) < 2 {
-		return "", nil
-	}
-	if segments[len(segments)-1] == "" {
+	case segments[len(segments)-1] == "":
 		return "", errors.New("has a name that is only an ending")
 	}
 	return strings.Join(segments, "/"), nil
 }
 
+// Wiki reports whether the path of a request that is Ours is that of a wiki. It
+// belongs to the project that [Instance.Project] gives, or to a group of that path:
+// only GitLab knows which.
+func (i Instance) Wiki(path string) bool {
+	_, wiki, err := i.repository(path)
+	return err == nil && wiki
+}
+
+// repository finds the segments of a project's path, or a group's, in the path of a
+// request; wiki says that it is a wiki's.
+func (i Instance) repository(path string) (segments []string, wiki bool, err error) {
+	if len(path) > maxPath {
+		return nil, false, errors.New("is longer than any path on GitLab")
+	}
+	path, err = url.PathUnescape(path)
+	if err != nil {
+		return nil, false, errors.New("has a percent sign that encodes nothing")
+	}
+	segments, err = split(strings.TrimPrefix(path, "/"))
+	if err != nil {
+		return nil, false, err
+	}
+	own, _ := split(strings.TrimPrefix(i.path, "/"))
+	if len(segments) < len(own) {
+		return nil, false, nil
+	}
+	segments = withoutLFS(withoutPage(segments[len(own):]))
+	if len(segments) == 0 {
+		return nil, false, nil
+	}
+	last := &segments[len(segments)-1]
+	*last = strings.TrimSuffix(*last, ".git")
+	if n := len(segments); n >= 2 && segments[n-2] == "snippets" && isNumber(*last) {
+		return segments[:n-2], false, nil
+	}
+	*last, wiki = strings.CutSuffix(*last, ".wiki")
+	return segments, wiki, nil
+}
+
 // ProjectOf finds the project that a remote's URL is about; "" when the URL is
-// another host's, or names none.
-func (i Instance) ProjectOf(remote string) string {
+// another host's, or names none. wiki is as for [Instance.Wiki].
+func (i Instance) ProjectOf(remote string) (project string, wiki bool) {
 	at, err := url.Parse(remote)
 	if err != nil || i.Match(at.Scheme, at.Host, strings.TrimPrefix(at.EscapedPath(), "/")) != Ours {
-		return ""
+		return "", false
 	}
-	project, err := i.Project(at.EscapedPath())
-	if err != nil {
-		return ""
+	if project, err = i.Project(at.EscapedPath()); err != nil {
+		return "", false
 	}
-	return project
+	return project, i.Wiki(at.EscapedPath())
 }
 
 func split(path string) ([]string, error) {

@@ -224,7 +224,7 @@ func TestProjectOf(t *testing.T) {
 		"https://gitlab.example.com/lab/%zz":                        "",
 		"":                                                          "",
 	} {
-		if got := i.ProjectOf(remote); got != want {
+		if got, _ := i.ProjectOf(remote); got != want {
 			t.Errorf("%q: %q, want %q", remote, got, want)
 		}
 	}
@@ -292,4 +292,22 @@ func FuzzRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestWiki(t *testing.T) {
+	i := mustParse(t, "https://gitlab.example.com/lab")
+	for path, want := range map[string]bool{
+		"lab/group.wiki.git": true, "lab/group/sub.wiki.git": true, "/lab/a/b/c.wiki.git/": true, "lab/group/sub.wiki": true,
+		"lab/group/sub.wiki.git/info/lfs": true, "lab/group/sub.wiki.git/info/lfs/objects/batch": true, "lab/group%2Fsub%2Ewiki.git": true,
+		"": false, "lab": false, "lab/group/project.git": false, "lab/group/my.wiki.project.git": false, "lab/group/project.wiki.git/snippets/7.git": false,
+		"lab/group/project/-/wikis/home": false, "lab/../sub.wiki.git": false,
+	} {
+		if i.Wiki(path) != want {
+			t.Errorf("%q: not %v", path, want)
+		}
+		project, wiki := i.ProjectOf("https://gitlab.example.com/" + strings.TrimPrefix(path, "/"))
+		if wiki && !want || want && wiki != (project != "" || path == "lab/group.wiki.git") {
+			t.Errorf("%q as a remote: %q, %v", path, project, wiki)
+		}
+	}
 }
