@@ -43,7 +43,7 @@ var arrows = map[string]string{
 	"transport": "access file message",
 	"gitlab":    "access instance strictjson token transport",
 	"platform":  "access instance message strictjson token transport",
-	"kube":      "file message",
+	"kube":      "access file message transport",
 	// What they are for.
 	"helper":     "access credential instance message source token",
 	"check":      "access credential gitconfig gitlab helper instance message report source token",

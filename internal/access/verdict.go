@@ -61,7 +61,12 @@ const (
 	ProxyFailed  Reason = "proxy-failed"
 	TLSUntrusted Reason = "tls-untrusted"
 	TLSWrongName Reason = "tls-wrong-name"
+	TLSNoName    Reason = "tls-no-name"
 	TLSExpired   Reason = "tls-expired"
+	TLSUnusable  Reason = "tls-certificate-unusable"
+	TLSVersion   Reason = "tls-version"
+	TLSCiphers   Reason = "tls-ciphers"
+	TLSPlain     Reason = "tls-plain-http"
 	TLSFailed    Reason = "tls-failed"
 	TLSClient    Reason = "tls-client-certificate"
 	ServerError  Reason = "server-error"
@@ -78,7 +83,7 @@ func Reasons() []Reason {
 		ScopeMissing, GrantMissing, ProjectNotFound, LevelTooLow, AccessForbidden,
 		GitLogin, GitAbsent, GitScope, GitRole, GitArchived, GitHTTPOff, GitSSO, GitBanned, GitForbidden,
 		RateLimited, Timeout, Interrupted, NameUnknown, Unreachable, ProxyFailed,
-		TLSUntrusted, TLSWrongName, TLSExpired, TLSFailed, TLSClient, ServerError, InFront, Garbled, NotGitLab,
+		TLSUntrusted, TLSWrongName, TLSNoName, TLSExpired, TLSUnusable, TLSVersion, TLSCiphers, TLSPlain, TLSFailed, TLSClient, ServerError, InFront, Garbled, NotGitLab,
 	}
 }
 

@@ -135,6 +135,10 @@ func (a *answers) way() bool {
 			a.fail(step, a.onTheWay(step))
 			return false
 		}
+		if unread := a.client.Unread(); step == stepTLS && len(unread) > 0 {
+			a.warn(step, nil, message.CAUnread(unread))
+			continue
+		}
 		a.trip.tell(a.run, step, proxy, i)
 	}
 	ahead, known := a.client.ClockAhead()

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/report"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 // connectFlags are what connect can be told.
@@ -204,8 +204,8 @@ func readCA(path string) ([]byte, *message.Message) {
 	switch {
 	case err != nil:
 		return nil, message.CAInvalid(where, file.Cause(err))
-	case !x509.NewCertPool().AppendCertsFromPEM(pem):
-		return nil, message.CAInvalid(where, "there is no certificate in it")
+	case transport.PEMProblem(pem) != "":
+		return nil, message.CAInvalid(where, transport.PEMProblem(pem))
 	}
 	return pem, nil
 }

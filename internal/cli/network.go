@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"crypto/x509"
 	"errors"
 	"net/http"
 	"net/url"
@@ -46,9 +45,11 @@ func (n network) reach(trust transport.Trust) (transport.Network, *message.Messa
 	if trust.Directory, problem = n.file(envGitCAPath, "sslcapath"); problem != nil {
 		return reach, problem
 	}
-	if reach.Roots, problem = n.app.roots(trust); problem != nil {
+	authorities, problem := n.app.roots(trust)
+	if problem != nil {
 		return reach, problem
 	}
+	reach.Roots, reach.Added, reach.Unread = authorities.Pool, authorities.Added, authorities.Unread
 	reach.Remarks = func() string { return strings.Join(n.remarks(trust.Directory), "; ") }
 	if problem = n.identify(&reach); problem != nil {
 		return reach, problem
@@ -85,11 +86,12 @@ func (n network) goThrough(reach *transport.Network) *message.Message {
 	if proxy.Scheme != "https" {
 		return nil
 	}
-	authorities, problem := n.file(envGitProxyCAInfo, "proxysslcainfo")
+	named, problem := n.file(envGitProxyCAInfo, "proxysslcainfo")
 	if problem != nil {
 		return problem
 	}
-	reach.ProxyRoots, problem = n.app.roots(transport.Trust{Required: authorities})
+	authorities, problem := n.app.roots(transport.Trust{Required: named})
+	reach.ProxyRoots = authorities.Pool
 	return problem
 }
 
@@ -242,7 +244,7 @@ func (n network) remarks(directory transport.Named) []string {
 
 // roots are the authorities to trust: the system's, those of trust, and those
 // that the environment names.
-func (a *app) roots(trust transport.Trust) (*x509.CertPool, *message.Message) {
+func (a *app) roots(trust transport.Trust) (transport.Authorities, *message.Message) {
 	if trust.Required.Path == "" {
 		trust.Required = transport.Named{Path: a.env.Getenv(envGitCAInfo), By: envGitCAInfo}
 	}
@@ -251,7 +253,7 @@ func (a *app) roots(trust transport.Trust) (*x509.CertPool, *message.Message) {
 	problem := cmp.Or(rooted(trust.Required.By, trust.Required.Path), rooted(envCertFile, trust.Optional.Path),
 		rooted(envCertDir, filepath.SplitList(trust.OptionalDirs.Path)...))
 	if problem != nil {
-		return nil, problem
+		return transport.Authorities{}, problem
 	}
 	return transport.Roots(trust)
 }

@@ -48,9 +48,11 @@ func (a *app) platform(address string, limit time.Duration) (*platform.Client, *
 			config.Proxy = http.ProxyURL(proxy)
 		}
 	}
-	if config.Roots, problem = a.roots(transport.Trust{}); problem != nil {
+	authorities, problem := a.roots(transport.Trust{})
+	if problem != nil {
 		return nil, problem
 	}
+	config.Roots = authorities.Pool
 	return platform.New(config), nil
 }
 

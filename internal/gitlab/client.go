@@ -90,6 +90,9 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // ProxyHost is the proxy that was used, without user and password; "" for none.
 func (c *Client) ProxyHost() string { return c.transport.ProxyHost() }
 
+// Unread names the certificate authorities here that could not be read.
+func (c *Client) Unread() []string { return c.config.Network.Unread }
+
 // announce tells of a wait, once for the questions that wait together.
 func (c *Client) announce(wait time.Duration, why access.Reason) {
 	c.mu.Lock()

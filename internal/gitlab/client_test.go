@@ -614,12 +614,12 @@ func TestRetryFault(t *testing.T) {
 		{"proxy answers 502", &transport.ProxyError{Status: 502}, 5, access.ProxyFailed},
 		{"no such host", &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: "gitlab.example.com", IsNotFound: true}}, 1, access.NameUnknown},
 		{"untrusted", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, 1, access.TLSUntrusted},
-		{"wrong name", &tls.CertificateVerificationError{Err: x509.HostnameError{Host: "h", Certificate: &x509.Certificate{}}}, 1, access.TLSWrongName},
+		{"wrong name", &tls.CertificateVerificationError{Err: x509.HostnameError{Host: "h", Certificate: &x509.Certificate{DNSNames: []string{"x"}}}}, 1, access.TLSWrongName},
 		{"expired", &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}, 1, access.TLSExpired},
-		{"not good for this", &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}}, 1, access.TLSFailed},
-		{"alert", &net.OpError{Op: "remote error", Err: tls.AlertError(40)}, 1, access.TLSFailed},
+		{"not good for this", &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}}, 1, access.TLSUnusable},
+		{"alert", &net.OpError{Op: "remote error", Err: tls.AlertError(40)}, 1, access.TLSCiphers},
 		{"not TLS", tls.RecordHeaderError{Msg: canary}, 1, access.TLSFailed},
-		{"http on an https port", http.ErrSchemeMismatch, 1, access.TLSFailed},
+		{"http on an https port", http.ErrSchemeMismatch, 1, access.TLSPlain},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

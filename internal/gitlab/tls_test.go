@@ -12,7 +12,7 @@ import (
 
 // A server that speaks nothing newer than TLS 1.1 never hears of the token.
 func TestOldTLS(t *testing.T) {
-	for version, want := range map[uint16]access.Reason{tls.VersionTLS11: access.TLSFailed, tls.VersionTLS12: access.Garbled} {
+	for version, want := range map[uint16]access.Reason{tls.VersionTLS11: access.TLSVersion, tls.VersionTLS12: access.Garbled} {
 		heard := 0
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			heard++

@@ -2,8 +2,6 @@ package kube
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -14,7 +12,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 // explain gives the words for a request that failed.
@@ -36,25 +36,14 @@ func (c *Client) explain(ctx context.Context, verb string, r resource, name Name
 // sense. It reads the kind of an error, never its text.
 func (c *Client) silence(err error) *message.Message {
 	var (
-		authority x509.UnknownAuthorityError
-		name      x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		cert      *tls.CertificateVerificationError
-		record    tls.RecordHeaderError
-		op        *net.OpError
-		dns       *net.DNSError
-		network   net.Error
+		op      *net.OpError
+		dns     *net.DNSError
+		network net.Error
 	)
+	reason, cause := transport.TLSFault(err)
 	switch {
-	case errors.As(err, &authority):
-		return message.KubeTLS(c.cluster, "its certificate is signed by an authority that is not the cluster's")
-	case errors.As(err, &name):
-		return message.KubeTLS(c.cluster, "its certificate is for another host")
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return message.KubeTLS(c.cluster, "its certificate has expired or is not valid yet")
-	case errors.As(err, &cert), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch),
-		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
-		return message.KubeTLS(c.cluster, "no TLS connection can be made")
+	case reason != "":
+		return message.KubeTLS(c.cluster, access.Verdict{Reason: reason, Detail: cause})
 	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return message.KubeUnreachable(c.cluster, "the proxy gives no connection")
 	case errors.As(err, &dns):

@@ -270,9 +270,9 @@ func TestConnections(t *testing.T) {
 		{"silent after the connection", hang, "kube-timeout", ""},
 		{"closed", at("https://"+closed.Addr().String(), nil), "kube-unreachable", "there is no connection"},
 		{"no such host", at("https://cluster.invalid", nil), "kube-unreachable", "can't be resolved"},
-		{"authority unknown", at(tls.URL, nil), "kube-tls", "an authority that is not the cluster's"},
+		{"authority unknown", at(tls.URL, nil), "kube-tls", "an authority that is not trusted here"},
 		{"another host's", at(strings.Replace(tls.URL, "127.0.0.1", "localhost", 1), ca), "kube-tls", "for another host"},
-		{"no TLS", at(strings.Replace(plain.URL, "http", "https", 1), nil), "kube-tls", "no TLS connection"},
+		{"no TLS", at(strings.Replace(plain.URL, "http", "https", 1), nil), "kube-tls", "answers in plain http"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)

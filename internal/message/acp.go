@@ -155,7 +155,7 @@ func PlatformSilent(v access.Verdict, p Platform) *Message {
 	switch v.Reason {
 	case access.NameUnknown:
 		m.Hint = "see that the platform's address is right, and that DNS works here"
-	case access.TLSWrongName, access.TLSFailed, access.TLSClient:
+	case access.TLSWrongName, access.TLSPlain, access.TLSFailed, access.TLSClient:
 		m.Hint = "see that the platform's address is right; else something else answers in its place"
 	case access.ProxyFailed:
 		m.Hint = "see that HTTPS_PROXY is right, or put the platform's host into NO_PROXY"

@@ -3,6 +3,8 @@ package message
 import (
 	"strconv"
 	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
 )
 
 // Cluster is what messages call a Kubernetes API server, and how this program
@@ -185,11 +187,15 @@ func KubeUnreachable(c Cluster, why string) *Message {
 		What: c.server() + " can't be reached: " + why, Hint: kubeReachable}
 }
 
-// KubeTLS is for a connection that can't be trusted.
-func KubeTLS(c Cluster, why string) *Message {
-	return &Message{Code: "kube-tls", Topic: NotVerified,
-		What: c.server() + " can't be trusted: " + why,
-		Hint: "see that the server and the certificate authority of " + c.Login + " are right"}
+// KubeTLS is for a connection that can't be trusted, for the reason that the
+// verdict has.
+func KubeTLS(c Cluster, v access.Verdict) *Message {
+	what, _ := explainTLS(v, Subject{Instance: "the server"})
+	if v.Reason != access.TLSUnusable && v.Detail != "" {
+		what += " (" + v.Detail + ")"
+	}
+	return &Message{Code: "kube-tls", Topic: NotVerified, What: c.server() + " can't be trusted: " + what,
+		Hint: "check that the server and the certificate authority of " + c.Login + " are right"}
 }
 
 // KubeBusy is for an API server that answers with an error of its own.

@@ -109,7 +109,12 @@ var verdicts = map[access.Reason]struct {
 	access.ProxyFailed:  {NotVerified, nil},
 	access.TLSUntrusted: {NotVerified, nil},
 	access.TLSWrongName: {NotVerified, nil},
+	access.TLSNoName:    {NotVerified, nil},
 	access.TLSExpired:   {NotVerified, nil},
+	access.TLSUnusable:  {NotVerified, nil},
+	access.TLSVersion:   {NotVerified, nil},
+	access.TLSCiphers:   {NotVerified, nil},
+	access.TLSPlain:     {NotVerified, nil},
 	access.TLSFailed:    {NotVerified, nil},
 	access.TLSClient: {NotVerified, []access.Verdict{
 		{Reason: access.TLSClient}, {Reason: access.TLSClient, Detail: "http.sslcert in /home/dev/.gitconfig"}}},
@@ -297,6 +302,7 @@ func TestMessages(t *testing.T) {
 		"TokenKeyMissing":          {TokenKeyMissing(here.Where)},
 		"TwoForms":                 {TwoForms(here.Where, "token"), TwoForms(here.Where, "instanceUrl")},
 		"CredentialsGarbled":       {CredentialsGarbled(Quote(path))},
+		"CAUnread":                 {CAUnread([]string{"block 2 of the key ca.crt of the Secret is not used: its serial number is negative"})},
 		"CAInvalid":                {CAInvalid("the key ca.crt of the Secret", "there is no certificate in it")},
 		"ClientCertificateInvalid": {ClientCertificateInvalid(Quote(path)+", which GIT_SSL_CERT names,", "it can't be read")},
 		"ProxyInvalid":             {ProxyInvalid("http.proxy in "+Quote(path), "it is of a kind that is not known here")},
@@ -397,7 +403,7 @@ func TestMessages(t *testing.T) {
 		"KubeNoSessions":     {KubeNoSessions(cluster)},
 		"KubeTimeout":        {KubeTimeout(cluster)},
 		"KubeUnreachable":    {KubeUnreachable(cluster, "there is no connection")},
-		"KubeTLS":            {KubeTLS(cluster, "its certificate is for another host")},
+		"KubeTLS":            {KubeTLS(cluster, access.Verdict{Reason: access.TLSWrongName}), KubeTLS(cluster, access.Verdict{Reason: access.TLSUnusable, Detail: "it is not for servers"})},
 		"KubeBusy":           {KubeBusy(cluster, "503 Service Unavailable")},
 		"KubeOther":          {KubeOther(cluster, "302 Found")},
 		"KubeInterrupted":    {KubeInterrupted(cluster)},
@@ -647,7 +653,8 @@ func TestAllowedUnverified(t *testing.T) {
 func TestPlatformSilent(t *testing.T) {
 	platform := Platform{URL: "https://platform.example.com", Where: "here"}
 	for _, reason := range []access.Reason{access.Timeout, access.Interrupted, access.NameUnknown, access.Unreachable, access.ProxyFailed,
-		access.TLSUntrusted, access.TLSWrongName, access.TLSExpired, access.TLSFailed} {
+		access.TLSUntrusted, access.TLSWrongName, access.TLSNoName, access.TLSExpired, access.TLSUnusable, access.TLSVersion,
+		access.TLSCiphers, access.TLSPlain, access.TLSFailed} {
 		m := PlatformSilent(access.Verdict{Reason: reason, Detail: "some detail"}, platform)
 		plain(t, m)
 		if m.Code != string(reason) || !m.Unverified() || strings.Contains(m.Hint, "instance URL") || strings.Contains(m.Hint, "Secret") {

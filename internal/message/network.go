@@ -1,11 +1,20 @@
 package message
 
+import "strings"
+
 // ClientCertificateInvalid is for a certificate, or the key of one, that git shows
 // to servers and that can't be used.
 func ClientCertificateInvalid(where, why string) *Message {
 	return &Message{Code: "client-certificate-invalid", Topic: Configuration,
 		What: "the client certificate in " + where + " can't be used: " + why,
 		Hint: "see that git's http.sslCert and http.sslKey (or GIT_SSL_CERT and GIT_SSL_KEY) name files in PEM form, the key without a password"}
+}
+
+// CAUnread is a warning about certificates of authorities that can't be used,
+// each with its place and the cause, beside others that can.
+func CAUnread(blocks []string) *Message {
+	return &Message{Code: "ca-unread", Topic: Warning, What: strings.Join(blocks, "; "),
+		Hint: "replace the certificate, or remove it if it is not needed"}
 }
 
 // ProxyInvalid is for a proxy, named by a setting, that can't be used. Its URL is

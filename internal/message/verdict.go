@@ -201,6 +201,10 @@ func plural(noun string, items []string) string {
 }
 
 func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint string) {
+	if strings.HasPrefix(string(v.Reason), "tls-") {
+		what, hint = explainTLS(v, s)
+		return NotVerified, what, hint
+	}
 	topic = NotVerified
 	again := "try again; if it lasts, ask an administrator of " + s.Instance
 	switch v.Reason {
@@ -224,23 +228,6 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 	case access.ProxyFailed:
 		what = "the proxy " + v.Detail + " gives no connection to " + s.Instance
 		hint = "see that the proxy is right in HTTPS_PROXY or git's http.proxy, or put the instance's host into NO_PROXY"
-	case access.TLSUntrusted:
-		what = "the certificate of " + s.Instance + " is signed by an authority that is not trusted here"
-		hint = also(caSettings, v.Detail)
-	case access.TLSWrongName:
-		what = "the certificate of " + s.Instance + " is for another host"
-		hint = also("see that the instance URL is right; else something else answers in the instance's place", v.Detail)
-	case access.TLSExpired:
-		what = "the certificate of " + s.Instance + " has expired or is not valid yet"
-		hint = also("see that the clock is right here; else ask an administrator of "+s.Instance+" to renew the certificate", v.Detail)
-	case access.TLSFailed:
-		what = "no TLS connection can be made with " + s.Instance
-		hint = also("see that the instance URL has the right port, and that nothing in between takes TLS apart", v.Detail)
-	case access.TLSClient:
-		what, hint = s.Instance+" wants a client certificate", clientSettings
-		if v.Detail != "" {
-			what = s.Instance + " does not accept the client certificate of " + v.Detail
-		}
 	case access.ServerError:
 		what, hint = s.Instance+" answers "+v.Detail, again
 	case access.InFront:
@@ -254,6 +241,46 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 		hint = again
 	}
 	return topic, what, hint
+}
+
+// explainTLS has the words for TLS that could not be set up.
+func explainTLS(v access.Verdict, s Subject) (what, hint string) {
+	reissue := "ask an administrator of " + s.Instance + " "
+	switch v.Reason {
+	case access.TLSUntrusted:
+		what = "the certificate of " + s.Instance + " is signed by an authority that is not trusted here"
+		hint = also(caSettings, v.Detail)
+	case access.TLSWrongName:
+		what = "the certificate of " + s.Instance + " is for another host"
+		hint = also("check that the instance URL is right; if it is, something else answers in the instance's place", v.Detail)
+	case access.TLSNoName:
+		what = "the certificate of " + s.Instance + " has no subjectAltName; a Common Name alone is not accepted"
+		hint = also(reissue+"for a certificate with its host name as subjectAltName", v.Detail)
+	case access.TLSExpired:
+		what = "the certificate of " + s.Instance + " has expired or is not valid yet"
+		hint = also("check that the clock here is right; if it is, "+reissue+"to renew the certificate", v.Detail)
+	case access.TLSUnusable:
+		what = "the certificate of " + s.Instance + " can't be used: " + v.Detail
+		hint = reissue + "for a new certificate and chain, and check that the authority's certificate here is the current one"
+	case access.TLSVersion:
+		what = s.Instance + " speaks only TLS 1.1 or older; TLS 1.2 is the oldest that is used here"
+		hint = also(reissue+"to enable TLS 1.2 or 1.3", v.Detail)
+	case access.TLSCiphers:
+		what = s.Instance + " accepts none of the TLS cipher suites that are offered here (ECDHE key exchange with AES-GCM or ChaCha20)"
+		hint = also(reissue+"to enable one; if it has RSA key exchange only, GODEBUG=tlsrsakex=1 in git's environment allows that, too", v.Detail)
+	case access.TLSPlain:
+		what = s.Instance + " answers in plain http, without TLS"
+		hint = also("check that the port in the instance URL is the one for https", v.Detail)
+	case access.TLSClient:
+		what, hint = s.Instance+" wants a client certificate", clientSettings
+		if v.Detail != "" {
+			what = s.Instance + " does not accept the client certificate of " + v.Detail
+		}
+	default:
+		what = "no TLS connection can be made with " + s.Instance
+		hint = also("check that the instance URL has the right port, and that nothing in between intercepts TLS", v.Detail)
+	}
+	return what, hint
 }
 
 // Wait is said before a wait that people would notice.

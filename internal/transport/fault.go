@@ -3,12 +3,13 @@ package transport
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -21,14 +22,10 @@ import (
 // access.Unreachable.
 func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 	var (
-		authority x509.UnknownAuthorityError
-		name      x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		cert      *tls.CertificateVerificationError
-		record    tls.RecordHeaderError
-		refused   *ProxyError
-		op        *net.OpError
-		dns       *net.DNSError
+		cert    *tls.CertificateVerificationError
+		refused *ProxyError
+		op      *net.OpError
+		dns     *net.DNSError
 	)
 	switch {
 	case errors.As(err, &refused):
@@ -44,18 +41,13 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 		return access.Unreachable, ""
 	case errors.Is(err, context.DeadlineExceeded):
 		return access.Timeout, ""
-	case errors.As(err, &authority):
-		return access.TLSUntrusted, t.remarks()
-	case errors.As(err, &name):
-		return access.TLSWrongName, t.remarks()
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return access.TLSExpired, t.remarks()
-	case t.clientCertificateRefused(err):
+	case !errors.As(err, &cert) && t.clientCertificateRefused(err):
 		return access.TLSClient, t.network.CertificateBy
-	case errors.As(err, &cert), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch),
-		// crypto/tls tells of alerts, either side's, by these names alone.
-		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
-		return access.TLSFailed, t.remarks()
+	}
+	if reason, cause := TLSFault(err); reason != "" {
+		return reason, t.remarks(reason, cause)
+	}
+	switch {
 	case errors.Is(err, errBroken):
 		return access.Garbled, "it breaks HTTP"
 	case errors.As(err, &dns):
@@ -75,11 +67,20 @@ func (t *Transport) clientCertificateRefused(err error) bool {
 	return !errors.As(err, &op) || op.Op == "remote error" || op.Op == "read" || op.Op == "write"
 }
 
-func (t *Transport) remarks() string {
-	if t.network.Remarks == nil {
-		return ""
+// remarks are what to add about a fault of TLS: its cause, and what stands in
+// settings that did not help.
+func (t *Transport) remarks(reason access.Reason, cause string) string {
+	all := []string{cause}
+	if reason == access.TLSUntrusted {
+		all = append(all, t.network.Unread...)
+		if cause == "" && t.network.Added > 0 {
+			all = append(all, "the authorities that were added here did not sign it; if an intermediate authority did, the server has to send that one's certificate, too")
+		}
 	}
-	return t.network.Remarks()
+	if t.network.Remarks != nil {
+		all = append(all, t.network.Remarks())
+	}
+	return strings.Join(slices.DeleteFunc(all, func(s string) bool { return s == "" }), "; ")
 }
 
 // proxyName is the proxy in words: its address, never its user and password, and

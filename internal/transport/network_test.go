@@ -45,11 +45,11 @@ func clients(t *testing.T) (server *gitlabtest.Server, roots *x509.CertPool, cer
 	if certificate, key, err = server.IssueClient("dev"); err != nil {
 		t.Fatal(err)
 	}
-	roots, problem := Roots(Trust{Required: Named{server.CAFile(), "SETTING"}})
+	all, problem := Roots(Trust{Required: Named{server.CAFile(), "SETTING"}})
 	if problem != nil {
 		t.Fatal(problem)
 	}
-	return server, roots, certificate, key
+	return server, all.Pool, certificate, key
 }
 
 // A certificate and its key are read, or it is told what is wrong with them, and
@@ -143,7 +143,7 @@ func TestDirectory(t *testing.T) {
 		if problem != nil {
 			t.Fatal(problem)
 		}
-		transport := New(Network{Roots: roots})
+		transport := New(Network{Roots: roots.Pool})
 		defer transport.CloseIdleConnections()
 		resp, err := (&http.Client{Transport: transport}).Get(server.URL())
 		if err == nil {
@@ -184,10 +184,11 @@ func TestTLSProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, problem := Roots(Trust{Required: Named{proxy.CAFile(), "SETTING"}})
+	authorities, problem := Roots(Trust{Required: Named{proxy.CAFile(), "SETTING"}})
 	if problem != nil {
 		t.Fatal(problem)
 	}
+	own := authorities.Pool
 	try := func(n Network) (*Transport, error) {
 		n.Certificate, n.ProxyBy = pair, "SETTING"
 		if n.Proxy == nil {
@@ -251,7 +252,7 @@ func TestSOCKS(t *testing.T) {
 		t.Fatal(problem)
 	}
 	for _, scheme := range []string{"socks5", "socks5h"} {
-		n := Network{Roots: roots, ProxyBy: "SETTING", Proxy: http.ProxyURL(&url.URL{Scheme: scheme, Host: proxy.Addr()})}
+		n := Network{Roots: roots.Pool, ProxyBy: "SETTING", Proxy: http.ProxyURL(&url.URL{Scheme: scheme, Host: proxy.Addr()})}
 		transport := New(n)
 		t.Cleanup(transport.CloseIdleConnections)
 		client := http.Client{Transport: transport}

@@ -30,6 +30,9 @@ const dialTimeout = 10 * time.Second
 type Network struct {
 	// Roots are the authorities to trust; nil means the system's.
 	Roots *x509.CertPool
+	// Added and Unread are those of [Authorities], for messages.
+	Added  int
+	Unread []string
 	// Certificate is shown to a host that asks for one, nil for none, and
 	// CertificateBy is the setting that names it.
 	Certificate   *tls.Certificate

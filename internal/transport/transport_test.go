@@ -46,7 +46,7 @@ func TestRoots(t *testing.T) {
 		{"of the Secret", Trust{PEM: pem, Where: "here"}, true, ""},
 		{"of the Secret, nonsense", Trust{PEM: []byte("nonsense"), Where: "here"}, false, "the certificate authorities in here can't be used: there is no certificate in it"},
 		{"required", Trust{Required: Named{server.CAFile(), "SETTING"}}, true, ""},
-		{"required, nonsense", Trust{Required: Named{nonsense, "SETTING"}}, false, nonsense + ", which SETTING names, can't be used: there is no certificate in it"},
+		{"required, nonsense", Trust{Required: Named{nonsense, "SETTING"}}, false, nonsense + ", which SETTING names, can't be used: block 1 can't be read: it has no END line"},
 		{"required, missing", Trust{Required: Named{missing, "SETTING"}}, false, missing + ", which SETTING names, can't be used: it can't be read"},
 		{"required, a directory", Trust{Required: Named{dir, "SETTING"}}, false, "it can't be read"},
 		{"optional", Trust{Optional: Named{server.CAFile(), "O"}}, true, ""},
@@ -60,7 +60,7 @@ func TestRoots(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			roots, problem := Roots(test.trust)
 			if test.problem != "" {
-				if problem == nil || roots != nil || !strings.Contains(problem.What, test.problem) || strings.Contains(problem.What, "Canary") {
+				if problem == nil || roots.Pool != nil || !strings.Contains(problem.What, test.problem) || strings.Contains(problem.What, "Canary") {
 					t.Errorf("%v, want %q", problem, test.problem)
 				}
 				return
@@ -68,7 +68,7 @@ func TestRoots(t *testing.T) {
 			if problem != nil {
 				t.Fatal(problem)
 			}
-			transport := New(Network{Roots: roots})
+			transport := New(Network{Roots: roots.Pool})
 			t.Cleanup(transport.CloseIdleConnections)
 			client := http.Client{Transport: transport}
 			resp, err := client.Get(server.URL())

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
@@ -72,6 +73,17 @@ func unfit(info os.FileInfo) error {
 	return nil
 }
 
+// Authorities are the certificate authorities to trust.
+type Authorities struct {
+	Pool *x509.CertPool
+	// Added counts the certificates that were read besides the system's.
+	Added int
+	// Unread names, for people, each block of a file that could not be read. A
+	// file of which nothing could be read at all, or which git refuses, is an error
+	// instead.
+	Unread []string
+}
+
 // Roots is the system's authorities (which SSL_CERT_FILE and SSL_CERT_DIR
 // replace on Unix, see crypto/x509) and those of t.
 //
@@ -79,46 +91,73 @@ func unfit(info os.FileInfo) error {
 // on how its curl was built: Debian's adds, since it goes on to read the directory
 // /etc/ssl/certs. Here all of them add: whoever may say whom to trust has said so,
 // and what git reaches is reached.
-func Roots(t Trust) (*x509.CertPool, *message.Message) {
+func Roots(t Trust) (Authorities, *message.Message) {
 	// crypto/x509 opens these files itself: it would wait for a FIFO, and take all
 	// of a file that has no end.
 	if info, err := os.Stat(t.Optional.Path); err == nil {
 		if why := unfit(info); why != nil {
-			return nil, message.CAInvalid(t.Optional.where(), why.Error())
+			return Authorities{}, message.CAInvalid(t.Optional.where(), why.Error())
 		}
 	}
 	for _, dir := range filepath.SplitList(t.OptionalDirs.Path) {
 		if name, why := special(dir); why != nil {
-			return nil, message.CAInvalid(Named{name, t.OptionalDirs.By}.where(), why.Error())
+			return Authorities{}, message.CAInvalid(Named{name, t.OptionalDirs.By}.where(), why.Error())
 		}
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	if len(t.PEM) > 0 && !pool.AppendCertsFromPEM(t.PEM) {
-		return nil, message.CAInvalid(t.Where, "there is no certificate in it")
+	all := Authorities{Pool: pool}
+	if len(t.PEM) > 0 {
+		if problem := all.require(t.PEM, t.Where); problem != nil {
+			return Authorities{}, problem
+		}
 	}
 	if t.Required.Path != "" {
 		data, err := file.Read(t.Required.Path, maxBundle)
 		if err != nil {
-			return nil, message.CAInvalid(t.Required.where(), "it can't be read")
+			return Authorities{}, message.CAInvalid(t.Required.where(), "it can't be read")
 		}
-		if !pool.AppendCertsFromPEM(data) {
-			return nil, message.CAInvalid(t.Required.where(), "there is no certificate in it")
+		if problem := all.require(data, t.Required.where()); problem != nil {
+			return Authorities{}, problem
 		}
 	}
 	for _, name := range names(t.Directory.Path) {
-		if data, err := file.Read(filepath.Join(t.Directory.Path, name), maxBundle); err == nil {
-			pool.AppendCertsFromPEM(data)
+		at := Named{filepath.Join(t.Directory.Path, name), t.Directory.By}
+		if data, err := file.Read(at.Path, maxBundle); err == nil {
+			all.add(readPEM(data), at.where())
 		}
 	}
 	if t.Optional.Path != "" {
 		if data, err := file.Read(t.Optional.Path, maxBundle); err == nil {
-			pool.AppendCertsFromPEM(data)
+			all.add(readPEM(data), t.Optional.where())
 		}
 	}
-	return pool, nil
+	return all, nil
+}
+
+// require adds a file that must be usable. A damaged block makes all of it
+// unusable, as for git (with OpenSSL and with GnuTLS). A certificate that git
+// would take and crypto/x509 does not is passed over beside others.
+func (a *Authorities) require(data []byte, where string) *message.Message {
+	if why := PEMProblem(data); why != "" {
+		return message.CAInvalid(where, why)
+	}
+	a.add(readPEM(data), where)
+	return nil
+}
+
+func (a *Authorities) add(blocks []pemBlock, where string) {
+	for i, block := range blocks {
+		switch {
+		case block.problem != "":
+			a.Unread = append(a.Unread, "block "+strconv.Itoa(i+1)+" of "+strings.TrimSuffix(where, ",")+" is not used: "+block.problem)
+		case block.certificate != nil:
+			a.Pool.AddCert(block.certificate)
+			a.Added++
+		}
+	}
 }
 
 // names are the files of a directory; none if it can't be read. It looks first,
@@ -174,7 +213,7 @@ func readIdentity(n Named) ([]byte, *message.Message) {
 	if err != nil {
 		return nil, message.ClientCertificateInvalid(n.where(), "it can't be read")
 	}
-	return data, nil
+	return withLines(data), nil
 }
 
 // encrypted reports a key that needs a password, in PKCS #8 or in OpenSSL's older

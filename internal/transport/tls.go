@@ -1,0 +1,160 @@
+package transport
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// TLSFault names what kept TLS from being set up with a host, and adds a few words
+// where the reason leaves something open. The reason is "" for an error of another
+// kind. Some errors of crypto/tls and crypto/x509 have no type: those are known by
+// their text, none of which is told.
+func TLSFault(err error) (reason access.Reason, cause string) {
+	var (
+		cert   *tls.CertificateVerificationError
+		record tls.RecordHeaderError
+		op     *net.OpError
+	)
+	says := func(text string) bool { return strings.Contains(err.Error(), text) }
+	switch {
+	case errors.As(err, &cert):
+		return certificateFault(cert)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return access.TLSPlain, ""
+	case errors.As(err, &record):
+		if bytes.HasPrefix(record.RecordHeader[:], []byte("HTTP/")) {
+			return access.TLSPlain, ""
+		}
+		return access.TLSFailed, "what answers there does not speak TLS"
+	case says("tls: server selected unsupported protocol version"):
+		return access.TLSVersion, ""
+	case says("tls: failed to parse certificate from server"):
+		if negativeSerial(err) {
+			return access.TLSUnusable, negative
+		}
+		return access.TLSUnusable, "a certificate that the server sends is malformed"
+	case says("bit keys are insecure"):
+		return access.TLSUnusable, shortKey
+	case says("tls: server sent certificate containing RSA key larger than"):
+		return access.TLSUnusable, "its RSA key is longer than 8192 bits"
+	case errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
+		return alertFault(op.Err)
+	}
+	return "", ""
+}
+
+// alertFault reads an alert by which the other side ends a handshake (RFC 8446,
+// section 6.2). Its type is not exported; its text is that of tls.AlertError.
+func alertFault(alert error) (reason access.Reason, cause string) {
+	is := func(numbers ...tls.AlertError) bool {
+		return slices.ContainsFunc(numbers, func(n tls.AlertError) bool { return alert.Error() == n.Error() })
+	}
+	switch {
+	case is(70): // protocol_version
+		return access.TLSVersion, ""
+	case is(40, 71): // handshake_failure, insufficient_security
+		return access.TLSCiphers, ""
+	case is(112): // unrecognized_name
+		return access.TLSFailed, "the server does not know that host name"
+	}
+	return access.TLSFailed, ""
+}
+
+// Words for what makes a certificate unusable.
+const (
+	negative = "a certificate that the server sends has a negative serial number, which RFC 5280 forbids (GODEBUG=x509negativeserial=1 in git's environment accepts it)"
+	shortKey = "an RSA key in its chain is shorter than 1024 bits"
+)
+
+// certificateFault says why a chain of certificates was not accepted.
+func certificateFault(failed *tls.CertificateVerificationError) (reason access.Reason, cause string) {
+	var (
+		authority x509.UnknownAuthorityError
+		name      x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		critical  x509.UnhandledCriticalExtension
+	)
+	sent := failed.UnverifiedCertificates
+	switch {
+	case errors.As(failed.Err, &name):
+		if c := name.Certificate; len(c.DNSNames)+len(c.IPAddresses)+len(c.EmailAddresses)+len(c.URIs) == 0 {
+			return access.TLSNoName, ""
+		}
+		return access.TLSWrongName, ""
+	case errors.As(failed.Err, &authority):
+		return untrusted(sent, failed.Err.Error())
+	case errors.As(failed.Err, &invalid):
+		return invalidFault(invalid, sent)
+	case errors.As(failed.Err, &critical):
+		return access.TLSUnusable, "it has a critical extension that is not known here"
+	}
+	return access.TLSFailed, ""
+}
+
+// untrusted says more about a chain that leads to nobody who is trusted. What
+// crypto/x509 met on its way stands in the error's text only.
+func untrusted(sent []*x509.Certificate, text string) (reason access.Reason, cause string) {
+	const sha1 = "it, or an authority's certificate in its chain, is signed with SHA-1 or MD5, which is not accepted any more"
+	for _, c := range sent {
+		// Nobody checks the signature of a root, which it has made itself.
+		old := x509.InsecureAlgorithmError(c.SignatureAlgorithm).Error()
+		if weak(c.SignatureAlgorithm) && (!selfIssued(c) || strings.Contains(text, old)) {
+			return access.TLSUnusable, sha1
+		}
+	}
+	switch {
+	case strings.Contains(text, x509.ConstraintViolationError{}.Error()):
+		return access.TLSUnusable, "the certificate that signed it is not an authority's (basicConstraints CA:TRUE, keyUsage keyCertSign)"
+	case strings.Contains(text, "bit keys are insecure"):
+		return access.TLSUnusable, shortKey
+	case strings.Contains(text, "possibly because of"):
+		return access.TLSUntrusted, "an authority of that name is trusted here, and has another key: its certificate here is outdated, or not the server's"
+	case len(sent) > 0 && selfIssued(sent[0]):
+		return access.TLSUntrusted, "the server's certificate is self-signed: it is its own authority"
+	}
+	return access.TLSUntrusted, ""
+}
+
+func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
+
+func weak(a x509.SignatureAlgorithm) bool {
+	return slices.Contains([]x509.SignatureAlgorithm{x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1}, a)
+}
+
+// invalidFault says which rule a certificate of the chain breaks.
+func invalidFault(invalid x509.CertificateInvalidError, sent []*x509.Certificate) (reason access.Reason, cause string) {
+	switch invalid.Reason {
+	case x509.Expired:
+		if len(sent) == 0 || invalid.Cert == nil || invalid.Cert.Equal(sent[0]) {
+			return access.TLSExpired, ""
+		}
+		whose := "the authority's certificate here"
+		if slices.ContainsFunc(sent, invalid.Cert.Equal) {
+			whose = "the intermediate certificate that the server sends"
+		}
+		when := " expired on " + invalid.Cert.NotAfter.UTC().Format(time.DateOnly)
+		if time.Now().Before(invalid.Cert.NotBefore) {
+			when = " is not valid before " + invalid.Cert.NotBefore.UTC().Format(time.DateOnly)
+		}
+		return access.TLSUnusable, whose + " (" + message.Quote(invalid.Cert.Subject.CommonName) + ")" + when
+	case x509.NotAuthorizedToSign:
+		return access.TLSUnusable, "a certificate in its chain is not an authority's (basicConstraints CA:TRUE)"
+	case x509.IncompatibleUsage, x509.CANotAuthorizedForExtKeyUsage:
+		return access.TLSUnusable, "it is not for servers (extendedKeyUsage serverAuth)"
+	case x509.CANotAuthorizedForThisName, x509.UnconstrainedName, x509.NameConstraintsWithoutSANs:
+		return access.TLSUnusable, "its authority may not sign for that host name (name constraints)"
+	case x509.TooManyIntermediates:
+		return access.TLSUnusable, "its chain is longer than an authority in it allows (pathLenConstraint)"
+	}
+	return access.TLSUnusable, "it breaks a rule of its authority"
+}
