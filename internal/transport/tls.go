@@ -118,9 +118,9 @@ func untrusted(sent []*x509.Certificate, text string) (reason access.Reason, cau
 	case strings.Contains(text, "bit keys are insecure"):
 		return access.TLSUnusable, shortKey
 	case strings.Contains(text, "possibly because of"):
-		return access.TLSUntrusted, "an authority of that name is trusted here, and has another key: its certificate here is outdated, or not the server's"
+		return access.TLSUntrusted, "an authority of the same name but with another key is trusted here: its certificate here is outdated, or something else answers in the server's place"
 	case len(sent) > 0 && selfIssued(sent[0]):
-		return access.TLSUntrusted, "the server's certificate is self-signed: it is its own authority"
+		return access.TLSUntrusted, "the server's certificate is self-signed, so it is itself the one to add"
 	}
 	return access.TLSUntrusted, ""
 }

@@ -174,7 +174,7 @@ func TestCertificateCauses(t *testing.T) {
 		"expired root":     {certify(t, "root", true, signed{}, old), func(r signed) []signed { return []signed{leaf(r, nil)} }, access.TLSUnusable, "the authority's certificate here (root) expired on"},
 		"not sent":         {root, func(r signed) []signed { m := middle(nil); return []signed{leaf(m, nil)} }, access.TLSUntrusted, "the server has to send that one's certificate, too"},
 		"self-signed":      {root, func(r signed) []signed { return []signed{leaf(signed{}, nil)} }, access.TLSUntrusted, "self-signed"},
-		"another key":      {root, func(r signed) []signed { return []signed{leaf(certify(t, "root", true, signed{}, nil), nil)} }, access.TLSUntrusted, "has another key"},
+		"another key":      {root, func(r signed) []signed { return []signed{leaf(certify(t, "root", true, signed{}, nil), nil)} }, access.TLSUntrusted, "with another key"},
 		"SHA-1":            {root, func(r signed) []signed { return []signed{leaf(r, sha1)} }, access.TLSUnusable, "SHA-1"},
 		"SHA-1 between":    {root, func(r signed) []signed { m := middle(sha1); return []signed{leaf(m, nil), m} }, access.TLSUnusable, "SHA-1"},
 		"SHA-1 root":       {certify(t, "root", true, signed{}, sha1), func(r signed) []signed { return []signed{leaf(r, nil), r} }, "", ""},
