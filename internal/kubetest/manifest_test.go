@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,13 +27,31 @@ import (
 	"k8s.io/kubernetes/third_party/forked/golang/expansion"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
 )
 
-// layers are the directories of manifests.
-var layers = []string{"base", "check", "image-volume", "example"}
+// layers are overlays of the manifests: a directory, and the components on it.
+var layers = func() []string {
+	all := []string{"base", "example", "base " + strings.Join(components, " "), "example " + strings.Join(components, " ")}
+	for i, one := range components {
+		all = append(all, "base "+one)
+		for _, two := range components[i+1:] {
+			all = append(all, "base "+one+" "+two)
+		}
+	}
+	return all
+}()
 
-// suffix is what the example's overlay puts behind names, and theirs the instance
-// in it.
+// components are the parts of the manifests that can be left out.
+var components = []string{"check", "git", "image-volume", "network-policy"}
+
+// has reports whether a component is part of a layer.
+func has(layer, component string) bool { return slices.Contains(strings.Fields(layer), component) }
+
+// isExample reports whether a layer is built on the example, which has a suffix for
+// names and another instance.
+func isExample(layer string) bool { return strings.HasPrefix(layer, "example") }
+
 const (
 	suffix = "-s42"
 	theirs = "https://gitlab.internal.example"
@@ -38,19 +59,35 @@ const (
 
 // of gives a layer's own form of a name in the base.
 func of(layer, name string) string {
-	if layer == "example" {
+	if isExample(layer) {
 		name += suffix
 	}
 	return name
 }
 
 // plurals are the resources of the kinds in the manifests.
-var plurals = map[string]string{"Secret": "secrets", "ServiceAccount": "serviceaccounts", "Role": "roles", "RoleBinding": "rolebindings", "Pod": "pods"}
+var plurals = map[string]string{"Secret": "secrets", "ServiceAccount": "serviceaccounts", "Role": "roles", "RoleBinding": "rolebindings", "Pod": "pods",
+	"NetworkPolicy": "networkpolicies"}
 
-// manifests builds a layer as kubectl apply -k does.
-func manifests(t *testing.T, layer string) []*unstructured.Unstructured {
+// manifests builds a layer as kubectl apply -k does, with lines for its
+// kustomization.yaml.
+func manifests(t *testing.T, layer string, more ...string) []*unstructured.Unstructured {
 	t.Helper()
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join("..", "..", "docs", "kubernetes", layer))
+	dir, root := t.TempDir(), filepath.Join("..", "..", "docs", "kubernetes")
+	root, err := filepath.Abs(root)
+	must(t, err)
+	root, err = filepath.Rel(dir, root)
+	must(t, err)
+	parts := strings.Fields(layer)
+	text := strings.Join(more, "") + "resources: [" + filepath.Join(root, parts[0]) + "]\ncomponents:\n"
+	for _, component := range parts[1:] {
+		if !isExample(layer) || component != "git" && component != "network-policy" { // it has these two
+			text += "- " + filepath.Join(root, component) + "\n"
+		}
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "ca-bundle.crt"), []byte("-----BEGIN CERTIFICATE-----\n"), 0o600))
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
 	must(t, err)
 	var all []*unstructured.Unstructured
 	for _, resource := range built.Resources() {
@@ -77,9 +114,9 @@ func apply(t *testing.T, namespace string, object *unstructured.Unstructured, dr
 }
 
 // podOf is the pod of a layer.
-func podOf(t *testing.T, layer string) (pod core.Pod) {
+func podOf(t *testing.T, layer string, more ...string) (pod core.Pod) {
 	t.Helper()
-	for _, object := range manifests(t, layer) {
+	for _, object := range manifests(t, layer, more...) {
 		if object.GetKind() == "Pod" {
 			text, err := json.Marshal(object)
 			must(t, err)
@@ -107,8 +144,16 @@ func TestManifests(t *testing.T) {
 		t.Run(layer, func(t *testing.T) {
 			namespace := restricted(t)
 			all := manifests(t, layer)
-			if len(all) != len(plurals) {
-				t.Fatalf("%d objects", len(all))
+			kinds := map[string]bool{}
+			for _, object := range all {
+				kinds[object.GetKind()] = true
+			}
+			want := len(plurals)
+			if !isExample(layer) && !has(layer, "network-policy") {
+				want--
+			}
+			if len(all) != want || len(kinds) != want {
+				t.Fatalf("%d objects of the kinds %v, want %d", len(all), kinds, want)
 			}
 			for _, dryRun := range [][]string{{meta.DryRunAll}, nil} {
 				for _, object := range all {
@@ -123,11 +168,16 @@ func TestManifests(t *testing.T) {
 				if s := volume.Secret; s != nil && (s.SecretName != of(layer, "session-gitlab") || s.Optional == nil || !*s.Optional) {
 					t.Errorf("the volume %s is not optional, or of another Secret", volume.Name)
 				}
-				if volume.Name == "acp" && (volume.Image != nil) != (layer == "image-volume") {
+				if volume.Name == "acp" && (volume.Image != nil) != has(layer, "image-volume") {
 					t.Error("the program comes from elsewhere")
 				}
 			}
+			var names []string
 			for _, container := range append(pod.Spec.InitContainers, pod.Spec.Containers...) {
+				names = append(names, container.Name)
+				if container.Resources.Requests.Cpu().IsZero() || container.Resources.Requests.Memory().IsZero() || container.Resources.Limits.Memory().IsZero() {
+					t.Errorf("%s: resources %v", container.Name, container.Resources)
+				}
 				if c := container.SecurityContext; c == nil || c.ReadOnlyRootFilesystem == nil || !*c.ReadOnlyRootFilesystem {
 					t.Errorf("%s can write to its root", container.Name)
 				}
@@ -136,6 +186,9 @@ func TestManifests(t *testing.T) {
 						t.Errorf("%s: %s would never be updated", container.Name, mount.Name)
 					}
 				}
+			}
+			if slices.Contains(names, "gitlab-check") != has(layer, "check") || slices.Contains(names, "git-credential-acp") == has(layer, "image-volume") {
+				t.Errorf("the containers %q", names)
 			}
 		})
 	}
@@ -153,19 +206,42 @@ func TestManifests(t *testing.T) {
 	}
 }
 
+// Components give the same pod in any order.
+func TestComponentOrder(t *testing.T) {
+	for i, one := range components {
+		for _, two := range components[i+1:] {
+			if a, b := sorted(podOf(t, "base "+one+" "+two)), sorted(podOf(t, "base "+two+" "+one)); a != b {
+				t.Errorf("%s and %s:\n%s\n%s", one, two, a, b)
+			}
+		}
+	}
+	backwards := slices.Clone(components)
+	slices.Reverse(backwards)
+	if a, b := sorted(podOf(t, "base "+strings.Join(components, " "))), sorted(podOf(t, "base "+strings.Join(backwards, " "))); a != b {
+		t.Errorf("all of them:\n%s\n%s", a, b)
+	}
+}
+
+// sorted is a pod as text, with lists whose order has no meaning in order.
+func sorted(pod core.Pod) string {
+	slices.SortFunc(pod.Spec.InitContainers, func(a, b core.Container) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(pod.Spec.Volumes, func(a, b core.Volume) int { return strings.Compare(a.Name, b.Name) })
+	for _, container := range append(slices.Clone(pod.Spec.InitContainers), pod.Spec.Containers...) {
+		slices.SortFunc(container.Env, func(a, b core.EnvVar) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(container.VolumeMounts, func(a, b core.VolumeMount) int { return strings.Compare(a.Name, b.Name) })
+	}
+	text, _ := json.Marshal(pod)
+	return string(text)
+}
+
 // git's configuration is what setup prints, and everything that is installed,
 // named and mounted fits together.
 func TestManifestSettings(t *testing.T) {
 	for _, layer := range layers {
 		instance := "https://gitlab.example.com"
-		if layer == "example" {
+		if isExample(layer) {
 			instance = theirs
 		}
-		cmd := exec.CommandContext(t.Context(), built.build(t), "setup", "--env=kubernetes", "--instance", instance, "--helper", "/opt/acp/git-credential-acp")
-		cmd.Env = []string{"HOME=" + t.TempDir()}
-		printed, err := cmd.Output()
-		must(t, err)
-		var lines strings.Builder
 		pod := podOf(t, layer)
 		container := pod.Spec.Containers[0]
 		values := environment(container, "team")
@@ -176,24 +252,95 @@ func TestManifestSettings(t *testing.T) {
 			if dir := environment(other, "team")["ACP_GITLAB_CACHE_DIR"]; dir == values["ACP_GITLAB_CACHE_DIR"] {
 				t.Errorf("%s: %s may be another user, and makes the session's directory %s", layer, other.Name, dir)
 			}
-		}
-		for _, v := range container.Env {
-			if strings.HasPrefix(v.Name, "GIT_CONFIG_") {
-				quoted, err := json.Marshal(v.Value)
-				must(t, err)
-				lines.WriteString("- name: " + v.Name + "\n  value: " + string(quoted) + "\n")
+			// The instance is named in one place: the Secret.
+			if text := fmt.Sprint(other.Args, other.Env); strings.Contains(text, "https://") {
+				t.Errorf("%s: %s has the instance in %s", layer, other.Name, text)
 			}
 		}
-		if lines.String() != string(printed) {
-			t.Errorf("%s: setup prints\n%s\nthe pod has\n%s", layer, printed, lines.String())
+		printed := setupPrints(t, instance)
+		if isExample(layer) || has(layer, "git") {
+			printed["GIT_CONFIG_COUNT"] = "7"
+			printed["GIT_CONFIG_KEY_4"], printed["GIT_CONFIG_VALUE_4"] = "safe.directory", "*"
+			printed["GIT_CONFIG_KEY_5"], printed["GIT_CONFIG_VALUE_5"] = "user.name", values["GIT_CONFIG_VALUE_5"]
+			printed["GIT_CONFIG_KEY_6"], printed["GIT_CONFIG_VALUE_6"] = "user.email", values["GIT_CONFIG_VALUE_6"]
+		}
+		settings := maps.Clone(values)
+		maps.DeleteFunc(settings, func(name, _ string) bool { return !strings.HasPrefix(name, "GIT_CONFIG_") })
+		if !maps.Equal(settings, printed) {
+			t.Errorf("%s: setup prints\n%v\nthe pod has\n%v", layer, printed, settings)
 		}
 		mounts := map[string]string{}
 		for _, mount := range container.VolumeMounts {
 			mounts[mount.Name] = mount.MountPath
 		}
-		if mounts["gitlab"] != "/var/run/secrets/acp/gitlab" || mounts["acp"] != "/opt/acp" ||
+		if mounts["gitlab"] != "/var/run/secrets/acp/gitlab" || mounts["acp"] != "/opt/acp" || mounts["gitlab-ca"] != "/etc/acp/ca" ||
 			mounts["kube-api"] != "/var/run/secrets/kubernetes.io/serviceaccount" || filepath.Dir(values["ACP_GITLAB_CACHE_DIR"]) != mounts["cache"] {
 			t.Errorf("%s: %v", layer, mounts)
+		}
+	}
+}
+
+// setupPrints are the variables that setup prints for an instance.
+func setupPrints(t *testing.T, instance string) map[string]string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), built.build(t), "setup", "--env=kubernetes", "--instance", instance, "--helper", "/opt/acp/git-credential-acp")
+	cmd.Env = []string{"HOME=" + t.TempDir()}
+	printed, err := cmd.Output()
+	must(t, err)
+	var list []core.EnvVar
+	must(t, yaml.UnmarshalStrict(printed, &list))
+	values := map[string]string{}
+	for _, v := range list {
+		values[v.Name] = v.Value
+	}
+	return values
+}
+
+// The authorities that docs/pods.md has in a ConfigMap reach each container that asks
+// GitLab; without it, they start all the same.
+func TestManifestBundle(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "pods.md"))
+	must(t, err)
+	generator := regexp.MustCompile("(?ms)^configMapGenerator:\n.*?^(```)$").FindSubmatch(guide)
+	if generator == nil {
+		t.Fatal("docs/pods.md has no ConfigMap")
+	}
+	text := strings.TrimSuffix(string(generator[0]), "```")
+	for _, more := range []string{"", text} {
+		for _, layer := range []string{"base check", "base check git image-volume"} {
+			name := "gitlab-ca"
+			for _, object := range manifests(t, layer, more) {
+				if object.GetKind() != "ConfigMap" {
+					continue
+				}
+				name = object.GetName()
+				path, _, _ := unstructured.NestedString(object.Object, "data", "GIT_SSL_CAINFO")
+				if pem, _, _ := unstructured.NestedString(object.Object, "data", filepath.Base(path)); pem == "" || filepath.Dir(path) != "/etc/acp/ca" {
+					t.Errorf("there is nothing at %s", path)
+				}
+			}
+			if (name != "gitlab-ca") != (more != "") { // kustomize adds a hash
+				t.Fatalf("the ConfigMap %s", name)
+			}
+			pod := podOf(t, layer, more)
+			for _, container := range append(slices.Clone(pod.Spec.InitContainers), pod.Spec.Containers...) {
+				if container.Name == "git-credential-acp" {
+					continue
+				}
+				i := slices.IndexFunc(container.Env, func(v core.EnvVar) bool { return v.Name == "GIT_SSL_CAINFO" })
+				mounted := slices.ContainsFunc(container.VolumeMounts, func(m core.VolumeMount) bool { return m.Name == "gitlab-ca" && m.MountPath == "/etc/acp/ca" })
+				if i < 0 || !mounted {
+					t.Fatalf("%s: %s has no authorities", layer, container.Name)
+				}
+				if from := container.Env[i].ValueFrom.ConfigMapKeyRef; from.Name != name || from.Key != "GIT_SSL_CAINFO" || from.Optional == nil || !*from.Optional {
+					t.Errorf("%s: %s has %v", layer, container.Name, from)
+				}
+			}
+			for _, volume := range pod.Spec.Volumes {
+				if c := volume.ConfigMap; c != nil && (c.Name != name || c.Optional == nil || !*c.Optional) {
+					t.Errorf("%s: the volume %s is of %s, want %s", layer, volume.Name, c.Name, name)
+				}
+			}
 		}
 	}
 }
@@ -277,8 +424,11 @@ func TestManifestRights(t *testing.T) {
 func environment(container core.Container, namespace string) map[string]string {
 	values := map[string]string{}
 	for _, v := range container.Env {
-		if v.ValueFrom != nil && v.ValueFrom.FieldRef != nil && v.ValueFrom.FieldRef.FieldPath == "metadata.namespace" {
+		switch {
+		case v.ValueFrom != nil && v.ValueFrom.FieldRef != nil && v.ValueFrom.FieldRef.FieldPath == "metadata.namespace":
 			values[v.Name] = namespace
+			continue
+		case v.ValueFrom != nil: // of a ConfigMap that is not there
 			continue
 		}
 		values[v.Name] = expansion.Expand(v.Value, expansion.MappingFuncFor(values))
