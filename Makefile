@@ -76,7 +76,8 @@ demo-server: $(PROGRAM)
 	@go build -o bin/demo ./internal/demo
 	@bin/demo -server $(PROGRAM)
 
-# Measures the program against its rivals; BENCH=-quick only sees that it works.
+# Measures the program against its rivals and fails when a row is over its limit;
+# BENCH=-quick has too few rounds to judge times, and holds only counts to them.
 bench: $(PROGRAM)
 	go run ./internal/bench $(BENCH) $(PROGRAM)
 

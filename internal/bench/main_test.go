@@ -1,0 +1,44 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// A row over its limit is marked and named, and makes the run fail, but for times
+// in a quick run.
+func TestReportOver(t *testing.T) {
+	rows := func(quick bool, requests int, times ...time.Duration) []row {
+		b := &bench{quick: quick}
+		for _, ours := range times {
+			b.compare("get "+ours.String(), "`rival`", 2, ours, time.Second)
+		}
+		b.count("at once", time.Second, requests, 2, "2 requests, 0 failures")
+		return b.rows
+	}
+	for name, test := range map[string]struct {
+		rows []row
+		over int
+		want string
+	}{
+		"within":        {rows(false, 2, time.Second, 2*time.Second), 0, ""},
+		"time":          {rows(false, 2, time.Second, 3*time.Second), 1, "over the limit in 1 of 3 rows: get 3s (≤ 2.00×)"},
+		"quick time":    {rows(true, 2, time.Second, 3*time.Second), 1, ""},
+		"quick request": {rows(true, 3, 3*time.Second), 2, "over the limit in 1 of 2 rows: at once (2 requests, 0 failures)"},
+		"several": {rows(false, 1, 3*time.Second), 2,
+			"over the limit in 2 of 2 rows: get 3s (≤ 2.00×); at once (2 requests, 0 failures)"},
+	} {
+		var out strings.Builder
+		text := ""
+		if err := report(&out, test.rows); err != nil {
+			text = err.Error()
+		}
+		if text != test.want {
+			t.Errorf("%s: %q, want %q", name, text, test.want)
+		}
+		if marked := strings.Count(out.String(), "**over** |\n"); marked != test.over {
+			t.Errorf("%s: %d rows are marked:\n%s", name, marked, &out)
+		}
+	}
+}
