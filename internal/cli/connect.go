@@ -80,7 +80,8 @@ func (a *app) runConnect(ctx context.Context, flags connectFlags, args []string)
 		return a.failed(problem, asIs)
 	}
 	lines := &checkLines{Lines: report.Lines{To: a.env.Stdout, Color: a.colored("auto")}}
-	result := a.checkNew(ctx, tok, i, flags.caFile, limit, target, lines)
+	_, secret := keeper.(*connection.Secret)
+	result := a.checkNew(ctx, tok, i, flags.caFile, message.TrustToConnect(secret, flags.caFile), limit, target, lines)
 	redact := redactAll(tok)
 	if result.Outcome != check.AllGood {
 		return a.failed(message.NotStored(keeper.Where(), result.Reason), redact)
@@ -135,9 +136,9 @@ func (a *app) connectSecret(ctx context.Context, keeper connection.Keeper, flags
 }
 
 // checkNew makes the checks of a token that is not kept anywhere yet.
-func (a *app) checkNew(ctx context.Context, tok token.Token, i instance.Instance, caFile string, limit time.Duration, target check.Target, out checkOutput) check.Result {
+func (a *app) checkNew(ctx context.Context, tok token.Token, i instance.Instance, caFile, trust string, limit time.Duration, target check.Target, out checkOutput) check.Result {
 	a.trace.Hide(tok)
-	found := source.Found{Source: "given", Where: "the input", Renew: "connect with it", Token: tok, Instance: i,
+	found := source.Found{Source: "given", Where: "the input", Renew: "connect with it", Token: tok, Instance: i, Trust: trust,
 		Belongs: "--instance", Changed: func() time.Time { return time.Time{} }}
 	if caFile != "" {
 		found.CA = func() ([]byte, *message.Message) { return readCA(caFile) }

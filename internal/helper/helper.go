@@ -408,7 +408,7 @@ func conclude(req credential.Request, q Question, rules Rules, finding Finding) 
 // SubjectOf is what messages call the parts of a question.
 func SubjectOf(q Question) message.Subject {
 	return message.Subject{Instance: q.Found.Instance.String(), URL: q.Found.Instance.URL(),
-		Project: q.Project, Where: q.Found.Where, Renew: q.Found.Renew}
+		Project: q.Project, Where: q.Found.Where, Renew: q.Found.Renew, Trust: q.Found.Trust}
 }
 
 // Erase hears from git that a login failed (a 401 over git's own protocol). If

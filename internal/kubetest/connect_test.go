@@ -61,6 +61,15 @@ func TestConnect(t *testing.T) {
 	o.wantKeys(nil)
 	must(t, o.gitlab.UpdateToken(canary, func(t *gitlabtest.Token) { t.Scopes = []string{"api", "write_repository"} }))
 
+	// An unknown authority: --ca-file is what helps.
+	o.set("GIT_SSL_CAINFO=")
+	o.wants(3, connectOld, "is signed by an authority that is not trusted here", "hint: name a file that holds the authority's certificate with --ca-file, which also stores it")
+	stranger, err := gitlabtest.Start(gitlabtest.Options{Dir: t.TempDir()})
+	must(t, err)
+	t.Cleanup(stranger.Close)
+	o.wants(3, connectOld+" --ca-file "+stranger.CAFile(), "hint: check that "+stranger.CAFile()+", which --ca-file names, holds the certificate")
+	o.set("GIT_SSL_CAINFO=" + o.gitlab.CAFile())
+
 	uid := o.session("work")
 	o.wants(0, connectOld+" --owner work --ca-file "+o.gitlab.CAFile()+" "+o.gitlab.URL()+"/"+project, "connected: the Secret "+o.namespace+"/mine has the token of ")
 	ca, err := os.ReadFile(o.gitlab.CAFile())

@@ -54,7 +54,22 @@ func Unreadable(path, by string) string {
 }
 
 // caSettings is what to do about an unknown authority.
-const caSettings = "add the authority's certificate as the key ca.crt of the Secret, or name a file that holds it in GIT_SSL_CAINFO, SSL_CERT_FILE or git's http.sslCAInfo (git config --global)"
+const caSettings = "add the authority's certificate as the key ca.crt of the Secret, or " + caFileSettings
+
+const caFileSettings = "name a file that holds it in GIT_SSL_CAINFO, SSL_CERT_FILE or git's http.sslCAInfo (git config --global)"
+
+// TrustToConnect is what to do about an unknown authority of an instance for which
+// a token is about to be stored: in a Secret, which keeps the authority too, or
+// elsewhere. file is what --ca-file names, "" when it was not given.
+func TrustToConnect(secret bool, file string) string {
+	switch {
+	case !secret:
+		return "get the authority's certificate, and " + caFileSettings
+	case file == "":
+		return "name a file that holds the authority's certificate with --ca-file, which also stores it in the Secret"
+	}
+	return "check that " + Quote(file) + ", which --ca-file names, holds the certificate of the authority that signed the instance's, and those in between"
+}
 
 // clientSettings is what to do about a server that wants a certificate.
 const clientSettings = "name the files of certificate and key in git's http.sslCert and http.sslKey (git config --global), or in GIT_SSL_CERT and GIT_SSL_KEY"

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ type Subject struct {
 	// Where names the source of the token ("the Secret at …"); Renew says how
 	// to bring a new one there.
 	Where, Renew string
+	// Trust says what to do about an authority that is not trusted; "" is the
+	// usual.
+	Trust string
 }
 
 func (s Subject) project() string { return Quote(s.Project) + " on " + s.Instance }
@@ -249,7 +253,7 @@ func explainTLS(v access.Verdict, s Subject) (what, hint string) {
 	switch v.Reason {
 	case access.TLSUntrusted:
 		what = "the certificate of " + s.Instance + " is signed by an authority that is not trusted here"
-		hint = also(caSettings, v.Detail)
+		hint = also(cmp.Or(s.Trust, caSettings), v.Detail)
 	case access.TLSWrongName:
 		what = "the certificate of " + s.Instance + " is for another host"
 		hint = also("check that the instance URL is right; if it is, something else answers in the instance's place", v.Detail)

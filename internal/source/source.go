@@ -72,6 +72,9 @@ type Found struct {
 	// Where is the place in words, Renew how to bring a new token there, and
 	// Belongs what says which instance the token is for.
 	Where, Renew, Belongs string
+	// Trust is what people can do when the instance's authority is not trusted;
+	// "" when the token's place says nothing else than usual.
+	Trust string
 	// Instance is the one that the token belongs to; the zero value when the
 	// place is too broken to tell.
 	Instance instance.Instance
