@@ -126,6 +126,16 @@ lint:
 	go run $(GOLANGCI_LINT) run
 	cd $(IMAGE) && go run $(GOLANGCI_LINT) run
 
+.PHONY: govulncheck
+
+# Known vulnerabilities in what is linked. It downloads Go's vulnerability
+# database, so .ci/run, which does with the module proxy, leaves this to the workflow.
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+govulncheck:
+	go run $(GOVULNCHECK) ./...
+	cd $(IMAGE) && go run $(GOVULNCHECK) ./...
+
 .PHONY: release reproducible image-check publish
 
 GORELEASER := github.com/goreleaser/goreleaser/v2@v2.16.0
