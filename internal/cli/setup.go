@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/check"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
@@ -31,6 +33,10 @@ type setupRun struct {
 	form, program         string
 	// sshPort is 0 when ssh addresses are left alone.
 	sshPort int
+	// target is the URL of a group or project, "" for none, and level the word for
+	// --min-access, "" for none.
+	target check.Target
+	level  string
 	// git is nil when there is no git program.
 	git *setup.Git
 	// code is the worst that happened.
@@ -54,22 +60,30 @@ there is a token for, else ACP_GITLAB_INSTANCE_URL. Helpers for other hosts are
 left alone. What is there already is not written again, and --remove takes out
 what was written, the identity included, and nothing else.
 
+An http:// URL of the instance is refused in words. With --min-access LEVEL and
+the URL of a group or project, git asks with that minimum access level there:
+"reporter" for what is only fetched from, "none" for internal and public projects.
+
 With --print or --env nothing is written, and no git program is needed.`,
 		Example: `  git-credential-acp setup
   git-credential-acp setup --rewrite-ssh --identity
   eval "$(git-credential-acp setup --env)"
   git-credential-acp setup --env=kubernetes --instance https://gitlab.example.com
+  git-credential-acp setup --min-access reporter https://gitlab.example.com/docs
   git-credential-acp setup --remove`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 && (cmd.Flags().Changed("env") || cmd.Flags().Changed("rewrite-ssh")) {
+			if len(args) > 0 && !strings.Contains(args[0], "://") && (cmd.Flags().Changed("env") || cmd.Flags().Changed("rewrite-ssh")) {
 				// What can be left out has to stand close to its flag.
 				return a.misused("--env", "and --rewrite-ssh take a value after an equals sign only, as in --env=kubernetes")
 			}
+			if len(args) == 1 && (run.remove || a.minAccess != nil) {
+				return nil
+			}
 			return alone(cmd, args)
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)
-			if err := run.check(cmd); err != nil {
+			if err := run.check(cmd, args); err != nil {
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
@@ -90,6 +104,8 @@ With --print or --env nothing is written, and no git program is needed.`,
 	flags.BoolVar(&run.identity, "identity", false, "set user.name and user.email, where unset, from the profile on GitLab")
 	flags.StringVar(&run.program, "helper", "", "`path` of this program, for where it is not on the PATH")
 	cmd.MarkFlagsMutuallyExclusive("global", "system", "local", "print", "env")
+	a.takesMinAccess(cmd)
+	cmd.MarkFlagsMutuallyExclusive("remove", flagMinAccess)
 	cmd.MarkFlagsMutuallyExclusive("remove", "print")
 	cmd.MarkFlagsMutuallyExclusive("remove", "env")
 	complete(cmd, "env", words("shell", "kubernetes"))
@@ -99,8 +115,22 @@ With --print or --env nothing is written, and no git program is needed.`,
 }
 
 // check is about values that the command line can't have.
-func (r *setupRun) check(cmd *cobra.Command) error {
+func (r *setupRun) check(cmd *cobra.Command, args []string) error {
 	changed := cmd.Flags().Changed
+	if r.minAccess != nil {
+		level, err := access.ParseLevel(*r.minAccess)
+		if err != nil {
+			return r.misused("--"+flagMinAccess, "is "+err.Error())
+		}
+		r.level = access.LevelWord(level)
+	}
+	if len(args) > 0 {
+		var problem *message.Message
+		if r.target, problem = check.ParseTarget(args[0]); problem != nil {
+			r.tell(problem, asIs)
+			return exitError(exitUsage)
+		}
+	}
 	if changed("env") && r.form != formShell && r.form != formKubernetes {
 		return r.misused("--env", "takes "+formShell+" or "+formKubernetes)
 	}
@@ -125,8 +155,11 @@ func (a *app) misused(flag, why string) error {
 func (r *setupRun) fail(m *message.Message, redact func(string) string) {
 	r.tell(m, redact)
 	code := exitRefused
-	if m.Unverified() {
+	switch {
+	case m.Unverified():
 		code = exitUnverified
+	case m.Topic == message.Usage:
+		code = exitUsage
 	}
 	r.code = max(r.code, code)
 }
@@ -215,6 +248,9 @@ func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
 			list = append(list, place.Instance)
 		}
 	}
+	if len(list) > 0 && found[0].ByDefault {
+		return nil, r.stop(message.InstanceDefault(found[0].Where))
+	}
 	if len(list) == 0 {
 		i, problem := r.known()
 		switch {
@@ -234,15 +270,65 @@ func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
 	return list, nil
 }
 
-// sections are what git's configuration is to say of instances.
+// part is what the URL on the command line is, below the one of the instances that
+// it lies below: that instance and, unless it is the instance's own, the URL of a
+// group or project.
+func (r *setupRun) part(instances []instance.Instance) (i instance.Instance, url string, problem *message.Message) {
+	request := r.target.Request
+	var names []string
+	for _, other := range instances {
+		switch match := other.Match(request.Protocol, request.Host, request.Path); {
+		case match == instance.Downgraded:
+			return i, "", message.URLIsHTTP(other.URL())
+		case match == instance.Ours && len(other.URL()) > len(i.URL()):
+			i = other
+		}
+		names = append(names, other.String())
+	}
+	if i == (instance.Instance{}) {
+		return i, "", message.URLForeign(request.Host, names)
+	}
+	path, err := i.Project(request.Path)
+	if err != nil {
+		return i, "", message.URLInvalid("has a path that " + err.Error())
+	}
+	if path == "" { // a group at the top, or none
+		own := strings.TrimPrefix(i.URL(), i.Origin())
+		path = strings.Trim(strings.TrimPrefix("/"+request.Path, own), "/")
+	}
+	if path == "" {
+		return i, "", nil
+	}
+	return i, i.URL() + "/" + path, nil
+}
+
+// sections are what git's configuration is to say of instances, and of the URL on
+// the command line.
 func (r *setupRun) sections(instances []instance.Instance) ([]setup.Section, *message.Message) {
 	program := setup.Program
 	if r.program != "" {
 		program, _ = setup.AbsoluteProgram(r.program) // checked before
 	}
+	level, below := r.level, ""
+	if r.target.Request.Host != "" {
+		only, url, problem := r.part(instances)
+		if problem != nil {
+			return nil, problem
+		}
+		instances = []instance.Instance{only}
+		if below = url; below != "" {
+			level = ""
+		}
+	}
 	var sections []setup.Section
 	for _, i := range instances {
-		sections = append(sections, setup.Helper(i, program))
+		sections = append(sections, setup.HelperAt(i, i.URL(), program, level))
+		if refusing, wanted := setup.PlainHTTP(i, program); wanted {
+			sections = append(sections, refusing)
+		}
+		if below != "" {
+			sections = append(sections, setup.HelpersBelow(i, below, program, r.level)...)
+		}
 	}
 	if r.sshPort == 0 {
 		return sections, nil
@@ -300,7 +386,7 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	if problem != nil {
 		return r.stop(problem)
 	}
-	r.warn(ctx)
+	found := r.warn(ctx)
 	written, problem := config.Write(ctx, sections)
 	if problem != nil {
 		return r.stop(problem)
@@ -316,6 +402,7 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	var asked, rewritten []string
 	for _, s := range sections {
 		switch {
+		case s.Refuses():
 		case !s.IsHelper():
 			if !r.rewrittenElse(everywhere, s) {
 				rewritten = append(rewritten, strings.TrimSuffix(s.Sub, "/"))
@@ -329,6 +416,8 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	}
 	switch {
 	case len(asked) == 0:
+	case !found:
+		r.tell(message.SetUpAhead(asked, config.Path()), asIs)
 	case len(written) == 0 && len(who) == 0:
 		r.tell(message.SetUpBefore(asked, config.Path()), asIs)
 	default:
@@ -381,13 +470,17 @@ func (r *setupRun) rewrittenElse(config gitconfig.Config, s setup.Section) bool 
 
 // takeOut takes out what was written. It asks for no token and no network.
 func (r *setupRun) takeOut(ctx context.Context) error {
-	var only *instance.Instance
+	var only setup.Part
 	if r.instanceGiven {
-		var problem *message.Message
-		if only, problem = r.known(); problem != nil {
+		i, problem := r.known()
+		if problem != nil {
 			r.tell(problem, asIs)
 			return exitError(exitUsage)
 		}
+		only.Instance = i.URL()
+	}
+	if at := r.target.Request; at.Host != "" {
+		only.URL = strings.TrimSuffix(at.Protocol+"://"+at.Host+"/"+at.Path, ".git")
 	}
 	config, problem := r.open(ctx)
 	if problem != nil {
@@ -398,32 +491,34 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 	case problem != nil:
 		return r.stop(problem)
 	case len(removed) == 0:
-		url := ""
-		if only != nil {
-			url = only.URL()
-		}
-		r.tell(message.NothingToRemove(config.Path(), url), asIs)
+		r.tell(message.NothingToRemove(config.Path(), cmp.Or(only.URL, only.Instance)), asIs)
 		return nil
 	}
 	var names []string
 	for _, s := range removed {
-		names = append(names, s.String())
+		if !s.Refuses() { // it belongs to that of the instance
+			names = append(names, s.String())
+		}
 	}
 	r.tell(message.Removed(names, config.Path()), asIs)
 	return nil
 }
 
-// warn warns when git won't find the helper here.
-func (r *setupRun) warn(ctx context.Context) {
-	path := r.env.Getenv(envPath)
+// warn warns when git won't find the helper here, and reports whether it will.
+func (r *setupRun) warn(ctx context.Context) bool {
+	path, found := r.env.Getenv(envPath), false
 	switch {
 	case r.program != "":
-		if setup.Find(filepath.Base(r.program), filepath.Dir(r.program)) == "" {
-			r.tell(message.HelperNotFound(r.program), asIs)
-		}
-	case r.git == nil && setup.Find(Name, path) == "", r.git != nil && !r.git.Finds(ctx, path):
-		r.tell(message.HelperNotFound(""), asIs)
+		found = setup.Find(filepath.Base(r.program), filepath.Dir(r.program)) != ""
+	case r.git == nil:
+		found = setup.Find(Name, path) != ""
+	default:
+		found = r.git.Finds(ctx, path)
 	}
+	if !found {
+		r.tell(message.HelperNotFound(r.program), asIs)
+	}
+	return found
 }
 
 // who is the section for the identity, if it is wanted and not known to git. A

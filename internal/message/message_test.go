@@ -410,6 +410,8 @@ func TestMessages(t *testing.T) {
 		"SecretType":         {SecretType("the Secret team/mine in the cluster", "kubernetes.io/tls")},
 		"ProxyReads":         {ProxyReads("HTTPS_PROXY")},
 		"KubeUnproven":       {KubeUnproven(cluster)},
+		"SetUpAhead":         {SetUpAhead([]string{here.URL}, "/home/u/.gitconfig")},
+		"InstanceDefault":    {InstanceDefault("the token file /t")},
 		"SetUpInVain":        {SetUpInVain(here.URL, path, "", ""), SetUpInVain(here.URL, path, "credential.helper", path)},
 		"Elsewhere":          {Elsewhere(here.URL+"/"+here.Project, "url.git@h:.insteadof", Quote(path))},
 		"HomeMissing":        {HomeMissing()},

@@ -26,6 +26,13 @@ func SetUpBefore(urls []string, path string) *Message {
 		Hint: nextCheck}
 }
 
+// SetUpAhead is said when it is written, and git does not find this program yet.
+func SetUpAhead(urls []string, path string) *Message {
+	return &Message{Code: "set-up-ahead", Topic: Setup,
+		What: "git will ask this helper for " + and(urls) + ", as " + Quote(path) + " says, once it finds the program",
+		Hint: nextCheck}
+}
+
 // SetUpInVain is the warning that git does not ask this helper first for an
 // instance, by its URL, although it was written to path: key names the setting of
 // the helper that it asks first, and origin where that stands; both are "" when
@@ -99,6 +106,14 @@ func InstanceUnknown(places []string) *Message {
 	return &Message{Code: "instance-unknown", Topic: Configuration,
 		What: "which instance to set up is not known: there is no token that tells (looked at " + strings.Join(places, ", ") + ")",
 		Hint: "name it with --instance https://gitlab.example.com"}
+}
+
+// InstanceDefault is for a setup with a token, found at where, whose instance
+// nothing names, so that it is only the default.
+func InstanceDefault(where string) *Message {
+	return &Message{Code: "instance-default", Topic: Configuration,
+		What: "nothing says which instance the token from " + where + " is for; without ACP_GITLAB_INSTANCE_URL, it is used for gitlab.com only",
+		Hint: "set ACP_GITLAB_INSTANCE_URL to the URL of your GitLab, here and where git runs; for gitlab.com, add --instance https://gitlab.com"}
 }
 
 // SSHAmbiguous is for instances on one host, whose ssh addresses are the same.

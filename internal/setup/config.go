@@ -8,13 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
-	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
@@ -204,10 +204,25 @@ func (c *Config) add(ctx context.Context, s Section) (problem *message.Message) 
 	return c.write(ctx, "--rename-section", draft, name)
 }
 
-// Remove takes out what Write wrote, and returns that: for one instance, or for
-// all when it is nil. When nothing of it is left, the file is as it was before,
+// Part is what Remove takes out: all that is for the instance, or only what is for
+// the URL of a group or project. The zero value is everything.
+type Part struct{ Instance, URL string }
+
+// has reports whether a section belongs to the part.
+func (p Part) has(s Section) bool {
+	switch {
+	case p.URL != "":
+		return s.IsHelper() && (s.Sub == p.URL || s.Sub == p.URL+repositoryEnd)
+	case s.IsHelper():
+		return slices.ContainsFunc(s.Lines, func(line Line) bool { return line.Key == keyHelper && instanceOf(line.Value) == p.Instance })
+	}
+	return s.Sub == p.Instance+"/"
+}
+
+// Remove takes out what Write wrote, and returns that, as far as it belongs to a
+// part. When nothing of it is left, the file is as it was before,
 // or gone if there was none; whatever others have changed since stays.
-func (c *Config) Remove(ctx context.Context, only *instance.Instance) ([]Section, *message.Message) {
+func (c *Config) Remove(ctx context.Context, only Part) ([]Section, *message.Message) {
 	all, problem := c.entries(ctx)
 	if problem != nil {
 		return nil, problem
@@ -226,13 +241,13 @@ func (c *Config) Remove(ctx context.Context, only *instance.Instance) ([]Section
 
 // divide gives the sections that are to go, and whether others are to stay. The
 // identity goes with the last instance.
-func divide(sections []Section, only *instance.Instance) (wanted []Section, kept bool) {
-	if only == nil {
+func divide(sections []Section, only Part) (wanted []Section, kept bool) {
+	if only == (Part{}) {
 		return sections, false
 	}
 	for _, s := range sections {
 		switch {
-		case s.Sub == only.URL() || s.Sub == only.URL()+"/":
+		case only.has(s):
 			wanted = append(wanted, s)
 		case s.Name != userSection:
 			kept = true

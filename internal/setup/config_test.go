@@ -80,7 +80,7 @@ func (h *home) write(sections ...Section) []Section {
 
 func (h *home) remove() []Section {
 	h.t.Helper()
-	removed, problem := h.open().Remove(h.t.Context(), nil)
+	removed, problem := h.open().Remove(h.t.Context(), Part{})
 	if problem != nil {
 		h.t.Fatal(problem)
 	}
@@ -366,7 +366,7 @@ func TestRemoveShared(t *testing.T) {
 	h.write(Helper(instanceAt(t, urlA), Program))
 	h.config("--add", helA, "store")
 	before := h.text()
-	_, problem := h.open().Remove(t.Context(), nil)
+	_, problem := h.open().Remove(t.Context(), Part{})
 	if problem == nil || problem.Code != "section-shared" {
 		t.Errorf("%v", problem)
 	}
@@ -383,7 +383,7 @@ func TestRemoveOne(t *testing.T) {
 	const before = "[core]\n\tbare = false"
 	h := newHome(t, before)
 	h.write(Helper(a, Program), Helper(b, Program), Rewrite(a, 0), Rewrite(b, 0), who)
-	removed, problem := h.open().Remove(t.Context(), &a)
+	removed, problem := h.open().Remove(t.Context(), Part{Instance: a.URL()})
 	if problem != nil || fmt.Sprint(removed) != "[credential."+urlA+" url."+urlA+"/]" {
 		t.Errorf("%v, %v", removed, problem)
 	}
@@ -391,10 +391,10 @@ func TestRemoveOne(t *testing.T) {
 		t.Errorf("left is\n%s", h.text())
 	}
 	other := instanceAt(t, "https://other.example.com")
-	if removed, problem := h.open().Remove(t.Context(), &other); problem != nil || removed != nil {
+	if removed, problem := h.open().Remove(t.Context(), Part{Instance: other.URL()}); problem != nil || removed != nil {
 		t.Errorf("%v, %v", removed, problem)
 	}
-	if removed, problem := h.open().Remove(t.Context(), &b); problem != nil || len(removed) != 3 {
+	if removed, problem := h.open().Remove(t.Context(), Part{Instance: b.URL()}); problem != nil || len(removed) != 3 {
 		t.Errorf("%v, %v", removed, problem)
 	}
 	h.want(before)
@@ -747,7 +747,7 @@ func TestRemoveWithoutRight(t *testing.T) {
 		}
 		h.git.Program = other
 	}
-	_, problem := h.open().Remove(t.Context(), nil)
+	_, problem := h.open().Remove(t.Context(), Part{})
 	if problem == nil || problem.Code != "git-config-unwritable" || !strings.Contains(problem.What, h.file+" can't be written") {
 		t.Errorf("%v", problem)
 	}

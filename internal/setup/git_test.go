@@ -110,7 +110,7 @@ func TestLocal(t *testing.T) {
 	if want := string(before) + File([]Section{Helper(a, Program)}); err != nil || string(after) != want {
 		t.Errorf("the file is\n%s, want\n%s (%v)", after, want, err)
 	}
-	if _, problem := c.Remove(t.Context(), nil); problem != nil {
+	if _, problem := c.Remove(t.Context(), Part{}); problem != nil {
 		t.Fatal(problem)
 	}
 	if after, err = os.ReadFile(filepath.Join(dir, ".git", "config")); err != nil || string(after) != string(before) {

@@ -14,7 +14,8 @@ func asks(config gitconfig.Config, s Section) bool {
 	return !slices.ContainsFunc(config.Below(s.Sub), func(url string) bool {
 		found := config.Credential(url)
 		named := strings.Contains(url, "@") // a user name in the URL is the one that counts
-		return len(found.Helpers) != 1 || !s.names(found.Helpers[0]) || !found.UseHTTPPath || found.Username != username && !named
+		return len(found.Helpers) != 1 || !s.names(found.Helpers[0]) ||
+			!s.Refuses() && (!found.UseHTTPPath || found.Username != username && !named)
 	})
 }
 
@@ -39,7 +40,9 @@ func Overruled(config gitconfig.Config, s Section) (first *gitconfig.Helper, ove
 		switch helpers := config.Credential(url).Helpers; {
 		case len(helpers) == 0:
 			return nil, true
-		case !s.names(helpers[0]) && !own(helpers[0].Value(), s.Sub) && !isOurs(helpers[0].Value()):
+		case s.names(helpers[0]):
+		case strings.Contains(s.Lines[1].Value, minAccessFlag),
+			!own(helpers[0].Value(), s.Sub) && !isOurs(helpers[0].Value()):
 			return &helpers[0], true
 		}
 	}

@@ -53,8 +53,30 @@ const fileName = "git-credential-acp"
 // that were named before, with the project's path, and under the user name that
 // GitLab's documentation gives for tokens. program is Program, or what
 // AbsoluteProgram returned.
-func Helper(i instance.Instance, program string) Section {
-	return helperFor(i.URL(), program+instanceFlag+argument(i.URL()))
+func Helper(i instance.Instance, program string) Section { return HelperAt(i, i.URL(), program, "") }
+
+// HelperAt is Helper for a URL at or below the instance's. level is the value of
+// --min-access, "" for none.
+func HelperAt(i instance.Instance, url, program, level string) Section {
+	value := program + instanceFlag + argument(i.URL())
+	if level != "" {
+		value += minAccessFlag + level
+	}
+	return helperFor(url, value)
+}
+
+// PlainHTTP makes git ask the helper, and no other, for an instance over plain
+// http, so that it refuses in words. It is false for an instance that is http
+// itself.
+func PlainHTTP(i instance.Instance, program string) (Section, bool) {
+	url, secure := overHTTP(i.URL())
+	return helperFor(url, program+instanceFlag+argument(i.URL())), secure
+}
+
+// overHTTP is an https URL with http instead.
+func overHTTP(url string) (string, bool) {
+	rest, secure := strings.CutPrefix(url, "https://")
+	return "http://" + rest, secure
 }
 
 // argument is a URL as a shell, through which git starts a helper, takes it as it
@@ -68,19 +90,40 @@ func argument(url string) string {
 }
 
 func helperFor(url, value string) Section {
-	return Section{Name: credentialSection, Sub: url, Lines: []Line{
-		{keyHelper, ""}, {keyHelper, value}, {keyPath, "true"}, {keyUsername, username},
-	}}
+	s := Section{Name: credentialSection, Sub: url, Lines: []Line{{keyHelper, ""}, {keyHelper, value}}}
+	if !s.Refuses() {
+		s.Lines = append(s.Lines, Line{keyPath, "true"}, Line{keyUsername, username})
+	}
+	return s
 }
 
-// IsHelper reports whether a section is one that Helper made.
+// IsHelper reports whether a section is one that Helper or PlainHTTP made.
 func (s Section) IsHelper() bool { return s.Name == credentialSection }
+
+// Refuses reports whether a section is one that PlainHTTP made.
+func (s Section) Refuses() bool {
+	if !s.IsHelper() {
+		return false
+	}
+	refused, secure := overHTTP(instanceOf(s.Lines[1].Value))
+	return secure && s.Sub == refused
+}
 
 const (
 	instanceFlag  = " --instance "
-	minAccessFlag = "--min-access"
+	minAccessFlag = " --min-access "
 	username      = "oauth2"
 )
+
+// repositoryEnd is what the address of a project's repository may have behind that of
+// the project. git compares whole segments of a path, so each needs a section.
+const repositoryEnd = ".git"
+
+// HelpersBelow are the sections for a group or project on an instance, with a
+// minimum access level of its own.
+func HelpersBelow(i instance.Instance, url, program, level string) []Section {
+	return []Section{HelperAt(i, url, program, level), HelperAt(i, url+repositoryEnd, program, level)}
+}
 
 // AbsoluteProgram is a helper that is named by its path, as git wants it: git
 // hands it to a shell, so what a shell would read as more than a letter gets a
@@ -123,7 +166,7 @@ func MinAccess(helper string) (level string, set bool) {
 	for n, word := range words[1:] {
 		name, value, joined := strings.Cut(word, "=")
 		switch {
-		case name != minAccessFlag:
+		case name != strings.TrimSpace(minAccessFlag):
 		case joined:
 			level, set = value, true
 		case n+2 < len(words):
@@ -133,13 +176,21 @@ func MinAccess(helper string) (level string, set bool) {
 	return level, set
 }
 
-// own reports whether a helper's value for an instance's URL is this helper's.
+// own reports whether a helper's value in the section for a URL is one that Helper or
+// PlainHTTP made.
 func own(value, url string) bool {
-	program, found := strings.CutSuffix(value, instanceFlag+argument(url))
-	if !found {
-		program, found = strings.CutSuffix(value, instanceFlag+url) // by an earlier version
-	}
-	return found && isOurs(program)
+	program, _, _ := strings.Cut(value, instanceFlag)
+	i := instanceOf(value)
+	refused, secure := overHTTP(i)
+	return i != "" && isOurs(program) && (strings.HasPrefix(url+"/", i+"/") || secure && url == refused)
+}
+
+// instanceOf is the URL of the instance that a helper's value names last but for
+// --min-access; "" when it names none.
+func instanceOf(value string) string {
+	_, rest, _ := strings.Cut(value, instanceFlag)
+	url, _, _ := strings.Cut(rest, minAccessFlag)
+	return strings.Trim(url, "'")
 }
 
 // sshPort is the port that ssh uses when none is named.

@@ -78,7 +78,10 @@ type Found struct {
 	// Instance is the one that the token belongs to; the zero value when the
 	// place is too broken to tell.
 	Instance instance.Instance
-	Token    token.Token
+	// ByDefault: nothing names the instance of a token file or of GITLAB_TOKEN, so it
+	// is DefaultInstanceURL.
+	ByDefault bool
+	Token     token.Token
 	// Problem says why Token can't be used; nil when it can.
 	Problem *message.Message
 	// Path is the file or directory that it was read from, "" for none; Changed
@@ -179,6 +182,7 @@ func (c Config) file() (Found, bool) {
 	if problem == nil {
 		f.setToken(text)
 	}
+	f.ByDefault = strings.TrimSpace(c.InstanceURL) == ""
 	f.setInstance(c.InstanceURL, "ACP_GITLAB_INSTANCE_URL", c.AllowHTTPLoopback)
 	return f, true
 }
@@ -189,6 +193,7 @@ func (c Config) env() (Found, bool) {
 	}
 	f := Found{Source: Env, Where: "the environment variable GITLAB_TOKEN", Renew: "put it into GITLAB_TOKEN",
 		Belongs: "ACP_GITLAB_INSTANCE_URL", Changed: func() time.Time { return time.Time{} }}
+	f.ByDefault = strings.TrimSpace(c.InstanceURL) == ""
 	f.setToken(c.TokenEnv())
 	f.setInstance(c.InstanceURL, "ACP_GITLAB_INSTANCE_URL", c.AllowHTTPLoopback)
 	return f, true
