@@ -259,10 +259,10 @@ func TestManifestSettings(t *testing.T) {
 		}
 		printed := setupPrints(t, instance)
 		if isExample(layer) || has(layer, "git") {
-			printed["GIT_CONFIG_COUNT"] = "7"
-			printed["GIT_CONFIG_KEY_4"], printed["GIT_CONFIG_VALUE_4"] = "safe.directory", "*"
-			printed["GIT_CONFIG_KEY_5"], printed["GIT_CONFIG_VALUE_5"] = "user.name", values["GIT_CONFIG_VALUE_5"]
-			printed["GIT_CONFIG_KEY_6"], printed["GIT_CONFIG_VALUE_6"] = "user.email", values["GIT_CONFIG_VALUE_6"]
+			printed["GIT_CONFIG_COUNT"] = "9"
+			printed["GIT_CONFIG_KEY_6"], printed["GIT_CONFIG_VALUE_6"] = "safe.directory", "*"
+			printed["GIT_CONFIG_KEY_7"], printed["GIT_CONFIG_VALUE_7"] = "user.name", values["GIT_CONFIG_VALUE_7"]
+			printed["GIT_CONFIG_KEY_8"], printed["GIT_CONFIG_VALUE_8"] = "user.email", values["GIT_CONFIG_VALUE_8"]
 		}
 		settings := maps.Clone(values)
 		maps.DeleteFunc(settings, func(name, _ string) bool { return !strings.HasPrefix(name, "GIT_CONFIG_") })
