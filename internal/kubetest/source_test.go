@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -12,6 +13,8 @@ import (
 
 	core "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
 // The real git clones and pushes with a token from the cluster, in each form
@@ -99,6 +102,35 @@ func TestOrder(t *testing.T) {
 	d.wantToken(canary)
 	if n := asked(); n != 1 {
 		t.Errorf("the cluster was asked %d times", n)
+	}
+}
+
+// The mount has no token yet, as in the manifests that this project ships, and
+// connect --secret has just stored one: it counts at once, before kubelet brings it
+// into the pod.
+func TestConnectedBeforeMount(t *testing.T) {
+	for name, keys := range map[string]func(d *desk) map[string]string{
+		"no key": func(d *desk) map[string]string { return map[string]string{"instanceUrl": d.gitlab.URL()} },
+		"empty":  func(d *desk) map[string]string { return map[string]string{"token": "", "instanceUrl": d.gitlab.URL()} },
+		"broken": func(d *desk) map[string]string {
+			return map[string]string{"token": "${GITLAB_TOKEN}", "instanceUrl": d.gitlab.URL()}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.login("get", "create", "patch")
+			d.store(keys(d))
+			must(t, gitlabtest.WriteSecret(d.path("mount"), keys(d)))
+			d.wantRefusal(1, "configuration: ", "hint: ")
+			must(t, os.WriteFile(d.path("token"), []byte(canary+"\n"), 0o600))
+			cmd := exec.CommandContext(t.Context(), built.path, "connect", "--secret", d.namespace+"/mine", "--token-file", d.path("token"), "--instance", d.gitlab.URL())
+			cmd.Env = d.env
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			d.wantToken(canary)
+			d.git("clone", "-q", d.gitlab.URL()+"/"+project+".git", "clone")
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package source
 import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/strictjson"
+	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
 // The keys of a Secret that count. Mounted, each is a file of the directory.
@@ -46,12 +47,12 @@ func (f *Found) take(keys map[string]content, empty func() bool, place func(key 
 			f.setToken(text.text)
 		}
 	case url.there || !empty():
-		f.Problem = message.TokenKeyMissing(f.Where)
+		f.Problem, f.Fault = message.TokenKeyMissing(f.Where), token.Empty
 	default:
 		return false
 	}
 	if problem := url.problem(place(KeyInstance), maxValue); problem != nil {
-		f.Problem = problem
+		f.Problem, f.Fault = problem, ""
 		return true
 	}
 	f.setInstance(url.text, place(KeyInstance), allowHTTPLoopback)

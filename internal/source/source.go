@@ -84,6 +84,9 @@ type Found struct {
 	Token     token.Token
 	// Problem says why Token can't be used; nil when it can.
 	Problem *message.Message
+	// Fault is what is wrong with the token's text, if that is the problem;
+	// [token.Empty] also when a Secret has no key for one.
+	Fault token.Fault
 	// Path is the file or directory that it was read from, "" for none; Changed
 	// is when its content last changed, zero when that is not known. People want
 	// to know; nothing depends on it.
@@ -105,29 +108,57 @@ const (
 const reconnect = "reconnect under Settings → Integrations → GitLab"
 
 // Find looks at the sources in their order and returns what the first has that
-// is there: several places only when several directories have a Secret. An
+// is there: several places only when several directories have a Secret, or when a
+// Secret without a token is for another instance than the token that was found. An
 // empty directory, as kubelet makes it for an optional Secret that does not
-// exist, is not there. The second result names the places looked at.
-func (c Config) Find() ([]Found, []string) {
-	var looked []string
+// exist, is not there. A Secret without a token counts only when no other source
+// has one, and a mounted one with a broken token only when the cluster's has no
+// better one: kubelet takes a minute or two to bring a new version in. The second
+// result names the places looked at.
+func (c Config) Find() (found []Found, looked []string) {
+	var mounts []Found
 	if c.wants(Mount) {
-		var found []Found
 		for _, dir := range c.Dirs {
 			looked = append(looked, "the Secret at "+message.Quote(dir))
 			if f, there := c.mount(dir); there {
-				found = append(found, f)
+				mounts = append(mounts, f)
 			}
 		}
-		if len(found) > 0 {
-			return found, looked
+		if slices.ContainsFunc(mounts, func(f Found) bool { return f.Fault == "" }) {
+			return mounts, looked
 		}
 	}
+	broken := slices.ContainsFunc(mounts, func(f Found) bool { return f.Fault != token.Empty })
+	waiting := mounts
 	if c.wants(API) && c.API != nil {
 		looked = append(looked, c.APIWhere)
-		if f, there := c.API(); there {
-			return []Found{f}, looked
+		f, there := c.API()
+		switch {
+		case there && f.Fault == token.Empty:
+			waiting = append(waiting, f)
+		case there && (f.Problem == nil || !broken):
+			return before(f, waiting), looked
 		}
 	}
+	if broken {
+		return mounts, looked
+	}
+	found, more := c.others()
+	looked = append(looked, more...)
+	if len(found) == 0 {
+		return waiting, looked
+	}
+	return before(found[0], waiting), looked
+}
+
+// before gives a place, and those that wait for a token for another instance.
+func before(f Found, waiting []Found) []Found {
+	return append([]Found{f}, slices.DeleteFunc(waiting, func(w Found) bool { return w.Instance == f.Instance })...)
+}
+
+// others looks at the sources that are no Secrets.
+func (c Config) others() ([]Found, []string) {
+	var looked []string
 	if c.wants(File) && c.TokenFile != "" {
 		looked = append(looked, "the token file "+message.Quote(c.TokenFile))
 		if f, there := c.file(); there {
@@ -222,7 +253,7 @@ func (f *Found) setToken(text string) {
 	tok, err := token.Parse(text)
 	var fault *token.Error
 	if errors.As(err, &fault) {
-		f.Problem = message.TokenFault(fault, f.Where, f.Renew)
+		f.Problem, f.Fault = message.TokenFault(fault, f.Where, f.Renew), fault.Fault
 		return
 	}
 	f.Token = tok
@@ -237,7 +268,7 @@ func (f *Found) setInstance(raw, where string, allowHTTPLoopback bool) {
 	}
 	i, err := instance.Parse(raw, allowHTTPLoopback)
 	if err != nil {
-		f.Problem, f.Token = message.InstanceInvalid(where, err), token.Token{}
+		f.Problem, f.Token, f.Fault = message.InstanceInvalid(where, err), token.Token{}, ""
 		var insecure *instance.InsecureError
 		if errors.As(err, &insecure) {
 			i = insecure.Meant

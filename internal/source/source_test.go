@@ -501,6 +501,77 @@ func TestFindSource(t *testing.T) {
 	}
 }
 
+// A Secret without a token counts only when nothing else has one, and one with a
+// broken token gives way only to a good one in the cluster.
+func TestFindWithoutToken(t *testing.T) {
+	type keys = map[string]string
+	url := "https://gitlab.example.com"
+	vacant := []keys{{"instanceUrl": url}, {"token": "", "instanceUrl": url}, {"token": " \n", "instanceUrl": url},
+		{"credentials.json": `{"instanceUrl":"` + url + `"}`}, {"instanceUrl": url, "ca.crt": "x"}}
+	broken := keys{"token": "«" + canary + "»", "instanceUrl": url}
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, file, "glpat-CanaryFile")
+	cluster := func(keys keys) func() (Found, bool) {
+		return func() (Found, bool) { return Read("team/mine", inCluster(keys), false), true }
+	}
+	down := func() (Found, bool) {
+		f := Place("team/mine")
+		f.Problem = message.FileUnreadable("the cluster", "no answer")
+		return f, true
+	}
+	here := keys{"token": canary, "instanceUrl": url}
+	tests := []struct {
+		name   string
+		mount  keys
+		config Config
+		want   []string
+	}{
+		{"nothing else", nil, Config{}, []string{"mount gitlab.example.com -"}},
+		{"mount only", nil, Config{Source: Mount, TokenFile: file, InstanceURL: url, API: cluster(here)}, []string{"mount gitlab.example.com -"}},
+		{"a file", nil, Config{TokenFile: file, InstanceURL: url, TokenEnv: func() string { return "glpat-CanaryEnv" }}, []string{"file gitlab.example.com glpat-CanaryFile"}},
+		{"the environment", nil, Config{TokenEnv: func() string { return canary }, InstanceURL: url}, []string{"env gitlab.example.com " + canary}},
+		{"a file for another instance", nil, Config{TokenFile: file}, []string{"file gitlab.com glpat-CanaryFile", "mount gitlab.example.com -"}},
+		{"a file that is missing", nil, Config{TokenFile: file + "x", InstanceURL: url}, []string{"mount gitlab.example.com -"}},
+		{"the cluster", nil, Config{API: cluster(here), TokenFile: file, InstanceURL: url}, []string{"api gitlab.example.com " + canary}},
+		{"the cluster, without one too", nil, Config{API: cluster(vacant[0])}, []string{"mount gitlab.example.com -", "api gitlab.example.com -"}},
+		{"the cluster, without one too, and a file", nil, Config{API: cluster(vacant[1]), TokenFile: file, InstanceURL: url}, []string{"file gitlab.example.com glpat-CanaryFile"}},
+		{"the cluster, broken", nil, Config{API: cluster(broken), TokenFile: file, InstanceURL: url}, []string{"api gitlab.example.com token-quoted"}},
+		{"the cluster, down", nil, Config{API: down, TokenFile: file, InstanceURL: url}, []string{"api  file-unreadable", "mount gitlab.example.com -"}},
+
+		{"broken, nothing else", broken, Config{}, []string{"mount gitlab.example.com token-quoted"}},
+		{"broken, a file", broken, Config{TokenFile: file, InstanceURL: url}, []string{"mount gitlab.example.com token-quoted"}},
+		{"broken, the cluster", broken, Config{API: cluster(here)}, []string{"api gitlab.example.com " + canary}},
+		{"broken, the cluster broken", broken, Config{API: cluster(broken)}, []string{"mount gitlab.example.com token-quoted"}},
+		{"broken, the cluster down", broken, Config{API: down}, []string{"mount gitlab.example.com token-quoted"}},
+		{"whose is not known", keys{"token": "", "instanceUrl": "x"}, Config{TokenFile: file, InstanceURL: url}, []string{"mount  instance-invalid"}},
+		{"unreadable", keys{"token": strings.Repeat("x", maxValue+1), "instanceUrl": url}, Config{TokenFile: file, InstanceURL: url}, []string{"mount gitlab.example.com file-too-large"}},
+		{"good", here, Config{API: func() (Found, bool) { panic("asked") }, TokenFile: file}, []string{"mount gitlab.example.com " + canary}},
+	}
+	for _, test := range tests {
+		mounts := vacant
+		if test.mount != nil {
+			mounts = []keys{test.mount}
+		}
+		for _, keys := range mounts {
+			dir := t.TempDir()
+			mounted(t, dir, keys)
+			test.config.Dirs = []string{dir}
+			found, _ := test.config.Find()
+			var got []string
+			for _, f := range found {
+				what := f.Token.Reveal() + code(f.Problem)
+				if what == "token-empty" || what == "token-key-missing" {
+					what = "-"
+				}
+				got = append(got, fmt.Sprintf("%s %s %s", f.Source, f.Instance, what))
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("%s, %v: got %q, want %q", test.name, keys, got, test.want)
+			}
+		}
+	}
+}
+
 // A bare token belongs to InstanceURL; a Secret never does.
 func TestFindInstanceURL(t *testing.T) {
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "file")
