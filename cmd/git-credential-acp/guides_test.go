@@ -91,6 +91,31 @@ func TestManifests(t *testing.T) {
 	}
 }
 
+// What the guides show as files is what setup prints, and what a script has tried.
+func TestGuideFiles(t *testing.T) {
+	printed, err := exec.Command(program(t), "setup", "--print", "--instance", "https://gitlab.example.com").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile(filepath.Join(root, "testdata", "scripts", "go-modules.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, goauth, found := strings.Cut(string(script), "-- goauth --\n")
+	if !found {
+		t.Fatal("the script has no file goauth")
+	}
+	for guide, want := range map[string]string{"pods.md": "```ini\n" + string(printed) + "```\n", "local.md": "```bash\n" + goauth + "```\n"} {
+		text, err := os.ReadFile(filepath.Join(root, "docs", guide))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s does not show:\n%s", guide, want)
+		}
+	}
+}
+
 // README shows what check really prints, but for what differs from run to run.
 // With -update, it is made to.
 func TestReadmeCheck(t *testing.T) {

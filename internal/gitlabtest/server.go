@@ -17,6 +17,7 @@ package gitlabtest
 import (
 	"errors"
 	"fmt"
+	"html"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -168,10 +169,32 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	answer(sw)
 }
 
+// goGet tells the go command the repository of a package
+// (lib/gitlab/middleware/go.rb). For a project that the caller can't see, it names
+// the first two parts of the path, as if there were no subgroups.
+func (s *Server) goGet(w http.ResponseWriter, r *http.Request, parts []string) {
+	name := strings.Join(parts[:min(len(parts), 2)], "/")
+	user, password, _ := r.BasicAuth()
+	c, _ := s.gitCredential(user, password)
+	for n := len(parts); n >= 2; n-- {
+		if p, _, ok := s.state.project(strings.Join(parts[:n], "/")); ok && p.visible(c.user) {
+			name = p.Path
+			break
+		}
+	}
+	root := html.EscapeString(r.Host + s.opts.Path + "/" + name)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = fmt.Fprintf(w, "<html><head><meta name=\"go-import\" content=\"%[1]s git https://%[1]s.git\"></head></html>\n", root)
+}
+
 // servePage answers for the web interface, of which there is none but the
-// redirect to its sign-in page.
+// redirect to its sign-in page and what the go command asks.
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, s.opts.Path)
+	if r.URL.Query().Get("go-get") == "1" {
+		s.goGet(w, r, strings.Split(strings.Trim(path, "/"), "/"))
+		return
+	}
 	if path == "" || path == "/" {
 		http.Redirect(w, r, s.origin(r)+s.opts.Path+"/users/sign_in", http.StatusFound)
 		return
