@@ -72,10 +72,10 @@ func TestPurePackages(t *testing.T) {
 // with a token in their arguments or environment, or be another than was meant.
 func TestChildren(t *testing.T) {
 	why := map[string]string{
-		"setup": "git writes its own configuration",
-		"cli":   "check asks git and git-lfs for their versions",
-		"check": "tells a program that is missing from one that fails",
-		"kube":  "looks for a kubeconfig's plugin, which client-go runs",
+		"gitconfig": "git reads and writes its own configuration",
+		"cli":       "check asks git and git-lfs for their versions",
+		"check":     "tells a program that is missing from one that fails",
+		"kube":      "looks for a kubeconfig's plugin, which client-go runs",
 	}
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{.Imports}}", module+"/cmd/git-credential-acp").Output()
 	if err != nil {

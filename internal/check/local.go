@@ -170,7 +170,8 @@ func (r *run) machine() {
 		r.origins()
 		r.stored()
 	} else {
-		r.skip(noGit, stepConfig, stepStored)
+		r.skip(noGit+"; only the settings in the environment count", stepConfig)
+		r.skip(noGit, stepStored)
 	}
 	r.version(stepGit, "git", "git version ", gitLeaks, "--version")
 	r.version(stepLFS, "git-lfs", "git-lfs/", lfsLeaks, "version")
@@ -184,15 +185,9 @@ func (r *run) origins() {
 			data.Origins = append(data.Origins, e.Origin)
 		}
 	}
-	for _, skipped := range r.config.Skipped {
-		what := message.Quote(skipped.Origin)
-		if skipped.Include != "" {
-			what = message.Quote(skipped.Path) + ", which " + message.Quote(skipped.Origin) + " includes,"
-		}
-		r.warn(stepConfig, data, message.ConfigSkipped(what, skipped.Why))
-	}
-	switch {
-	case len(r.config.Skipped) > 0:
+	switch problem := r.config.Problem; {
+	case problem != nil:
+		r.warn(stepConfig, data, message.ConfigSkipped(problem))
 	case len(data.Origins) == 0:
 		r.good(stepConfig, data, "there is none")
 	default:

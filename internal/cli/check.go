@@ -150,7 +150,7 @@ func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 			return a.client(q, limit, a.onWait(q.Found))
 		},
 		Limit:     limit,
-		Config:    a.place().Read,
+		Config:    a.gitConfig,
 		VerifyOff: func(url string) string { return a.network(url).verifyOff() },
 		Output:    a.output,
 		Find:      exec.LookPath,

@@ -11,12 +11,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 	"github.com/ambient-code/git-credential-acp/internal/trace"
@@ -150,6 +152,9 @@ type app struct {
 	last []byte
 	// bearer is the token for the platform, once it was read.
 	bearer token.Bearer
+	// gitSettings is git's configuration, once gitRead has run.
+	gitSettings gitconfig.Config
+	gitRead     sync.Once
 }
 
 func (a *app) root() *cobra.Command {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -21,18 +22,17 @@ import (
 type network struct {
 	app *app
 	url string
-	// trusted is the place without all that the repository could have a hand in.
-	place, trusted gitconfig.Place
-	// settings are those of http.* and http.<url>.* that apply.
+	// config is git's configuration without the repository's, and settings are
+	// those of http.* and http.<url>.* in it that apply.
+	config   gitconfig.Config
 	settings map[string]gitconfig.Entry
 }
 
-// network reads what git would. It costs a few files: nobody needs it before a
-// connection is made.
+// network reads what git would. It starts git: nobody needs it before a connection
+// is made.
 func (a *app) network(url string) network {
-	place := a.place()
-	trusted := place.WithoutRepository()
-	return network{a, url, place, trusted, trusted.Section("http").Match("http", url)}
+	trusted := a.gitConfig().Trusted()
+	return network{a, url, trusted, trusted.Match("http", url)}
 }
 
 // reach is how to reach the URL's host, trusting what trust says besides.
@@ -156,7 +156,7 @@ func (n network) file(name, key string) (transport.Named, *message.Message) {
 	// git takes these for paths as they are.
 	if !strings.HasPrefix(key, "proxy") {
 		var err error
-		if path, err = n.trusted.Expand(value); err != nil {
+		if path, err = n.app.gitProgram().Expand(context.Background(), value); err != nil {
 			return transport.Named{}, message.PathInvalid(by, err.Error())
 		}
 	}
@@ -186,7 +186,7 @@ func called(e gitconfig.Entry) string { return e.Name() + " in " + message.Quote
 // everywhere are the settings as git itself has them, the repository's own among
 // them. They are for telling people, and for nothing else.
 func (n network) everywhere() map[string]gitconfig.Entry {
-	return n.place.Section("http").Match("http", n.url)
+	return n.app.gitConfig().Match("http", n.url)
 }
 
 // verifyOff names the setting by which git verifies no certificate at this URL,

@@ -1,12 +1,14 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -92,10 +94,8 @@ const (
 // Variables of git's own, which say where its repository and its configuration
 // are (git(1), git-config(1)). docs/architecture.md has the table.
 const (
-	envGitDir        = "GIT_DIR"
 	envGitGlobal     = "GIT_CONFIG_GLOBAL"
 	envGitSystem     = "GIT_CONFIG_SYSTEM"
-	envGitNoSystem   = "GIT_CONFIG_NOSYSTEM"
 	envGitCount      = "GIT_CONFIG_COUNT"
 	envGitParameters = "GIT_CONFIG_PARAMETERS"
 	envHome          = "HOME"
@@ -199,7 +199,7 @@ func (a *app) rules() (helper.Rules, *message.Message) {
 // minAccessFor is the level that git's configuration sets closest to a question, on
 // the command line of this helper. A project's entry counts for its wiki, too.
 func (a *app) minAccessFor(q helper.Question) (level int, set bool) {
-	config := a.place().WithoutRepository().Section("credential")
+	config := a.gitConfig().Trusted()
 	for _, url := range []string{q.URL, q.Found.Instance.URL() + "/" + q.Project} {
 		entry, found := config.Match("credential", url)["helper"]
 		if !found {
@@ -221,7 +221,7 @@ func (a *app) rulesFor(url string) (helper.Rules, *message.Message) {
 	if problem != nil || a.minAccess != nil {
 		return rules, problem
 	}
-	helpers := a.place().Section("credential").Credential(url).Helpers
+	helpers := a.gitConfig().Credential(url).Helpers
 	if len(helpers) == 0 {
 		return rules, nil
 	}
@@ -274,27 +274,54 @@ func (a *app) verdicts() (cache.Store, *message.Message) {
 }
 
 // remotes are the URLs of the remotes of the repository that git is working in.
-func (a *app) remotes() []string { return a.place().RemoteURLs() }
+func (a *app) remotes() []string { return a.gitConfig().RemoteURLs() }
 
-// place is where git is working, and whose configuration it reads.
-func (a *app) place() gitconfig.Place {
-	place := gitconfig.Place{
-		GitDir: a.env.Getenv(envGitDir), Parameters: a.env.Getenv(envGitParameters),
-		Home: a.env.Getenv(envHome), Path: a.env.Getenv(envPath),
+// gitConfig is git's configuration where git is working, read once.
+func (a *app) gitConfig() gitconfig.Config {
+	a.gitRead.Do(func() { a.gitSettings = a.gitProgram().Read(context.Background(), a.gitCommand()) })
+	return a.gitSettings
+}
+
+// gitProgram is git's own program, as it was started here. A directory of the PATH
+// within the repository is passed over: whoever writes there must not choose what
+// is run.
+func (a *app) gitProgram() gitconfig.Git {
+	git := gitconfig.Git{Env: gitconfig.Environment(a.env.Environ(), a.gitCommand())}
+	git.Dir, _ = a.env.Getwd()
+	dirs := filepath.SplitList(a.env.Getenv(envPath))
+	if top := workTree(real(git.Dir)); top != "" {
+		dirs = slices.DeleteFunc(dirs, func(dir string) bool {
+			inner, err := filepath.Rel(top, real(dir))
+			return err == nil && filepath.IsLocal(inner)
+		})
 	}
-	if dir, err := a.env.Getwd(); err == nil {
-		place.Dir = dir
-		// PWD may lead here by a link; git looks above the place itself.
-		if real, err := filepath.EvalSymlinks(dir); err == nil {
-			place.Dir = real
+	git.Program = gitconfig.Find("git", strings.Join(dirs, string(filepath.ListSeparator)))
+	return git
+}
+
+// workTree is the top of the work tree that a directory is in; "" for none, and for
+// one that is the whole file system.
+func workTree(dir string) string {
+	for parent := filepath.Dir(dir); parent != dir; dir, parent = parent, filepath.Dir(parent) {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir
 		}
 	}
-	if without, _ := gitconfig.ParseBool(a.env.Getenv(envGitNoSystem)); !without {
-		place.System = a.systemConfig()
+	return ""
+}
+
+// real is a path without links, or as it is when that can't be told.
+func real(path string) string {
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		return resolved
 	}
-	place.Global = a.globalConfig(place.Home)
-	place.Pairs, _ = a.gitPairs() // without them, a remote may look like no project
-	return place
+	return path
+}
+
+// gitCommand is git's configuration in the environment.
+func (a *app) gitCommand() []gitconfig.Entry {
+	pairs, _ := a.gitPairs() // without them, a remote may look like no project
+	return gitconfig.FromEnvironment(pairs, a.env.Getenv(envGitParameters))
 }
 
 // gitPairs are keys and values of git's configuration in the environment.
@@ -313,10 +340,6 @@ func (a *app) gitPairs() ([][2]string, *message.Message) {
 			a.env.Getenv(prefixGitKey + strconv.Itoa(n)), a.env.Getenv(prefixGitValue + strconv.Itoa(n))})
 	}
 	return pairs, nil
-}
-
-func (a *app) systemConfig() string {
-	return cmp.Or(a.env.Getenv(envGitSystem), gitconfig.Place{Path: a.env.Getenv(envPath)}.SystemFile())
 }
 
 // globalConfig are the user's files of configuration, in git's order. Without a

@@ -38,7 +38,7 @@ type setupRun struct {
 	target check.Target
 	level  string
 	// git is nil when there is no git program.
-	git *setup.Git
+	git *gitconfig.Git
 	// code is the worst that happened.
 	code int
 }
@@ -178,9 +178,8 @@ func (r *setupRun) stop(m *message.Message) error {
 }
 
 func (r *setupRun) do(ctx context.Context) error {
-	if program := setup.Find("git", r.env.Getenv(envPath)); program != "" {
-		pairs, _ := r.gitPairs()
-		r.git = &setup.Git{Program: program, Env: setup.Environment(r.env.Environ(), pairs)}
+	if git := r.gitProgram(); git.Program != "" {
+		r.git = &git
 	}
 	if r.remove {
 		return r.takeOut(ctx)
@@ -346,12 +345,12 @@ func (r *setupRun) sections(instances []instance.Instance) ([]setup.Section, *me
 
 // scope is the file to write to, and where it is by git's rules (git-config(1),
 // FILES); "" for the repository's, which git finds itself.
-func (r *setupRun) scope() (setup.Scope, string) {
+func (r *setupRun) scope(ctx context.Context) (setup.Scope, string) {
 	switch {
 	case r.local:
 		return setup.Local, ""
 	case r.system:
-		return setup.System, r.systemConfig()
+		return setup.System, r.systemConfig(ctx)
 	}
 	// git writes to the last of the user's files that there is, and to the last
 	// if there is none.
@@ -367,12 +366,28 @@ func (r *setupRun) scope() (setup.Scope, string) {
 	return setup.Global, files[len(files)-1]
 }
 
+// systemConfig is /etc/gitconfig, or etc/gitconfig below where git is installed
+// when that is not /usr (git's Makefile, sysconfdir).
+func (r *setupRun) systemConfig(ctx context.Context) string {
+	if named := r.env.Getenv(envGitSystem); named != "" {
+		return named
+	}
+	if r.git == nil {
+		return "/etc/gitconfig"
+	}
+	own, err := r.git.Expand(ctx, "%(prefix)/etc/gitconfig")
+	if _, missing := os.Stat(own); err == nil && missing == nil && own != "/usr/etc/gitconfig" {
+		return own
+	}
+	return "/etc/gitconfig"
+}
+
 // open finds the file to write to.
 func (r *setupRun) open(ctx context.Context) (*setup.Config, *message.Message) {
 	if r.git == nil {
 		return nil, message.GitMissing()
 	}
-	scope, path := r.scope()
+	scope, path := r.scope(ctx)
 	if scope == setup.Global && !filepath.IsAbs(path) {
 		return nil, message.HomeMissing()
 	}
@@ -398,7 +413,7 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	for _, s := range who {
 		r.tell(message.IdentitySet(s.Keys()), asIs)
 	}
-	everywhere := r.place().Read()
+	everywhere := r.gitProgram().Read(ctx, r.gitCommand())
 	var asked, rewritten []string
 	for _, s := range sections {
 		switch {
@@ -509,11 +524,11 @@ func (r *setupRun) warn(ctx context.Context) bool {
 	path, found := r.env.Getenv(envPath), false
 	switch {
 	case r.program != "":
-		found = setup.Find(filepath.Base(r.program), filepath.Dir(r.program)) != ""
+		found = gitconfig.Find(filepath.Base(r.program), filepath.Dir(r.program)) != ""
 	case r.git == nil:
-		found = setup.Find(Name, path) != ""
+		found = gitconfig.Find(Name, path) != ""
 	default:
-		found = r.git.Finds(ctx, path)
+		found = setup.Finds(ctx, *r.git, path)
 	}
 	if !found {
 		r.tell(message.HelperNotFound(r.program), asIs)
@@ -560,7 +575,7 @@ func (r *setupRun) unset(ctx context.Context) ([]string, *message.Message) {
 	var unset []string
 	for _, key := range setup.IdentityKeys() {
 		flags := [][]string{nil}
-		switch scope, _ := r.scope(); {
+		switch scope, _ := r.scope(ctx); {
 		case r.git == nil || r.form == formKubernetes:
 			flags = nil
 		case !r.print && r.form == "":
@@ -568,7 +583,7 @@ func (r *setupRun) unset(ctx context.Context) ([]string, *message.Message) {
 		}
 		known := false
 		for _, flag := range flags {
-			there, problem := r.git.Knows(ctx, key, flag...)
+			there, problem := setup.Knows(ctx, *r.git, key, flag...)
 			if problem != nil {
 				return nil, problem
 			}

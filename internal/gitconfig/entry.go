@@ -3,6 +3,7 @@ package gitconfig
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,19 +25,15 @@ const (
 	Command
 )
 
+// scopes are the words of git for them.
+var scopes = map[string]Scope{"system": System, "global": Global, "local": Local, "worktree": Worktree, "command": Command}
+
 // String is the scope as `git config --show-scope` prints it.
 func (s Scope) String() string {
-	switch s {
-	case System:
-		return "system"
-	case Global:
-		return "global"
-	case Local:
-		return "local"
-	case Worktree:
-		return "worktree"
-	case Command:
-		return "command"
+	for word, scope := range scopes {
+		if scope == s {
+			return word
+		}
 	}
 	return "unknown"
 }
@@ -62,6 +59,28 @@ type text struct {
 	subsection, value string
 	inSubsection      bool
 	implicit          bool
+}
+
+// newEntry makes an entry of a name, section.key or section.subsection.key; false
+// when it is none.
+func newEntry(scope Scope, origin, name, value string, implicit bool) (Entry, bool) {
+	first, last := strings.IndexByte(name, '.'), strings.LastIndexByte(name, '.')
+	if first <= 0 || last == len(name)-1 {
+		return Entry{}, false
+	}
+	t := &text{value: value, implicit: implicit, inSubsection: first < last}
+	if t.inSubsection {
+		t.subsection = name[first+1 : last]
+	}
+	return Entry{Scope: scope, Origin: origin, Section: lower(name[:first]), Key: lower(name[last+1:]), text: t}, true
+}
+
+// fullName is the name with its subsection as it is, which may hold a password.
+func (e Entry) fullName() string {
+	if sub, found := e.Subsection(); found {
+		return e.Section + "." + sub + "." + e.Key
+	}
+	return e.Section + "." + e.Key
 }
 
 // Subsection is what stands between section and key: often a URL, in which there
@@ -138,30 +157,21 @@ type Config struct {
 	// Entries are in git's order: what comes later counts more, where only one
 	// can.
 	Entries []Entry
-	// Skipped are the parts that git may read and that are not in Entries.
-	Skipped []Skipped
+	// Problem is why some of it could not be read, nil if all was: ErrNoGit for
+	// all but the environment's, else what git says.
+	Problem error
 }
 
-// Skipped is a file, an include or a variable that was not read.
-type Skipped struct {
-	Scope Scope
-	// Origin is what was not read: a file, or the name of a variable. With
-	// Include, it is where the include stands.
-	Origin string
-	// Include is the name of the setting that includes another file, and Path
-	// that file as it stands there; both are "" when Origin is at fault.
-	Include, Path string
-	// Why is one of this package's errors, or the system's.
-	Why error
+// Trusted is the configuration without the repository's.
+func (c Config) Trusted() Config {
+	c.Entries = slices.DeleteFunc(slices.Clone(c.Entries), func(e Entry) bool { return !e.Scope.Trusted() })
+	return c
 }
 
-// Why something was skipped, besides what package file and the system say.
+// Why something is not known.
 var (
-	ErrBroken      = errors.New("it is not written as git's configuration is")
-	ErrConditional = errors.New("the condition of an includeIf is not looked at")
-	ErrUntrusted   = errors.New("a file that the repository names is not read")
-	ErrRelative    = errors.New("a relative path can't be included from the environment")
-	ErrTooMany     = errors.New("there are too many files, or they include one another")
+	ErrNoGit  = errors.New("there is no git program on the PATH")
+	ErrNoHome = errors.New("there is no such home directory")
 )
 
 // lower is strings.ToLower for ASCII alone, as git compares names.

@@ -1,7 +1,6 @@
-// Package gitconfig reads git's configuration as git does, in git's order, with
-// the parser beneath go-git's reader and without a git program: which remotes
-// the repository has that git is working in, which settings apply to a URL,
-// which credential helpers git asks.
+// Package gitconfig has git read its configuration, and says what follows from
+// it: which remotes the repository has, which settings apply to a URL, which
+// credential helpers git asks.
 //
 // Whoever works in a repository can write its configuration. So nothing that
 // comes from there (see Scope.Trusted) may decide whom to trust, what to send or
@@ -9,138 +8,203 @@
 package gitconfig
 
 import (
+	"context"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
+	"time"
 
-	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Limits of what is read, so that no repository can hold up its own push by what
-// it has there. Reading takes time and memory in proportion.
+// Git runs git's own program.
+type Git struct {
+	// Program is its path; "" when there is none.
+	Program string
+	// Dir is its working directory, "" for that of this process, and Env all of
+	// its environment (see Environment).
+	Dir string
+	Env []string
+	// Limit is how long one call may take; zero means ten seconds.
+	Limit time.Duration
+}
+
 const (
-	// maxFile bounds one file, in bytes.
-	maxFile = 512 << 10
-	// maxFiles bounds how many are read, included ones among them, and maxDepth
-	// how deep they include one another, as in git.
-	maxFiles = 100
-	maxDepth = 10
-	// maxSkipped bounds how many parts are told of that were not read.
-	maxSkipped = 100
-	// maxParent bounds how far up a repository is looked for.
-	maxParent = 64
+	defaultLimit = 10 * time.Second
+	// maxOutput bounds what is taken of git's output, in bytes.
+	maxOutput = 16 << 20
 )
 
-// Place is where git runs a helper, and whose configuration it has.
-type Place struct {
-	// Dir is the working directory, GitDir git's GIT_DIR, relative to it or
-	// absolute; "" when git did not set it. Without both, there is no repository.
-	Dir, GitDir string
-	// System is the system's file of configuration, "" for none, and Global are
-	// the user's, in git's order. Files that don't exist are passed over.
-	System string
-	Global []string
-	// Pairs are keys and values from the environment (GIT_CONFIG_COUNT), and
-	// Parameters is what `git -c` sets there (GIT_CONFIG_PARAMETERS).
-	Pairs      [][2]string
-	Parameters string
-	// Home is the directory that ~/ stands for, and Path where programs are
-	// looked for, which tells what %(prefix)/ stands for: PATH.
-	Home, Path string
-}
-
-// Read reads all of the configuration that git has in this place.
-func (p Place) Read() Config {
-	return p.read(func(Entry) bool { return true })
-}
-
-// Section reads the settings of one section, such as "http", in any case of
-// letters.
-func (p Place) Section(name string) Config {
-	name = lower(name)
-	return p.read(func(e Entry) bool { return e.Section == name })
-}
-
-// WithoutRepository is the place as it would be outside of any repository: nothing
-// of one is even read, and so nothing that is named by a relative path, which
-// leads into the one that git happens to work in.
-func (p Place) WithoutRepository() Place {
-	p.Dir, p.GitDir = "", ""
-	if !filepath.IsAbs(p.System) {
-		p.System = ""
-	}
-	p.Global = slices.DeleteFunc(slices.Clone(p.Global), func(path string) bool { return !filepath.IsAbs(path) })
-	if !filepath.IsAbs(p.Home) {
-		p.Home = ""
-	}
-	return p
-}
-
-// repository finds the directory that git calls GIT_DIR: the one that is set,
-// else .git in the working directory or above it, or a bare repository there.
-func (p Place) repository() (string, bool) {
-	if p.GitDir != "" {
-		if filepath.IsAbs(p.GitDir) {
-			return p.GitDir, true
+// Find is the program of that name in the directories of a PATH; "" when there
+// is none. Directories relative to the working directory are passed over:
+// whatever lies there was not installed.
+func Find(name, pathList string) string {
+	for _, dir := range filepath.SplitList(pathList) {
+		if !filepath.IsAbs(dir) {
+			continue
 		}
-		return filepath.Join(p.Dir, p.GitDir), true
-	}
-	dir := p.Dir
-	if dir == "" {
-		return "", false
-	}
-	for range maxParent {
-		if inner := filepath.Join(dir, ".git"); isRepository(inner) {
-			return inner, true
-		} else if target, ok := pointer(inner, "gitdir: "); ok {
-			// A work tree or a submodule: a file that names the place.
-			return target, true
+		if found, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return found
 		}
-		if isRepository(dir) {
-			return dir, true
+	}
+	return ""
+}
+
+// Result is how a call of git ended: with its output, or with an exit code that
+// is not 0 and the first line of git's own words.
+type Result struct {
+	Out, Words string
+	Code       int
+}
+
+// Run calls git. The message says why it could not be run to its end.
+func (g Git) Run(ctx context.Context, args ...string) (Result, *message.Message) {
+	limit := g.Limit
+	if limit == 0 {
+		limit = defaultLimit
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errLate)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, g.Program, args...) //nolint:gosec // git, with arguments made here, none of which is a token
+	cmd.Dir, cmd.Env = g.Dir, g.Env
+	// What git leaves behind must not keep its pipes open.
+	cmd.WaitDelay = time.Second
+	var out, words bounded
+	cmd.Stdout, cmd.Stderr = &out, &words
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return Result{Out: string(out.text)}, nil
+	case errors.Is(context.Cause(ctx), errLate):
+		return Result{}, message.GitLate(limit)
+	case ctx.Err() != nil:
+		return Result{}, message.GitInterrupted()
+	case errors.As(err, &exit) && exit.ExitCode() > 0:
+		line, _, _ := strings.Cut(strings.TrimSpace(string(words.text)), "\n")
+		return Result{Out: string(out.text), Words: line, Code: exit.ExitCode()}, nil
+	}
+	return Result{}, message.GitBroken(g.Program)
+}
+
+var (
+	errLate     = errors.New("git takes too long")
+	errTooLarge = errors.New("git prints too much")
+)
+
+// bounded is a buffer that takes at most maxOutput bytes.
+type bounded struct{ text []byte }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if len(b.text)+len(p) > maxOutput {
+		return 0, errTooLarge
+	}
+	b.text = append(b.text, p...)
+	return len(p), nil
+}
+
+// readLimit bounds how long git may take to read its configuration, once in the
+// working directory and once outside of it.
+const readLimit = 3 * time.Second
+
+// ListFlags make `git config` print what Parse reads.
+var ListFlags = []string{"--list", "--show-scope", "--show-origin", "-z"}
+
+// Read reads all of the configuration that git has in this place; command is that
+// of the environment (see FromEnvironment), which git's program is not given. When
+// git can't read the repository's, that is left out; without a git program, command
+// alone is what there is.
+func (g Git) Read(ctx context.Context, command []Entry) Config {
+	if g.Program == "" {
+		return Config{Entries: command, Problem: ErrNoGit}
+	}
+	g.Limit = readLimit
+	var problem error
+	for _, git := range []Git{g, g.outside()} {
+		result, failed := git.Run(ctx, append([]string{"config"}, ListFlags...)...)
+		switch {
+		case failed != nil:
+			problem = errors.New(failed.What)
+		case result.Code != 0:
+			problem = errors.New("git can't read it: " + message.Quote(token.Mask(withoutUser(result.Words))))
+		default:
+			return Config{Entries: append(Parse(result.Out, git.Dir), command...), Problem: problem}
 		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
+	}
+	return Config{Entries: command, Problem: problem}
+}
+
+// outside is git outside of any repository.
+func (g Git) outside() Git {
+	env := []string{"GIT_DIR=" + os.DevNull}
+	for _, variable := range g.Env {
+		switch name, _, _ := strings.Cut(variable, "="); name {
+		case "GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE":
+		default:
+			env = append(env, variable)
+		}
+	}
+	g.Dir, g.Env = string(filepath.Separator), env
+	return g
+}
+
+// Parse reads what `git config` prints with ListFlags in a directory.
+func Parse(out, dir string) []Entry {
+	var entries []Entry
+	items := strings.Split(out, "\x00")
+	for ; len(items) >= 3; items = items[3:] {
+		scope, origin, item := scopes[items[0]], items[1], items[2]
+		path, isFile := strings.CutPrefix(origin, "file:")
+		if !isFile {
+			continue // the environment, of which FromEnvironment is told
+		}
+		name, value, assigned := strings.Cut(item, "\n")
+		if e, ok := newEntry(scope, absolute(path, dir), name, value, !assigned); ok {
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}
+
+// absolute is the path of a repository's file, which git prints relative to the
+// top of its work tree, at dir or above it.
+func absolute(path, dir string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	for at := dir; at != ""; at = filepath.Dir(at) {
+		if full := filepath.Join(at, path); exists(full) {
+			return full
+		}
+		if filepath.Dir(at) == at {
 			break
 		}
-		dir = parent
 	}
-	return "", false
+	return path
 }
 
-// isRepository is git's own test (setup.c, is_git_directory), simplified: a
-// HEAD, and objects and refs.
-func isRepository(dir string) bool {
-	for _, name := range []string{"HEAD", "objects", "refs"} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
-			return false
-		}
-	}
-	return true
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
-// common is the directory that a linked work tree shares with the others, where
-// the configuration is (gitrepository-layout(5), "commondir").
-func common(dir string) string {
-	if shared, ok := pointer(filepath.Join(dir, "commondir"), ""); ok {
-		return shared
+// Expand is a path in a setting as git reads it: ~/ is the home directory, ~name/
+// another user's, %(prefix)/ where git is installed.
+func (g Git) Expand(ctx context.Context, path string) (string, error) {
+	switch {
+	case !strings.HasPrefix(path, "~") && !strings.HasPrefix(path, "%(prefix)/"):
+		return path, nil
+	case g.Program == "":
+		return "", ErrNoGit
 	}
-	return dir
-}
-
-// pointer reads a file of one line that names a directory, relative to its own.
-func pointer(name, prefix string) (string, bool) {
-	data, err := file.Read(name, maxFile)
-	if err != nil {
-		return "", false
+	g = g.outside()
+	g.Limit = readLimit
+	result, problem := g.Run(ctx, "config", "--file", os.DevNull, "--type=path", "--default", path, "--get", "acp.path")
+	if problem != nil || result.Code != 0 {
+		return "", ErrNoHome
 	}
-	text, found := strings.CutPrefix(strings.TrimRight(string(data), "\r\n"), prefix)
-	if !found || text == "" {
-		return "", false
-	}
-	if !filepath.IsAbs(text) {
-		text = filepath.Join(filepath.Dir(name), text)
-	}
-	return text, true
+	return strings.TrimSuffix(result.Out, "\n"), nil
 }

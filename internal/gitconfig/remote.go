@@ -8,15 +8,12 @@ import (
 // RemoteURLs are the URLs of the repository's remotes, for fetch and for push,
 // as git uses them: with url.<base>.insteadOf and pushInsteadOf applied. None
 // when there is no repository, or none that can be read.
-func (p Place) RemoteURLs() []string {
-	if _, found := p.repository(); !found {
+func (c Config) RemoteURLs() []string {
+	if !slices.ContainsFunc(c.Entries, func(e Entry) bool { return e.Scope == Local }) {
 		return nil
 	}
-	config := p.read(func(e Entry) bool {
-		return !e.Implicit() && (e.Section == "remote" && (e.Key == "url" || e.Key == "pushurl") ||
-			e.Section == "url" && (e.Key == "insteadof" || e.Key == "pushinsteadof"))
-	})
-	return config.remoteURLs()
+	c.Entries = slices.DeleteFunc(slices.Clone(c.Entries), Entry.Implicit)
+	return c.remoteURLs()
 }
 
 // Limits of what is made of remotes: a URL of more bytes is left out, and so are

@@ -212,9 +212,35 @@ func matchPath(path, prefix string) int {
 // without one counts least; of two that are as close, the later one
 // (git-config(1), http.<url>.*). Keys are in lower case.
 func (c Config) Match(section, url string) map[string]Entry {
+	found := map[string]Entry{}
+	for _, e := range c.matching(section, url) {
+		found[e.Key] = e
+	}
+	return found
+}
+
+// MatchAll gives all values that git uses for a URL of a setting that can have
+// several, in order. An empty one drops those before it.
+func (c Config) MatchAll(section, key, url string) []Entry {
+	var all []Entry
+	for _, e := range c.matching(section, url) {
+		switch {
+		case e.Key != key:
+		case e.Value() == "":
+			all = nil
+		default:
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// matching are the settings that git looks at for a URL, in order: those that are
+// no further from it than what came before them (urlmatch.c, urlmatch_config_entry).
+func (c Config) matching(section, url string) []Entry {
 	section = lower(section)
 	target, valid := normalize(url, false)
-	found := map[string]Entry{}
+	var all []Entry
 	best := map[string]closeness{}
 	for _, e := range c.Entries {
 		if e.Section != section {
@@ -230,12 +256,13 @@ func (c Config) Match(section, url string) map[string]Entry {
 				continue
 			}
 		}
-		if _, taken := found[e.Key]; taken && fit.worse(best[e.Key]) {
+		if closest, taken := best[e.Key]; taken && fit.worse(closest) {
 			continue
 		}
-		found[e.Key], best[e.Key] = e, fit
+		best[e.Key] = fit
+		all = append(all, e)
 	}
-	return found
+	return all
 }
 
 // withoutUser takes the user name and password out of a URL. Whatever stands

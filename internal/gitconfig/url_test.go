@@ -46,11 +46,7 @@ func TestMatch(t *testing.T) {
 		if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		entries, err := parse([]byte(out.String()), Global, path, everything)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return entries
+		return p.all().read().Entries
 	}
 	reversed := slices.Clone(patterns)
 	slices.Reverse(reversed)
@@ -135,10 +131,10 @@ func TestCredential(t *testing.T) {
 `, "HELPER", helper))
 	p.git("work", "config", "credential.helper", helper+" local")
 	p.git("work", "config", "credential.https://gitlab.example.com/other.useHttpPath", "yes")
-	place := p.all()
-	place.Pairs = [][2]string{{"credential.https://gitlab.example.com.helper", helper + " pair"}, {"credential.https://quiet.example.com.helper", ""}}
-	env := []string{"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=" + place.Pairs[0][0], "GIT_CONFIG_VALUE_0=" + place.Pairs[0][1],
-		"GIT_CONFIG_KEY_1=" + place.Pairs[1][0], "GIT_CONFIG_VALUE_1=", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=false"}
+	pairs := [][2]string{{"credential.https://gitlab.example.com.helper", helper + " pair"}, {"credential.https://quiet.example.com.helper", ""}}
+	env := []string{"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=" + pairs[0][0], "GIT_CONFIG_VALUE_0=" + pairs[0][1],
+		"GIT_CONFIG_KEY_1=" + pairs[1][0], "GIT_CONFIG_VALUE_1=", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=false"}
+	all := p.all(pairs...)
 	asked := 0
 	for _, url := range []string{
 		"https://gitlab.example.com", "https://gitlab.example.com/", "https://gitlab.example.com/group/project.git", "https://gitlab.example.com/group/project.git/", "https://gitlab.example.com/groups/x",
@@ -149,7 +145,7 @@ func TestCredential(t *testing.T) {
 		if err := os.RemoveAll(log); err != nil {
 			t.Fatal(err)
 		}
-		credential := place.Read().Credential(url)
+		credential := all.read().Credential(url)
 		// No helper answers, so git asks them all and gives up.
 		_, _ = p.run(append(env, "URL="+url), "-c", `alias.fill=!echo "url=$URL" | git credential fill`, "fill")
 		data, _ := os.ReadFile(log)
@@ -173,7 +169,7 @@ func TestCredential(t *testing.T) {
 		}
 	}
 	t.Log(asked, "helpers asked")
-	last := place.Read().Credential("https://gitlab.example.com").Helpers
+	last := all.read().Credential("https://gitlab.example.com").Helpers
 	if h := last[len(last)-1]; h.Scope != Command || h.Origin != "GIT_CONFIG_KEY_0" || last[0].Scope != System {
 		t.Errorf("the chain is %v", last)
 	}
@@ -197,11 +193,9 @@ func TestBelow(t *testing.T) {
 [credential "https://elsewhere.example.com/gitlab/group"]
 	helper = elsewhere
 `
-	entries, err := parse([]byte(text), Global, "x", everything)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := Config{Entries: entries}
+	p := newPlace(t)
+	p.write("home/.gitconfig", text)
+	config := p.in("home").read()
 	asked := func(urls ...string) []string {
 		var all []string
 		for _, url := range urls {
@@ -259,7 +253,7 @@ func TestExposed(t *testing.T) {
 		p.git("work", "config", "--add", key, value)
 	}
 	var got, want []string
-	for _, e := range p.all().Read().Exposed(func(text string) string { return text }) {
+	for _, e := range p.all().read().Exposed(func(text string) string { return text }) {
 		subsection, _ := e.Subsection()
 		got = append(got, strings.TrimSuffix(e.Section+"."+subsection, ".")+"."+e.Key)
 		if name := e.Name(); strings.Contains(name, "Canary") || e.Origin != filepath.Join(p.root, "work/.git/config") {

@@ -258,12 +258,12 @@ func TokenStored(entry, origin, remote string) *Message {
 	return m
 }
 
-// ConfigSkipped is a warning about a part of git's configuration, what, that this
-// program does not read because of why.
-func ConfigSkipped(what string, why error) *Message {
+// ConfigSkipped is a warning that some of git's configuration could not be read,
+// with what git says.
+func ConfigSkipped(why error) *Message {
 	return &Message{Code: "config-skipped", Topic: Warning,
-		What: what + " was left out: " + why.Error(),
-		Hint: "see whether there is something about this URL in it: git may read it"}
+		What: "some of git's configuration was not read: " + why.Error(),
+		Hint: "check that git config --list works here"}
 }
 
 // ProgramLeaks is a warning about a program older than the version that fixes

@@ -66,6 +66,7 @@ var examples = []string{
 	"within 10s", "within TIME", "2 of git's settings", "N of git's settings", "kubernetes.io/tls", "TYPE",
 
 	// Why something is as it is, which others say.
+	"git can't read it: " + Quote("fatal: bad config line 1 in file x"), "…",
 	"ACP_GITLAB_TIMEOUT is not a time", "SETTING is …",
 	"ACP_GITLAB_SOURCE is not one of auto, mount", "SETTING is …",
 	"--color is neither auto, always nor never", "FLAG …",

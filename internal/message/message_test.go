@@ -377,7 +377,7 @@ func TestMessages(t *testing.T) {
 		"GitDistrusts":     {GitDistrusts(here.Instance)},
 		"VerifyOff":        {VerifyOff("http.sslverify in " + Quote(path)), VerifyOff("GIT_SSL_NO_VERIFY")},
 		"TokenStored":      {TokenStored("remote.origin.url", Quote(path), "origin"), TokenStored("http.extraheader", Quote(path), "")},
-		"ConfigSkipped":    {ConfigSkipped(Quote(path), errors.New("it is not written as git's configuration is"))},
+		"ConfigSkipped":    {ConfigSkipped(errors.New("git can't read it: " + Quote("fatal: bad config line 1 in file x")))},
 		"ProgramLeaks":     {ProgramLeaks("git", "2.39.1", "2.48.1", "CVE-2024-50349 and CVE-2024-52006")},
 		"TraceUnusable":    {TraceUnusable(path, "it is neither 1 nor an absolute path")},
 		"TerminationLog":   {TerminationLog(path, "permission denied")},

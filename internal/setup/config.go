@@ -37,7 +37,7 @@ const (
 // section of that name, ours begins with a capital letter, so that it can be
 // taken out again without theirs.
 type Config struct {
-	git   Git
+	git   gitconfig.Git
 	scope Scope
 	path  string
 }
@@ -47,17 +47,17 @@ const maxConfig = 8 << 20
 
 // Open finds the file of a scope. path is where it is by git's rules; the local
 // one is git's to find. A file that does not exist is as good as an empty one.
-func Open(ctx context.Context, git Git, scope Scope, path string) (*Config, *message.Message) {
+func Open(ctx context.Context, git gitconfig.Git, scope Scope, path string) (*Config, *message.Message) {
 	c := &Config{git: git, scope: scope, path: path}
 	if scope == Local {
-		r, problem := git.run(ctx, "rev-parse", "--git-path", "config")
+		r, problem := git.Run(ctx, "rev-parse", "--git-path", "config")
 		switch {
 		case problem != nil:
 			return nil, problem
-		case r.code != 0:
-			return nil, message.NoRepository(r.words)
+		case r.Code != 0:
+			return nil, message.NoRepository(r.Words)
 		}
-		path, err := filepath.Abs(strings.TrimSuffix(r.out, "\n"))
+		path, err := filepath.Abs(strings.TrimSuffix(r.Out, "\n"))
 		if err != nil {
 			return nil, message.NoRepository(file.Cause(err))
 		}
@@ -84,16 +84,35 @@ func (c *Config) read() (text string, there bool, problem *message.Message) {
 }
 
 func (c *Config) entries(ctx context.Context) (entries, *message.Message) {
-	r, problem := c.git.run(ctx, "config", string(c.scope), "-z", "--get-regexp", ".")
+	r, problem := c.git.Run(ctx, "config", string(c.scope), "-z", "--get-regexp", ".")
 	switch {
 	case problem != nil:
 		return nil, problem
-	case r.code == codeNotFound:
+	case r.Code == codeNotFound:
 		return nil, nil
-	case r.code != 0:
-		return nil, message.GitFailed(r.words)
+	case r.Code != 0:
+		return nil, message.GitFailed(r.Words)
 	}
-	return parse(r.out), nil
+	return parse(r.Out), nil
+}
+
+// whole is the file with what it includes.
+func (c *Config) whole(ctx context.Context) (gitconfig.Config, *message.Message) {
+	r, problem := c.git.Run(ctx, append([]string{"config", "--file", c.path, "--includes"}, gitconfig.ListFlags...)...)
+	switch {
+	case problem != nil:
+		return gitconfig.Config{}, problem
+	case r.Code == 0:
+		return gitconfig.Config{Entries: gitconfig.Parse(r.Out, "")}, nil
+	case !exists(c.path):
+		return gitconfig.Config{}, nil
+	}
+	return gitconfig.Config{}, message.GitFailed(r.Words)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // Write writes the sections that do not hold yet, and returns them. Sections of
@@ -109,7 +128,11 @@ func (c *Config) Write(ctx context.Context, sections []Section) ([]Section, *mes
 		}
 		return nil, problem
 	}
-	missing := all.missing(sections, gitconfig.Place{Global: []string{c.path}, Home: c.git.variable("HOME"), Path: c.git.variable("PATH")}.Read())
+	whole, problem := c.whole(ctx)
+	if problem != nil {
+		return nil, problem
+	}
+	missing := all.missing(sections, whole)
 	missing = append(missing, all.after(missing)...)
 	if len(missing) == 0 {
 		return nil, nil
@@ -289,8 +312,8 @@ func (c *Config) take(ctx context.Context, s Section) *message.Message {
 		switch {
 		case problem != nil:
 			return problem
-		case r.code != 0 && r.code != codeUnset:
-			return message.GitFailed(r.words)
+		case r.Code != 0 && r.Code != codeUnset:
+			return message.GitFailed(r.Words)
 		}
 	}
 	// git leaves the header where there is a comment near it.
@@ -408,8 +431,8 @@ func replace(target, lock, text string) error {
 // write has git change the file.
 func (c *Config) write(ctx context.Context, args ...string) *message.Message {
 	r, problem := c.call(ctx, args...)
-	if problem == nil && r.code != 0 {
-		problem = message.GitFailed(r.words)
+	if problem == nil && r.Code != 0 {
+		problem = message.GitFailed(r.Words)
 	}
 	return problem
 }
@@ -423,15 +446,15 @@ const (
 
 // call is write for those to whom an exit code says something. It waits a
 // little for the lock of another program, as newer versions of git do.
-func (c *Config) call(ctx context.Context, args ...string) (result, *message.Message) {
+func (c *Config) call(ctx context.Context, args ...string) (gitconfig.Result, *message.Message) {
 	for end := time.Now().Add(lockWait); ; time.Sleep(lockPoll) {
-		r, problem := c.git.run(ctx, append([]string{"config", string(c.scope)}, args...)...)
-		if problem != nil || r.code != codeUnwritten {
+		r, problem := c.git.Run(ctx, append([]string{"config", string(c.scope)}, args...)...)
+		if problem != nil || r.Code != codeUnwritten {
 			return r, problem
 		}
 		// Not every command of git's says why. Then a lock that is not there may
 		// just be gone, so it is tried again.
-		why := reason(r.words)
+		why := reason(r.Words)
 		if why != "" && why != "File exists" {
 			return r, message.GitConfigUnwritable(c.path, why)
 		}

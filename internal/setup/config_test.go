@@ -39,7 +39,7 @@ type home struct {
 	t    testing.TB
 	dir  string
 	file string
-	git  Git
+	git  gitconfig.Git
 }
 
 const missing = "\x00 no such file"
@@ -47,11 +47,11 @@ const missing = "\x00 no such file"
 func newHome(t testing.TB, text string) *home {
 	t.Helper()
 	dir := t.TempDir()
-	program := Find("git", os.Getenv("PATH"))
+	program := gitconfig.Find("git", os.Getenv("PATH"))
 	if program == "" {
 		t.Fatal("no git")
 	}
-	h := &home{t: t, dir: dir, file: filepath.Join(dir, ".gitconfig"), git: Git{Program: program, Env: surroundings(dir)}}
+	h := &home{t: t, dir: dir, file: filepath.Join(dir, ".gitconfig"), git: gitconfig.Git{Program: program, Env: surroundings(dir)}}
 	if text != missing {
 		if err := os.WriteFile(h.file, []byte(text), 0o640); err != nil {
 			t.Fatal(err)
@@ -269,7 +269,7 @@ func TestWriteAbove(t *testing.T) {
 	h.write(Helper(deep, Program), Helper(instanceAt(t, urlA+"/gitlabs"), Program))
 	h.write(Helper(inner, path))
 	h.write(Helper(above, Program))
-	config := gitconfig.Place{Global: []string{h.file}}.Read()
+	config := h.git.Read(t.Context(), nil)
 	for url, want := range map[string]string{
 		urlA + "/x": useA, urlA + "/gitlab/x": path + " --instance " + urlA + "/gitlab",
 		urlA + "/gitlab/deep/x": useA + "/gitlab/deep", urlA + "/gitlabs/x": useA + "/gitlabs",

@@ -55,7 +55,7 @@ func pairsOf(sections []Section) [][2]string {
 // git does what they say, they keep their places: to do it twice is to do it once.
 func Shell(sections []Section, there [][2]string) string {
 	pairs, first := pairsOf(sections), len(there)
-	config := gitconfig.Place{Pairs: there}.Read()
+	config := gitconfig.Config{Entries: gitconfig.FromEnvironment(there, "")}
 	if !slices.ContainsFunc(sections, func(s Section) bool { return s.IsHelper() && !asks(config, s) }) {
 		first = place(pairs, there)
 	}
