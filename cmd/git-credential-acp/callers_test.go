@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -291,16 +292,16 @@ func TestProjectsAtOnce(t *testing.T) {
 	}
 }
 
-// While one waits as GitLab asks, the others hear of it and don't ask: those
-// that can't wait that long are told so.
+// While one waits for a rate limit to reset, outside its time limit, the others
+// hear of it and don't ask: those that don't want to wait that long are told so.
 func TestManyAtARateLimit(t *testing.T) {
 	p := newPod(t, "group/project", "group/other")
-	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Status: 429, Times: 2, Header: map[string][]string{"Retry-After": {"4"}}})
+	p.env = append(p.env, "ACP_GITLAB_TIMEOUT=2s")
+	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Status: 429, Header: map[string][]string{"Retry-After": {"4"}}})
 	first, out := p.get("group/project")
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.await()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if left, _ := filepath.Glob(p.path("cache/*-r-*")); len(left) > 0 {
 			break
@@ -309,16 +310,47 @@ func TestManyAtARateLimit(t *testing.T) {
 			t.Fatal("the limit is not made known")
 		}
 	}
-	p.env = append(p.env, "ACP_GITLAB_TIMEOUT=2s")
+	p.gitlab.ClearFaults()
+	p.gitlab.ResetRequests()
 	hasty, said := p.get("group/other")
+	hasty.Env = append(hasty.Env, "ACP_GITLAB_RATE_LIMIT_WAIT=500ms")
 	if err := hasty.Run(); err == nil || !strings.Contains(said.String(), "rate limit exceeded: ") {
 		t.Errorf("get: %v\n%s", err, said)
 	}
-	p.gitlab.ClearFaults()
-	if err := first.Wait(); err != nil || !strings.Contains(out.String(), "waiting: ") || !strings.Contains(out.String(), "password="+podToken) {
+	p.wantRequests(map[string]int{"api": 0})
+	patient, heard := p.get("group/other")
+	if err := patient.Run(); err != nil || !strings.Contains(heard.String(), "password="+podToken) {
+		t.Errorf("get: %v\n%s", err, heard)
+	}
+	if err := first.Wait(); err != nil || !strings.Contains(out.String(), "waiting: rate limited by ") || !strings.Contains(out.String(), "password="+podToken) {
 		t.Errorf("get: %v\n%s", err, out)
 	}
-	p.wantRequests(map[string]int{"self": 2, "project": 2})
+	p.wantRequests(map[string]int{"self": 1, "project": 2})
+}
+
+// Sessions with a cache each share one limit, with room for one half of them in a
+// window: all are answered, although each of them has less time than a window.
+func TestSessionsAtARateLimit(t *testing.T) {
+	const sessions = 12
+	p := newPod(t, "group/project")
+	p.env = append(p.env, "ACP_GITLAB_TIMEOUT=4s")
+	p.gitlab.SetRateLimit(sessions, 6*time.Second)
+	var group sync.WaitGroup
+	for n := range sessions {
+		cmd, out := p.get("group/project")
+		cmd.Env = append(slices.Clone(p.env), "ACP_GITLAB_CACHE_DIR="+p.path(fmt.Sprintf("cache%d", n)))
+		group.Go(func() {
+			if err := cmd.Run(); err != nil || !strings.Contains(out.String(), "\npassword="+podToken+"\n") {
+				t.Errorf("get: %v\n%s", err, out)
+			}
+		})
+	}
+	group.Wait()
+	// None asks while it knows that the limit is used up: twice two in vain each, at
+	// the most.
+	if got := p.gitlab.Count("api"); got > 6*sessions {
+		t.Errorf("%d requests", got)
+	}
 }
 
 // The one that asks gets no answer: the others wait for half their time, then

@@ -318,7 +318,7 @@ func TestCheckAgreesWithGet(t *testing.T) {
 		}, 0},
 		"old GitLab":                {func(p *pod) { p.gitlab.SetOld(true) }, 0},
 		"old GitLab, dead token":    {func(p *pod) { p.gitlab.SetOld(true); p.mount("glpat-Canary00000000") }, 1},
-		"429":                       {fault(gitlabtest.Fault{Match: "api", Status: 429, Header: map[string][]string{"Retry-After": {"60"}}}), 3},
+		"429":                       {fault(gitlabtest.Fault{Match: "api", Status: 429, Header: map[string][]string{"Retry-After": {"600"}}}), 3},
 		"500":                       {fault(gitlabtest.Fault{Match: "api", Status: 500}), 3},
 		"503 about the project":     {fault(gitlabtest.Fault{Match: "project", Status: 503}), 3},
 		"a sign-in page":            {fault(gitlabtest.Fault{Match: "api", HTML: true}), 3},

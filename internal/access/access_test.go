@@ -592,6 +592,39 @@ func TestRateLow(t *testing.T) {
 	}
 }
 
+func TestRatePressed(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		limit, remaining int
+		left, want       time.Duration
+	}{
+		{0, 0, time.Minute, 0},
+		{300, 300, time.Minute, 0},
+		// Used up, whatever the length of the window.
+		{300, 0, 40 * time.Second, 40 * time.Second},
+		{300, -1, time.Hour, time.Hour},
+		{300, 0, 0, 0},
+		{300, 0, -time.Second, 0},
+		// Forty in the first second: the rest takes 6.5 s at that rate.
+		{300, 260, 59 * time.Second, 59 * time.Second},
+		{300, 260, time.Minute, time.Minute},
+		{300, 262, 59 * time.Second, 59 * time.Second},
+		{300, 263, 59 * time.Second, 0}, // less than an eighth is used
+		// A hundred in ten seconds: the rest takes 20 s.
+		{300, 200, 50 * time.Second, 0},
+		{300, 140, 50 * time.Second, 50 * time.Second}, // 8.75 s
+		// The window ends before the rest is gone.
+		{300, 30, 3 * time.Second, 0},
+		{300, 10, 3 * time.Second, 3 * time.Second},
+		// The rate of a longer window is not known.
+		{300, 1, 61 * time.Second, 0},
+	} {
+		if got := (Rate{Limit: test.limit, Remaining: test.remaining, Reset: now.Add(test.left)}).Pressed(now); got != test.want {
+			t.Errorf("%d of %d for %v: %v, want %v", test.remaining, test.limit, test.left, got, test.want)
+		}
+	}
+}
+
 func TestParseLevel(t *testing.T) {
 	for text, want := range map[string]int{
 		"reporter": Reporter, "developer": Developer, "maintainer": Maintainer, "owner": Owner,

@@ -133,6 +133,39 @@ type Rate struct {
 // Low reports whether a tenth or less of the limit is left.
 func (r Rate) Low() bool { return r.Limit > 0 && r.Remaining*10 <= r.Limit }
 
+// The window of a rate limit, and what makes a limit one that others are about to
+// use up: an eighth of it is used, and at that rate the rest is gone in pressing.
+const (
+	rateWindow = time.Minute
+	pressing   = 10 * time.Second
+)
+
+// Held is the Detail of a reply to a question that was not asked, so that others
+// don't use up the rate limit before their last one is.
+const Held = "held back"
+
+// Pressed is how long to leave the limit alone because it is used up, or because
+// others are using it up now: at the rate of this window, nothing of it will be
+// left in a few seconds. It is 0 when there is room, or when the limit does not
+// end within a minute, so that the rate is not known. now is GitLab's clock.
+func (r Rate) Pressed(now time.Time) time.Duration {
+	left := r.Reset.Sub(now)
+	switch used := r.Limit - r.Remaining; {
+	case r.Limit == 0 || left <= 0:
+		return 0
+	case r.Remaining <= 0:
+		return left
+	case left > rateWindow || used*8 < r.Limit:
+		return 0
+	default:
+		elapsed := max(rateWindow-left, time.Second)
+		if time.Duration(r.Remaining)*elapsed/time.Duration(used) >= min(pressing, left) {
+			return 0
+		}
+		return left
+	}
+}
+
 // UserID is the number of the token's owner, 0 when no answer told it.
 func (f Facts) UserID() int64 {
 	if f.Self.UserID != 0 {

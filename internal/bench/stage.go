@@ -23,7 +23,7 @@ const (
 	// distance is the round trip to it.
 	distance = 50 * time.Millisecond
 	// limit ends a command that hangs.
-	limit = time.Minute
+	limit = 5 * time.Minute
 )
 
 // stage is a machine with a GitLab at hand, the same one far away, a mounted

@@ -6,7 +6,6 @@ package cache
 
 import (
 	"context"
-	"math/rand/v2"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -65,9 +64,7 @@ type Store struct {
 	Dirs []string
 	// TTL is how long a good verdict is fresh, 12 hours at most.
 	TTL time.Duration
-	// OnWait is told before a wait for a rate limit that another caller met,
-	// and OnLock when another caller is waited for; nil tells nobody.
-	OnWait func(wait time.Duration, why access.Reason)
+	// OnLock is told when another caller is waited for; nil tells nobody.
 	OnLock func()
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -105,7 +102,10 @@ func (s Store) Fresh(q Question) (Answer, bool) {
 
 // Verify gives a verdict, from what is remembered or by asking. Callers that
 // want the same one at the same time wait for the one that asks, for half of
-// the time that ctx leaves; then they ask for themselves.
+// the time that ctx leaves; then they ask for themselves. While GitLab's rate
+// limit is known to be used up, nobody asks: the verdict is RateLimited with the
+// time until the limit is reset, and a caller that can wait so long asks again
+// then.
 func (s Store) Verify(ctx context.Context, q Question, ask Ask) Answer {
 	dir, ok := s.open(true)
 	if !ok {
@@ -121,7 +121,7 @@ func (s Store) Verify(ctx context.Context, q Question, ask Ask) Answer {
 	if a, ok := c.fresh(); ok {
 		return a
 	}
-	if a, ok := c.shared(ctx); ok {
+	if a, ok := c.shared(); ok {
 		return a
 	}
 	if waited && c.triedMeanwhile() || !dir.writable(c.token) {
@@ -130,16 +130,6 @@ func (s Store) Verify(ctx context.Context, q Question, ask Ask) Answer {
 		release()
 	}
 	return c.ask(ctx, patience, ask)
-}
-
-// Limited remembers that GitLab wants to be left alone for a while, so that
-// others hear of it while this caller waits.
-func (s Store) Limited(q Question, wait time.Duration) {
-	if dir, ok := s.open(true); ok {
-		defer dir.close()
-		c := s.call(dir, q)
-		c.saveRate(access.Verdict{Reason: access.RateLimited, Wait: wait}, access.Rate{})
-	}
 }
 
 // Forget drops all verdicts of a token, and keeps calls that are under way from
@@ -201,29 +191,33 @@ func (c call) fresh() (Answer, bool) {
 
 // shared gives what others have learned that spares a request: what one was
 // answered while this caller waited for it, and what is known of the rate limit.
-// A good verdict is stretched rather than the last requests spent, and nobody
-// asks while GitLab wants to be left alone: who can wait for that long does, and
-// who can't is refused.
-func (c call) shared(ctx context.Context) (Answer, bool) {
+func (c call) shared() (Answer, bool) {
 	e, _ := c.load(c.verdict)
 	if e.Saved > c.start.UnixMilli() && e.Outcome != access.Unverified {
 		return Answer{Verdict: e.verdict()}, true
 	}
+	if a, ok := c.limited(e); ok {
+		return a, true
+	}
 	if e.Tried > c.start.UnixMilli() && sharedFault(e.Trouble) {
 		return Answer{Verdict: e.Trouble}, true
 	}
+	return Answer{}, false
+}
+
+// limited is the answer while the rate limit is nearly used up: a good verdict,
+// where there is one, rather than one of its last requests. When it is used up,
+// an older good verdict stands in, or the answer is that it is.
+func (c call) limited(e entry) (Answer, bool) {
 	now := c.now()
 	rate, _ := c.load(c.rate)
 	left := time.UnixMilli(rate.Until).Sub(now)
-	switch deadline, bounded := ctx.Deadline(); {
+	switch {
 	case left <= 0:
 		return Answer{}, false
 	case e.Outcome == access.Granted && now.Sub(e.made()) <= stretch && alive(e, now):
 		return c.granted(e), true
 	case rate.Trouble.Reason != access.RateLimited:
-		return Answer{}, false
-	case !bounded || left < time.Until(deadline):
-		c.waitForReset(ctx, left)
 		return Answer{}, false
 	}
 	rate.Trouble.Wait = left
@@ -232,20 +226,6 @@ func (c call) shared(ctx context.Context) (Answer, bool) {
 		return a, true
 	}
 	return Answer{Verdict: rate.Trouble}, true
-}
-
-// waitForReset waits for the end of a rate limit that another caller met, and a little
-// longer by chance, so that not all come back at once.
-func (c call) waitForReset(ctx context.Context, left time.Duration) {
-	if c.OnWait != nil {
-		c.OnWait(left, access.RateLimited)
-	}
-	timer := time.NewTimer(left + rand.N(left/4+time.Millisecond))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
 
 // sharedFault reports whether trouble that one caller had is everybody's: GitLab
@@ -301,6 +281,11 @@ func (c call) ask(ctx, patience context.Context, ask Ask) Answer {
 	if sharedFault(trouble) {
 		// Another caller has just asked about the token in vain.
 		return c.unverified(trouble)
+	}
+	if e, _ := c.load(c.verdict); !known.Rejected() {
+		if a, ok := c.limited(e); ok {
+			return a // the caller that had the lock has just met the limit
+		}
 	}
 	if !of.IsZero() {
 		release()
@@ -364,6 +349,13 @@ func (c call) unverified(trouble access.Verdict) Answer {
 			return a
 		}
 	}
+	switch {
+	case trouble.Detail != access.Held:
+	case e.Outcome == access.Granted && c.now().Sub(e.made()) <= stretch && alive(e, c.now()):
+		return c.granted(e)
+	default:
+		return Answer{Verdict: trouble}
+	}
 	if e.Outcome != access.Granted {
 		e = entry{}
 	}
@@ -420,8 +412,12 @@ func (c call) saveRate(verdict access.Verdict, rate access.Rate) {
 	now := c.now()
 	e := entry{head: head{Made: now.UnixMilli()}}
 	switch {
-	case verdict.Reason == access.RateLimited:
-		e.Until, e.Trouble = now.Add(min(verdict.Wait, stretch)).UnixMilli(), verdict
+	case verdict.Reason == access.RateLimited && verdict.Detail != access.Held:
+		// Without a word on how long, it is left alone for a moment.
+		e.Until, e.Trouble = now.Add(min(max(verdict.Wait, time.Second), stretch)).UnixMilli(), verdict
+	case rate.Limit > 0 && rate.Remaining <= 0:
+		// Headers tell whole seconds; the limit may reset within the next one.
+		e.Until, e.Trouble = min(rate.Reset.Add(time.Second).UnixMilli(), now.Add(stretch).UnixMilli()), access.Verdict{Reason: access.RateLimited}
 	case rate.Low():
 		e.Until = min(rate.Reset.UnixMilli(), now.Add(stretch).UnixMilli())
 	default:

@@ -292,8 +292,8 @@ func TestRateLimit(t *testing.T) {
 	w.want("self c/d")
 }
 
-// While GitLab wants to be left alone for longer than a caller can wait, nobody
-// asks.
+// While a rate limit is known to be used up, nobody asks: the answer is how long
+// that will be so.
 func TestRetryAfterIsShared(t *testing.T) {
 	w := newWorld(t)
 	w.says.Reply = access.Reply{State: access.Silent, Reason: access.RateLimited, Wait: time.Minute}
@@ -306,28 +306,57 @@ func TestRetryAfterIsShared(t *testing.T) {
 		t.Errorf("got %+v", a)
 	}
 	w.want("")
-	// What is left fits into the time of a caller: who waits for its end, and says
-	// so, and then asks.
-	w.now = w.now.Add(40*time.Second - 20*time.Millisecond)
-	var waits []time.Duration
-	w.store.OnWait = func(wait time.Duration, why access.Reason) {
-		if why != access.RateLimited {
-			t.Errorf("waiting because of %s", why)
-		}
-		waits = append(waits, wait)
-	}
-	begun := time.Now()
+	w.now = w.now.Add(40*time.Second + time.Millisecond)
 	w.verify("c/d")
 	w.want("self c/d")
-	if len(waits) != 1 || waits[0] != 20*time.Millisecond || time.Since(begun) < waits[0] {
-		t.Errorf("waited %v in %v", waits, time.Since(begun))
-	}
-	// A caller that waits itself says so at once.
-	w.store.Limited(w.question(""), time.Hour)
-	if a := w.verify("e/f"); a.Verdict.Reason != access.RateLimited || a.Verdict.Wait != time.Hour {
+	// A refusal that does not say for how long counts for a moment.
+	w.now = w.now.Add(time.Hour)
+	w.says.Wait, w.project.Wait = 0, 0
+	w.verify("a/b")
+	w.want("self a/b")
+	if a := w.verify("c/d"); a.Verdict.Reason != access.RateLimited || a.Verdict.Wait != time.Second {
 		t.Errorf("got %+v", a)
 	}
 	w.want("")
+	w.now = w.now.Add(2 * time.Second)
+	w.verify("c/d")
+	w.want("self c/d")
+}
+
+// What is left of a limit is known from good answers, too.
+func TestLastRequest(t *testing.T) {
+	w := newWorld(t)
+	w.rate = access.Rate{Limit: 300, Reset: w.now.Add(30 * time.Second)}
+	w.granted(w.verify("a/b"))
+	w.want("self a/b")
+	if a := w.verify("c/d"); a.Verdict.Reason != access.RateLimited || a.Verdict.Wait != 31*time.Second {
+		t.Errorf("got %+v", a)
+	}
+	w.granted(w.verify("a/b"))
+	w.want("")
+	w.now, w.rate = w.now.Add(31*time.Second), access.Rate{}
+	w.granted(w.verify("c/d"))
+	w.want("c/d")
+}
+
+// A question that was held back says nothing of the limit to those who can't wait;
+// what was learned of the token counts for all.
+func TestHeldBack(t *testing.T) {
+	w := newWorld(t)
+	w.project.Reply = access.Reply{State: access.Silent, Reason: access.RateLimited, Wait: time.Minute, Detail: access.Held}
+	for range 2 {
+		if a := w.verify("a/b"); a.Verdict.Reason != access.RateLimited || a.Verdict.Wait != time.Minute {
+			t.Errorf("got %+v", a)
+		}
+	}
+	w.want("self a/b a/b")
+	w.project.Reply = access.Reply{State: access.Given}
+	w.granted(w.verify("a/b"))
+	w.want("a/b")
+	// A good verdict of some minutes ago does instead.
+	w.now = w.now.Add(6 * time.Minute)
+	w.project.Reply = access.Reply{State: access.Silent, Reason: access.RateLimited, Wait: time.Minute, Detail: access.Held}
+	w.granted(w.verify("a/b"))
 }
 
 func TestClockJumpsBack(t *testing.T) {

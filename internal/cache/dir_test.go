@@ -333,7 +333,10 @@ func TestForgetKeepsTheRest(t *testing.T) {
 	if a := w.verify("a/b"); !a.Tell {
 		t.Error("not told")
 	}
-	w.store.Limited(w.question(""), 30*time.Minute)
+	good := w.project
+	w.project.Reply = access.Reply{State: access.Silent, Reason: access.RateLimited, Wait: 30 * time.Minute}
+	w.verify("c/d")
+	w.project = good
 	w.store.Forget(w.question("").Token)
 	w.now = w.now.Add(time.Second)
 	if a := w.verify("a/b"); a.Verdict.Reason != access.RateLimited {
@@ -412,7 +415,7 @@ func TestSharedTrouble(t *testing.T) {
 		w.now = w.now.Add(time.Second)
 		w.says.Reply, w.project.Reply = silent(reason), silent(reason)
 		w.verify("a/b")
-		a, got := late.shared(t.Context())
+		a, got := late.shared()
 		if got != shared || got && a.Verdict.Reason != reason {
 			t.Errorf("%s: %v, %+v", reason, got, a)
 		}
@@ -456,7 +459,7 @@ func TestWaitersAreBridgedToo(t *testing.T) {
 		w.verify("a/b")
 		a, ok := late.fresh()
 		if !ok {
-			a, ok = late.shared(t.Context())
+			a, ok = late.shared()
 		}
 		if !ok || a.Verdict.Outcome != want || (a.Bridged > 0) != (want == access.Granted) {
 			t.Errorf("after %v: %v, %+v", age, ok, a)

@@ -85,6 +85,9 @@ type Check struct {
 	TokenOnly bool
 	// Limit bounds each question, with its retries.
 	Limit time.Duration
+	// OnLimit waits for a rate limit to reset; it is false, perhaps at once, when
+	// there is no time for that.
+	OnLimit func(ctx context.Context, of source.Found, wait time.Duration) bool
 	// Config reads git's configuration where the check runs.
 	Config func() gitconfig.Config
 	// VerifyOff names the setting by which git verifies no certificate at a URL,

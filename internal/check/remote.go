@@ -95,13 +95,21 @@ func (r *run) ask(ctx context.Context, p place, q helper.Question) *answers {
 	if a.client, a.problem = r.Connect(q); a.problem != nil {
 		return a
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.Limit)
-	defer cancel()
-	a.verdict, a.facts = a.client.Check(a.trip.watch(ctx), q.Project, q.Policy, access.Facts{})
+	within := func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, r.Limit) }
+	limited, cancel := within()
+	defer func() { cancel() }()
+	for {
+		a.verdict, a.facts = a.client.Check(a.trip.watch(limited), q.Project, q.Policy, access.Facts{})
+		if a.verdict.Reason != access.RateLimited || a.verdict.Wait == 0 || !r.OnLimit(ctx, q.Found, a.verdict.Wait) {
+			break
+		}
+		cancel()
+		limited, cancel = within()
+	}
 	if a.facts.User.State == access.Unasked && a.facts.Self.State == access.Given && !a.facts.Rejected() {
 		// Whose token it is, people want to know, most of all when it is no good for
 		// the project. What else this answer says, it says of the token.
-		a.facts.User = a.client.User(ctx)
+		a.facts.User = a.client.User(limited)
 		if a.verdict.Outcome == access.Granted {
 			a.verdict, _ = q.Policy.Judge(a.facts, r.Now())
 		}

@@ -128,6 +128,9 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 		if problem == nil {
 			_, problem = a.verdicts()
 		}
+		if problem == nil {
+			_, problem = a.rateWait()
+		}
 		return found, problem
 	}
 	return a.checkWith(h, limit), target, nil
@@ -147,9 +150,10 @@ func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 	return check.Check{
 		Helper: h,
 		Connect: func(q helper.Question) (*gitlab.Client, *message.Message) {
-			return a.client(q, limit, a.onWait(q.Found))
+			return a.client(q, limit, nil)
 		},
 		Limit:     limit,
+		OnLimit:   a.waitForReset,
 		Config:    a.gitConfig,
 		VerifyOff: func(url string) string { return a.network(url).verifyOff() },
 		Output:    a.output,

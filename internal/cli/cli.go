@@ -148,6 +148,8 @@ type app struct {
 	trace *trace.Tracer
 	// deadline is when all waiting ends; zero until something has to wait.
 	deadline time.Time
+	// rateWaited is how long rate limits were waited for.
+	rateWaited time.Duration
 	// last is what git gets when the process has to end itself.
 	last []byte
 	// bearer is the token for the platform, once it was read.

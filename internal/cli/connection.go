@@ -95,7 +95,7 @@ func (a *app) gitlab(limit time.Duration) connector {
 	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, *message.Message) {
 		a.trace.Hide(tok)
 		found := source.Found{Token: tok, Instance: i, CA: ca}
-		return a.client(helper.Question{Found: found, URL: i.URL()}, limit, a.onWait(found))
+		return a.client(helper.Question{Found: found, URL: i.URL()}, limit, nil)
 	}
 }
 

@@ -34,6 +34,7 @@ const (
 	envScopes       = "ACP_GITLAB_REQUIRED_SCOPES"
 	envOnUnverified = "ACP_GITLAB_ON_UNVERIFIED"
 	envTimeout      = "ACP_GITLAB_TIMEOUT"
+	envRateWait     = "ACP_GITLAB_RATE_LIMIT_WAIT"
 	envCacheDir     = "ACP_GITLAB_CACHE_DIR"
 	envCacheTTL     = "ACP_GITLAB_CACHE_TTL"
 	envRuntimeDir   = "XDG_RUNTIME_DIR"
@@ -110,6 +111,8 @@ const (
 const (
 	defaultTimeout = 20 * time.Second
 	defaultTTL     = 5 * time.Minute
+	// defaultRateWait is two windows of GitLab's rate limits.
+	defaultRateWait = 2 * time.Minute
 )
 
 // secrets finds the places with a token that may answer a request.
@@ -237,6 +240,11 @@ func (a *app) rulesFor(url string) (helper.Rules, *message.Message) {
 
 func (a *app) timeout() (time.Duration, *message.Message) {
 	return a.duration(envTimeout, defaultTimeout, time.Nanosecond)
+}
+
+// rateWait is how long is waited in all for a rate limit to reset.
+func (a *app) rateWait() (time.Duration, *message.Message) {
+	return a.duration(envRateWait, defaultRateWait, 0)
 }
 
 // duration is the time that a variable says: least or more, or what is standard

@@ -625,7 +625,7 @@ func (r *setupRun) profile(ctx context.Context, found source.Found) (access.User
 	}
 	defer stop()
 	question := helper.Question{Found: found}
-	client, problem := r.client(question, limit, r.onWait(found))
+	client, problem := r.client(question, limit, nil)
 	if problem != nil {
 		return access.User{}, problem
 	}

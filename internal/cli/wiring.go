@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"math/rand/v2"
 	"os/signal"
 	"syscall"
 	"time"
@@ -63,34 +64,79 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 		f.Remembered = true
 		return f
 	}
-	ctx, stop, timeout, problem := a.limited(ctx)
-	if problem != nil {
-		return helper.Finding{Problem: problem}
-	}
-	defer stop()
-	store.OnWait = a.onWait(q.Found)
 	store.OnLock = func() {
 		a.trace.Step("lock", time.Now(), trace.Value{Key: trace.Outcome, Value: "another call is asking the same"})
 		a.tell(message.WaitForOther(q.Found.Instance.String()), q.Found.Token.Redact)
 	}
+	if _, problem := a.rateWait(); problem != nil {
+		return helper.Finding{Problem: problem}
+	}
+	for try := 0; ; try++ {
+		if answer, problem = a.askOnce(ctx, q, question, store); problem != nil {
+			return helper.Finding{Problem: problem}
+		}
+		v := answer.Verdict
+		if v.Outcome != access.Unverified || v.Reason != access.RateLimited || !a.waitForReset(ctx, q.Found, max(v.Wait, time.Second<<try)) {
+			return finding(answer, q)
+		}
+	}
+}
+
+// askOnce finds a verdict within the time limit. It does not wait for a rate
+// limit.
+func (a *app) askOnce(ctx context.Context, q helper.Question, question cache.Question, store cache.Store) (answer cache.Answer, problem *message.Message) {
+	ctx, stop, timeout, problem := a.limited(ctx)
+	if problem != nil {
+		return cache.Answer{}, problem
+	}
+	defer stop()
+	held := a.rateWaited > 0
 	answer = store.Verify(ctx, question, func(ctx context.Context, known access.Facts) (access.Verdict, access.Facts) {
 		var client *gitlab.Client
-		limited := func(wait time.Duration, why access.Reason) {
-			if why == access.RateLimited {
-				store.Limited(question, wait)
-			}
-			store.OnWait(wait, why)
-		}
-		if client, problem = a.client(q, timeout, limited); problem != nil {
+		if client, problem = a.client(q, timeout, func(wait time.Duration) bool {
+			// A call that has waited is not held back again.
+			return !held && a.canWait(wait)
+		}); problem != nil {
 			return access.Verdict{}, access.Facts{}
 		}
 		defer client.Close()
 		return client.Check(ctx, q.Project, q.Policy, known)
 	})
-	if problem != nil {
-		return helper.Finding{Problem: problem}
+	return answer, problem
+}
+
+// canWait reports whether a wait for a rate limit is within what
+// ACP_GITLAB_RATE_LIMIT_WAIT leaves.
+func (a *app) canWait(wait time.Duration) bool {
+	limit, problem := a.rateWait()
+	return problem == nil && a.rateWaited+wait <= limit
+}
+
+// waitForReset waits for a rate limit to reset, and a little longer by chance, so
+// that not all come back at once. The time limit stands still meanwhile. It is
+// false when that would take longer than ACP_GITLAB_RATE_LIMIT_WAIT leaves, or ctx,
+// or when a signal ends it.
+func (a *app) waitForReset(ctx context.Context, found source.Found, wait time.Duration) bool {
+	deadline, bounded := ctx.Deadline()
+	if !a.canWait(wait) || bounded && time.Until(deadline) <= wait {
+		return false
 	}
-	return finding(answer, q)
+	limit, _ := a.rateWait()
+	a.onWait(found)(wait, access.RateLimited)
+	wait += rand.N(min(wait/4, limit-a.rateWaited-wait) + time.Millisecond)
+	ctx, restore := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer restore()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	began := time.Now()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+	}
+	a.rateWaited += wait
+	a.deadline = a.deadline.Add(time.Since(began))
+	return true
 }
 
 // finding adds to a verdict what people should know of it.
@@ -152,8 +198,8 @@ func (a *app) onWait(found source.Found) func(time.Duration, access.Reason) {
 }
 
 // client makes a client for the instance of a token. It goes there as git goes to
-// the URL that it is working on.
-func (a *app) client(q helper.Question, limit time.Duration, onWait func(time.Duration, access.Reason)) (*gitlab.Client, *message.Message) {
+// the URL that it is working on. onLimit is what gitlab.Config says of it.
+func (a *app) client(q helper.Question, limit time.Duration, onLimit func(time.Duration) bool) (*gitlab.Client, *message.Message) {
 	trust := transport.Trust{Where: "the key ca.crt of the Secret"}
 	if q.Found.CA != nil {
 		var problem *message.Message
@@ -171,7 +217,8 @@ func (a *app) client(q helper.Question, limit time.Duration, onWait func(time.Du
 		Network:   reach,
 		Limit:     limit,
 		UserAgent: a.userAgent(),
-		OnWait:    onWait,
+		OnLimit:   onLimit,
+		OnWait:    a.onWait(q.Found),
 
 		OnExchange: exchange(a.trace),
 	}), nil

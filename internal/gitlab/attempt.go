@@ -78,6 +78,12 @@ func (a *attempt) check(ctx context.Context, resp *http.Response, err error) (bo
 		return false, nil
 	}
 	a.last = refusedService(resp, a.client.config.Now())
+	if a.last.Reason == access.RateLimited && a.client.config.OnLimit != nil {
+		a.client.mu.Lock()
+		a.client.refused = a.last
+		a.client.mu.Unlock()
+		return false, nil
+	}
 	return a.waitable(ctx), nil
 }
 
@@ -127,12 +133,16 @@ func lasting(err error) bool {
 	return errors.Is(err, errTooLarge) || errors.As(err, &certificate)
 }
 
-// refusedService is the reply for a status that means "not now".
+// refusedService is the reply for a status that means "not now". Times in it are
+// by the server's clock, where the answer tells it.
 func refusedService(resp *http.Response, now time.Time) access.Reply {
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		now = date
+	}
 	reply := silent(access.ServerError, transport.Status(resp.StatusCode))
 	reply.Wait = transport.RetryAfter(resp.Header, now)
 	if resp.StatusCode == http.StatusTooManyRequests {
-		reply = access.Reply{State: access.Silent, Reason: access.RateLimited, Wait: reply.Wait}
+		reply = overLimit(reply.Wait)
 		// GitLab tells this with every answer; only here is it a wait.
 		if reset, err := strconv.ParseInt(resp.Header.Get("RateLimit-Reset"), 10, 64); err == nil && reply.Wait == 0 {
 			reply.Wait = transport.Wait(time.Unix(reset, 0).Sub(now))

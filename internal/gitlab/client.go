@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -45,6 +46,11 @@ type Config struct {
 	Limit time.Duration
 	// UserAgent names the program and its version.
 	UserAgent string
+	// OnLimit reports whether the caller will wait that long for a rate limit to
+	// reset, and then ask again. With it, a 429 is returned at once, and a limit
+	// that others are using up is left alone before it comes to that. With nil, a
+	// 429 is waited for like any other trouble, within the context's deadline.
+	OnLimit func(wait time.Duration) bool
 	// OnWait is told before a wait between two attempts; nil tells nobody.
 	OnWait func(wait time.Duration, why access.Reason)
 	// OnExchange is told of each request when its answer begins, or when there is
@@ -66,6 +72,8 @@ type Client struct {
 	// announced is until when people know of a wait.
 	announced time.Time
 	rate      access.Rate
+	// refused is the last 429, for a caller that waits for a limit itself.
+	refused access.Reply
 	// ahead is how far GitLab's clock is ahead of the one here; known when an
 	// answer had a date.
 	ahead time.Duration
@@ -182,24 +190,96 @@ func (c *Client) first(ctx context.Context, facts *access.Facts, path string, wi
 	defer cancel()
 	var group sync.WaitGroup
 	var failure any
+	answered, connected := make(chan struct{}), make(chan struct{})
 	if withProject {
 		group.Go(func() {
 			// A panic here would end the process before anybody could tell of it.
 			defer func() { failure = recover() }()
-			if facts.Project = c.project(ctx, path); facts.Project.State == access.Rejected {
+			if reply, held := c.hold(ctx, connected, answered); held {
+				facts.Project.Reply = reply
+			} else if facts.Project = c.project(ctx, path); facts.Project.State == access.Rejected {
 				cancel()
 			}
 		})
 	}
-	if facts.Self.State == access.Unasked {
-		if facts.Self = c.self(ctx); facts.Self.State == access.Rejected {
+	if facts.Self.State != access.Unasked {
+		close(connected)
+	} else {
+		tell := sync.OnceFunc(func() { close(connected) })
+		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{TLSHandshakeStart: tell, GotConn: func(httptrace.GotConnInfo) { tell() }})
+		if facts.Self = c.self(traced); facts.Self.State == access.Rejected {
 			cancel()
 		}
 	}
+	close(answered)
 	group.Wait()
 	if failure != nil {
 		panic(failure)
 	}
+}
+
+// How long the second question is held back: near is how soon the TLS handshake of
+// the first begins where GitLab is near, so that asking in turn costs little, and
+// lead is how long the first answer is then waited for.
+const (
+	near = 40 * time.Millisecond
+	lead = 500 * time.Millisecond
+)
+
+// hold waits until the second question may be asked: where GitLab is near, when
+// the first is answered, since that tells whether the rate limit has room for
+// another; else at once, so that both are on the way at the same time. It gives
+// the reply instead of an answer when there is no room, and held.
+func (c *Client) hold(ctx context.Context, connected, answered <-chan struct{}) (reply access.Reply, held bool) {
+	if c.config.OnLimit == nil {
+		return access.Reply{}, false
+	}
+	for _, step := range []struct {
+		event  <-chan struct{}
+		within time.Duration
+	}{{connected, near}, {answered, lead}} {
+		timer := time.NewTimer(step.within)
+		select {
+		case <-step.event:
+		case <-answered:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		if !timer.Stop() {
+			break
+		}
+	}
+	c.mu.Lock()
+	pressed := c.rate.Pressed(c.config.Now().Add(c.ahead))
+	c.mu.Unlock()
+	if pressed == 0 || !c.config.OnLimit(pressed+time.Second) {
+		return access.Reply{}, false
+	}
+	reply = overLimit(pressed + time.Second)
+	reply.Detail = access.Held
+	return reply, true
+}
+
+// overLimit is the reply for a question that a rate limit has no room for; wait
+// may include a second, since the headers tell only whole ones.
+func overLimit(wait time.Duration) access.Reply {
+	return access.Reply{State: access.Silent, Reason: access.RateLimited, Wait: wait}
+}
+
+// usedUp is the reply for a question that would be refused over a rate limit, by
+// what was answered before.
+func (c *Client) usedUp() (access.Reply, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.config.Now().Add(c.ahead)
+	switch {
+	case c.config.OnLimit == nil:
+	case c.refused.State == access.Silent:
+		return c.refused, true
+	case c.rate.Limit > 0 && c.rate.Remaining <= 0 && c.rate.Reset.After(now):
+		return overLimit(c.rate.Reset.Sub(now) + time.Second), true
+	}
+	return access.Reply{}, false
 }
 
 // note keeps what answers tell besides their content: the lowest of the rate
@@ -218,7 +298,7 @@ func (c *Client) note(header http.Header) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.rate.Limit == 0 || remaining < c.rate.Remaining {
+	if c.rate.Limit == 0 || remaining < c.rate.Remaining || !c.rate.Reset.After(c.config.Now().Add(c.ahead)) {
 		c.rate = access.Rate{Limit: limit, Remaining: remaining, Reset: time.Unix(reset, 0)}
 	}
 }
@@ -239,6 +319,9 @@ func (c *Client) lowest() access.Rate {
 
 // ask gets one address of the API and decodes a 200 into answer.
 func (c *Client) ask(ctx context.Context, path string, answer any) access.Reply {
+	if reply, full := c.usedUp(); full {
+		return reply
+	}
 	return c.do(ctx, http.MethodGet, path, nil, maxRetries, answer)
 }
 

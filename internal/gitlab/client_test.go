@@ -902,6 +902,59 @@ func TestOnWait(t *testing.T) {
 	}
 }
 
+// A caller that waits for rate limits itself gets a 429 at once, and no question is
+// asked for which the answers so far show no room.
+func TestOnLimit(t *testing.T) {
+	begin := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // of a bubble's clock
+	left := func(remaining int) []string {
+		return []string{"RateLimit-Limit", "300", "RateLimit-Remaining", strconv.Itoa(remaining), "RateLimit-Reset", strconv.FormatInt(begin.Add(55*time.Second).Unix(), 10)}
+	}
+	for name, test := range map[string]struct {
+		status  int
+		header  []string
+		canWait bool
+		wait    time.Duration // 0: both are asked
+		held    bool
+	}{
+		"refused":                {429, []string{"Retry-After", "30"}, true, 30 * time.Second, false},
+		"refused, without time":  {429, []string{"Retry-After", "30"}, false, 30 * time.Second, false},
+		"the last":               {200, left(0), true, 56 * time.Second, true},
+		"the last, without time": {200, left(0), false, 56 * time.Second, false},
+		"soon gone":              {200, left(150), true, 56 * time.Second, true},
+		"soon gone, no time":     {200, left(150), false, 0, false},
+		"enough":                 {200, left(290), true, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				c := stubbed(t, func(r *http.Request) (*http.Response, error) {
+					asked++
+					if !isSelf(r) {
+						return right(r), nil
+					}
+					if test.status != 200 {
+						return reply(r, test.status, "", test.header...), nil
+					}
+					answer := right(r)
+					for n := 0; n < len(test.header); n += 2 {
+						answer.Header.Set(test.header[n], test.header[n+1])
+					}
+					return answer, nil
+				}, func(c *Config) { c.OnLimit = func(time.Duration) bool { return test.canWait } })
+				v := ask(t.Context(), t, c, guide)
+				if test.wait == 0 {
+					wantReason(t, v, access.Granted, "")
+					return
+				}
+				wantReason(t, v, access.Unverified, access.RateLimited)
+				if v.Wait != test.wait || asked != 1 || (v.Detail == access.Held) != test.held {
+					t.Errorf("asked %d: %+v", asked, v)
+				}
+			})
+		})
+	}
+}
+
 // An answer that rules the token out ends the other question, however long that
 // one would take, and is the verdict.
 func TestCheckRejectedEndsOther(t *testing.T) {

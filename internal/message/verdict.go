@@ -290,9 +290,9 @@ func explainTLS(v access.Verdict, s Subject) (what, hint string) {
 // Wait is said before a wait that people would notice.
 func Wait(wait time.Duration, why access.Reason, instance string) *Message {
 	m := &Message{Code: "waiting", Topic: Waiting,
-		What: fmt.Sprintf("%s does not answer as it should; trying again in %d s", instance, seconds(wait))}
+		What: fmt.Sprintf("%s answered with an error; retrying in %d s", instance, seconds(wait))}
 	if why == access.RateLimited {
-		m.What = fmt.Sprintf("%s asks to be left alone (429, too many requests); trying again in %d s", instance, seconds(wait))
+		m.What = fmt.Sprintf("rate limited by %s; retrying in %d s", instance, seconds(wait))
 	}
 	return m
 }
