@@ -164,7 +164,7 @@ func TestOnePlaceOfWords(t *testing.T) {
 		ast.Inspect(f, func(node ast.Node) bool {
 			switch n := node.(type) {
 			case *ast.CompositeLit:
-				if spelled(n.Type) == "message.Message" {
+				if spelled(n.Type) == "message.Error" {
 					t.Errorf("%s: a message is made in %s", at(n), pkg)
 				}
 			case *ast.AssignStmt:

@@ -55,7 +55,7 @@ type detail struct {
 	// Facts is what GitLab said of the token itself.
 	Facts access.Facts `json:"facts,omitzero"`
 	// Note is what people were told of an attempt in vain.
-	Note *message.Message `json:"note,omitzero"`
+	Note *message.Error `json:"note,omitzero"`
 	// Instance is the URL of the one that a Secret was for.
 	Instance string `json:"instance,omitzero"`
 }

@@ -16,7 +16,7 @@ const vainTTL = refusalTTL
 // OncePerDeadToken looks in another place for something better than a dead token, unless
 // that was in vain half a minute ago: then it gives the note of that time.
 // Callers do so one after another, for half of the time that ctx leaves.
-func (s Store) OncePerDeadToken(ctx context.Context, dead token.Token, place string, look func() (note *message.Message, helped bool)) *message.Message {
+func (s Store) OncePerDeadToken(ctx context.Context, dead token.Token, place string, look func() (note error, helped bool)) error {
 	dir, ok := s.open(true)
 	if !ok {
 		note, _ := look()
@@ -30,11 +30,14 @@ func (s Store) OncePerDeadToken(ctx context.Context, dead token.Token, place str
 	_, release := dir.lock(patience, lockSecret, name, nil)
 	defer release()
 	if e, ok := c.load(name); ok && c.now().Sub(e.made()) < vainTTL {
+		if e.Note == nil { // a nil *Error is not a nil error
+			return nil
+		}
 		return e.Note
 	}
 	note, helped := look()
 	if !helped && !errors.Is(ctx.Err(), context.Canceled) {
-		c.save(name, entry{head: head{Made: c.now().UnixMilli()}, detail: detail{Note: note}})
+		c.save(name, entry{head: head{Made: c.now().UnixMilli()}, detail: detail{Note: message.As(note)}})
 	}
 	return note
 }

@@ -20,11 +20,11 @@ func TestSparing(t *testing.T) {
 	note, helped, looks := message.KubeTimeout(message.Cluster{Server: "10.0.0.1", Login: "somebody"}), false, 0
 	spare := func(place string, want int) {
 		t.Helper()
-		got := w.store.OncePerDeadToken(t.Context(), dead, place, func() (*message.Message, bool) {
+		got := w.store.OncePerDeadToken(t.Context(), dead, place, func() (error, bool) {
 			looks++
 			return note, helped
 		})
-		if looks != want || (got == nil) != (note == nil) || got != nil && *got != *note {
+		if looks != want || (got == nil) != (note == nil) || got != nil && *message.As(got) != *message.As(note) {
 			t.Errorf("looked %d times, want %d: %v", looks, want, got)
 		}
 	}
@@ -46,7 +46,7 @@ func TestSparing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for range 2 {
-		_ = w.store.OncePerDeadToken(ctx, dead, "team/mine", func() (*message.Message, bool) {
+		_ = w.store.OncePerDeadToken(ctx, dead, "team/mine", func() (error, bool) {
 			looks++
 			cancel()
 			return nil, false

@@ -58,7 +58,7 @@ const (
 type Result struct {
 	Outcome Outcome
 	// Reason is the first thing that is wrong; nil when nothing is.
-	Reason *message.Message
+	Reason error
 	// Failures and Warnings are how many there were.
 	Failures, Warnings int
 
@@ -80,7 +80,7 @@ type Check struct {
 	// afresh.
 	Helper helper.Helper
 	// Connect makes a client for the instance of a question's token.
-	Connect func(helper.Question) (*gitlab.Client, *message.Message)
+	Connect func(helper.Question) (*gitlab.Client, error)
 	// TokenOnly leaves out what is not about the token: how git is set up here.
 	TokenOnly bool
 	// Limit bounds each question, with its retries.
@@ -135,7 +135,7 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 	switch {
 	case r.result.Reason == nil:
 		r.result.Outcome = AllGood
-	case r.result.Reason.Unverified():
+	case message.Unverified(r.result.Reason):
 		r.result.Outcome = Unverified
 	default:
 		r.result.Outcome = Refused
@@ -147,10 +147,10 @@ func once(secrets secretsFunc) secretsFunc {
 	var (
 		found   []source.Found
 		looked  []string
-		problem *message.Message
+		problem error
 		asked   bool
 	)
-	return func(ctx context.Context, request credential.Request) ([]source.Found, []string, *message.Message) {
+	return func(ctx context.Context, request credential.Request) ([]source.Found, []string, error) {
 		if !asked {
 			found, looked, problem = secrets(ctx, request)
 			asked = true
@@ -159,7 +159,7 @@ func once(secrets secretsFunc) secretsFunc {
 	}
 }
 
-type secretsFunc = func(context.Context, credential.Request) ([]source.Found, []string, *message.Message)
+type secretsFunc = func(context.Context, credential.Request) ([]source.Found, []string, error)
 
 // run is one check under way.
 type run struct {
@@ -221,7 +221,7 @@ func (r *run) all() []place {
 
 // tokenless says why there is no token for a request; result is what git would
 // get.
-func (r *run) tokenless(request credential.Request, result helper.Result) *message.Message {
+func (r *run) tokenless(request credential.Request, result helper.Result) error {
 	var have []instance.Instance
 	known, _ := r.Helper.Known()
 	if known != nil {

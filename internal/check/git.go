@@ -50,7 +50,7 @@ func (a *answers) git() {
 }
 
 // credential is what get answers.
-func (a *answers) credential() (username, password string, problem *message.Message) {
+func (a *answers) credential() (username, password string, problem error) {
 	attributes, err := credential.Read(bytes.NewReader(a.result.Answer))
 	if err != nil || a.result.Outcome != helper.Answered {
 		return "", "", message.NoAnswer()

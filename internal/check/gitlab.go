@@ -27,7 +27,7 @@ type answers struct {
 	place    place
 	question helper.Question
 	// problem says why nobody could be asked.
-	problem *message.Message
+	problem error
 	client  *gitlab.Client
 	trip    journey
 	verdict access.Verdict
@@ -92,7 +92,7 @@ func (a *answers) failBlamed(step string) {
 		a.fail(step, why)
 		return
 	}
-	a.failWith(step, a.scopesData(), why.Holding(self.Scopes))
+	a.failWith(step, a.scopesData(), message.Holding(why, self.Scopes))
 }
 
 // scopesData compares the scopes that a token holds with the required ones.
@@ -103,8 +103,8 @@ func (a *answers) scopesData() ScopesData {
 }
 
 // refusal says why git gets no token, and what of that could not be mended.
-func (a *answers) refusal() *message.Message {
-	return message.Explain(a.verdict, helper.SubjectOf(a.question)).Besides(a.result.Messages)
+func (a *answers) refusal() error {
+	return message.Besides(message.Explain(a.verdict, helper.SubjectOf(a.question)), a.result.Messages)
 }
 
 // earlier is why the steps after one that failed are not made.
@@ -361,7 +361,7 @@ func (a *answers) branchStep() {
 
 // explain gives the words for an answer that is not the one that was wanted, to
 // something that takes at least the level minimum.
-func (a *answers) explain(reply access.Reply, minimum int) *message.Message {
+func (a *answers) explain(reply access.Reply, minimum int) error {
 	v := access.Verdict{Outcome: access.Refused, Reason: reply.Reason, Detail: reply.Detail, Wait: reply.Wait, Minimum: minimum}
 	if reply.State == access.Silent {
 		v.Outcome = access.Unverified

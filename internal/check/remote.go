@@ -28,7 +28,7 @@ func (r *run) remote(p place) bool {
 	r.good(stepInstance, InstanceData{URL: i.URL()}, "%s%s", i.URL(), origin(i, p.found.Belongs))
 	var a *answers
 	h := r.Helper
-	h.Secrets = func(context.Context, credential.Request) ([]source.Found, []string, *message.Message) {
+	h.Secrets = func(context.Context, credential.Request) ([]source.Found, []string, error) {
 		return []source.Found{p.found}, nil, nil
 	}
 	h.Verify = func(ctx context.Context, q helper.Question) helper.Finding {
@@ -53,7 +53,7 @@ func (r *run) remote(p place) bool {
 	defer a.close()
 	a.result = result
 	switch {
-	case a.problem != nil && strings.HasPrefix(a.problem.Code, "proxy-"):
+	case a.problem != nil && strings.HasPrefix(message.As(a.problem).Code, "proxy-"):
 		r.fail(stepProxy, a.problem)
 	case a.problem != nil:
 		r.skipThrough(stepTCP, "nobody was asked")
@@ -163,14 +163,14 @@ func (a *answers) way() bool {
 }
 
 // onTheWay says why a step of the way failed, with what the way itself told.
-func (a *answers) onTheWay(step string) *message.Message {
+func (a *answers) onTheWay(step string) error {
 	why := message.Explain(a.verdict, helper.SubjectOf(a.question))
 	signer := a.trip.signer()
 	switch {
 	case step == stepTLS && signer != "":
-		return why.Signed(signer)
+		return message.Signed(why, signer)
 	case step == stepAPI && a.verdict.Reason == access.Unreachable:
-		return why.BrokenOff()
+		return message.BrokenOff(why)
 	}
 	return why
 }

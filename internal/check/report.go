@@ -161,20 +161,20 @@ func (r *run) good(name string, data any, format string, args ...any) {
 	r.report(Step{Name: name, Status: report.Good, Data: data, Text: fmt.Sprintf(format, args...)})
 }
 
-func (r *run) warn(name string, data any, m *message.Message) {
+func (r *run) warn(name string, data any, m error) {
 	r.result.Warnings++
-	r.report(Step{Name: name, Status: report.Warning, Data: data, Text: m.What, Hint: m.Hint, Code: m.Code})
+	r.report(Step{Name: name, Status: report.Warning, Data: data, Text: message.As(m).What, Hint: message.As(m).Hint, Code: message.As(m).Code})
 }
 
-func (r *run) fail(name string, m *message.Message) { r.failWith(name, nil, m) }
+func (r *run) fail(name string, m error) { r.failWith(name, nil, m) }
 
-func (r *run) failWith(name string, data any, m *message.Message) {
+func (r *run) failWith(name string, data any, m error) {
 	r.result.Failures++
 	// What is wrong for good comes before what could not be learned.
-	if r.result.Reason == nil || r.result.Reason.Unverified() && !m.Unverified() {
+	if r.result.Reason == nil || message.Unverified(r.result.Reason) && !message.Unverified(m) {
 		r.result.Reason = m
 	}
-	r.report(Step{Name: name, Status: report.Failed, Data: data, Text: m.Error(), Hint: m.Hint, Code: m.Code})
+	r.report(Step{Name: name, Status: report.Failed, Data: data, Text: m.Error(), Hint: message.As(m).Hint, Code: message.As(m).Code})
 }
 
 func (r *run) skip(why string, names ...string) {

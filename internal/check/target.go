@@ -22,7 +22,7 @@ type Target struct {
 
 // ParseTarget reads a repository's URL, as git or a browser has it. A message
 // never shows what could be a login in it.
-func ParseTarget(raw string) (Target, *message.Message) {
+func ParseTarget(raw string) (Target, error) {
 	scheme, rest, found := strings.Cut(raw, "://")
 	scheme = strings.ToLower(scheme)
 	web := found && (scheme == "https" || scheme == "http")

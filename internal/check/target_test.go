@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // canary is no part of any address in these tests but as a login.
@@ -82,9 +83,9 @@ func TestParseTargetRefuses(t *testing.T) {
 			t.Errorf("%q is taken: %+v", test.raw, target)
 			continue
 		}
-		lines := strings.Join(problem.Lines(), "\n")
-		if problem.Code != test.code || !strings.Contains(lines, test.says) || problem.Hint == "" {
-			t.Errorf("%q: %s: %s; want %s, %q", test.raw, problem.Code, lines, test.code, test.says)
+		lines := strings.Join(message.As(problem).Lines(), "\n")
+		if message.As(problem).Code != test.code || !strings.Contains(lines, test.says) || message.As(problem).Hint == "" {
+			t.Errorf("%q: %s: %s; want %s, %q", test.raw, message.As(problem).Code, lines, test.code, test.says)
 		}
 		if strings.Contains(lines, canary) {
 			t.Errorf("%q: the login is shown: %s", test.raw, lines)
@@ -109,7 +110,7 @@ func FuzzParseTarget(f *testing.F) {
 		}
 		target, problem := ParseTarget(raw)
 		if problem != nil {
-			for _, line := range problem.Lines() {
+			for _, line := range message.As(problem).Lines() {
 				if strings.Contains(line, canary) || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 					t.Fatalf("%q: said %q", raw, line)
 				}

@@ -86,7 +86,7 @@ func (a *app) runCheck(ctx context.Context, flags checkFlags, args []string) err
 
 // checker puts together what a check takes. The message is about the command
 // line.
-func (a *app) checker(flags checkFlags, args []string) (c check.Check, target check.Target, problem *message.Message) {
+func (a *app) checker(flags checkFlags, args []string) (c check.Check, target check.Target, problem error) {
 	switch flags.color {
 	case "auto", "always", "never":
 	default:
@@ -96,7 +96,7 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 		return c, target, wrong
 	}
 	if a.minAccess != nil {
-		if _, wrong := a.rules(); wrong != nil && wrong.Topic == message.Usage {
+		if _, wrong := a.rules(); wrong != nil && message.As(wrong).Topic == message.Usage {
 			return c, target, wrong
 		}
 	}
@@ -120,7 +120,7 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 		h.MinAccess = nil // what is asked for here counts
 	}
 	// get needs these settings later than its rules, and refuses over them too.
-	h.Rules = func(url string) (helper.Rules, *message.Message) {
+	h.Rules = func(url string) (helper.Rules, error) {
 		found, problem := a.rulesFor(url)
 		if problem == nil {
 			problem = invalid
@@ -140,7 +140,7 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 	if h.Rescue != nil {
 		// What was in vain a moment ago need not be so now.
-		h.Rescue = func(ctx context.Context, _ token.Token, try helper.Try) *message.Message {
+		h.Rescue = func(ctx context.Context, _ token.Token, try helper.Try) error {
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
 			note, _ := a.tryCluster(ctx, try)
@@ -149,7 +149,7 @@ func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 	}
 	return check.Check{
 		Helper: h,
-		Connect: func(q helper.Question) (*gitlab.Client, *message.Message) {
+		Connect: func(q helper.Question) (*gitlab.Client, error) {
 			return a.client(q, limit, nil)
 		},
 		Limit:     limit,
@@ -198,7 +198,7 @@ const maxTermination = 4096
 // file for the container's message as it is, so it does not end with a line feed.
 func terminationMessage(result check.Result) string {
 	var lines []string
-	for _, line := range result.Reason.Lines() {
+	for _, line := range message.As(result.Reason).Lines() {
 		lines = append(lines, message.Printable(result.Redact(line)))
 	}
 	text := strings.Join(lines, "\n")
@@ -350,11 +350,11 @@ type reason struct {
 	Hint string `json:"hint,omitempty"`
 }
 
-func reasonOf(m *message.Message) *reason {
+func reasonOf(m error) *reason {
 	if m == nil {
 		return nil
 	}
-	return &reason{Code: m.Code, Text: m.Error(), Hint: m.Hint}
+	return &reason{Code: message.As(m).Code, Text: m.Error(), Hint: message.As(m).Hint}
 }
 
 func (d *checkDocument) end(result check.Result, code int) error {

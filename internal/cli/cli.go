@@ -305,8 +305,8 @@ func (a *app) line(text string) {
 }
 
 // tell prints a message for people, with what is known of a token taken out.
-func (a *app) tell(m *message.Message, redact func(string) string) {
-	for _, line := range m.Lines() {
+func (a *app) tell(m error, redact func(string) string) {
+	for _, line := range message.As(m).Lines() {
 		a.line(redact(line))
 	}
 }

@@ -92,7 +92,7 @@ func (a *app) expected(name kube.Name) (i instance.Instance, settled bool) {
 func (a *app) placeOf(name kube.Name) string { return name.String() + " " + a.cluster().Fingerprint() }
 
 // readSecret reads a Secret of the cluster within the time limit.
-func (a *app) readSecret(ctx context.Context, name kube.Name) (source.Found, *message.Message) {
+func (a *app) readSecret(ctx context.Context, name kube.Name) (source.Found, error) {
 	ctx, stop, _, problem := a.limited(ctx)
 	if problem != nil {
 		return source.Found{}, problem
@@ -127,17 +127,17 @@ const patience = 5 * time.Second
 
 // rescue tries what the Secret of ACP_GITLAB_SECRET has instead of a dead token,
 // unless that was in vain a moment ago.
-func (a *app) rescue(ctx context.Context, dead token.Token, try helper.Try) *message.Message {
+func (a *app) rescue(ctx context.Context, dead token.Token, try helper.Try) error {
 	store, problem := a.verdicts()
 	if problem != nil {
 		return problem
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return store.OncePerDeadToken(ctx, dead, a.env.Getenv(envSecret), func() (*message.Message, bool) { return a.tryCluster(ctx, try) })
+	return store.OncePerDeadToken(ctx, dead, a.env.Getenv(envSecret), func() (error, bool) { return a.tryCluster(ctx, try) })
 }
 
-func (a *app) tryCluster(ctx context.Context, try helper.Try) (note *message.Message, helped bool) {
+func (a *app) tryCluster(ctx context.Context, try helper.Try) (note error, helped bool) {
 	name, err := kube.ParseName(a.env.Getenv(envSecret))
 	if err != nil {
 		return message.SettingInvalid(envSecret, err), false

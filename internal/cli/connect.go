@@ -94,7 +94,7 @@ func (a *app) runConnect(ctx context.Context, flags connectFlags, args []string)
 }
 
 // connectTarget is the repository to check the token with, if one is named.
-func connectTarget(args []string) (check.Target, *message.Message) {
+func connectTarget(args []string) (check.Target, error) {
 	switch {
 	case len(args) == 0:
 		return check.Target{}, nil
@@ -102,7 +102,7 @@ func connectTarget(args []string) (check.Target, *message.Message) {
 		return check.Target{}, message.TokenFromArgument()
 	}
 	target, problem := check.ParseTarget(args[0])
-	if problem != nil && problem.Code != message.URLIsSSH("").Code {
+	if problem != nil && !message.Is(problem, "url-is-ssh") {
 		return target, message.TokenFromArgument()
 	}
 	return target, problem
@@ -110,7 +110,7 @@ func connectTarget(args []string) (check.Target, *message.Message) {
 
 // connectSecret hands the flags that are about a Secret to the keeper. A Secret
 // that can't be changed is refused before the token is asked for.
-func (a *app) connectSecret(ctx context.Context, keeper connection.Keeper, flags connectFlags, limit time.Duration) *message.Message {
+func (a *app) connectSecret(ctx context.Context, keeper connection.Keeper, flags connectFlags, limit time.Duration) error {
 	s, ours := keeper.(*connection.Secret)
 	switch {
 	case ours:
@@ -141,13 +141,13 @@ func (a *app) checkNew(ctx context.Context, tok token.Token, i instance.Instance
 	found := source.Found{Source: "given", Where: "the input", Renew: "connect with it", Token: tok, Instance: i, Trust: trust,
 		Belongs: "--instance", Changed: func() time.Time { return time.Time{} }}
 	if caFile != "" {
-		found.CA = func() ([]byte, *message.Message) { return readCA(caFile) }
+		found.CA = func() ([]byte, error) { return readCA(caFile) }
 	}
 	h := a.helper()
-	h.Secrets = func(context.Context, credential.Request) ([]source.Found, []string, *message.Message) {
+	h.Secrets = func(context.Context, credential.Request) ([]source.Found, []string, error) {
 		return []source.Found{found}, nil, nil
 	}
-	h.Known = func() (*instance.Instance, *message.Message) { return &i, nil }
+	h.Known = func() (*instance.Instance, error) { return &i, nil }
 	h.Remotes = func() []string { return nil }
 	c := a.checkWith(h, limit)
 	c.TokenOnly = true
@@ -156,15 +156,15 @@ func (a *app) checkNew(ctx context.Context, tok token.Token, i instance.Instance
 }
 
 // keep stores a token, and sees that it is there.
-func (a *app) keep(ctx context.Context, keeper connection.Keeper, tok token.Token, i instance.Instance, limit time.Duration) *message.Message {
-	step := func(f func(context.Context) *message.Message) *message.Message {
+func (a *app) keep(ctx context.Context, keeper connection.Keeper, tok token.Token, i instance.Instance, limit time.Duration) error {
+	step := func(f func(context.Context) error) error {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		return f(ctx)
 	}
 	var old, now connection.Kept
-	read := func(into *connection.Kept) func(context.Context) *message.Message {
-		return func(ctx context.Context) (problem *message.Message) {
+	read := func(into *connection.Kept) func(context.Context) error {
+		return func(ctx context.Context) (problem error) {
 			*into, problem = keeper.Read(ctx)
 			return problem
 		}
@@ -172,7 +172,7 @@ func (a *app) keep(ctx context.Context, keeper connection.Keeper, tok token.Toke
 	if problem := step(read(&old)); problem != nil {
 		return problem
 	}
-	if problem := step(func(ctx context.Context) *message.Message { return keeper.Write(ctx, old, tok, i) }); problem != nil {
+	if problem := step(func(ctx context.Context) error { return keeper.Write(ctx, old, tok, i) }); problem != nil {
 		return problem
 	}
 	if problem := step(read(&now)); problem != nil {
@@ -199,7 +199,7 @@ func (a *app) written(err error) error {
 const maxAuthorities = 1 << 20
 
 // readCA reads authorities that are to be stored.
-func readCA(path string) ([]byte, *message.Message) {
+func readCA(path string) ([]byte, error) {
 	pem, err := file.Read(path, maxAuthorities)
 	where := message.Quote(path) + ", which --ca-file names,"
 	switch {

@@ -38,7 +38,7 @@ func (f *keeperFlags) add(command *cobra.Command) {
 }
 
 // keeper is the place that the flags name.
-func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit time.Duration) (connection.Keeper, *message.Message) {
+func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit time.Duration) (connection.Keeper, error) {
 	switch {
 	case f.secret != "" && (f.platform || f.backend != ""):
 		return nil, message.FlagsClash("--secret", "--platform")
@@ -68,7 +68,7 @@ func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit t
 }
 
 // secretKeeper keeps the token in a Secret.
-func (a *app) secretKeeper(ctx context.Context, name kube.Name) (*connection.Secret, *message.Message) {
+func (a *app) secretKeeper(ctx context.Context, name kube.Name) (*connection.Secret, error) {
 	limit, problem := a.timeout()
 	if problem != nil {
 		return nil, problem
@@ -85,14 +85,14 @@ func (a *app) secretKeeper(ctx context.Context, name kube.Name) (*connection.Sec
 }
 
 // authorities are those in PEM form that are kept along with a token.
-type authorities = func() ([]byte, *message.Message)
+type authorities = func() ([]byte, error)
 
 // connector makes a client for a token.
-type connector func(token.Token, instance.Instance, authorities) (*gitlab.Client, *message.Message)
+type connector func(token.Token, instance.Instance, authorities) (*gitlab.Client, error)
 
 // gitlab makes clients for tokens, wherever they are from.
 func (a *app) gitlab(limit time.Duration) connector {
-	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, *message.Message) {
+	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, error) {
 		a.trace.Hide(tok)
 		found := source.Found{Token: tok, Instance: i, CA: ca}
 		return a.client(helper.Question{Found: found, URL: i.URL()}, limit, nil)
@@ -108,14 +108,14 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // failed tells a message and ends with its exit code.
-func (a *app) failed(m *message.Message, redact func(string) string) error {
+func (a *app) failed(m error, redact func(string) string) error {
 	a.tell(m, redact)
 	switch {
-	case m.Topic == message.Usage:
+	case message.As(m).Topic == message.Usage:
 		return exitError(exitUsage)
-	case m.Unverified():
+	case message.Unverified(m):
 		return exitError(exitUnverified)
-	case m.Topic == message.Warning:
+	case message.As(m).Topic == message.Warning:
 		return nil
 	}
 	return exitError(exitRefused)
@@ -150,7 +150,7 @@ func requestFor(i instance.Instance) credential.Request {
 }
 
 // chosen is the instance of --instance or the environment, else gitlab.com.
-func (a *app) chosen() (instance.Instance, *message.Message) {
+func (a *app) chosen() (instance.Instance, error) {
 	known, problem := a.known()
 	switch {
 	case problem != nil:

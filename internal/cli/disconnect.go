@@ -104,16 +104,16 @@ func (a *app) runDisconnect(ctx context.Context, flags disconnectFlags) error {
 
 // revoke has GitLab revoke a token, which is the kept one, or else the one that
 // was found where it says, and gives the token's name.
-func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connection.Kept, tok token.Token, where string, yes bool) (string, *message.Message) {
+func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connection.Kept, tok token.Token, where string, yes bool) (string, error) {
 	if tok.IsZero() {
 		return "", message.RevokeNothing(keeper.Where())
 	}
 	self, problem := a.self(ctx, tok, kept.Instance, kept.CA, where)
 	switch {
-	case problem != nil && kept.Token.IsZero() && !problem.Unverified():
+	case problem != nil && kept.Token.IsZero() && !message.Unverified(problem):
 		// The keeper's own may well be alive.
 		return "", message.RevokeOther(problem, keeper.Where(), message.TokensPage(kept.Instance.URL()))
-	case problem != nil && problem.Code == string(access.TokenRevoked):
+	case message.Is(problem, string(access.TokenRevoked)):
 		return "a token that was revoked before", nil
 	case problem != nil:
 		return "", message.RevokeFailed(problem)
@@ -147,7 +147,7 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 }
 
 // self is what GitLab says of a token.
-func (a *app) self(ctx context.Context, tok token.Token, i instance.Instance, ca authorities, where string) (access.Self, *message.Message) {
+func (a *app) self(ctx context.Context, tok token.Token, i instance.Instance, ca authorities, where string) (access.Self, error) {
 	limit, problem := a.timeout()
 	if problem != nil {
 		return access.Self{}, problem

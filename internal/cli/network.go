@@ -36,9 +36,9 @@ func (a *app) network(url string) network {
 }
 
 // reach is how to reach the URL's host, trusting what trust says besides.
-func (n network) reach(trust transport.Trust) (transport.Network, *message.Message) {
+func (n network) reach(trust transport.Trust) (transport.Network, error) {
 	var reach transport.Network
-	var problem *message.Message
+	var problem error
 	if trust.Required, problem = n.file(envGitCAInfo, "sslcainfo"); problem != nil {
 		return reach, problem
 	}
@@ -58,7 +58,7 @@ func (n network) reach(trust transport.Trust) (transport.Network, *message.Messa
 }
 
 // identify adds the certificate that git shows.
-func (n network) identify(reach *transport.Network) *message.Message {
+func (n network) identify(reach *transport.Network) error {
 	certificate, problem := n.file(envGitCert, "sslcert")
 	if problem != nil || certificate.Path == "" {
 		return problem
@@ -73,7 +73,7 @@ func (n network) identify(reach *transport.Network) *message.Message {
 }
 
 // goThrough adds the proxy that git goes through.
-func (n network) goThrough(reach *transport.Network) *message.Message {
+func (n network) goThrough(reach *transport.Network) error {
 	proxy, by, problem := n.proxy()
 	switch {
 	case problem != nil || proxy == nil:
@@ -97,7 +97,7 @@ func (n network) goThrough(reach *transport.Network) *message.Message {
 
 // proxy is the proxy that git goes through (http.c, get_curl_handle), and the
 // setting that names it; nil when git goes straight to the host.
-func (n network) proxy() (*url.URL, string, *message.Message) {
+func (n network) proxy() (*url.URL, string, error) {
 	raw, by := n.proxySetting()
 	at, err := url.Parse(n.url)
 	if raw == "" || err == nil && bypassed(at.Hostname(), n.first(envNoProxyLower, envNoProxy)) {
@@ -142,7 +142,7 @@ func (n network) first(names ...string) string {
 const optional = ":(optional)"
 
 // file is the path that a variable names, else a setting of git's.
-func (n network) file(name, key string) (transport.Named, *message.Message) {
+func (n network) file(name, key string) (transport.Named, error) {
 	if path := n.app.env.Getenv(name); path != "" {
 		return transport.Named{Path: path, By: name}, rooted(name, path)
 	}
@@ -171,7 +171,7 @@ func (n network) file(name, key string) (transport.Named, *message.Message) {
 
 // rooted refuses relative paths: they lead into whatever repository git works in,
 // and whoever writes there would choose whom to trust.
-func rooted(by string, paths ...string) *message.Message {
+func rooted(by string, paths ...string) error {
 	for _, path := range paths {
 		if path != "" && !filepath.IsAbs(path) {
 			return message.PathInvalid(by, "it is relative to whatever directory git runs in")
@@ -244,7 +244,7 @@ func (n network) remarks(directory transport.Named) []string {
 
 // roots are the authorities to trust: the system's, those of trust, and those
 // that the environment names.
-func (a *app) roots(trust transport.Trust) (transport.Authorities, *message.Message) {
+func (a *app) roots(trust transport.Trust) (transport.Authorities, error) {
 	if trust.Required.Path == "" {
 		trust.Required = transport.Named{Path: a.env.Getenv(envGitCAInfo), By: envGitCAInfo}
 	}

@@ -22,7 +22,7 @@ const maxBotToken = 64 << 10
 
 // platform makes a client for the platform at address, which is a flag's value;
 // "" means the one of the environment. The limit is for a message.
-func (a *app) platform(address string, limit time.Duration) (*platform.Client, *message.Message) {
+func (a *app) platform(address string, limit time.Duration) (*platform.Client, error) {
 	base, problem := a.platformBase(address)
 	if problem != nil {
 		return nil, problem
@@ -56,7 +56,7 @@ func (a *app) platform(address string, limit time.Duration) (*platform.Client, *
 	return platform.New(config), nil
 }
 
-func (a *app) platformBase(address string) (platform.Base, *message.Message) {
+func (a *app) platformBase(address string) (platform.Base, error) {
 	const flag = "--backend"
 	for _, place := range []struct{ name, value string }{
 		{flag, address}, {envBackendURL, a.env.Getenv(envBackendURL)}, {envBackendAPI, a.env.Getenv(envBackendAPI)},
@@ -75,7 +75,7 @@ func (a *app) platformBase(address string) (platform.Base, *message.Message) {
 
 // platformToken is the token for the platform and the place that it is from. From
 // here on it is taken out of every line that is printed.
-func (a *app) platformToken(base platform.Base) (token.Bearer, string, *message.Message) {
+func (a *app) platformToken(base platform.Base) (token.Bearer, string, error) {
 	platform := message.Platform{URL: base.URL(), Where: envBackendToken}
 	text := a.env.Getenv(envBackendToken)
 	if text == "" {
@@ -102,9 +102,9 @@ func (a *app) platformToken(base platform.Base) (token.Bearer, string, *message.
 
 // backend asks the platform for the GitLab credentials of this session's user.
 // The message is for a user who has none there.
-func (a *app) backend(ctx context.Context) (source.Answer, *message.Message) {
+func (a *app) backend(ctx context.Context) (source.Answer, error) {
 	answer := source.Answer{Where: "the platform"}
-	failed := func(why *message.Message) (source.Answer, *message.Message) {
+	failed := func(why error) (source.Answer, error) {
 		answer.Problem = why
 		return answer, nil
 	}
@@ -139,7 +139,7 @@ func (a *app) backend(ctx context.Context) (source.Answer, *message.Message) {
 }
 
 // sessionName is the name in the first of the variables that is set.
-func (a *app) sessionName(variables ...string) (platform.Name, *message.Message) {
+func (a *app) sessionName(variables ...string) (platform.Name, error) {
 	for _, name := range variables {
 		value := a.env.Getenv(name)
 		if value == "" {

@@ -21,7 +21,7 @@ const maxToken = 64 << 10
 
 // newToken reads a token: from a file, if one is named, else from standard input,
 // which on a terminal is a prompt without echo. A token is never an argument.
-func (a *app) newToken(ctx context.Context, path string) (token.Token, *message.Message) {
+func (a *app) newToken(ctx context.Context, path string) (token.Token, error) {
 	var text string
 	where := givenBy(path)
 	if path != "" {
@@ -34,7 +34,7 @@ func (a *app) newToken(ctx context.Context, path string) (token.Token, *message.
 		}
 		text = string(data)
 	} else {
-		var problem *message.Message
+		var problem error
 		if text, problem = a.entered(ctx); problem != nil {
 			return token.Token{}, problem
 		}
@@ -56,7 +56,7 @@ func givenBy(path string) string {
 }
 
 // entered is what is entered on standard input.
-func (a *app) entered(ctx context.Context) (string, *message.Message) {
+func (a *app) entered(ctx context.Context) (string, error) {
 	if fd, ok := a.terminal(); ok {
 		return a.prompted(ctx, fd, "GitLab token (not shown): ", term.ReadPassword)
 	}
@@ -97,7 +97,7 @@ func (a *app) terminal() (int, bool) {
 
 // prompted asks for something on the terminal, which is put back as it was
 // however it ends.
-func (a *app) prompted(ctx context.Context, fd int, prompt string, read func(int) ([]byte, error)) (string, *message.Message) {
+func (a *app) prompted(ctx context.Context, fd int, prompt string, read func(int) ([]byte, error)) (string, error) {
 	before, err := term.GetState(fd)
 	if err != nil {
 		return "", message.PromptEnded()
@@ -117,7 +117,7 @@ const promptLimit = 10 * time.Minute
 
 // waited reads what may never come. A read that is given up on goes on behind,
 // until the process ends.
-func (a *app) waited(ctx context.Context, limit time.Duration, read func() (string, error), late *message.Message) (string, *message.Message) {
+func (a *app) waited(ctx context.Context, limit time.Duration, read func() (string, error), late error) (string, error) {
 	type result struct {
 		text string
 		err  error

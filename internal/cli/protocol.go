@@ -138,7 +138,7 @@ func (a *app) conclude(result helper.Result) error {
 		return nil
 	case result.Outcome == helper.Unverified:
 		return exitError(exitUnverified)
-	case slices.ContainsFunc(result.Messages, func(m *message.Message) bool { return m.Topic == message.Usage }):
+	case slices.ContainsFunc(result.Messages, func(m error) bool { return message.As(m).Topic == message.Usage }):
 		return exitError(exitUsage)
 	}
 	return exitError(exitRefused)

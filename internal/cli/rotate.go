@@ -122,7 +122,7 @@ func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
 	case flags.anew:
 		problem = rotation.Renew(ctx, expires)
 	default:
-		problem = rotation.Replace(ctx, func() (token.Token, *message.Message) {
+		problem = rotation.Replace(ctx, func() (token.Token, error) {
 			fresh, problem := a.newToken(ctx, flags.tokenFile)
 			tokens = append(tokens, fresh)
 			return fresh, problem
@@ -152,7 +152,7 @@ func (a *app) noteOldCopies(ctx context.Context, lines *checkLines, old source.F
 }
 
 // check sees that the flags fit together, and gives the expiry of a new token.
-func (f rotateFlags) check(now time.Time) (time.Time, *message.Message) {
+func (f rotateFlags) check(now time.Time) (time.Time, error) {
 	for _, pair := range []struct {
 		clash      bool
 		one, other string
@@ -187,7 +187,7 @@ func (f rotateFlags) check(now time.Time) (time.Time, *message.Message) {
 }
 
 // rotation puts together what a rotation takes.
-func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotation, *message.Message) {
+func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotation, error) {
 	limit, problem := a.timeout()
 	if problem != nil {
 		return connection.Rotation{}, problem
@@ -218,7 +218,7 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 	case *connection.Secret:
 		keeper.Replace = true
 		if flags.podsGiven {
-			r.Pods = func(ctx context.Context, dryRun bool) (int, *message.Message) {
+			r.Pods = func(ctx context.Context, dryRun bool) (int, error) {
 				return keeper.Client.AnnotatePods(ctx, keeper.Name.Namespace, flags.pods, rotatedAt, time.Now().UTC().Format(time.RFC3339Nano), dryRun)
 			}
 		}
@@ -253,14 +253,14 @@ func (a *app) shield() (safe func()) {
 // remembering notes every token that a client is made for, to take it out of what
 // is printed.
 func (a *app) remembering(tokens *[]token.Token, connect connector) connector {
-	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, *message.Message) {
+	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, error) {
 		*tokens = append(*tokens, tok)
 		return connect(tok, i, ca)
 	}
 }
 
 // recoveryPath is the file for an unfinished rotation in one place.
-func (a *app) recoveryPath(dir, where string) (string, *message.Message) {
+func (a *app) recoveryPath(dir, where string) (string, error) {
 	if dir == "" {
 		state, home := a.env.Getenv(envStateHome), a.env.Getenv(envHome)
 		switch {

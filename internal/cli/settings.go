@@ -116,7 +116,7 @@ const (
 )
 
 // secrets finds the places with a token that may answer a request.
-func (a *app) secrets(ctx context.Context, req credential.Request) ([]source.Found, []string, *message.Message) {
+func (a *app) secrets(ctx context.Context, req credential.Request) ([]source.Found, []string, error) {
 	// With a source that there isn't, what is found still tells whose requests
 	// to refuse over it.
 	kind, problem := source.ParseSource(a.env.Getenv(envSource))
@@ -157,7 +157,7 @@ func (a *app) only() bool {
 func (a *app) allowHTTPLoopback() bool { return a.env.Getenv(envHTTPLoopback) == "1" }
 
 // known is the instance of the --instance flag, else of the environment.
-func (a *app) known() (*instance.Instance, *message.Message) {
+func (a *app) known() (*instance.Instance, error) {
 	raw, where := a.instanceFlag, "--"+flagInstance
 	if !a.instanceGiven {
 		if raw, where = a.env.Getenv(envInstanceURL), envInstanceURL; raw == "" {
@@ -171,7 +171,7 @@ func (a *app) known() (*instance.Instance, *message.Message) {
 	return &i, nil
 }
 
-func (a *app) rules() (helper.Rules, *message.Message) {
+func (a *app) rules() (helper.Rules, error) {
 	rules := helper.Rules{Minimum: access.Developer, Scopes: access.DefaultScopes()}
 	var err error
 	switch text := a.env.Getenv(envMinAccess); {
@@ -219,7 +219,7 @@ func (a *app) minAccessFor(q helper.Question) (level int, set bool) {
 
 // rulesFor are the rules by which git gets an answer for a URL: with the level of
 // the helper that it asks first.
-func (a *app) rulesFor(url string) (helper.Rules, *message.Message) {
+func (a *app) rulesFor(url string) (helper.Rules, error) {
 	rules, problem := a.rules()
 	if problem != nil || a.minAccess != nil {
 		return rules, problem
@@ -238,18 +238,18 @@ func (a *app) rulesFor(url string) (helper.Rules, *message.Message) {
 	return rules, nil
 }
 
-func (a *app) timeout() (time.Duration, *message.Message) {
+func (a *app) timeout() (time.Duration, error) {
 	return a.duration(envTimeout, defaultTimeout, time.Nanosecond)
 }
 
 // rateWait is how long is waited in all for a rate limit to reset.
-func (a *app) rateWait() (time.Duration, *message.Message) {
+func (a *app) rateWait() (time.Duration, error) {
 	return a.duration(envRateWait, defaultRateWait, 0)
 }
 
 // duration is the time that a variable says: least or more, or what is standard
 // without it.
-func (a *app) duration(name string, standard, least time.Duration) (time.Duration, *message.Message) {
+func (a *app) duration(name string, standard, least time.Duration) (time.Duration, error) {
 	text := a.env.Getenv(name)
 	if text == "" {
 		return standard, nil
@@ -262,7 +262,7 @@ func (a *app) duration(name string, standard, least time.Duration) (time.Duratio
 }
 
 // verdicts is where verdicts are remembered.
-func (a *app) verdicts() (cache.Store, *message.Message) {
+func (a *app) verdicts() (cache.Store, error) {
 	ttl, problem := a.duration(envCacheTTL, defaultTTL, 0)
 	if problem != nil {
 		return cache.Store{}, problem
@@ -333,7 +333,7 @@ func (a *app) gitCommand() []gitconfig.Entry {
 }
 
 // gitPairs are keys and values of git's configuration in the environment.
-func (a *app) gitPairs() ([][2]string, *message.Message) {
+func (a *app) gitPairs() ([][2]string, error) {
 	text := a.env.Getenv(envGitCount)
 	if text == "" {
 		return nil, nil

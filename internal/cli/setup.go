@@ -125,7 +125,7 @@ func (r *setupRun) check(cmd *cobra.Command, args []string) error {
 		r.level = access.LevelWord(level)
 	}
 	if len(args) > 0 {
-		var problem *message.Message
+		var problem error
 		if r.target, problem = check.ParseTarget(args[0]); problem != nil {
 			r.tell(problem, asIs)
 			return exitError(exitUsage)
@@ -152,13 +152,13 @@ func (a *app) misused(flag, why string) error {
 }
 
 // fail tells a problem, and keeps the worst exit code.
-func (r *setupRun) fail(m *message.Message, redact func(string) string) {
+func (r *setupRun) fail(m error, redact func(string) string) {
 	r.tell(m, redact)
 	code := exitRefused
 	switch {
-	case m.Unverified():
+	case message.Unverified(m):
 		code = exitUnverified
-	case m.Topic == message.Usage:
+	case message.As(m).Topic == message.Usage:
 		code = exitUsage
 	}
 	r.code = max(r.code, code)
@@ -172,7 +172,7 @@ func (r *setupRun) done() error {
 	return nil
 }
 
-func (r *setupRun) stop(m *message.Message) error {
+func (r *setupRun) stop(m error) error {
 	r.fail(m, asIs)
 	return r.done()
 }
@@ -272,7 +272,7 @@ func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
 // part is what the URL on the command line is, below the one of the instances that
 // it lies below: that instance and, unless it is the instance's own, the URL of a
 // group or project.
-func (r *setupRun) part(instances []instance.Instance) (i instance.Instance, url string, problem *message.Message) {
+func (r *setupRun) part(instances []instance.Instance) (i instance.Instance, url string, problem error) {
 	request := r.target.Request
 	var names []string
 	for _, other := range instances {
@@ -303,7 +303,7 @@ func (r *setupRun) part(instances []instance.Instance) (i instance.Instance, url
 
 // sections are what git's configuration is to say of instances, and of the URL on
 // the command line.
-func (r *setupRun) sections(instances []instance.Instance) ([]setup.Section, *message.Message) {
+func (r *setupRun) sections(instances []instance.Instance) ([]setup.Section, error) {
 	program := setup.Program
 	if r.program != "" {
 		program, _ = setup.AbsoluteProgram(r.program) // checked before
@@ -383,7 +383,7 @@ func (r *setupRun) systemConfig(ctx context.Context) string {
 }
 
 // open finds the file to write to.
-func (r *setupRun) open(ctx context.Context) (*setup.Config, *message.Message) {
+func (r *setupRun) open(ctx context.Context) (*setup.Config, error) {
 	if r.git == nil {
 		return nil, message.GitMissing()
 	}
@@ -571,7 +571,7 @@ func (r *setupRun) who(ctx context.Context, instances []instance.Instance) []set
 
 // unset are the keys of an identity that git does not know here, and that are
 // not in the file to write to. Another container's git can't be asked.
-func (r *setupRun) unset(ctx context.Context) ([]string, *message.Message) {
+func (r *setupRun) unset(ctx context.Context) ([]string, error) {
 	var unset []string
 	for _, key := range setup.IdentityKeys() {
 		flags := [][]string{nil}
@@ -597,7 +597,7 @@ func (r *setupRun) unset(ctx context.Context) ([]string, *message.Message) {
 }
 
 // tokenFor is where the token for the only instance comes from, as get finds it.
-func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) (*source.Found, *message.Message) {
+func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) (*source.Found, error) {
 	if len(instances) > 1 {
 		return nil, message.IdentityAmbiguous()
 	}
@@ -618,7 +618,7 @@ func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) 
 }
 
 // profile asks GitLab whose the token is.
-func (r *setupRun) profile(ctx context.Context, found source.Found) (access.User, *message.Message) {
+func (r *setupRun) profile(ctx context.Context, found source.Found) (access.User, error) {
 	ctx, stop, limit, problem := r.limited(ctx)
 	if problem != nil {
 		return access.User{}, problem

@@ -55,7 +55,7 @@ type statusPlace struct {
 	instance instance.Instance
 	token    token.Token
 	ca       authorities
-	problem  *message.Message
+	problem  error
 }
 
 // statusToken is what GitLab says of a token.
@@ -78,7 +78,7 @@ func (a *app) runStatus(ctx context.Context, flags keeperFlags, asJSON bool) err
 	for n := range places {
 		a.askAbout(ctx, &places[n], places[:n])
 	}
-	var worst *message.Message
+	var worst error
 	connected := false
 	for n := range places {
 		p := &places[n]
@@ -95,12 +95,12 @@ func (a *app) runStatus(ctx context.Context, flags keeperFlags, asJSON bool) err
 
 // graver reports whether one problem says more about how a status ends than
 // another: the command line's first, what could not be learned last.
-func graver(one, other *message.Message) bool {
-	weight := func(m *message.Message) int {
+func graver(one, other error) bool {
+	weight := func(m error) int {
 		switch {
-		case m.Topic == message.Usage:
+		case message.As(m).Topic == message.Usage:
 			return 2
-		case m.Unverified():
+		case message.Unverified(m):
 			return 0
 		}
 		return 1
@@ -110,13 +110,13 @@ func graver(one, other *message.Message) bool {
 
 // concludeStatus prints what was found and gives the exit code; worst is nil when
 // all is well.
-func (a *app) concludeStatus(places []statusPlace, worst *message.Message, asJSON bool) error {
+func (a *app) concludeStatus(places []statusPlace, worst error, asJSON bool) error {
 	code, outcome := exitGood, check.AllGood
 	switch {
 	case worst == nil:
-	case worst.Topic == message.Usage:
+	case message.As(worst).Topic == message.Usage:
 		code, outcome = exitUsage, check.Usage
-	case worst.Unverified():
+	case message.Unverified(worst):
 		code, outcome = exitUnverified, check.Unverified
 	default:
 		code, outcome = exitRefused, check.Refused
@@ -219,8 +219,8 @@ func (a *app) askAbout(ctx context.Context, p *statusPlace, before []statusPlace
 }
 
 // differences are what the places don't agree about.
-func differences(places []statusPlace) []*message.Message {
-	var all []*message.Message
+func differences(places []statusPlace) []error {
+	var all []error
 	for n, one := range places {
 		for _, other := range places[n+1:] {
 			switch {
@@ -242,12 +242,12 @@ func differences(places []statusPlace) []*message.Message {
 	return all
 }
 
-func statusLines(lines *report.Lines, places []statusPlace, differences []*message.Message, worst *message.Message) {
+func statusLines(lines *report.Lines, places []statusPlace, differences []error, worst error) {
 	for _, p := range places {
 		switch {
 		case p.problem != nil:
 			lines.Step(report.Failed, p.Place, p.words(), "")
-			lines.Step("", "", p.problem.Error(), p.problem.Hint)
+			lines.Step("", "", p.problem.Error(), message.As(p.problem).Hint)
 		case !p.Connected:
 			lines.Step(report.Skipped, p.Place, p.words(), "")
 		default:
@@ -262,10 +262,10 @@ func statusLines(lines *report.Lines, places []statusPlace, differences []*messa
 		}
 	}
 	for _, d := range differences {
-		lines.Step(report.Warning, "difference", d.What, d.Hint)
+		lines.Step(report.Warning, "difference", message.As(d).What, message.As(d).Hint)
 	}
-	if worst != nil && worst.Code == message.NothingKept("").Code {
-		lines.Step(report.Failed, "connection", worst.Error(), worst.Hint)
+	if message.Is(worst, "nothing-kept") {
+		lines.Step(report.Failed, "connection", worst.Error(), message.As(worst).Hint)
 	}
 }
 
@@ -289,7 +289,7 @@ func (p *statusPlace) words() string {
 	return text
 }
 
-func statusDocument(to io.Writer, redact func(string) string, places []statusPlace, differences []*message.Message, worst *message.Message, outcome check.Outcome, code int) error {
+func statusDocument(to io.Writer, redact func(string) string, places []statusPlace, differences []error, worst error, outcome check.Outcome, code int) error {
 	document := struct {
 		Schema      int           `json:"schemaVersion"`
 		Outcome     check.Outcome `json:"outcome"`
@@ -302,7 +302,7 @@ func statusDocument(to io.Writer, redact func(string) string, places []statusPla
 		document.Places[n].Problem = reasonOf(document.Places[n].problem)
 	}
 	for _, d := range differences {
-		document.Differences = append(document.Differences, d.What)
+		document.Differences = append(document.Differences, message.As(d).What)
 	}
 	return report.Document(to, document, redact)
 }

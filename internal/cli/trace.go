@@ -54,7 +54,7 @@ func (p prefixed) Write(line []byte) (int, error) {
 // traced has the steps of a helper told.
 func traced(h helper.Helper, t *trace.Tracer) helper.Helper {
 	secrets, remotes, verify, forget := h.Secrets, h.Remotes, h.Verify, h.Forget
-	h.Secrets = func(ctx context.Context, req credential.Request) ([]source.Found, []string, *message.Message) {
+	h.Secrets = func(ctx context.Context, req credential.Request) ([]source.Found, []string, error) {
 		began := time.Now()
 		found, looked, problem := secrets(ctx, req)
 		values := []trace.Value{{Key: trace.Count, Value: len(found)}}
@@ -94,11 +94,11 @@ func traced(h helper.Helper, t *trace.Tracer) helper.Helper {
 	return h
 }
 
-func reasonValue(m *message.Message) []trace.Value {
+func reasonValue(m error) []trace.Value {
 	if m == nil {
 		return nil
 	}
-	return []trace.Value{{Key: trace.Reason, Value: m.Code}}
+	return []trace.Value{{Key: trace.Reason, Value: message.As(m).Code}}
 }
 
 var outcomes = map[access.Outcome]string{access.Unverified: "unverified", access.Refused: "refused", access.Granted: "granted"}

@@ -25,7 +25,7 @@ func (a *app) helper() helper.Helper {
 		Secrets:   a.secrets,
 		Known:     a.known,
 		Only:      a.only(),
-		Rules:     func(string) (helper.Rules, *message.Message) { return a.rules() },
+		Rules:     func(string) (helper.Rules, error) { return a.rules() },
 		MinAccess: a.minAccessFor,
 		Remotes:   a.remotes,
 		Verify:    a.verify,
@@ -84,7 +84,7 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 
 // askOnce finds a verdict within the time limit. It does not wait for a rate
 // limit.
-func (a *app) askOnce(ctx context.Context, q helper.Question, question cache.Question, store cache.Store) (answer cache.Answer, problem *message.Message) {
+func (a *app) askOnce(ctx context.Context, q helper.Question, question cache.Question, store cache.Store) (answer cache.Answer, problem error) {
 	ctx, stop, timeout, problem := a.limited(ctx)
 	if problem != nil {
 		return cache.Answer{}, problem
@@ -154,7 +154,7 @@ func finding(answer cache.Answer, q helper.Question) helper.Finding {
 // limited ends ctx after the time limit, or by a signal that would end the
 // process. The limit is for all that one run waits for: it begins with the first
 // that does. stop must be called when the work is done.
-func (a *app) limited(ctx context.Context) (_ context.Context, stop func(), limit time.Duration, problem *message.Message) {
+func (a *app) limited(ctx context.Context) (_ context.Context, stop func(), limit time.Duration, problem error) {
 	if limit, problem = a.timeout(); problem != nil {
 		return ctx, nil, 0, problem
 	}
@@ -199,10 +199,10 @@ func (a *app) onWait(found source.Found) func(time.Duration, access.Reason) {
 
 // client makes a client for the instance of a token. It goes there as git goes to
 // the URL that it is working on. onLimit is what gitlab.Config says of it.
-func (a *app) client(q helper.Question, limit time.Duration, onLimit func(time.Duration) bool) (*gitlab.Client, *message.Message) {
+func (a *app) client(q helper.Question, limit time.Duration, onLimit func(time.Duration) bool) (*gitlab.Client, error) {
 	trust := transport.Trust{Where: "the key ca.crt of the Secret"}
 	if q.Found.CA != nil {
-		var problem *message.Message
+		var problem error
 		if trust.PEM, problem = q.Found.CA(); problem != nil {
 			return nil, problem
 		}

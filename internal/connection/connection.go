@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/instance"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -17,15 +16,15 @@ type Keeper interface {
 	// Where is the place in words.
 	Where() string
 	// Read gives what is kept. That there is nothing is no failure.
-	Read(ctx context.Context) (Kept, *message.Message)
+	Read(ctx context.Context) (Kept, error)
 	// Write keeps a token in the place of what was read before. When that has
 	// changed since, nothing happens, if the keeper can tell.
-	Write(ctx context.Context, old Kept, tok token.Token, i instance.Instance) *message.Message
+	Write(ctx context.Context, old Kept, tok token.Token, i instance.Instance) error
 	// Try tells what would be in the way of a Write in the place of what was
 	// read, as far as the keeper can tell. It changes nothing.
-	Try(ctx context.Context, old Kept) *message.Message
+	Try(ctx context.Context, old Kept) error
 	// Remove keeps no token any more.
-	Remove(ctx context.Context, old Kept) *message.Message
+	Remove(ctx context.Context, old Kept) error
 }
 
 // Kept is what a Keeper keeps.
@@ -36,13 +35,13 @@ type Kept struct {
 	// Token is the zero value when the keeper does not give it away, or when
 	// Problem says why it is none.
 	Token   token.Token
-	Problem *message.Message
+	Problem error
 	// Fixed says why Write can't change it, and Stuck why Remove can't take the
 	// token out of it, as far as the keeper knows without asking; nil when they can.
-	Fixed, Stuck *message.Message
+	Fixed, Stuck error
 	// CA gives the authorities that are kept along with it, in PEM form; nil for
 	// a keeper that keeps none.
-	CA func() ([]byte, *message.Message)
+	CA func() ([]byte, error)
 	// ID tells it from others of that name, and Server where it was read; both are
 	// "" when the keeper does not say.
 	ID, Server string

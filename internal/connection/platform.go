@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/ambient-code/git-credential-acp/internal/instance"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/platform"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
@@ -17,7 +16,7 @@ type Platform struct{ Client *platform.Client }
 func (p Platform) Where() string { return "the platform at " + p.Client.Platform().URL }
 
 // Read asks for the status of the connection.
-func (p Platform) Read(ctx context.Context) (Kept, *message.Message) {
+func (p Platform) Read(ctx context.Context) (Kept, error) {
 	status, problem := p.Client.Status(ctx)
 	if problem != nil {
 		return Kept{}, problem
@@ -26,15 +25,15 @@ func (p Platform) Read(ctx context.Context) (Kept, *message.Message) {
 }
 
 // Write connects, which replaces the token that is there.
-func (p Platform) Write(ctx context.Context, _ Kept, tok token.Token, i instance.Instance) *message.Message {
+func (p Platform) Write(ctx context.Context, _ Kept, tok token.Token, i instance.Instance) error {
 	_, problem := p.Client.Connect(ctx, tok, i)
 	return problem
 }
 
 // Try knows of nothing: the platform has no way to ask.
-func (p Platform) Try(context.Context, Kept) *message.Message { return nil }
+func (p Platform) Try(context.Context, Kept) error { return nil }
 
 // Remove disconnects.
-func (p Platform) Remove(ctx context.Context, _ Kept) *message.Message {
+func (p Platform) Remove(ctx context.Context, _ Kept) error {
 	return p.Client.Disconnect(ctx)
 }

@@ -39,7 +39,7 @@ type Rotation struct {
 	Shield func() (safe func())
 	// Connect makes a client for a token. The authorities that are kept along with
 	// it count for its instance; they are nil for none.
-	Connect func(tok token.Token, i instance.Instance, ca func() ([]byte, *message.Message)) (*gitlab.Client, *message.Message)
+	Connect func(tok token.Token, i instance.Instance, ca func() ([]byte, error)) (*gitlab.Client, error)
 	// Limit bounds each step.
 	Limit time.Duration
 	// Scopes are those that a token must hold, whatever the old one held.
@@ -54,7 +54,7 @@ type Rotation struct {
 	// Pods makes kubelet bring a stored token to the pods that mount it, and returns
 	// how many pods there are; with dryRun it only checks that it could. nil for
 	// none.
-	Pods func(ctx context.Context, dryRun bool) (int, *message.Message)
+	Pods func(ctx context.Context, dryRun bool) (int, error)
 	// Recovery is where a token that GitLab has made is kept until it is stored.
 	Recovery Recovery
 	// Tell is told of each step when it is done.
@@ -89,7 +89,7 @@ type current struct {
 }
 
 // alone keeps other rotations of the same place away while one is under way.
-func (r Rotation) alone(do func() *message.Message) *message.Message {
+func (r Rotation) alone(do func() error) error {
 	release, err := r.Recovery.Hold()
 	switch {
 	case errors.Is(err, file.ErrHeld):
@@ -103,11 +103,11 @@ func (r Rotation) alone(do func() *message.Message) *message.Message {
 
 // Replace puts a new token in the place of the old one, which it then revokes. It
 // asks for the new one when nothing is known that would be in the way.
-func (r Rotation) Replace(ctx context.Context, ask func() (token.Token, *message.Message)) *message.Message {
-	return r.alone(func() *message.Message { return r.replace(ctx, ask) })
+func (r Rotation) Replace(ctx context.Context, ask func() (token.Token, error)) error {
+	return r.alone(func() error { return r.replace(ctx, ask) })
 }
 
-func (r Rotation) replace(ctx context.Context, ask func() (token.Token, *message.Message)) *message.Message {
+func (r Rotation) replace(ctx context.Context, ask func() (token.Token, error)) error {
 	if problem := r.unfinished(); problem != nil {
 		return problem
 	}
@@ -154,7 +154,7 @@ func (r Rotation) replace(ctx context.Context, ask func() (token.Token, *message
 }
 
 // arrive gives those who still have the old token the time to get the new one.
-func (r Rotation) arrive(ctx context.Context, old current, fresh token.Token) *message.Message {
+func (r Rotation) arrive(ctx context.Context, old current, fresh token.Token) error {
 	if r.Pods != nil {
 		n, problem := r.pods(ctx, false)
 		if problem != nil {
@@ -175,7 +175,7 @@ func (r Rotation) arrive(ctx context.Context, old current, fresh token.Token) *m
 }
 
 // tryPods checks that the pods could be annotated.
-func (r Rotation) tryPods(ctx context.Context) *message.Message {
+func (r Rotation) tryPods(ctx context.Context) error {
 	if r.Pods == nil {
 		return nil
 	}
@@ -188,8 +188,8 @@ func (r Rotation) tryPods(ctx context.Context) *message.Message {
 	return nil
 }
 
-func (r Rotation) pods(ctx context.Context, dryRun bool) (int, *message.Message) {
-	return within(ctx, r.Limit, func(ctx context.Context) (int, *message.Message) { return r.Pods(ctx, dryRun) })
+func (r Rotation) pods(ctx context.Context, dryRun bool) (int, error) {
+	return within(ctx, r.Limit, func(ctx context.Context) (int, error) { return r.Pods(ctx, dryRun) })
 }
 
 func podsTold(n int) string {
@@ -201,11 +201,11 @@ func podsTold(n int) string {
 
 // Renew has GitLab make a new token, which expires at a time, and puts it in the
 // place of the old one, which GitLab revokes.
-func (r Rotation) Renew(ctx context.Context, expires time.Time) *message.Message {
-	return r.alone(func() *message.Message { return r.renew(ctx, expires) })
+func (r Rotation) Renew(ctx context.Context, expires time.Time) error {
+	return r.alone(func() error { return r.renew(ctx, expires) })
 }
 
-func (r Rotation) renew(ctx context.Context, expires time.Time) *message.Message {
+func (r Rotation) renew(ctx context.Context, expires time.Time) error {
 	if r.DryRun {
 		if problem := r.unfinished(); problem != nil {
 			return problem
@@ -265,7 +265,7 @@ func (r Rotation) renew(ctx context.Context, expires time.Time) *message.Message
 
 // renewable finds the token that GitLab is to replace by one that expires at a
 // time.
-func (r Rotation) renewable(ctx context.Context, expires time.Time) (current, *message.Message) {
+func (r Rotation) renewable(ctx context.Context, expires time.Time) (current, error) {
 	old, problem := r.read(ctx)
 	switch {
 	case problem != nil:
@@ -287,11 +287,11 @@ func (r Rotation) renewable(ctx context.Context, expires time.Time) (current, *m
 }
 
 // Resume finishes what an interrupted Renew left behind.
-func (r Rotation) Resume(ctx context.Context) *message.Message {
-	return r.alone(func() *message.Message { return r.resume(ctx) })
+func (r Rotation) Resume(ctx context.Context) error {
+	return r.alone(func() error { return r.resume(ctx) })
 }
 
-func (r Rotation) resume(ctx context.Context) *message.Message {
+func (r Rotation) resume(ctx context.Context) error {
 	record, found, err := r.Recovery.Read()
 	switch {
 	case err != nil:
@@ -350,17 +350,19 @@ func (r Rotation) resume(ctx context.Context) *message.Message {
 
 // unfilled reports a place that is there and has no token: whose it is, it only
 // says by default.
-func unfilled(kept Kept) bool { return kept.Problem != nil && kept.Problem.Code == "token-key-missing" }
+func unfilled(kept Kept) bool {
+	return message.Is(kept.Problem, "token-key-missing")
+}
 
 // superseded says whether another token has been stored since a rotation was
 // interrupted, one that works: nobody but a person can tell which of them is meant.
-func (r Rotation) superseded(ctx context.Context, kept Kept, record Record) *message.Message {
+func (r Rotation) superseded(ctx context.Context, kept Kept, record Record) error {
 	if kept.Token.IsZero() || Same(kept.Token, record.Token) {
 		return nil
 	}
 	self, problem := r.verify(ctx, kept.Token, current{kept: kept, instance: kept.Instance}, r.Keeper.Where())
 	switch {
-	case problem != nil && problem.Unverified():
+	case problem != nil && message.Unverified(problem):
 		return problem
 	case problem == nil && self.ID != record.OldID:
 		return message.RotateTwo(r.Keeper.Where(), r.Recovery.Path)
@@ -369,13 +371,13 @@ func (r Rotation) superseded(ctx context.Context, kept Kept, record Record) *mes
 }
 
 // settle ends a rotation that was interrupted before its answer was saved.
-func (r Rotation) settle(ctx context.Context, old current, record Record) *message.Message {
+func (r Rotation) settle(ctx context.Context, old current, record Record) error {
 	if old.token.IsZero() {
 		return message.RotateUnknown(r.Keeper.Where())
 	}
 	self, problem := r.verify(ctx, old.token, old, r.Keeper.Where())
 	switch {
-	case problem != nil && problem.Unverified():
+	case problem != nil && message.Unverified(problem):
 		return problem
 	case problem == nil && self.ID != record.OldID:
 		return r.calledOff(message.RotateOvertaken(r.Keeper.Where()))
@@ -390,7 +392,7 @@ func (r Rotation) settle(ctx context.Context, old current, record Record) *messa
 }
 
 // unmade ends an interrupted rotation in which GitLab has made no token.
-func (r Rotation) unmade() *message.Message {
+func (r Rotation) unmade() error {
 	if !r.DryRun {
 		if err := r.Recovery.Remove(); err != nil {
 			return message.RecoveryLeft(r.Recovery.Path, err)
@@ -401,7 +403,7 @@ func (r Rotation) unmade() *message.Message {
 
 // finish stores a token that GitLab has made, and drops the saved copy when it is
 // sure that it is kept. Without a saved copy, storing comes before all else.
-func (r Rotation) finish(ctx context.Context, old current, record Record, saved bool) *message.Message {
+func (r Rotation) finish(ctx context.Context, old current, record Record, saved bool) error {
 	if saved {
 		self, problem := r.verify(ctx, record.Token, old, "the new token")
 		switch {
@@ -411,7 +413,7 @@ func (r Rotation) finish(ctx context.Context, old current, record Record, saved 
 				return r.unmade()
 			}
 			return message.RotateDead(problem, r.Recovery.Path)
-		case problem != nil && !problem.Unverified():
+		case problem != nil && !message.Unverified(problem):
 			return message.RotateSaved(problem, r.Recovery.Path)
 		case problem == nil && record.UserID != 0 && self.UserID != record.UserID:
 			return message.RotateOtherUser(r.Keeper.Where())
@@ -419,7 +421,7 @@ func (r Rotation) finish(ctx context.Context, old current, record Record, saved 
 		// Without an answer, it is stored all the same: GitLab has just made it.
 	}
 	if problem := r.store(ctx, old, record.Token); problem != nil {
-		if problem.Code == message.RotateOvertaken("").Code && saved {
+		if message.Is(problem, "rotate-overtaken") && saved {
 			return message.RotateTwo(r.Keeper.Where(), r.Recovery.Path)
 		}
 		// There may be room on the disk again.
@@ -444,13 +446,13 @@ func (r Rotation) finish(ctx context.Context, old current, record Record, saved 
 }
 
 // dead reports that GitLab says of a token that it will never work again.
-func dead(m *message.Message) bool {
-	return m.Code == string(access.TokenRevoked) || m.Code == string(access.TokenExpired) || m.Code == string(access.TokenUnknown)
+func dead(m error) bool {
+	return message.Is(m, string(access.TokenRevoked)) || message.Is(m, string(access.TokenExpired)) || message.Is(m, string(access.TokenUnknown))
 }
 
 // unanswered tells what became of a rotation whose answer did not come, by
 // asking whether the old token still lives.
-func (r Rotation) unanswered(ctx context.Context, old current, reply access.Reply, expires time.Time) *message.Message {
+func (r Rotation) unanswered(ctx context.Context, old current, reply access.Reply, expires time.Time) error {
 	problem := r.explain(old.instance, reply)
 	switch {
 	case reply.Reason == access.AccessForbidden:
@@ -465,7 +467,7 @@ func (r Rotation) unanswered(ctx context.Context, old current, reply access.Repl
 	switch {
 	case state == nil:
 		return r.calledOff(problem)
-	case state.Unverified():
+	case message.Unverified(state):
 		return message.RotateUncertain(problem, r.Recovery.Path)
 	}
 	return r.calledOff(message.RotateLost(r.Keeper.Where()))
@@ -473,7 +475,7 @@ func (r Rotation) unanswered(ctx context.Context, old current, reply access.Repl
 
 // calledOff ends a rotation that has changed nothing, or that nothing can be done
 // about.
-func (r Rotation) calledOff(problem *message.Message) *message.Message {
+func (r Rotation) calledOff(problem error) error {
 	if err := r.Recovery.Remove(); err != nil {
 		r.Tell(stepSave, message.RecoveryLeft(r.Recovery.Path, err).Error())
 	}
@@ -481,7 +483,7 @@ func (r Rotation) calledOff(problem *message.Message) *message.Message {
 }
 
 // unfinished says whether an earlier rotation has to be finished first.
-func (r Rotation) unfinished() *message.Message {
+func (r Rotation) unfinished() error {
 	_, found, err := r.Recovery.Read()
 	switch {
 	case err != nil:
@@ -493,7 +495,7 @@ func (r Rotation) unfinished() *message.Message {
 }
 
 // read finds the token to replace, and what GitLab says of it.
-func (r Rotation) read(ctx context.Context) (current, *message.Message) {
+func (r Rotation) read(ctx context.Context) (current, error) {
 	kept, problem := within(ctx, r.Limit, r.Keeper.Read)
 	switch {
 	case problem != nil:
@@ -536,7 +538,7 @@ func (r Rotation) read(ctx context.Context) (current, *message.Message) {
 // sameUser sees that the token that is here is of the user whose connection it is
 // to replace, where the keeper tells: in a session that several people share, it
 // may be somebody else's.
-func (r Rotation) sameUser(ctx context.Context, old current) *message.Message {
+func (r Rotation) sameUser(ctx context.Context, old current) error {
 	if !old.kept.Token.IsZero() || old.kept.Username == "" {
 		return nil
 	}
@@ -558,7 +560,7 @@ func (r Rotation) sameUser(ctx context.Context, old current) *message.Message {
 }
 
 // verify asks GitLab about a token, alone.
-func (r Rotation) verify(ctx context.Context, tok token.Token, old current, where string) (access.Self, *message.Message) {
+func (r Rotation) verify(ctx context.Context, tok token.Token, old current, where string) (access.Self, error) {
 	i := old.instance
 	client, problem := r.Connect(tok, i, old.kept.CA)
 	if problem != nil {
@@ -581,7 +583,7 @@ func (r Rotation) subject(i instance.Instance, where string) message.Subject {
 	return message.Subject{Instance: i.String(), URL: i.URL(), Where: where, Renew: "run rotate with it"}
 }
 
-func (r Rotation) explain(i instance.Instance, reply access.Reply) *message.Message {
+func (r Rotation) explain(i instance.Instance, reply access.Reply) error {
 	v := access.Verdict{Outcome: access.Refused, Reason: reply.Reason, Detail: reply.Detail, Wait: reply.Wait}
 	if v.Reason == access.Timeout {
 		v.Detail = r.Limit.String()
@@ -596,7 +598,7 @@ func (r Rotation) explain(i instance.Instance, reply access.Reply) *message.Mess
 }
 
 // fits holds a new token against the old one.
-func (r Rotation) fits(self access.Self, old current) *message.Message {
+func (r Rotation) fits(self access.Self, old current) error {
 	if self.UserID != old.self.UserID {
 		return message.RotateOtherUser(r.Keeper.Where())
 	}
@@ -612,7 +614,7 @@ func (r Rotation) fits(self access.Self, old current) *message.Message {
 }
 
 // store writes a token, reads it back, and checks that it works.
-func (r Rotation) store(ctx context.Context, old current, fresh token.Token) *message.Message {
+func (r Rotation) store(ctx context.Context, old current, fresh token.Token) error {
 	if problem := r.write(ctx, old, fresh); problem != nil {
 		return problem
 	}
@@ -621,7 +623,7 @@ func (r Rotation) store(ctx context.Context, old current, fresh token.Token) *me
 }
 
 // readBack checks that a stored token is kept, and that it works.
-func (r Rotation) readBack(ctx context.Context, old current, fresh token.Token) *message.Message {
+func (r Rotation) readBack(ctx context.Context, old current, fresh token.Token) error {
 	kept, problem := within(ctx, r.Limit, r.Keeper.Read)
 	switch {
 	case problem != nil:
@@ -643,8 +645,8 @@ func (r Rotation) readBack(ctx context.Context, old current, fresh token.Token) 
 }
 
 // try sees that a token could be stored.
-func (r Rotation) try(ctx context.Context, old current) *message.Message {
-	problem := withinDo(ctx, r.Limit, func(ctx context.Context) *message.Message { return r.Keeper.Try(ctx, old.kept) })
+func (r Rotation) try(ctx context.Context, old current) error {
+	problem := withinDo(ctx, r.Limit, func(ctx context.Context) error { return r.Keeper.Try(ctx, old.kept) })
 	if problem == nil {
 		return nil
 	}
@@ -653,9 +655,9 @@ func (r Rotation) try(ctx context.Context, old current) *message.Message {
 
 // write stores a token. When only other things have changed in the place where it
 // goes, since the old one was read, it is written there all the same.
-func (r Rotation) write(ctx context.Context, old current, fresh token.Token) *message.Message {
+func (r Rotation) write(ctx context.Context, old current, fresh token.Token) error {
 	for tries := 1; ; tries++ {
-		problem := withinDo(ctx, r.Limit, func(ctx context.Context) *message.Message {
+		problem := withinDo(ctx, r.Limit, func(ctx context.Context) error {
 			return r.Keeper.Write(ctx, old.kept, fresh, old.instance)
 		})
 		if problem == nil || tries == maxTries || !kube.Conflict(problem) {
@@ -679,7 +681,7 @@ func (r Rotation) write(ctx context.Context, old current, fresh token.Token) *me
 // maxTries is how often a token is written while other things change beside it.
 const maxTries = 5
 
-func (r Rotation) revoke(ctx context.Context, old current) *message.Message {
+func (r Rotation) revoke(ctx context.Context, old current) error {
 	client, problem := r.Connect(old.token, old.instance, old.kept.CA)
 	if problem != nil {
 		return message.RotateNotRevoked(problem, old.instance.URL())
@@ -708,13 +710,13 @@ func until(at time.Time) string {
 }
 
 // within bounds one step.
-func within[T any](ctx context.Context, limit time.Duration, step func(context.Context) (T, *message.Message)) (T, *message.Message) {
+func within[T any](ctx context.Context, limit time.Duration, step func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return step(ctx)
 }
 
-func withinDo(ctx context.Context, limit time.Duration, step func(context.Context) *message.Message) *message.Message {
+func withinDo(ctx context.Context, limit time.Duration, step func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return step(ctx)

@@ -43,7 +43,7 @@ var labels = map[string]string{"app": "ambient-code", "ambient-code.io/provider"
 func (s Secret) Where() string { return "the Secret " + s.Name.String() }
 
 // Read reads the Secret.
-func (s Secret) Read(ctx context.Context) (Kept, *message.Message) {
+func (s Secret) Read(ctx context.Context) (Kept, error) {
 	object, problem := s.Client.Get(ctx, s.Name)
 	switch {
 	case kube.Missing(problem):
@@ -94,18 +94,18 @@ func updatedAt(object kube.Secret) time.Time {
 
 // Write sets the keys of the form that is there, else the bare ones, and the
 // platform's labels.
-func (s Secret) Write(ctx context.Context, old Kept, tok token.Token, i instance.Instance) *message.Message {
+func (s Secret) Write(ctx context.Context, old Kept, tok token.Token, i instance.Instance) error {
 	return s.apply(ctx, old, tok, i, false)
 }
 
 // Try has the API server say whether it would take another token.
-func (s Secret) Try(ctx context.Context, old Kept) *message.Message {
+func (s Secret) Try(ctx context.Context, old Kept) error {
 	return s.apply(ctx, old, token.Issued("another"), old.Instance, true)
 }
 
 // apply makes a server-side apply of all that is ours in the Secret: what is left
 // out would go.
-func (s Secret) apply(ctx context.Context, old Kept, tok token.Token, i instance.Instance, dryRun bool) *message.Message {
+func (s Secret) apply(ctx context.Context, old Kept, tok token.Token, i instance.Instance, dryRun bool) error {
 	wanted := kube.Wanted{Data: s.keys(tok, i), Labels: maps.Clone(labels), Session: s.Session, Force: s.Force || s.Replace, DryRun: dryRun}
 	object, exists := old.state.(kube.Secret)
 	if exists {
@@ -159,7 +159,7 @@ func (s Secret) keys(tok token.Token, i instance.Instance) map[string]kube.Value
 
 // Remove deletes the Secret, or, when it has keys that are not ours, our keys of
 // it.
-func (s Secret) Remove(ctx context.Context, old Kept) *message.Message {
+func (s Secret) Remove(ctx context.Context, old Kept) error {
 	object, exists := old.state.(kube.Secret)
 	if !exists {
 		return nil

@@ -61,7 +61,7 @@ type Result struct {
 }
 
 // Run calls git. The message says why it could not be run to its end.
-func (g Git) Run(ctx context.Context, args ...string) (Result, *message.Message) {
+func (g Git) Run(ctx context.Context, args ...string) (Result, error) {
 	limit := g.Limit
 	if limit == 0 {
 		limit = defaultLimit
@@ -127,7 +127,7 @@ func (g Git) Read(ctx context.Context, command []Entry) Config {
 		result, failed := git.Run(ctx, append([]string{"config"}, ListFlags...)...)
 		switch {
 		case failed != nil:
-			problem = errors.New(failed.What)
+			problem = errors.New(message.As(failed).What)
 		case result.Code != 0:
 			problem = errors.New("git can't read it: " + message.Quote(token.Mask(withoutUser(result.Words))))
 		default:

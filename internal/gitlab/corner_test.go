@@ -31,7 +31,7 @@ func TestEmptyScopes(t *testing.T) {
 // A token that may not even ask about itself is refused in words.
 func TestSelfForbidden(t *testing.T) {
 	v := ask(t.Context(), t, answering(t, atSelf, 403, `{"error":"insufficient_scope","error_description":"x","scope":"api"}`), guide)
-	if m := message.Explain(v, message.Subject{Instance: "h"}); m.Topic != message.Permissions {
+	if m := message.Explain(v, message.Subject{Instance: "h"}); message.As(m).Topic != message.Permissions {
 		t.Errorf("%+v: %v", v, m)
 	}
 }

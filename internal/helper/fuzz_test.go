@@ -45,7 +45,7 @@ func FuzzInstances(f *testing.F) {
 		}
 		result := w.get(t, request)
 		for _, m := range result.Messages {
-			for _, line := range m.Lines() {
+			for _, line := range message.As(m).Lines() {
 				if strings.Contains(line, "Canary") || message.Printable(line) != line {
 					t.Fatalf("said %q", line)
 				}

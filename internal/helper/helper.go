@@ -40,7 +40,7 @@ type Result struct {
 	// Answered, and must not be printed elsewhere.
 	Answer []byte
 	// Messages go to people.
-	Messages []*message.Message
+	Messages []error
 	// Redact takes what is known of the token out of a text for people; never
 	// nil.
 	Redact func(string) string
@@ -84,11 +84,11 @@ type Helper struct {
 	// Secrets finds the places that may hold a token, and names where it
 	// looked. It asks over the network only if the request may be for an instance
 	// that has its token there.
-	Secrets func(context.Context, credential.Request) (found []source.Found, looked []string, problem *message.Message)
+	Secrets func(context.Context, credential.Request) (found []source.Found, looked []string, problem error)
 	// Known is the instance that this helper is set up for, if that is known
 	// from elsewhere than the token: a request for it that can't be answered
 	// is refused in words. Nil when it isn't known.
-	Known func() (*instance.Instance, *message.Message)
+	Known func() (*instance.Instance, error)
 	// Only makes Known the one instance that is served at all, so that Secrets
 	// is not called for a request for another; one that can't be read then serves
 	// nobody.
@@ -96,7 +96,7 @@ type Helper struct {
 	// Rules reads the settings. It is called only for requests that are ours,
 	// so that a wrong setting disturbs nobody else.
 	// url is what git is working on.
-	Rules func(url string) (Rules, *message.Message)
+	Rules func(url string) (Rules, error)
 	// MinAccess is the access level that git's configuration sets closest to what
 	// is asked for, on the command line of this helper; false when it sets none. It
 	// is called only when the user's role is too low: git asks helpers in the order
@@ -114,7 +114,7 @@ type Helper struct {
 	// Secret into a pod. It calls try with what is there, unless that was in vain a
 	// moment ago, and gives what is to be told of it, nil for nothing. Nil when
 	// there is no such Secret.
-	Rescue func(ctx context.Context, dead token.Token, try Try) (note *message.Message)
+	Rescue func(ctx context.Context, dead token.Token, try Try) (note error)
 	// Forget drops the verdicts on a token, and says whether there were any.
 	Forget func(token.Token) bool
 }
@@ -122,16 +122,16 @@ type Helper struct {
 // Finding is a verdict and what people should know of how it came about.
 type Finding struct {
 	Verdict access.Verdict
-	Notes   []*message.Message
+	Notes   []error
 	// Problem says why nobody could be asked; Verdict does not count then.
-	Problem *message.Message
+	Problem error
 	// Remembered says that nobody was asked, since it was known.
 	Remembered bool
 }
 
 // Try takes another token instead of a dead one. It says whether that is of use,
 // and what to tell.
-type Try func(newer source.Found) (note *message.Message, helped bool)
+type Try func(newer source.Found) (note error, helped bool)
 
 func (f Finding) refused() bool { return f.Problem == nil && f.Verdict.Outcome == access.Refused }
 
@@ -240,7 +240,7 @@ func choose(places []source.Found, req credential.Request) (*source.Found, Resul
 		switch place.Instance.Match(req.Protocol, req.Host, req.Path) {
 		case instance.Downgraded:
 			why := message.Downgraded(place.Instance.URL())
-			if place.Problem != nil && place.Problem.Code == "instance-invalid" {
+			if message.Is(place.Problem, "instance-invalid") {
 				why = place.Problem // it is the instance's own URL that is http
 			}
 			result = stop(Failed, why)
@@ -260,7 +260,7 @@ func choose(places []source.Found, req credential.Request) (*source.Found, Resul
 func (h Helper) answer(ctx context.Context, req credential.Request, found source.Found) Result {
 	question, rules, problem := h.Question(req, found)
 	switch {
-	case problem != nil && problem.Topic == message.Malformed:
+	case problem != nil && message.As(problem).Topic == message.Malformed:
 		return stop(Failed, problem)
 	case problem != nil:
 		return refuse(Refused, problem)
@@ -272,7 +272,7 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 			finding = h.Verify(ctx, question)
 		}
 	}
-	var notes []*message.Message
+	var notes []error
 	if finding.refused() && (found.Source != source.API || !finding.Remembered) {
 		// The Secret may have been rotated since it was read: the token that is
 		// there now counts. The cluster is asked again only if that took time.
@@ -283,7 +283,7 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 	}
 	if h.Rescue != nil && question.Found.Source == source.Mount && finding.refused() && dead(finding.Verdict) {
 		old := question.Found
-		note := h.Rescue(ctx, old.Token, func(newer source.Found) (*message.Message, bool) {
+		note := h.Rescue(ctx, old.Token, func(newer source.Found) (error, bool) {
 			if note, other := compare(old, newer); !other {
 				return note, false
 			}
@@ -308,7 +308,7 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 
 // Question is what has to be found out before a request for the instance of found
 // is answered, and the settings that it depends on.
-func (h Helper) Question(req credential.Request, found source.Found) (Question, Rules, *message.Message) {
+func (h Helper) Question(req credential.Request, found source.Found) (Question, Rules, error) {
 	project, err := found.Instance.Project(req.Path)
 	if err != nil {
 		return Question{}, Rules{}, message.MalformedPath(err)
@@ -354,7 +354,7 @@ func address(req credential.Request, q Question) string {
 // compare says whether the Secret of the cluster has another token than a dead
 // one, for the same instance: a token goes to its own instance only, wherever it
 // was found.
-func compare(old, newer source.Found) (note *message.Message, other bool) {
+func compare(old, newer source.Found) (note error, other bool) {
 	switch {
 	case newer.Problem != nil:
 		return message.RescueFailed(newer.Where, newer.Problem), false
@@ -434,11 +434,11 @@ func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 	redact := func(text string) string { return found.Token.Redact(failed.Redact(text)) }
 	switch {
 	case failed.Reveal() == found.Token.Reveal():
-		return Result{Outcome: Refused, Messages: []*message.Message{message.GitRefused(subject, known)}, Redact: redact}
+		return Result{Outcome: Refused, Messages: []error{message.GitRefused(subject, known)}, Redact: redact}
 	case known:
-		return Result{Outcome: Refused, Messages: []*message.Message{message.Rotated(subject)}, Redact: redact}
+		return Result{Outcome: Refused, Messages: []error{message.Rotated(subject)}, Redact: redact}
 	case req.Username == user:
-		return Result{Outcome: Refused, Messages: []*message.Message{message.OtherPassword(subject)}, Redact: redact}
+		return Result{Outcome: Refused, Messages: []error{message.OtherPassword(subject)}, Redact: redact}
 	}
 	// A password that was never ours, for our host.
 	return silent
@@ -458,16 +458,16 @@ func grant(req credential.Request, found source.Found, verdict access.Verdict) R
 
 // stop ends a request without a word to git. It ends as Unverified when nothing
 // was learned.
-func stop(outcome Outcome, why *message.Message) Result {
-	if why.Unverified() {
+func stop(outcome Outcome, why error) Result {
+	if message.Unverified(why) {
 		outcome = Unverified
 	}
-	return Result{Outcome: outcome, Messages: []*message.Message{why}, Redact: asIs}
+	return Result{Outcome: outcome, Messages: []error{why}, Redact: asIs}
 }
 
 // refuse ends a request and makes git stop: no other helper, and no prompt at a
 // terminal that isn't there.
-func refuse(outcome Outcome, why *message.Message) Result {
+func refuse(outcome Outcome, why error) Result {
 	result := stop(outcome, why)
 	result.Answer = credential.Quit()
 	return result

@@ -76,13 +76,13 @@ func silentPlace(t testing.TB, url string) source.Found {
 // world is what a Helper gets to know, and counts how often it asked.
 type world struct {
 	places         []source.Found
-	secretsProblem *message.Message
+	secretsProblem error
 	known          *instance.Instance
-	knownProblem   *message.Message
+	knownProblem   error
 	only           bool
 	rules          Rules
 	noRole         bool
-	rulesProblem   *message.Message
+	rulesProblem   error
 	// configured is the level that git's configuration sets; nil for none.
 	configured *int
 	// remotes are those of the repository that git is working in.
@@ -92,7 +92,7 @@ type world struct {
 	// remembered are the tokens of which Forget finds something.
 	remembered []string
 	// rescue tries what the cluster has instead of a dead token; nil for no cluster.
-	rescue func(Try) *message.Message
+	rescue func(Try) error
 	// onVerify happens while GitLab is asked.
 	onVerify func()
 
@@ -101,9 +101,9 @@ type world struct {
 }
 
 func (w *world) helper() Helper {
-	var rescue func(context.Context, token.Token, Try) *message.Message
+	var rescue func(context.Context, token.Token, Try) error
 	if w.rescue != nil {
-		rescue = func(_ context.Context, dead token.Token, try Try) *message.Message {
+		rescue = func(_ context.Context, dead token.Token, try Try) error {
 			w.calls = append(w.calls, "rescue "+dead.Reveal())
 			return w.rescue(try)
 		}
@@ -117,16 +117,16 @@ func (w *world) helper() Helper {
 			}
 			return *w.configured, true
 		},
-		Secrets: func(context.Context, credential.Request) ([]source.Found, []string, *message.Message) {
+		Secrets: func(context.Context, credential.Request) ([]source.Found, []string, error) {
 			w.calls = append(w.calls, "secrets")
 			return slices.Clone(w.places), []string{"the Secret at /s", "the environment variable GITLAB_TOKEN"}, w.secretsProblem
 		},
-		Known: func() (*instance.Instance, *message.Message) {
+		Known: func() (*instance.Instance, error) {
 			w.calls = append(w.calls, "known")
 			return w.known, w.knownProblem
 		},
 		Only: w.only,
-		Rules: func(string) (Rules, *message.Message) {
+		Rules: func(string) (Rules, error) {
 			w.calls = append(w.calls, "rules")
 			if w.rules.Minimum == 0 && !w.noRole {
 				w.rules.Minimum = access.Developer
@@ -184,8 +184,8 @@ func hold(t *testing.T, result Result) {
 	for _, secret := range []string{canary, next} {
 		for _, m := range result.Messages {
 			for i := 0; i+8 <= len(secret); i++ {
-				if strings.Contains(fmt.Sprintf("%+v", *m), secret[i:i+8]) {
-					t.Errorf("a message holds the token: %+v", *m)
+				if strings.Contains(fmt.Sprintf("%+v", *message.As(m)), secret[i:i+8]) {
+					t.Errorf("a message holds the token: %+v", *message.As(m))
 				}
 			}
 		}
@@ -215,7 +215,7 @@ func (r Result) want(t *testing.T, outcome Outcome, answer string, codes ...stri
 	t.Helper()
 	var got []string
 	for _, m := range r.Messages {
-		got = append(got, m.Code)
+		got = append(got, message.As(m).Code)
 	}
 	if r.Outcome != outcome || string(r.Answer) != answer || !slices.Equal(got, codes) {
 		t.Errorf("outcome %v, answer %q, messages %q\nwant    %v, answer %q, messages %q", r.Outcome, r.Answer, got, outcome, answer, codes)
@@ -417,11 +417,11 @@ func TestGetWithoutToken(t *testing.T) {
 func TestGetWithoutTokenWords(t *testing.T) {
 	us := parse(t, "https://gitlab.example.com")
 	w := &world{known: &us}
-	if text := w.get(t, ours).Messages[0].What; !strings.Contains(text, "no token for gitlab.example.com (looked at the Secret at /s, the environment variable GITLAB_TOKEN)") {
+	if text := message.As(w.get(t, ours).Messages[0]).What; !strings.Contains(text, "no token for gitlab.example.com (looked at the Secret at /s, the environment variable GITLAB_TOKEN)") {
 		t.Error(text)
 	}
 	w = &world{known: &us, places: []source.Found{place(t, "https://a.example"), place(t, "https://b.example")}}
-	if text := w.get(t, ours).Messages[0].What; !strings.Contains(text, "the Secret at /s belongs to a.example, not to gitlab.example.com") {
+	if text := message.As(w.get(t, ours).Messages[0]).What; !strings.Contains(text, "the Secret at /s belongs to a.example, not to gitlab.example.com") {
 		t.Error(text)
 	}
 }
@@ -433,7 +433,7 @@ func TestGetVerdict(t *testing.T) {
 	lateProject.Verdict.ExpiresAt = midnight
 	note := message.Wait(3*time.Second, access.ServerError, "gitlab.example.com")
 	noted := func(f Finding) Finding {
-		f.Notes = []*message.Message{note}
+		f.Notes = []error{note}
 		return f
 	}
 	tests := []struct {
@@ -488,8 +488,8 @@ func TestGetVerdict(t *testing.T) {
 	})
 	t.Run("words for what was allowed", func(t *testing.T) {
 		w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, rules: allow, findings: []Finding{silent}}
-		if m := w.get(t, ours).Messages[0]; !strings.Contains(m.What, "handed to its own instance all the same") || m.Topic != message.NotVerified {
-			t.Errorf("%+v", *m)
+		if m := w.get(t, ours).Messages[0]; !strings.Contains(message.As(m).What, "handed to its own instance all the same") || message.As(m).Topic != message.NotVerified {
+			t.Errorf("%+v", *message.As(m))
 		}
 	})
 }
@@ -697,7 +697,7 @@ func TestGetRotated(t *testing.T) {
 				if got := result.Redact("it is " + next); got != "it is [redacted]" {
 					t.Errorf("Redact makes %q", got)
 				}
-				if test.outcome == Refused && !strings.Contains(result.Messages[0].What, "the new Secret") {
+				if test.outcome == Refused && !strings.Contains(message.As(result.Messages[0]).What, "the new Secret") {
 					t.Errorf("%v", result.Messages[0])
 				}
 			}
@@ -755,11 +755,11 @@ func TestGetRescued(t *testing.T) {
 			found := place(t, "https://gitlab.example.com")
 			found.Source = test.source
 			helped := false
-			w := &world{places: []source.Found{found}, findings: test.findings, rescue: func(try Try) *message.Message {
+			w := &world{places: []source.Found{found}, findings: test.findings, rescue: func(try Try) error {
 				if test.newer == nil {
 					return inVain
 				}
-				var note *message.Message
+				var note error
 				note, helped = try(*test.newer)
 				return note
 			}}
@@ -896,7 +896,7 @@ func TestAllowedWithoutAnAnswer(t *testing.T) {
 		t.Errorf("outcome %v, %d messages", r.Outcome, len(r.Messages))
 	}
 	for _, m := range r.Messages {
-		if strings.Contains(m.What, "is handed to") {
+		if strings.Contains(message.As(m).What, "is handed to") {
 			t.Errorf("outcome %v: %v", r.Outcome, m)
 		}
 	}
@@ -931,7 +931,7 @@ func TestInstancesOnOneHost(t *testing.T) {
 			}
 		}
 		r := h.Get(t.Context(), strings.NewReader(pathless))
-		if r.Outcome != Refused || len(r.Messages) != 1 || r.Messages[0].Code != "ambiguous-instance" {
+		if r.Outcome != Refused || len(r.Messages) != 1 || message.As(r.Messages[0]).Code != "ambiguous-instance" {
 			t.Errorf("without a path: outcome %v, %v", r.Outcome, r.Messages)
 		}
 	}

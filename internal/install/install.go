@@ -30,7 +30,7 @@ func Name() string {
 // Copy puts a copy of the running program into a directory, in the place of what
 // has its name there, and gives its path. Fresh is false when the program that
 // runs is the one there, and nothing was to be done.
-func Copy(ctx context.Context, dir string) (path string, fresh bool, problem *message.Message) {
+func Copy(ctx context.Context, dir string) (path string, fresh bool, problem error) {
 	path = filepath.Join(dir, Name())
 	if info, err := os.Stat(dir); err != nil {
 		return path, false, message.InstallDirectory(dir, "can't be used: "+file.Cause(err))

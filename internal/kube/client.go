@@ -20,7 +20,7 @@ import (
 )
 
 // do makes one request for an object, and explains what went wrong with it.
-func (c *Client) do(ctx context.Context, verb string, r resource, name Name, request *rest.Request) (object, *message.Message) {
+func (c *Client) do(ctx context.Context, verb string, r resource, name Name, request *rest.Request) (object, error) {
 	var o object
 	body, err := c.ask(ctx, request.AbsPath(r.path(name)))
 	if err == nil && verb != "delete" {
@@ -105,7 +105,7 @@ func httpClient(config *rest.Config) (*http.Client, error) {
 
 // usable sees that an exec plugin can run without a terminal, and keeps it from
 // standard input, which is git's.
-func usable(plugin *api.ExecConfig, cluster message.Cluster) *message.Message {
+func usable(plugin *api.ExecConfig, cluster message.Cluster) error {
 	plugin.StdinUnavailable = true
 	if plugin.InteractiveMode == api.AlwaysExecInteractiveMode {
 		return message.KubePluginUnusable(message.Quote(plugin.Command), cluster, "wants to ask at a terminal, which git's helpers don't have")

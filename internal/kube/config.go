@@ -60,13 +60,13 @@ type Client struct {
 }
 
 // Open makes a client. It reads files and asks nobody.
-func Open(ctx context.Context, c Config) (*Client, *message.Message) {
+func Open(ctx context.Context, c Config) (*Client, error) {
 	// client-go logs to standard error on its own account, with what servers and
 	// plugins said.
 	klog.SetLogger(klog.Logger{})
 	type result struct {
 		client  *Client
-		problem *message.Message
+		problem error
 	}
 	r, err := within(ctx, func() result {
 		client, problem := c.open()
@@ -78,7 +78,7 @@ func Open(ctx context.Context, c Config) (*Client, *message.Message) {
 	return r.client, r.problem
 }
 
-func (c Config) open() (*Client, *message.Message) {
+func (c Config) open() (*Client, error) {
 	config, login, problem := c.find()
 	if problem != nil {
 		return nil, problem
@@ -115,7 +115,7 @@ func (c Config) open() (*Client, *message.Message) {
 }
 
 // find finds the API server and the login, and names the latter.
-func (c Config) find() (*rest.Config, string, *message.Message) {
+func (c Config) find() (*rest.Config, string, error) {
 	if c.Kubeconfig != "" {
 		return kubeconfig(filepath.SplitList(c.Kubeconfig))
 	}
@@ -149,7 +149,7 @@ const maxFile = 1 << 20
 // inCluster is what a pod knows of its cluster; nil when it has no token. It
 // does without client-go's own function of that kind, which trusts the system's
 // authorities when the cluster's is missing, and knows one directory only.
-func (c Config) inCluster() (*rest.Config, *message.Message) {
+func (c Config) inCluster() (*rest.Config, error) {
 	token, ca := filepath.Join(c.serviceAccount(), "token"), filepath.Join(c.serviceAccount(), "ca.crt")
 	for _, path := range []string{token, ca} {
 		_, err := file.Read(path, maxFile)
@@ -166,7 +166,7 @@ func (c Config) inCluster() (*rest.Config, *message.Message) {
 
 // kubeconfig reads the current context of the kubeconfig that files make
 // together.
-func kubeconfig(files []string) (*rest.Config, string, *message.Message) {
+func kubeconfig(files []string) (*rest.Config, string, error) {
 	files = slices.DeleteFunc(files, func(path string) bool { return path == "" })
 	var looked []string
 	missing := 0
@@ -217,7 +217,7 @@ const maxKubeconfig = 16 << 20
 // check reports whether there is a kubeconfig at path, and what is wrong with
 // it. Relative paths are refused: git runs this program within the repository
 // that it is working in, and a kubeconfig from there could start any program.
-func check(path string) (there bool, problem *message.Message) {
+func check(path string) (there bool, problem error) {
 	if !filepath.IsAbs(path) {
 		return false, message.KubeconfigInvalid(message.Quote(path), "a path that is not absolute could lead into a repository")
 	}
@@ -236,7 +236,7 @@ func check(path string) (there bool, problem *message.Message) {
 }
 
 // complete sees that a current context is set and that what it names exists.
-func complete(config *api.Config) *message.Message {
+func complete(config *api.Config) error {
 	name := config.CurrentContext
 	if name == "" {
 		return message.KubeContext("no current context is set in the kubeconfig")
@@ -257,7 +257,7 @@ func complete(config *api.Config) *message.Message {
 // readable sees that the files which a complete kubeconfig names can be read:
 // client-go would wait for a FIFO, and take all of a file that has no end. Their
 // paths have been made absolute.
-func readable(config *api.Config) *message.Message {
+func readable(config *api.Config) error {
 	current := config.Contexts[config.CurrentContext]
 	cluster, user := config.Clusters[current.Cluster], config.AuthInfos[current.AuthInfo]
 	for _, path := range []string{cluster.CertificateAuthority, user.TokenFile, user.ClientCertificate, user.ClientKey} {

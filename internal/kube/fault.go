@@ -18,7 +18,7 @@ import (
 )
 
 // explain gives the words for a request that failed.
-func (c *Client) explain(ctx context.Context, verb string, r resource, name Name, err error) *message.Message {
+func (c *Client) explain(ctx context.Context, verb string, r resource, name Name, err error) error {
 	var status apierrors.APIStatus
 	switch {
 	case errors.As(err, &status):
@@ -34,7 +34,7 @@ func (c *Client) explain(ctx context.Context, verb string, r resource, name Name
 
 // silence gives the words for a request without an answer, or one that makes no
 // sense. It reads the kind of an error, never its text.
-func (c *Client) silence(err error) *message.Message {
+func (c *Client) silence(err error) error {
 	var (
 		op      *net.OpError
 		dns     *net.DNSError
@@ -61,7 +61,7 @@ func (c *Client) silence(err error) *message.Message {
 }
 
 // refused gives the words for an answer that is not what was wanted.
-func (c *Client) refused(act message.KubeAct, status metav1.Status) *message.Message {
+func (c *Client) refused(act message.KubeAct, status metav1.Status) error {
 	code := int(status.Code)
 	answer := strconv.Itoa(code) + " " + http.StatusText(code)
 	switch {

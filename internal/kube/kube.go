@@ -109,7 +109,7 @@ type Secret struct {
 func (c *Client) Server() string { return c.cluster.Server }
 
 // Get reads a Secret.
-func (c *Client) Get(ctx context.Context, name Name) (Secret, *message.Message) {
+func (c *Client) Get(ctx context.Context, name Name) (Secret, error) {
 	return c.secret(ctx, "get", name, c.rest.Get())
 }
 
@@ -135,7 +135,7 @@ type Wanted struct {
 // more go, and those of others stay. It needs patch on the Secret, create if
 // there is none, and get on the session. No token is sent to a server that does not
 // have to show who it is.
-func (c *Client) Apply(ctx context.Context, name Name, wanted Wanted) (Secret, *message.Message) {
+func (c *Client) Apply(ctx context.Context, name Name, wanted Wanted) (Secret, error) {
 	if c.unproven {
 		return Secret{}, message.KubeUnproven(c.cluster)
 	}
@@ -162,7 +162,7 @@ func (c *Client) Apply(ctx context.Context, name Name, wanted Wanted) (Secret, *
 // Update sets keys of a Secret that was read before, and removes others; what
 // is not named stays. If the Secret has changed since old was read, or is
 // another one, nothing happens and the message is a Conflict. It needs patch.
-func (c *Client) Update(ctx context.Context, old Secret, set map[string]Value, remove ...string) (Secret, *message.Message) {
+func (c *Client) Update(ctx context.Context, old Secret, set map[string]Value, remove ...string) (Secret, error) {
 	data := map[string]any{}
 	for key, value := range revealed(set) {
 		data[key] = value
@@ -176,7 +176,7 @@ func (c *Client) Update(ctx context.Context, old Secret, set map[string]Value, r
 
 // Delete removes a Secret that was read before. If it has changed since, or is
 // another one, nothing happens and the message is a Conflict.
-func (c *Client) Delete(ctx context.Context, old Secret) *message.Message {
+func (c *Client) Delete(ctx context.Context, old Secret) error {
 	uid := types.UID(old.UID)
 	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &old.ResourceVersion}}
 	_, problem := c.do(ctx, "delete", secrets, old.Name, c.rest.Delete().SetHeader("Content-Type", "application/json").Body(encode(options)))
@@ -185,13 +185,13 @@ func (c *Client) Delete(ctx context.Context, old Secret) *message.Message {
 
 // Missing reports that a message says that the Secret, or its namespace, does
 // not exist.
-func Missing(m *message.Message) bool { return m != nil && m.Code == "kube-missing" }
+func Missing(m error) bool { return message.Is(m, "kube-missing") }
 
 // Conflict reports that a message says that the Secret has changed since it was
 // read.
-func Conflict(m *message.Message) bool { return m != nil && m.Code == "kube-conflict" }
+func Conflict(m error) bool { return message.Is(m, "kube-conflict") }
 
-func (c *Client) secret(ctx context.Context, verb string, name Name, request *rest.Request) (Secret, *message.Message) {
+func (c *Client) secret(ctx context.Context, verb string, name Name, request *rest.Request) (Secret, error) {
 	o, problem := c.do(ctx, verb, secrets, name, request)
 	if problem != nil {
 		return Secret{}, problem

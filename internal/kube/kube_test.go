@@ -55,14 +55,14 @@ func write(t *testing.T, text string) string {
 }
 
 // want fails when a message has another code, lacks the words, or shows a secret.
-func want(t *testing.T, problem *message.Message, code, words string) {
+func want(t *testing.T, problem error, code, words string) {
 	t.Helper()
 	if problem == nil {
 		t.Fatalf("no problem, want %s", code)
 	}
-	said := strings.Join(problem.Lines(), "\n")
-	if problem.Code != code || !strings.Contains(said, words) {
-		t.Errorf("%s: %s\nwant %s, %q", problem.Code, said, code, words)
+	said := strings.Join(message.As(problem).Lines(), "\n")
+	if message.As(problem).Code != code || !strings.Contains(said, words) {
+		t.Errorf("%s: %s\nwant %s, %q", message.As(problem).Code, said, code, words)
 	}
 	if strings.Contains(said, "Canary") {
 		t.Errorf("a secret shows in\n%s", said)
@@ -222,8 +222,8 @@ func TestOddAnswers(t *testing.T) {
 				return
 			}
 			want(t, problem, test.code, test.words)
-			if problem.Unverified() != test.unverified {
-				t.Errorf("unverified is %v", problem.Unverified())
+			if message.Unverified(problem) != test.unverified {
+				t.Errorf("unverified is %v", message.Unverified(problem))
 			}
 		})
 	}
@@ -279,7 +279,7 @@ func TestConnections(t *testing.T) {
 			defer cancel()
 			_, problem := test.client.Get(ctx, mine)
 			want(t, problem, test.code, test.words)
-			if !problem.Unverified() {
+			if !message.Unverified(problem) {
 				t.Error("this says nothing of the Secret")
 			}
 		})

@@ -28,7 +28,7 @@ func IsSelector(text string) bool {
 // would otherwise take up to two minutes. With dryRun the API server only says what
 // it would do. It needs list and patch on pods. A pod that ends in the meantime is
 // not counted.
-func (c *Client) AnnotatePods(ctx context.Context, namespace, selector, key, value string, dryRun bool) (int, *message.Message) {
+func (c *Client) AnnotatePods(ctx context.Context, namespace, selector, key, value string, dryRun bool) (int, error) {
 	names, problem := c.podNames(ctx, namespace, selector)
 	if problem != nil {
 		return 0, problem
@@ -53,7 +53,7 @@ func (c *Client) AnnotatePods(ctx context.Context, namespace, selector, key, val
 
 // podNames lists the pods that AnnotatePods is about. Only their metadata is asked
 // for: whole pods could exceed the limit of an answer.
-func (c *Client) podNames(ctx context.Context, namespace, selector string) ([]Name, *message.Message) {
+func (c *Client) podNames(ctx context.Context, namespace, selector string) ([]Name, error) {
 	everything := Name{Namespace: namespace}
 	body, err := c.ask(ctx, c.rest.Get().AbsPath(pods.path(everything)).
 		SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").

@@ -53,7 +53,7 @@ func admin() api.AuthInfo {
 
 // want fails when a message has another code, or lacks some of the words, or
 // shows a token.
-func want(t *testing.T, problem *message.Message, code string, words ...string) {
+func want(t *testing.T, problem error, code string, words ...string) {
 	t.Helper()
 	if problem == nil {
 		t.Fatalf("no problem, want %s", code)
@@ -162,7 +162,7 @@ func TestApply(t *testing.T) {
 	client := as(t, cluster.Account(t, namespace, "user",
 		rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create", "patch"}},
 		rbac.PolicyRule{APIGroups: []string{"vteam.ambient-code"}, Resources: []string{"agenticsessions"}, Verbs: []string{"get"}}))
-	apply := func(session string, force bool, keys map[string]string) (kube.Secret, *message.Message) {
+	apply := func(session string, force bool, keys map[string]string) (kube.Secret, error) {
 		return client.Apply(t.Context(), name, kube.Wanted{Data: hidden(keys),
 			Labels: map[string]string{"app": "ambient-code"}, Session: session, Force: force})
 	}

@@ -9,11 +9,13 @@ import (
 
 // Bug is for a failure that is the program's own. where is a place in its source;
 // nothing of what it worked on is told.
-func Bug(version, where string) *Message {
-	return &Message{Code: "bug", Topic: Internal,
+func Bug(version, where string) error {
+	return &Error{Code: "bug", Topic: Internal,
 		What: "this is a bug in git-credential-acp " + version + " (in " + where + ")",
-		Hint: "report this line at https://github.com/ambient-code/git-credential-acp/issues; running the same again may help"}
+		Hint: reportHint}
 }
+
+const reportHint = "report this line at https://github.com/ambient-code/git-credential-acp/issues; running the same again may help"
 
 // Printable makes a text fit for one line of a terminal or a log: what is not
 // [Visible] is written as an escape.

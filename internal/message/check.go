@@ -8,8 +8,8 @@ import (
 
 // URLIsSSH is for a repository's URL in one of the forms of SSH; https is the
 // same in the form that this program is about, "" when that is not known.
-func URLIsSSH(https string) *Message {
-	m := &Message{Code: "url-is-ssh", Topic: Usage,
+func URLIsSSH(https string) error {
+	m := &Error{Code: "url-is-ssh", Topic: Usage,
 		What: "the URL is one for SSH, which uses keys and no token",
 		Hint: "give the https URL of the repository"}
 	if https != "" {
@@ -21,49 +21,49 @@ func URLIsSSH(https string) *Message {
 const setupSSH = "git-credential-acp setup --rewrite-ssh lets git use https for such remotes"
 
 // URLInvalid is for an argument that is no repository's URL.
-func URLInvalid(why string) *Message {
-	return &Message{Code: "url-invalid", Topic: Usage, What: "the repository's URL " + why,
+func URLInvalid(why string) error {
+	return &Error{Code: "url-invalid", Topic: Usage, What: "the repository's URL " + why,
 		Hint: "give it in the form https://gitlab.example.com/group/project.git"}
 }
 
 // URLHasLogin is for a URL with a user name or a token in it, which is not shown.
-func URLHasLogin() *Message {
-	return &Message{Code: "url-has-login", Topic: Usage, What: "the repository's URL has a user name or a token in it",
+func URLHasLogin() error {
+	return &Error{Code: "url-has-login", Topic: Usage, What: "the repository's URL has a user name or a token in it",
 		Hint: "leave it out, and revoke the token if there was one: it stands in the shell's history now"}
 }
 
 // URLIsHTTP is for a URL over plain http of an instance, whose address is url.
-func URLIsHTTP(url string) *Message {
-	return &Message{Code: "url-is-http", Topic: Configuration,
+func URLIsHTTP(url string) error {
+	return &Error{Code: "url-is-http", Topic: Configuration,
 		What: "the URL is plain http, which would show the token to the network",
 		Hint: "use " + url + ", in the remote too (git remote -v shows it)"}
 }
 
 // URLForeign is for a URL of a host that no token is for; have are the
 // instances that there are tokens for, or that alone are answered for.
-func URLForeign(host string, have []string) *Message {
-	return &Message{Code: "url-foreign", Topic: Configuration,
+func URLForeign(host string, have []string) error {
+	return &Error{Code: "url-foreign", Topic: Configuration,
 		What: "get answers for " + strings.Join(have, ", ") + " here, and not for " + Quote(host),
 		Hint: "see that the URL is right, and that ACP_GITLAB_INSTANCE_URL and --instance don't name another instance; else connect that one under Settings → Integrations → GitLab"}
 }
 
 // NoToken is for a check without a URL where there is no token at all.
-func NoToken(looked []string) *Message {
-	return &Message{Code: "no-token", Topic: Configuration,
+func NoToken(looked []string) error {
+	return &Error{Code: "no-token", Topic: Configuration,
 		What: "GitLab is not connected: there is no token (looked at " + strings.Join(looked, ", ") + ")",
 		Hint: "connect GitLab under Settings → Integrations → GitLab and see that the Secret is mounted, or name a file with a token in ACP_GITLAB_TOKEN_FILE"}
 }
 
 // FlagInvalid is for a flag with a value that can't be.
-func FlagInvalid(name, why string) *Message {
-	return &Message{Code: "flag-invalid", Topic: Usage, What: "the flag " + name + " " + why,
+func FlagInvalid(name, why string) error {
+	return &Error{Code: "flag-invalid", Topic: Usage, What: "the flag " + name + " " + why,
 		Hint: "git-credential-acp help shows the commands and flags"}
 }
 
 // CommandUnknown is for a command that does not exist; similar are the names of
 // those that may have been meant.
-func CommandUnknown(similar []string) *Message {
-	m := &Message{Code: "command-unknown", Topic: Usage, What: "there is no such command",
+func CommandUnknown(similar []string) error {
+	m := &Error{Code: "command-unknown", Topic: Usage, What: "there is no such command",
 		Hint: "git-credential-acp help shows the commands and flags"}
 	if len(similar) > 0 {
 		m.Hint = "did you mean " + strings.Join(similar, " or ") + "? " + m.Hint
@@ -72,134 +72,134 @@ func CommandUnknown(similar []string) *Message {
 }
 
 // OutputLost is said when the result of a command can't be written.
-func OutputLost() *Message {
-	return &Message{Code: "output-lost", Topic: NotVerified, What: "the result could not be written",
+func OutputLost() error {
+	return &Error{Code: "output-lost", Topic: NotVerified, What: "the result could not be written",
 		Hint: "see whether the disk is full or the reader has gone away"}
 }
 
 // NoAnswer is for a URL that get would not answer for, although there is a token.
-func NoAnswer() *Message {
-	return &Message{Code: "no-answer", Topic: Configuration, What: "get gives no answer for this URL, although there is a token",
+func NoAnswer() error {
+	return &Error{Code: "no-answer", Topic: Configuration, What: "get gives no answer for this URL, although there is a token",
 		Hint: "see that it is the URL of a repository, and nothing else"}
 }
 
 // Elsewhere is a warning about a rule of git's, named by its key and origin, by
 // which git does not use a URL at all.
-func Elsewhere(url, key, origin string) *Message {
-	return &Message{Code: "elsewhere", Topic: Warning,
+func Elsewhere(url, key, origin string) error {
+	return &Error{Code: "elsewhere", Topic: Warning,
 		What: "git uses another address in the place of " + Quote(url) + ", and asks for no login there: so says " + Quote(key) + " in " + origin,
 		Hint: "take that rule out, or use the other address's own way to log in, such as an SSH key"}
 }
 
 // OtherUsername is for a user name with which git asks for another kind of
 // credential.
-func OtherUsername(name string) *Message {
-	return &Message{Code: "other-username", Topic: Configuration,
+func OtherUsername(name string) error {
+	return &Error{Code: "other-username", Topic: Configuration,
 		What: "git asks with the user name " + name + ", which stands for a CI job's or a deploy token, and get gives no answer for one",
 		Hint: "take the name out of the remote's URL (git remote -v), or out of credential.username"}
 }
 
 // ClockPastExpiry is a warning about a token whose date has come by the clock
 // here, and that GitLab calls alive.
-func ClockPastExpiry(date time.Time, instance string) *Message {
-	return &Message{Code: "clock-past-expiry", Topic: Warning,
+func ClockPastExpiry(date time.Time, instance string) error {
+	return &Error{Code: "clock-past-expiry", Topic: Warning,
 		What: "by the clock here the token expired on " + date.Format(time.DateOnly) + ", and " + instance + " calls it alive",
 		Hint: "set the clock; if it is right, replace the token"}
 }
 
 // URLNoProject is for a URL below an instance that names no project.
-func URLNoProject() *Message {
-	return &Message{Code: "url-no-project", Topic: Usage,
+func URLNoProject() error {
+	return &Error{Code: "url-no-project", Topic: Usage,
 		What: "the URL names no project: a project's path has two parts or more, its group's and its own",
 		Hint: "give the URL of a repository, such as https://gitlab.example.com/group/project.git"}
 }
 
 // BranchUnseen is a warning that a branch was asked about and could not be looked
 // at.
-func BranchUnseen(branch string) *Message {
-	return &Message{Code: "branch-unseen", Topic: Warning, What: "nothing is known of the branch " + Quote(branch) + ": no project was looked at",
+func BranchUnseen(branch string) error {
+	return &Error{Code: "branch-unseen", Topic: Warning, What: "nothing is known of the branch " + Quote(branch) + ": no project was looked at",
 		Hint: "give the URL of the repository"}
 }
 
 // SubPath is a warning about a Secret, in words, that kubelet never updates.
-func SubPath(where string) *Message {
-	return &Message{Code: "sub-path", Topic: Warning,
+func SubPath(where string) error {
+	return &Error{Code: "sub-path", Topic: Warning,
 		What: where + " is mounted by subPath, which is never updated: a rotated token does not arrive",
 		Hint: "mount the whole Secret as a directory, without subPath"}
 }
 
 // MountBehind is a warning about a mounted Secret, in words, whose token is dead,
 // while another place has a newer one, which counts.
-func MountBehind(mount, other string) *Message {
-	return &Message{Code: "mount-behind", Topic: Warning,
+func MountBehind(mount, other string) error {
+	return &Error{Code: "mount-behind", Topic: Warning,
 		What: "the token from " + mount + " is dead; the newer one from " + other + " stands in for it",
 		Hint: "wait a minute or two, until kubelet has brought it in; it never does so where a Secret is mounted by subPath"}
 }
 
 // TokenFileShared is a warning about a token file that others can read.
-func TokenFileShared(path string) *Message {
-	return &Message{Code: "token-file-shared", Topic: Warning,
+func TokenFileShared(path string) error {
+	return &Error{Code: "token-file-shared", Topic: Warning,
 		What: "other users of this machine may read the token file " + Quote(path),
 		Hint: "chmod 600 it"}
 }
 
 // ClockSkew is a warning about clocks that disagree.
-func ClockSkew(ahead time.Duration, instance string) *Message {
+func ClockSkew(ahead time.Duration, instance string) error {
 	way := "behind"
 	if ahead < 0 {
 		way = "ahead of"
 	}
-	return &Message{Code: "clock-skew", Topic: Warning,
+	return &Error{Code: "clock-skew", Topic: Warning,
 		What: fmt.Sprintf("the clock here is %s %s that of %s", ahead.Abs().Round(time.Second), way, instance),
 		Hint: "set the clock: certificates and the expiry of tokens are held against it"}
 }
 
 // ScopesTooBroad is a warning about scopes that nobody needs for git.
-func ScopesTooBroad(scopes []string) *Message {
-	return &Message{Code: "scopes-too-broad", Topic: Warning,
+func ScopesTooBroad(scopes []string) error {
+	return &Error{Code: "scopes-too-broad", Topic: Warning,
 		What: "the token has the " + plural("scope", scopes) + ", which work on a repository does not need",
 		Hint: "create a token with the scopes " + scopeList + " alone"}
 }
 
 // ProjectMoved is a warning about a project that has another path now.
-func ProjectMoved(s Subject, path string) *Message {
-	return &Message{Code: "project-moved", Topic: Warning,
+func ProjectMoved(s Subject, path string) error {
+	return &Error{Code: "project-moved", Topic: Warning,
 		What: "the project " + s.project() + " was moved to " + Quote(path),
 		Hint: "update the remote: git remote set-url origin " + Quote(s.URL+"/"+path+".git")}
 }
 
 // ProjectDeleted is a warning about a project that is about to be deleted.
-func ProjectDeleted(s Subject, on string) *Message {
-	return &Message{Code: "project-deleted", Topic: Warning,
+func ProjectDeleted(s Subject, on string) error {
+	return &Error{Code: "project-deleted", Topic: Warning,
 		What: "the project " + s.project() + " is marked for deletion on " + Quote(on),
 		Hint: "ask its owner whether that is meant"}
 }
 
 // ProjectArchived is a warning about a project that can only be read.
-func ProjectArchived(s Subject) *Message {
-	return &Message{Code: "project-archived", Topic: Warning,
+func ProjectArchived(s Subject) error {
+	return &Error{Code: "project-archived", Topic: Warning,
 		What: "the project " + s.project() + " is archived: it can be fetched from, not pushed to",
 		Hint: "ask an owner of the project to unarchive it, or work on a fork"}
 }
 
 // BranchProtected is for a branch that this role can't push to.
-func BranchProtected(branch string, s Subject) *Message {
-	return &Message{Code: "branch-protected", Topic: Permissions,
+func BranchProtected(branch string, s Subject) error {
+	return &Error{Code: "branch-protected", Topic: Permissions,
 		What: "the branch " + Quote(branch) + " of the project " + s.project() + " is protected, and your role can't push to it",
 		Hint: "push to another branch and open a merge request, or ask a maintainer to let you push to this one"}
 }
 
 // RateLow is a warning about a rate limit that is nearly used up.
-func RateLow(remaining, limit int, reset time.Time) *Message {
-	return &Message{Code: "rate-low", Topic: Warning,
+func RateLow(remaining, limit int, reset time.Time) error {
+	return &Error{Code: "rate-low", Topic: Warning,
 		What: fmt.Sprintf("only %d of %d requests are left until %s", remaining, limit, reset.UTC().Format("15:04:05 UTC")),
 		Hint: "look for a loop that calls git or the API without pause"}
 }
 
 // NotAHelper is a warning about a git that does not ask this program for a URL;
 // asked are the helpers that it does ask.
-func NotAHelper(url string, asked []string) *Message {
-	m := &Message{Code: "not-a-helper", Topic: Warning,
+func NotAHelper(url string, asked []string) error {
+	m := &Error{Code: "not-a-helper", Topic: Warning,
 		What: "git does not ask this helper for " + Quote(url),
 		Hint: "git-credential-acp setup tells git to"}
 	if len(asked) > 0 {
@@ -209,47 +209,47 @@ func NotAHelper(url string, asked []string) *Message {
 }
 
 // OtherHelperFirst is a warning about a helper that may answer before this one.
-func OtherHelperFirst(name string) *Message {
-	return &Message{Code: "other-helper-first", Topic: Warning,
+func OtherHelperFirst(name string) error {
+	return &Error{Code: "other-helper-first", Topic: Warning,
 		What: "git asks " + name + " before this helper, and takes the first answer",
 		Hint: "git-credential-acp setup puts this helper first, and alone, for its instance"}
 }
 
 // HelperMissing is a warning about a git that is told to ask this program by a
 // name under which it is not there.
-func HelperMissing(name string) *Message {
-	return &Message{Code: "helper-missing", Topic: Warning,
+func HelperMissing(name string) error {
+	return &Error{Code: "helper-missing", Topic: Warning,
 		What: "git is told to ask the helper " + name + ", which is not there",
 		Hint: "put the directory of git-credential-acp on the PATH, or its whole path into credential.helper"}
 }
 
 // StoreKeepsToken is a warning about a helper that writes tokens to disk.
-func StoreKeepsToken(origin string) *Message {
-	return &Message{Code: "store-keeps-token", Topic: Warning,
+func StoreKeepsToken(origin string) error {
+	return &Error{Code: "store-keeps-token", Topic: Warning,
 		What: "the helper store, in " + origin + ", writes every token that works to disk, in plain text",
 		Hint: "git-credential-acp setup takes it out for its instance; remove the token from ~/.git-credentials"}
 }
 
 // VerifyOff is a warning about a git that does not verify certificates, because
 // of the setting by.
-func VerifyOff(by string) *Message {
-	return &Message{Code: "verify-off", Topic: Warning,
+func VerifyOff(by string) error {
+	return &Error{Code: "verify-off", Topic: Warning,
 		What: "verification is off, by " + by + ": git gives the token to anybody who answers in GitLab's place",
 		Hint: "unset it, and name the authority's certificate in http.sslCAInfo instead"}
 }
 
 // GitDistrusts is a warning about a git that does not know the authority of an
 // instance, which this program knows by the Secret.
-func GitDistrusts(instance string) *Message {
-	return &Message{Code: "git-distrusts", Topic: Warning,
+func GitDistrusts(instance string) error {
+	return &Error{Code: "git-distrusts", Topic: Warning,
 		What: "git itself does not trust the certificate of " + instance + ", which this helper does by the Secret's key ca.crt",
 		Hint: "name the authority in git's http.sslCAInfo or in GIT_SSL_CAINFO; the Secret's own file ca.crt will do"}
 }
 
 // TokenStored is a warning about a secret in git's configuration: entry is the
 // setting's name, and remote the remote that it belongs to, "" for none.
-func TokenStored(entry, origin, remote string) *Message {
-	m := &Message{Code: "token-stored", Topic: Warning,
+func TokenStored(entry, origin, remote string) error {
+	m := &Error{Code: "token-stored", Topic: Warning,
 		What: "a token or password stands in " + entry + " in " + origin,
 		Hint: "take it out and revoke it; this helper gives git the token"}
 	if remote != "" {
@@ -260,41 +260,41 @@ func TokenStored(entry, origin, remote string) *Message {
 
 // ConfigSkipped is a warning that some of git's configuration could not be read,
 // with what git says.
-func ConfigSkipped(why error) *Message {
-	return &Message{Code: "config-skipped", Topic: Warning,
+func ConfigSkipped(why error) error {
+	return &Error{Code: "config-skipped", Topic: Warning,
 		What: "some of git's configuration was not read: " + why.Error(),
 		Hint: "check that git config --list works here"}
 }
 
 // ProgramLeaks is a warning about a program older than the version that fixes
 // credential leaks, cve.
-func ProgramLeaks(program, version, fixed, cve string) *Message {
-	return &Message{Code: "program-leaks", Topic: Warning,
+func ProgramLeaks(program, version, fixed, cve string) error {
+	return &Error{Code: "program-leaks", Topic: Warning,
 		What: program + " " + version + " is older than " + fixed + ", which fixes " + cve + " (leaked credentials); check can't tell whether this build is patched",
 		Hint: "update it to " + fixed + " or newer, or make sure that whoever built it has backported the fix"}
 }
 
 // ProgramSilent is a warning about a program that does not tell its version.
-func ProgramSilent(program, why string) *Message {
-	return &Message{Code: "program-silent", Topic: Warning,
+func ProgramSilent(program, why string) error {
+	return &Error{Code: "program-silent", Topic: Warning,
 		What: program + " does not tell its version: " + why,
 		Hint: "see which " + program + " stands first on the PATH, and whether it works"}
 }
 
 // CheckInterrupted is for a check that a signal ends.
-func CheckInterrupted() *Message {
-	return &Message{Code: "check-interrupted", Topic: NotVerified, What: "the check was interrupted by a signal", Hint: "run the command again"}
+func CheckInterrupted() error {
+	return &Error{Code: "check-interrupted", Topic: NotVerified, What: "the check was interrupted by a signal", Hint: "run the command again"}
 }
 
 // TraceUnusable is a warning about a trace that can't be written.
-func TraceUnusable(where, why string) *Message {
-	return &Message{Code: "trace-unusable", Topic: Warning, What: "nothing is traced to " + Quote(where) + ": " + why,
+func TraceUnusable(where, why string) error {
+	return &Error{Code: "trace-unusable", Topic: Warning, What: "nothing is traced to " + Quote(where) + ": " + why,
 		Hint: "set ACP_GITLAB_TRACE to 1 for standard error, or to the absolute path of a file that can be written"}
 }
 
 // TerminationLog is said when the reason could not be left for Kubernetes.
-func TerminationLog(path, why string) *Message {
-	return &Message{Code: "termination-log", Topic: Warning,
+func TerminationLog(path, why string) error {
+	return &Error{Code: "termination-log", Topic: Warning,
 		What: "the reason could not be written to " + Quote(path) + ": " + why,
 		Hint: "see that the file of --termination-log can be written; Kubernetes' own is /dev/termination-log"}
 }

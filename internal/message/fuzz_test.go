@@ -17,7 +17,7 @@ func FuzzWords(f *testing.F) {
 	f.Fuzz(func(t *testing.T, project, path, name string, number int, which uint8) {
 		s := Subject{Instance: "gitlab.example.com", URL: "https://gitlab.example.com", Project: project,
 			Where: "the Secret at " + Quote(path), Renew: "write it to " + Quote(path)}
-		messages := []*Message{
+		messages := []error{
 			FileUnreadable(Quote(path), "permission denied"), FileTooLarge(Quote(path), number), SecretNotDirectory(path), TwoForms(Quote(path), "token"),
 			TokenKeyMissing(Quote(path)), CredentialsGarbled(Quote(path)), GitRefused(s, true), Rotated(s),
 			Expiry(access.Verdict{Outcome: access.Granted, ExpiresAt: time.Unix(int64(number), 0).UTC()}, time.Unix(0, 0), s),
@@ -29,9 +29,9 @@ func FuzzWords(f *testing.F) {
 		v.Outcome = access.Refused
 		messages = append(messages, Explain(v, s))
 		for _, m := range messages {
-			for _, line := range m.Lines() {
+			for _, line := range As(m).Lines() {
 				if line != Printable(line) || len(line) > 10*maxQuoted {
-					t.Fatalf("%s: %q", m.Code, line)
+					t.Fatalf("%s: %q", As(m).Code, line)
 				}
 			}
 		}

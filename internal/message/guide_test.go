@@ -98,8 +98,8 @@ var examples = []string{
 const begins = 8
 
 // quotations are the lines with which the guide's entries begin, by code.
-func quotations(made map[string][]*Message) map[string][]string {
-	var all []*Message
+func quotations(made map[string][]error) map[string][]string {
+	var all []error
 	for _, reason := range access.Reasons() {
 		for _, v := range samples(reason) {
 			all = append(all, Explain(v, here))
@@ -120,10 +120,10 @@ func quotations(made map[string][]*Message) map[string][]string {
 		}
 		line = Printable(replace(line))
 		words := strings.Fields(line)
-		beginning := m.Code + " " + strings.Join(words[:min(len(words), begins)], " ")
+		beginning := As(m).Code + " " + strings.Join(words[:min(len(words), begins)], " ")
 		if !seen[beginning] {
 			seen[beginning] = true
-			lines[m.Code] = append(lines[m.Code], "`"+line+"`")
+			lines[As(m).Code] = append(lines[As(m).Code], "`"+line+"`")
 		}
 	}
 	return lines
@@ -133,7 +133,7 @@ func quotations(made map[string][]*Message) map[string][]string {
 // lead to it. The lines can be written with
 //
 //	go test ./internal/message -run TestMessages -update
-func inGuide(t *testing.T, made map[string][]*Message) {
+func inGuide(t *testing.T, made map[string][]error) {
 	text, err := os.ReadFile(guide)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@
 package message
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -31,8 +32,8 @@ const (
 	Internal       Topic = "internal error"
 )
 
-// Message is one thing to tell people. It is an error, too.
-type Message struct {
+// Error is something to tell people: what is wrong and what to do about it.
+type Error struct {
 	// Code is the stable name of the message, and its anchor in
 	// docs/troubleshooting.md.
 	Code  string
@@ -42,29 +43,48 @@ type Message struct {
 }
 
 // Error is the message without its hint: "topic: what".
-func (m *Message) Error() string { return string(m.Topic) + ": " + m.What }
+func (e *Error) Error() string { return string(e.Topic) + ": " + e.What }
 
-// Lines are what is printed of a message, a line each, without prefix.
-func (m *Message) Lines() []string {
-	if m.Hint == "" {
-		return []string{m.Error()}
+// Lines are what is printed of an error, a line each, without prefix.
+func (e *Error) Lines() []string {
+	if e.Hint == "" {
+		return []string{e.Error()}
 	}
-	return []string{m.Error(), "hint: " + m.Hint}
+	return []string{e.Error(), "hint: " + e.Hint}
 }
 
-// Unverified reports whether the message says that nothing was learned, rather
-// than that something is wrong.
-func (m *Message) Unverified() bool { return m.Topic == RateLimit || m.Topic == NotVerified }
-
-// Signed is the message with who signed the certificate that it is about, in the
-// certificate's own words.
-func (m Message) Signed(signer string) *Message {
-	m.What += " (signer: " + Quote(signer) + ")"
-	return &m
+// As is err as an Error; nil for nil. An error of another type is a bug: its text
+// could hold anything, so it is not shown.
+func As(err error) *Error {
+	var e *Error
+	if err != nil && !errors.As(err, &e) {
+		return &Error{Code: "bug", Topic: Internal, What: "an unexpected error", Hint: reportHint}
+	}
+	return e
 }
 
-// Holding is the message about a token with the scopes that it does hold.
-func (m Message) Holding(scopes []string) *Message {
+// Is reports whether err has that code.
+func Is(err error, code string) bool { return err != nil && As(err).Code == code }
+
+// Unverified reports whether err says that nothing was learned, rather than that
+// something is wrong.
+func Unverified(err error) bool {
+	return err != nil && (As(err).Topic == RateLimit || As(err).Topic == NotVerified)
+}
+
+// add is err with more at the end of what it says.
+func add(err error, text string) error {
+	e := *As(err)
+	e.What += text
+	return &e
+}
+
+// Signed adds who signed the certificate that err is about, in the certificate's
+// own words.
+func Signed(err error, signer string) error { return add(err, " (signer: "+Quote(signer)+")") }
+
+// Holding adds the scopes that the token does hold.
+func Holding(err error, scopes []string) error {
 	held := "none"
 	if len(scopes) > 0 {
 		var quoted []string
@@ -73,25 +93,20 @@ func (m Message) Holding(scopes []string) *Message {
 		}
 		held = and(quoted)
 	}
-	m.What += "; it holds " + held
-	return &m
+	return add(err, "; it holds "+held)
 }
 
-// BrokenOff is the message about a connection, of one that had been there.
-func (m Message) BrokenOff() *Message {
-	m.What += " any more: it broke off before an answer"
-	return &m
-}
+// BrokenOff adds that there had been a connection.
+func BrokenOff(err error) error { return add(err, " any more: it broke off before an answer") }
 
-// Besides is the message with the warnings among notes: what was tried against
-// what it says, in vain.
-func (m Message) Besides(notes []*Message) *Message {
+// Besides adds the warnings among notes: what was tried in vain.
+func Besides(err error, notes []error) error {
 	for _, note := range notes {
-		if note.Topic == Warning {
-			m.What += "; " + note.What
+		if m := As(note); m.Topic == Warning {
+			err = add(err, "; "+m.What)
 		}
 	}
-	return &m
+	return err
 }
 
 // maxQuoted bounds what is shown of a text from outside, in bytes.
@@ -116,57 +131,57 @@ func Quote(text string) string {
 
 // MalformedRequest is for input that breaks git's protocol. It has one line
 // only: it may well be an attack, and there is nobody to help.
-func MalformedRequest(why error) *Message {
-	return &Message{Code: "malformed-request", Topic: Malformed, What: why.Error() + "; nothing was answered"}
+func MalformedRequest(why error) error {
+	return &Error{Code: "malformed-request", Topic: Malformed, What: why.Error() + "; nothing was answered"}
 }
 
 // RequestLate is for a request that has not ended after limit.
-func RequestLate(limit time.Duration) *Message {
-	return &Message{Code: "request-late", Topic: Malformed, What: "it did not end within " + limit.String() + "; nothing was answered"}
+func RequestLate(limit time.Duration) error {
+	return &Error{Code: "request-late", Topic: Malformed, What: "it did not end within " + limit.String() + "; nothing was answered"}
 }
 
 // AnswerLost is said when the answer can't be written to git.
-func AnswerLost() *Message {
-	return &Message{Code: "answer-lost", Topic: NotVerified, What: "the answer could not be written to git"}
+func AnswerLost() error {
+	return &Error{Code: "answer-lost", Topic: NotVerified, What: "the answer could not be written to git"}
 }
 
 // Overtime is said when the check goes on although its time is up.
-func Overtime() *Message {
-	return &Message{Code: "overtime", Topic: NotVerified,
+func Overtime() error {
+	return &Error{Code: "overtime", Topic: NotVerified,
 		What: "the check did not end when its time was up",
 		Hint: "see whether a file of certificate authorities is on a disk that does not answer"}
 }
 
 // MalformedPath is for a request for our instance whose path names no place
 // that GitLab can have.
-func MalformedPath(why error) *Message {
-	return &Message{Code: "malformed-path", Topic: Malformed, What: "the path " + why.Error() + "; nothing was answered"}
+func MalformedPath(why error) error {
+	return &Error{Code: "malformed-path", Topic: Malformed, What: "the path " + why.Error() + "; nothing was answered"}
 }
 
 // Downgraded is for a request for our host over plain http.
-func Downgraded(url string) *Message {
-	return &Message{Code: "plain-http", Topic: Configuration,
+func Downgraded(url string) error {
+	return &Error{Code: "plain-http", Topic: Configuration,
 		What: "git asks for the token over plain http, which would show it to the network; use " + url + " in the remote instead"}
 }
 
 // SettingInvalid is for an environment variable or flag with a value that
 // can't be. The value is not shown: it could be a secret in the wrong place.
-func SettingInvalid(name string, why error) *Message {
-	return &Message{Code: "setting-invalid", Topic: Configuration,
+func SettingInvalid(name string, why error) error {
+	return &Error{Code: "setting-invalid", Topic: Configuration,
 		What: "the value of " + name + " is " + why.Error(),
 		Hint: "correct " + name + ", or unset it to get the default"}
 }
 
 // TokenFileUnset is for a source that needs the path of a file.
-func TokenFileUnset() *Message {
-	return &Message{Code: "token-file-unset", Topic: Configuration,
+func TokenFileUnset() error {
+	return &Error{Code: "token-file-unset", Topic: Configuration,
 		What: "ACP_GITLAB_SOURCE is file, and ACP_GITLAB_TOKEN_FILE is not set",
 		Hint: "set ACP_GITLAB_TOKEN_FILE to the path of the file with the token"}
 }
 
 // InstanceInvalid is for an instance URL, found at where, that can't be used.
-func InstanceInvalid(where string, why error) *Message {
-	return &Message{Code: "instance-invalid", Topic: ruledBy(where),
+func InstanceInvalid(where string, why error) error {
+	return &Error{Code: "instance-invalid", Topic: ruledBy(where),
 		What: "the instance URL in " + where + " " + why.Error(),
 		Hint: "use the form https://gitlab.example.com, with a port or path where the instance has one"}
 }
@@ -182,31 +197,31 @@ func ruledBy(where string) Topic {
 
 // NotConnected is for a request for an instance that is known, but of which
 // there is no token. Places are where one was looked for.
-func NotConnected(instance string, places []string) *Message {
-	return &Message{Code: "not-connected", Topic: Configuration,
+func NotConnected(instance string, places []string) error {
+	return &Error{Code: "not-connected", Topic: Configuration,
 		What: "GitLab is not connected: there is no token for " + instance + " (looked at " + strings.Join(places, ", ") + ")",
 		Hint: "connect GitLab under Settings → Integrations → GitLab, and see that the Secret is mounted"}
 }
 
 // OtherInstance is for a request for an instance that is known, while the only
 // token, found at where, belongs to another one, as the setting belongs says.
-func OtherInstance(asked, have, where, belongs string) *Message {
-	return &Message{Code: "other-instance", Topic: Configuration,
+func OtherInstance(asked, have, where, belongs string) error {
+	return &Error{Code: "other-instance", Topic: Configuration,
 		What: "the token from " + where + " belongs to " + have + ", not to " + asked,
 		Hint: "connect " + asked + " under Settings → Integrations → GitLab, or correct " + belongs + " (without it, a token belongs to gitlab.com)"}
 }
 
 // Ambiguous is for a request without a path for a host with two instances.
-func Ambiguous(one, other string) *Message {
-	return &Message{Code: "ambiguous-instance", Topic: Configuration,
+func Ambiguous(one, other string) error {
+	return &Error{Code: "ambiguous-instance", Topic: Configuration,
 		What: "git does not say whether it wants the token of " + one + " or of " + other,
 		Hint: "set credential.useHttpPath to true in git's configuration"}
 }
 
 // AllowedUnverified is said when ACP_GITLAB_ON_UNVERIFIED=allow lets a token
 // out over why.
-func AllowedUnverified(why *Message) *Message {
-	m := *why
+func AllowedUnverified(why error) error {
+	m := *As(why)
 	m.Code = "allowed-unverified"
 	m.What += "; the token is handed to its own instance all the same"
 	m.Hint = "ACP_GITLAB_ON_UNVERIFIED=allow says so; unset it to refuse what can't be verified"
@@ -214,65 +229,65 @@ func AllowedUnverified(why *Message) *Message {
 }
 
 // Unanswerable is for a credential that git's protocol can't carry.
-func Unanswerable(err error) *Message {
-	return &Message{Code: "unanswerable", Topic: Configuration, What: err.Error(),
+func Unanswerable(err error) error {
+	return &Error{Code: "unanswerable", Topic: Configuration, What: err.Error(),
 		Hint: "take the user name out of the remote's URL"}
 }
 
 // SecretNotDirectory is for a Secret's place that is something else.
-func SecretNotDirectory(path string) *Message {
-	return &Message{Code: "secret-not-directory", Topic: Configuration,
+func SecretNotDirectory(path string) error {
+	return &Error{Code: "secret-not-directory", Topic: Configuration,
 		What: Quote(path) + " is not a directory",
 		Hint: "set ACP_GITLAB_SECRET_DIR to the directory where the Secret is mounted; for a single file there is ACP_GITLAB_TOKEN_FILE"}
 }
 
 // FileUnreadable is for a file, named by where, that can't be read.
-func FileUnreadable(where, why string) *Message {
-	return &Message{Code: "file-unreadable", Topic: Configuration,
+func FileUnreadable(where, why string) error {
+	return &Error{Code: "file-unreadable", Topic: Configuration,
 		What: where + " can't be read: " + why,
 		Hint: "see that it is a regular file that this user id may read (a mounted Secret is, by default)"}
 }
 
 // FileTooLarge is for a file or key, named by where, that can't be what it should
 // be, because of its size; limit is in KiB.
-func FileTooLarge(where string, limit int) *Message {
-	return &Message{Code: "file-too-large", Topic: Configuration,
+func FileTooLarge(where string, limit int) error {
+	return &Error{Code: "file-too-large", Topic: Configuration,
 		What: fmt.Sprintf("%s is larger than %d KiB", where, limit),
 		Hint: "see that it holds what its name says and nothing else"}
 }
 
 // TokenKeyMissing is for a Secret, named by where, that holds no token.
-func TokenKeyMissing(where string) *Message {
-	return &Message{Code: "token-key-missing", Topic: Configuration,
+func TokenKeyMissing(where string) error {
+	return &Error{Code: "token-key-missing", Topic: Configuration,
 		What: where + " has neither a key token nor a key credentials.json",
 		Hint: "reconnect under Settings → Integrations → GitLab, or write the token to the Secret's key token"}
 }
 
 // TwoForms is for a Secret, named by where, that has the keys of both forms, key
 // among them, so that nobody knows which counts.
-func TwoForms(where, key string) *Message {
-	return &Message{Code: "two-forms", Topic: Configuration,
+func TwoForms(where, key string) error {
+	return &Error{Code: "two-forms", Topic: Configuration,
 		What: where + " has both a key " + key + " and a key credentials.json",
 		Hint: "remove one of the two keys from the Secret"}
 }
 
 // CredentialsGarbled is for a credentials.json, named by where, that can't be
 // understood.
-func CredentialsGarbled(where string) *Message {
-	return &Message{Code: "credentials-garbled", Topic: Configuration,
+func CredentialsGarbled(where string) error {
+	return &Error{Code: "credentials-garbled", Topic: Configuration,
 		What: where + ` is not a JSON object such as {"token":"…","instanceUrl":"https://…"}, with each key once`,
 		Hint: "reconnect under Settings → Integrations → GitLab so that the platform writes it anew"}
 }
 
 // CAInvalid is for a file of certificate authorities that can't be used.
-func CAInvalid(where, why string) *Message {
-	return &Message{Code: "ca-invalid", Topic: Configuration,
+func CAInvalid(where, why string) error {
+	return &Error{Code: "ca-invalid", Topic: Configuration,
 		What: "the certificate authorities in " + where + " can't be used: " + why,
 		Hint: "see that it is a file of certificates in PEM form (-----BEGIN CERTIFICATE-----)"}
 }
 
 // SourceUnknown is for an ACP_GITLAB_SOURCE that is none; known lists the ones
 // there are.
-func SourceUnknown(known []string) *Message {
+func SourceUnknown(known []string) error {
 	return SettingInvalid("ACP_GITLAB_SOURCE", fmt.Errorf("not one of %s", strings.Join(known, ", ")))
 }

@@ -28,33 +28,33 @@ var here = Subject{
 
 // plain fails when a message is not fit to be read: one line each, no capital
 // at the beginning, no full stop at the end, nothing left of a format.
-func plain(t *testing.T, m *Message) {
+func plain(t *testing.T, m error) {
 	t.Helper()
-	if m.Code == "" || strings.Trim(m.Code, "abcdefghijklmnopqrstuvwxyz-") != "" {
-		t.Errorf("code %q", m.Code)
+	if As(m).Code == "" || strings.Trim(As(m).Code, "abcdefghijklmnopqrstuvwxyz-") != "" {
+		t.Errorf("code %q", As(m).Code)
 	}
-	if m.Topic == "" || m.What == "" {
-		t.Errorf("%q has no topic or says nothing: %+v", m.Code, *m)
+	if As(m).Topic == "" || As(m).What == "" {
+		t.Errorf("%q has no topic or says nothing: %+v", As(m).Code, *As(m))
 	}
-	for _, text := range []string{m.What, m.Hint} {
+	for _, text := range []string{As(m).What, As(m).Hint} {
 		first, _ := utf8.DecodeRuneInString(text)
 		// Proper names, and the names of settings, keep their letters.
 		named := strings.HasPrefix(text, "GitLab ") || strings.HasPrefix(text, "ACP_")
 		switch {
 		case text == "":
 		case !unicode.IsLower(first) && first != '"' && first != '/' && !named:
-			t.Errorf("%s begins with %q: %s", m.Code, first, text)
+			t.Errorf("%s begins with %q: %s", As(m).Code, first, text)
 		case strings.HasSuffix(text, ".") || strings.HasSuffix(text, " ") || strings.HasSuffix(text, ":"):
-			t.Errorf("%s ends badly: %s", m.Code, text)
+			t.Errorf("%s ends badly: %s", As(m).Code, text)
 		case strings.Contains(text, "%!") || strings.Contains(text, "  ") || strings.Contains(text, "()") || strings.Contains(text, "<nil>"):
-			t.Errorf("%s has a slip: %s", m.Code, text)
+			t.Errorf("%s has a slip: %s", As(m).Code, text)
 		}
 	}
-	for _, line := range m.Lines() {
+	for _, line := range As(m).Lines() {
 		if strings.ContainsFunc(line, func(r rune) bool {
 			return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
 		}) {
-			t.Errorf("%s is not one line of text: %q", m.Code, line)
+			t.Errorf("%s is not one line of text: %q", As(m).Code, line)
 		}
 	}
 }
@@ -149,16 +149,16 @@ func TestExplain(t *testing.T) {
 			for _, subject := range []Subject{here, withoutProject} {
 				m := Explain(v, subject)
 				plain(t, m)
-				if m.Code != string(reason) || m.Topic != row.topic || m.Hint == "" {
-					t.Errorf("%s: %+v, want the topic %s and a hint", reason, *m, row.topic)
+				if As(m).Code != string(reason) || As(m).Topic != row.topic || As(m).Hint == "" {
+					t.Errorf("%s: %+v, want the topic %s and a hint", reason, *As(m), row.topic)
 				}
-				if m.Unverified() != (v.Outcome == access.Unverified) {
-					t.Errorf("%s: Unverified is %v", reason, m.Unverified())
+				if Unverified(m) != (v.Outcome == access.Unverified) {
+					t.Errorf("%s: Unverified is %v", reason, Unverified(m))
 				}
 				// Each says which instance, token or host it is about.
-				if !strings.Contains(m.What, here.Instance) && !strings.Contains(m.What, here.Where) &&
-					(v.Detail == "" || !strings.Contains(m.What, v.Detail)) {
-					t.Errorf("%s: about nothing: %+v", reason, *m)
+				if !strings.Contains(As(m).What, here.Instance) && !strings.Contains(As(m).What, here.Where) &&
+					(v.Detail == "" || !strings.Contains(As(m).What, v.Detail)) {
+					t.Errorf("%s: about nothing: %+v", reason, *As(m))
 				}
 			}
 		}
@@ -199,22 +199,22 @@ func TestLevelHint(t *testing.T) {
 		{access.Guest, access.Owner, false, "hint: ask an owner of the project for that role"},
 	} {
 		m := Explain(access.Verdict{Outcome: access.Refused, Reason: access.LevelTooLow, Level: test.level, Minimum: test.minimum, Open: test.open}, here)
-		if got := m.Lines()[1]; got != test.want {
+		if got := As(m).Lines()[1]; got != test.want {
 			t.Errorf("%+v\n got %q\nwant %q", test, got, test.want)
 		}
 	}
 	for minimum, want := range map[int]string{access.NoRole: "Developer", access.Reporter: "Reporter", access.Maintainer: "Maintainer", 31: "level 31"} {
 		for _, reason := range []access.Reason{access.ProjectNotFound, access.GitRole} {
 			m := Explain(access.Verdict{Outcome: access.Refused, Reason: reason, Minimum: minimum}, here)
-			if !strings.Contains(m.Hint, "for the "+want+" role") {
-				t.Errorf("%s, %d: %q", reason, minimum, m.Hint)
+			if !strings.Contains(As(m).Hint, "for the "+want+" role") {
+				t.Errorf("%s, %d: %q", reason, minimum, As(m).Hint)
 			}
 		}
 	}
 	for _, missing := range [][]string{{"api"}, {"write_repository"}, {"api", "read_user"}, access.DefaultScopes()} {
 		m := Explain(access.Verdict{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: missing}, here)
-		if remark := strings.Contains(m.Hint, "api alone does not stand for write_repository"); remark != slices.Equal(missing, []string{"write_repository"}) {
-			t.Errorf("%q: %q", missing, m.Hint)
+		if remark := strings.Contains(As(m).Hint, "api alone does not stand for write_repository"); remark != slices.Equal(missing, []string{"write_repository"}) {
+			t.Errorf("%q: %q", missing, As(m).Hint)
 		}
 	}
 }
@@ -250,8 +250,8 @@ func TestExplainDetails(t *testing.T) {
 		{access.Verdict{Reason: access.Garbled, Detail: "broken JSON"}, "(broken JSON)"},
 	}
 	for _, test := range tests {
-		if m := Explain(test.verdict, here); !strings.Contains(strings.Join(m.Lines(), " "), test.want) {
-			t.Errorf("%q is not in %q", test.want, m.Lines())
+		if m := Explain(test.verdict, here); !strings.Contains(strings.Join(As(m).Lines(), " "), test.want) {
+			t.Errorf("%q is not in %q", test.want, As(m).Lines())
 		}
 	}
 	// A project's name comes from a request: it is shown harmless.
@@ -260,22 +260,22 @@ func TestExplainDetails(t *testing.T) {
 	for _, reason := range []access.Reason{access.ProjectNotFound, access.LevelTooLow, access.GrantMissing, access.AccessForbidden} {
 		m := Explain(access.Verdict{Outcome: access.Refused, Reason: reason, Minimum: access.Developer}, hostile)
 		plain(t, m)
-		if len(m.What) > 1200 {
-			t.Errorf("%s is %d bytes long", reason, len(m.What))
+		if len(As(m).What) > 1200 {
+			t.Errorf("%s is %d bytes long", reason, len(As(m).What))
 		}
 	}
 }
 
 // Every message that the package can make, in a usual case.
 func TestMessages(t *testing.T) {
-	fault := func(f pat.Fault, kind string) *Message {
+	fault := func(f pat.Fault, kind string) error {
 		return TokenFault(&pat.Error{Fault: f, Kind: kind}, here.Where, here.Renew)
 	}
 	path := "/tmp/\x1b[2J\nx"
 	trouble := access.Verdict{Reason: access.ServerError, Detail: "502 Bad Gateway"}
 	now := time.Date(2026, 6, 15, 12, 0, 0, 0, time.UTC)
 	good := access.Verdict{Outcome: access.Granted}
-	expiring := func(in time.Duration) *Message {
+	expiring := func(in time.Duration) error {
 		v := good
 		v.ExpiresAt = now.Add(in)
 		return Expiry(v, now, here)
@@ -285,7 +285,7 @@ func TestMessages(t *testing.T) {
 	cluster := Cluster{Server: Quote("10.0.0.1:443"), Login: "the context " + Quote(path) + " of the kubeconfig"}
 	act := KubeAct{Verb: "get", Resource: "secrets", Namespace: "team", Name: path}
 	// By the name of the function that makes them.
-	made := map[string][]*Message{
+	made := map[string][]error{
 		"MalformedRequest":  {MalformedRequest(errors.New("line 2 holds a carriage return"))},
 		"MalformedPath":     {MalformedPath(errors.New("holds a control character"))},
 		"Downgraded":        {Downgraded(here.URL)},
@@ -428,7 +428,7 @@ func TestMessages(t *testing.T) {
 	}
 	keeper := "the Secret team/my-gitlab"
 	dead := Explain(access.Verdict{Outcome: access.Refused, Reason: access.TokenRevoked}, here)
-	maps.Copy(made, map[string][]*Message{
+	maps.Copy(made, map[string][]error{
 		"KeeperUnset":       {KeeperUnset("rotate")},
 		"FlagsClash":        {FlagsClash("--secret", "--platform")},
 		"TokenFromArgument": {TokenFromArgument()},
@@ -480,7 +480,7 @@ func TestMessages(t *testing.T) {
 		"RecoveryLeft":        {RecoveryLeft(path, errors.New("permission denied"))},
 	})
 	platform := Platform{URL: "https://platform.example.com", Where: "the environment variable ACP_TOKEN"}
-	maps.Copy(made, map[string][]*Message{
+	maps.Copy(made, map[string][]error{
 		"PlatformUnset":        {PlatformUnset([]string{"ACP_BACKEND_URL", "BACKEND_API_URL"})},
 		"PlatformInvalid":      {PlatformInvalid("ACP_BACKEND_URL", errors.New("has a user name or password in it")), PlatformInvalid("--backend", errors.New("has a user name or password in it"))},
 		"PlatformTokenMissing": {PlatformTokenMissing(platform, []string{"ACP_TOKEN", "the file " + Quote(path)})},
@@ -514,19 +514,19 @@ func TestMessages(t *testing.T) {
 	for name, messages := range made {
 		for _, m := range messages {
 			plain(t, m)
-			if (m.Hint == "") != slices.Contains(hintless, m.Code) {
-				t.Errorf("%s: the hint is %q", m.Code, m.Hint)
+			if (As(m).Hint == "") != slices.Contains(hintless, As(m).Code) {
+				t.Errorf("%s: the hint is %q", As(m).Code, As(m).Hint)
 			}
 			if other, twice := said[m.Error()]; twice {
-				t.Errorf("%s and %s both say %q", m.Code, other, m.Error())
+				t.Errorf("%s and %s both say %q", As(m).Code, other, m.Error())
 			}
-			said[m.Error()] = m.Code
+			said[m.Error()] = As(m).Code
 			// A code leads to one place in the documents, so one thing has it.
 			// SourceUnknown is a setting that is invalid.
-			if other := codes[m.Code]; other != "" && other != name && name != "SourceUnknown" && other != "SourceUnknown" {
-				t.Errorf("%s and %s both have the code %s", name, other, m.Code)
+			if other := codes[As(m).Code]; other != "" && other != name && name != "SourceUnknown" && other != "SourceUnknown" {
+				t.Errorf("%s and %s both have the code %s", name, other, As(m).Code)
 			}
-			codes[m.Code] = name
+			codes[As(m).Code] = name
 		}
 	}
 	for _, name := range constructors(t) {
@@ -564,9 +564,7 @@ func constructors(t *testing.T) []string {
 			}
 			makers++
 			switch {
-			case f.Recv != nil && named(f.Recv.List[0].Type) != "Message":
-				t.Errorf("%s makes a message and is a method: no row can be asked of it", f.Name.Name)
-			case f.Recv == nil && f.Name.IsExported():
+			case f.Recv == nil && f.Name.IsExported() && !slices.Contains(changers, f.Name.Name):
 				names = append(names, f.Name.Name)
 			}
 		}
@@ -577,15 +575,12 @@ func constructors(t *testing.T) []string {
 	return names
 }
 
-// makesMessage reports whether a function writes a message down, or gives one.
+// changers make an error from another one, with the same code.
+var changers = []string{"As", "Signed", "Holding", "BrokenOff", "Besides"}
+
+// makesMessage reports whether a function returns an error.
 func makesMessage(f *ast.FuncDecl) bool {
-	makes := f.Type.Results != nil && slices.ContainsFunc(f.Type.Results.List, func(field *ast.Field) bool { return named(field.Type) == "Message" })
-	ast.Inspect(f, func(node ast.Node) bool {
-		literal, ok := node.(*ast.CompositeLit)
-		makes = makes || ok && named(literal.Type) == "Message"
-		return true
-	})
-	return makes
+	return f.Type.Results != nil && slices.ContainsFunc(f.Type.Results.List, func(field *ast.Field) bool { return named(field.Type) == "error" })
 }
 
 // named is the name of a type, or of what it points to.
@@ -607,9 +602,9 @@ func TestTokenFault(t *testing.T) {
 		pat.Encoded: "is encoded in", pat.UTF16: "UTF-16", pat.Path: "is the path of a file",
 	} {
 		m := TokenFault(&pat.Error{Fault: fault, Kind: "a feed token (glft-)"}, "here", "put it there")
-		if m.Code != string(fault) || m.Topic != Configuration || !strings.HasPrefix(m.What, "the token from here ") ||
-			!strings.Contains(m.What, want) || !strings.HasSuffix(m.Hint, ", then put it there") {
-			t.Errorf("%s: %+v", fault, *m)
+		if As(m).Code != string(fault) || As(m).Topic != Configuration || !strings.HasPrefix(As(m).What, "the token from here ") ||
+			!strings.Contains(As(m).What, want) || !strings.HasSuffix(As(m).Hint, ", then put it there") {
+			t.Errorf("%s: %+v", fault, *As(m))
 		}
 	}
 }
@@ -617,22 +612,22 @@ func TestTokenFault(t *testing.T) {
 // What is added to a message leaves that one as it is.
 func TestAdded(t *testing.T) {
 	why := Explain(access.Verdict{Reason: access.Unreachable, Detail: "h:1"}, here)
-	before := *why
+	before := *As(why)
 	for _, test := range []struct {
-		added *Message
+		added error
 		want  string
 	}{
-		{why.Signed("a\x1b"), ` (signer: "a\x1b")`},
-		{why.Holding(nil), "; it holds none"},
-		{why.Holding([]string{"api", "a b", "x"}), `; it holds api, "a b" and x`},
-		{why.BrokenOff(), " any more: it broke off before an answer"},
-		{why.Besides([]*Message{WaitForOther("h"), {Topic: Warning, What: "one"}, {Topic: Warning, What: "two"}}), "; one; two"},
-		{why.Besides(nil), ""},
+		{Signed(why, "a\x1b"), ` (signer: "a\x1b")`},
+		{Holding(why, nil), "; it holds none"},
+		{Holding(why, []string{"api", "a b", "x"}), `; it holds api, "a b" and x`},
+		{BrokenOff(why), " any more: it broke off before an answer"},
+		{Besides(why, []error{WaitForOther("h"), &Error{Topic: Warning, What: "one"}, &Error{Topic: Warning, What: "two"}}), "; one; two"},
+		{Besides(why, nil), ""},
 	} {
 		want := before
 		want.What += test.want
-		if *test.added != want || *why != before {
-			t.Errorf("%+v, want %+v", *test.added, want)
+		if *As(test.added) != want || *As(why) != before {
+			t.Errorf("%+v, want %+v", *As(test.added), want)
 		}
 	}
 }
@@ -640,13 +635,13 @@ func TestAdded(t *testing.T) {
 // The message that is made of another one leaves that one as it is.
 func TestAllowedUnverified(t *testing.T) {
 	why := Explain(access.Verdict{Reason: access.RateLimited, Wait: time.Minute}, here)
-	before := *why
+	before := *As(why)
 	m := AllowedUnverified(why)
-	if *why != before {
-		t.Errorf("it changed to %+v", *why)
+	if *As(why) != before {
+		t.Errorf("it changed to %+v", *As(why))
 	}
-	if m.Topic != RateLimit || m.Code != "allowed-unverified" || !strings.HasPrefix(m.What, before.What) || m.Hint == before.Hint {
-		t.Errorf("%+v", *m)
+	if As(m).Topic != RateLimit || As(m).Code != "allowed-unverified" || !strings.HasPrefix(As(m).What, before.What) || As(m).Hint == before.Hint {
+		t.Errorf("%+v", *As(m))
 	}
 }
 
@@ -659,23 +654,23 @@ func TestPlatformSilent(t *testing.T) {
 		access.TLSCiphers, access.TLSPlain, access.TLSFailed} {
 		m := PlatformSilent(access.Verdict{Reason: reason, Detail: "some detail"}, platform)
 		plain(t, m)
-		if m.Code != string(reason) || !m.Unverified() || strings.Contains(m.Hint, "instance URL") || strings.Contains(m.Hint, "Secret") {
-			t.Errorf("%s: %+v", reason, *m)
+		if As(m).Code != string(reason) || !Unverified(m) || strings.Contains(As(m).Hint, "instance URL") || strings.Contains(As(m).Hint, "Secret") {
+			t.Errorf("%s: %+v", reason, *As(m))
 		}
 	}
 	busy := PlatformBusy(platform, 90*time.Second)
-	if !busy.Unverified() || !strings.Contains(busy.Hint, "90 s") {
-		t.Errorf("%+v", *busy)
+	if !Unverified(busy) || !strings.Contains(As(busy).Hint, "90 s") {
+		t.Errorf("%+v", *As(busy))
 	}
 	why := PlatformError(platform, "502 Bad Gateway")
-	before := *why
-	if m := PlatformUncertain(why); *why != before || m.Topic != why.Topic || !strings.HasPrefix(m.What, why.What) || m.Hint == why.Hint {
-		t.Errorf("%+v of %+v", *m, *why)
+	before := *As(why)
+	if m := PlatformUncertain(why); *As(why) != before || As(m).Topic != As(why).Topic || !strings.HasPrefix(As(m).What, As(why).What) || As(m).Hint == As(why).Hint {
+		t.Errorf("%+v of %+v", *As(m), *As(why))
 	}
 }
 
 func TestLines(t *testing.T) {
-	m := &Message{Code: "c", Topic: Configuration, What: "what"}
+	m := &Error{Code: "c", Topic: Configuration, What: "what"}
 	if got := m.Lines(); !slices.Equal(got, []string{"configuration: what"}) || m.Error() != "configuration: what" {
 		t.Errorf("%q, %q", got, m.Error())
 	}
@@ -684,7 +679,7 @@ func TestLines(t *testing.T) {
 		t.Errorf("%q, %q", got, m.Error())
 	}
 	for topic, want := range map[Topic]bool{Authentication: false, Permissions: false, Configuration: false, Malformed: false, RateLimit: true, NotVerified: true} {
-		if got := (&Message{Topic: topic}).Unverified(); got != want {
+		if got := Unverified(&Error{Topic: topic}); got != want {
 			t.Errorf("%s: %v", topic, got)
 		}
 	}

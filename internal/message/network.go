@@ -4,39 +4,39 @@ import "strings"
 
 // ClientCertificateInvalid is for a certificate, or the key of one, that git shows
 // to servers and that can't be used.
-func ClientCertificateInvalid(where, why string) *Message {
-	return &Message{Code: "client-certificate-invalid", Topic: Configuration,
+func ClientCertificateInvalid(where, why string) error {
+	return &Error{Code: "client-certificate-invalid", Topic: Configuration,
 		What: "the client certificate in " + where + " can't be used: " + why,
 		Hint: "see that git's http.sslCert and http.sslKey (or GIT_SSL_CERT and GIT_SSL_KEY) name files in PEM form, the key without a password"}
 }
 
 // CAUnread is a warning about certificates of authorities that can't be used,
 // each with its place and the cause, beside others that can.
-func CAUnread(blocks []string) *Message {
-	return &Message{Code: "ca-unread", Topic: Warning, What: strings.Join(blocks, "; "),
+func CAUnread(blocks []string) error {
+	return &Error{Code: "ca-unread", Topic: Warning, What: strings.Join(blocks, "; "),
 		Hint: "replace the certificate, or remove it if it is not needed"}
 }
 
 // ProxyInvalid is for a proxy, named by a setting, that can't be used. Its URL is
 // not shown: there may be a password in it.
-func ProxyInvalid(by, why string) *Message {
-	return &Message{Code: "proxy-invalid", Topic: Configuration,
+func ProxyInvalid(by, why string) error {
+	return &Error{Code: "proxy-invalid", Topic: Configuration,
 		What: "the proxy that " + by + " names can't be used: " + why,
 		Hint: "use the form http://proxy.example.com:3128 (or https, socks5, socks5h), or leave it empty for no proxy; in a user name or password, write @ as %40, / as %2F, # as %23, ? as %3F and % as %25"}
 }
 
 // ProxyReads is for a proxy, named by a setting, on the way to an instance over
 // plain http.
-func ProxyReads(by string) *Message {
-	return &Message{Code: "proxy-reads", Topic: Configuration,
+func ProxyReads(by string) error {
+	return &Error{Code: "proxy-reads", Topic: Configuration,
 		What: "the instance is plain http, so the proxy that " + by + " names would read the token",
 		Hint: "put the instance's host into NO_PROXY, which git heeds too"}
 }
 
 // PathInvalid is for a path, named by a setting of git's, that leads nowhere for
 // sure.
-func PathInvalid(by, why string) *Message {
-	return &Message{Code: "path-invalid", Topic: Configuration,
+func PathInvalid(by, why string) error {
+	return &Error{Code: "path-invalid", Topic: Configuration,
 		What: "the path that " + by + " names can't be followed: " + why,
 		Hint: "write the whole path, or one that begins with ~/"}
 }

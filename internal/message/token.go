@@ -4,8 +4,8 @@ import "github.com/ambient-code/git-credential-acp/internal/token"
 
 // TokenFault is for a text at where that is no usable PAT, found without
 // asking GitLab. renew says how to bring a good one.
-func TokenFault(e *token.Error, where, renew string) *Message {
-	m := &Message{Code: string(e.Fault), Topic: Configuration, What: "the token from " + where + " " + e.Error()}
+func TokenFault(e *token.Error, where, renew string) error {
+	m := &Error{Code: string(e.Fault), Topic: Configuration, What: "the token from " + where + " " + e.Error()}
 	switch e.Fault {
 	case token.Empty:
 		m.Hint = "create a PAT on GitLab"

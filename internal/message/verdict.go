@@ -49,9 +49,9 @@ func (s Subject) account(what, todo string) (Topic, string, string) {
 }
 
 // Explain gives the words for a verdict that is not Granted.
-func Explain(v access.Verdict, s Subject) *Message {
+func Explain(v access.Verdict, s Subject) error {
 	topic, what, hint := explain(v, s)
-	return &Message{Code: string(v.Reason), Topic: topic, What: what, Hint: hint}
+	return &Error{Code: string(v.Reason), Topic: topic, What: what, Hint: hint}
 }
 
 func explain(v access.Verdict, s Subject) (topic Topic, what, hint string) {
@@ -288,8 +288,8 @@ func explainTLS(v access.Verdict, s Subject) (what, hint string) {
 }
 
 // Wait is said before a wait that people would notice.
-func Wait(wait time.Duration, why access.Reason, instance string) *Message {
-	m := &Message{Code: "waiting", Topic: Waiting,
+func Wait(wait time.Duration, why access.Reason, instance string) error {
+	m := &Error{Code: "waiting", Topic: Waiting,
 		What: fmt.Sprintf("%s answered with an error; retrying in %d s", instance, seconds(wait))}
 	if why == access.RateLimited {
 		m.What = fmt.Sprintf("rate limited by %s; retrying in %d s", instance, seconds(wait))
@@ -298,43 +298,43 @@ func Wait(wait time.Duration, why access.Reason, instance string) *Message {
 }
 
 // WaitForOther is said while another call is waited for.
-func WaitForOther(instance string) *Message {
-	return &Message{Code: "waiting-for-other", Topic: Waiting,
+func WaitForOther(instance string) error {
+	return &Error{Code: "waiting-for-other", Topic: Waiting,
 		What: "another call is asking " + instance + " the same; its answer will serve this one"}
 }
 
 // GitRefused is said when GitLab's git refused a token; accepted says that its
 // API did not.
-func GitRefused(s Subject, accepted bool) *Message {
+func GitRefused(s Subject, accepted bool) error {
 	what := "git on " + s.Instance + " refused the token from " + s.Where
 	if accepted {
 		what += ", which the API accepted"
 	}
-	return &Message{Code: "git-refused", Topic: Authentication, What: what,
+	return &Error{Code: "git-refused", Topic: Authentication, What: what,
 		Hint: "try again: the token is checked anew; if it goes on, see whether an IP allow list, single sign-on or switched-off Git access over HTTP is in the way"}
 }
 
 // Rotated is said when git was refused a token that is no longer the current
 // one.
-func Rotated(s Subject) *Message {
-	return &Message{Code: "rotated", Topic: Authentication,
+func Rotated(s Subject) error {
+	return &Error{Code: "rotated", Topic: Authentication,
 		What: "git on " + s.Instance + " refused a token that has been replaced since",
 		Hint: "try again: " + s.Where + " has another one now"}
 }
 
 // OtherPassword is said when git was refused a password that came with this
 // helper's user name, and of which nothing is known here.
-func OtherPassword(s Subject) *Message {
-	return &Message{Code: "other-password", Topic: Authentication,
+func OtherPassword(s Subject) error {
+	return &Error{Code: "other-password", Topic: Authentication,
 		What: "git on " + s.Instance + " refused a password that is not the token from " + s.Where,
 		Hint: "if that was replaced a moment ago, try again; else see whether a password stands in the remote's URL (git remote -v), or another helper keeps one"}
 }
 
 // Bridged is said when the last good verdict stands in for one that could not be
 // had because of trouble.
-func Bridged(trouble access.Verdict, age time.Duration, s Subject) *Message {
-	m := Explain(trouble, s)
-	return &Message{Code: "bridged", Topic: m.Topic,
+func Bridged(trouble access.Verdict, age time.Duration, s Subject) error {
+	m := As(Explain(trouble, s))
+	return &Error{Code: "bridged", Topic: m.Topic,
 		What: m.What + "; the token was found good " + ago(age) + " ago, which counts for up to 12 hours"}
 }
 
@@ -352,9 +352,9 @@ func ago(age time.Duration) string {
 }
 
 // Expiry is the warning about a good token that soon expires, or never does.
-func Expiry(v access.Verdict, now time.Time, s Subject) *Message {
+func Expiry(v access.Verdict, now time.Time, s Subject) error {
 	if v.Unlimited {
-		return &Message{Code: "no-expiry", Topic: Warning,
+		return &Error{Code: "no-expiry", Topic: Warning,
 			What: "the GitLab token from " + s.Where + " never expires",
 			Hint: "replace it by one that expires within 90 days, then " + s.Renew}
 	}
@@ -366,7 +366,7 @@ func Expiry(v access.Verdict, now time.Time, s Subject) *Message {
 	case 1:
 		in = "in 1 day"
 	}
-	return &Message{Code: "expires-soon", Topic: Warning,
+	return &Error{Code: "expires-soon", Topic: Warning,
 		What: "the GitLab token from " + s.Where + " expires on " + v.ExpiresAt.Format(time.DateOnly) + " at 00:00 UTC, " + in,
 		Hint: s.newToken()}
 }

@@ -76,7 +76,7 @@ func (s still) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // ask sends a question, and sorts out all that means the same for each of them.
 // The status of the answer counts beside a message, too.
-func (c *Client) ask(ctx context.Context, q question) (answer, *message.Message) {
+func (c *Client) ask(ctx context.Context, q question) (answer, error) {
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 	got, problem, learned := c.send(ctx, q)
@@ -88,7 +88,7 @@ func (c *Client) ask(ctx context.Context, q question) (answer, *message.Message)
 
 // send is ask without regard to what changes; learned is false when the platform
 // may have worked on the question without an answer coming back.
-func (c *Client) send(ctx context.Context, q question) (got answer, problem *message.Message, learned bool) {
+func (c *Client) send(ctx context.Context, q question) (got answer, problem error, learned bool) {
 	req, err := c.request(ctx, q)
 	if err != nil {
 		return answer{}, c.garbled("an address that can't be asked"), true
@@ -164,7 +164,7 @@ type tries struct {
 	// wait comes next, and met is what the last try did, told when time runs out.
 	wait  time.Duration
 	count int
-	met   *message.Message
+	met   error
 }
 
 // check says whether a question is asked again: after faults of the connection
@@ -203,7 +203,7 @@ func (t *tries) backoff(time.Duration, time.Duration, int, *http.Response) time.
 }
 
 // failed is the message when there is no answer.
-func (t *tries) failed(ctx context.Context, err error) *message.Message {
+func (t *tries) failed(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return t.client.told(access.Interrupted, "")
@@ -217,7 +217,7 @@ func (t *tries) failed(ctx context.Context, err error) *message.Message {
 }
 
 // refusedService is the message for a status that means "not now".
-func (c *Client) refusedService(resp *http.Response) *message.Message {
+func (c *Client) refusedService(resp *http.Response) error {
 	if resp.StatusCode == http.StatusTooManyRequests {
 		return message.PlatformBusy(c.platform, transport.RetryAfter(resp.Header, time.Now()))
 	}
@@ -225,7 +225,7 @@ func (c *Client) refusedService(resp *http.Response) *message.Message {
 }
 
 // silent is the message for a fault of the connection.
-func (c *Client) silent(err error) *message.Message {
+func (c *Client) silent(err error) error {
 	reason, detail := c.transport.Fault(err)
 	switch reason {
 	case access.Unreachable:
@@ -236,6 +236,6 @@ func (c *Client) silent(err error) *message.Message {
 	return c.told(reason, detail)
 }
 
-func (c *Client) told(reason access.Reason, detail string) *message.Message {
+func (c *Client) told(reason access.Reason, detail string) error {
 	return message.PlatformSilent(access.Verdict{Reason: reason, Detail: detail}, c.platform)
 }

@@ -47,7 +47,7 @@ type Config struct {
 // Client asks one platform. Every question takes a context, which bounds it,
 // repetitions included.
 //
-// A message that a method returns is told apart by [message.Message.Unverified]:
+// Errors are told apart by [message.Unverified]:
 // true, when nothing was learned; else the platform has refused. After a change
 // of which nothing was learned, the platform may or may not have made it; the
 // message says so when that is the case.
@@ -90,7 +90,7 @@ type Connection struct {
 
 // Connect has the platform store a token for an instance, in the place of the
 // one that it may have. It is asked once and never again, whatever happens.
-func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instance) (Connection, *message.Message) {
+func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instance) (Connection, error) {
 	answer, problem := c.ask(ctx, change(http.MethodPost, "/api/auth/gitlab/connect", credentials(tok, i)))
 	if problem != nil {
 		return Connection{}, problem
@@ -120,7 +120,7 @@ func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instan
 }
 
 // Status is what the platform has stored.
-func (c *Client) Status(ctx context.Context) (Connection, *message.Message) {
+func (c *Client) Status(ctx context.Context) (Connection, error) {
 	answer, problem := c.ask(ctx, question{method: http.MethodGet, path: "/api/auth/gitlab/status"})
 	switch {
 	case problem != nil:
@@ -149,7 +149,7 @@ func (c *Client) Status(ctx context.Context) (Connection, *message.Message) {
 
 // Disconnect has the platform forget the stored token. That there is none is no
 // failure.
-func (c *Client) Disconnect(ctx context.Context) *message.Message {
+func (c *Client) Disconnect(ctx context.Context) error {
 	const path = "/api/auth/gitlab/disconnect"
 	answer, problem := c.ask(ctx, change(http.MethodDelete, path, nil))
 	if answer.status == http.StatusNotFound || answer.status == http.StatusMethodNotAllowed {
@@ -164,7 +164,7 @@ func (c *Client) Disconnect(ctx context.Context) *message.Message {
 
 // Test has the platform try a token on an instance without storing it. False
 // means that the platform had no success, for whatever reason.
-func (c *Client) Test(ctx context.Context, tok token.Token, i instance.Instance) (bool, *message.Message) {
+func (c *Client) Test(ctx context.Context, tok token.Token, i instance.Instance) (bool, error) {
 	answer, problem := c.ask(ctx, question{method: http.MethodPost, path: "/api/auth/gitlab/test", body: credentials(tok, i)})
 	switch {
 	case problem != nil:
@@ -195,10 +195,10 @@ type Credentials struct {
 
 // SessionCredentials asks for the GitLab credentials of a session's user, with
 // the session's own token.
-func (c *Client) SessionCredentials(ctx context.Context, project, session Name) (Credentials, *message.Message) {
+func (c *Client) SessionCredentials(ctx context.Context, project, session Name) (Credentials, error) {
 	path := "/projects/" + project.text + "/agentic-sessions/" + session.text + "/credentials/gitlab"
 	answer, problem := c.ask(ctx, question{method: http.MethodGet, path: "/api" + path})
-	if c.config.Base.bare && problem != nil && problem.Code == "platform-absent" {
+	if c.config.Base.bare && message.Is(problem, "platform-absent") {
 		// An address without /api may be meant as it stands.
 		answer, problem = c.ask(ctx, question{method: http.MethodGet, path: path})
 	}
@@ -255,7 +255,7 @@ func moment(raw json.RawMessage) time.Time {
 
 // refusedInput reads a 400 to a request about a token. Nothing of its text is
 // kept.
-func (c *Client) refusedInput(answer answer, i instance.Instance) *message.Message {
+func (c *Client) refusedInput(answer answer, i instance.Instance) error {
 	said := answer.said()
 	switch {
 	case strings.HasPrefix(said, "GitLab connectivity check failed"):
@@ -268,12 +268,12 @@ func (c *Client) refusedInput(answer answer, i instance.Instance) *message.Messa
 	return message.PlatformInput(c.platform, "the token or the address of "+i.String())
 }
 
-func (c *Client) garbled(what string) *message.Message {
+func (c *Client) garbled(what string) error {
 	return message.PlatformGarbled(c.platform, what)
 }
 
 // unknown is for a status of the platform's own that it has no reason to answer.
-func (c *Client) unknown(answer answer) *message.Message {
+func (c *Client) unknown(answer answer) error {
 	if answer.status == http.StatusNotFound {
 		return message.PlatformAbsent(c.platform)
 	}

@@ -103,17 +103,17 @@ func name(t *testing.T, text string) Name {
 
 // want fails unless the message has the code, and says whether something was
 // learned; "" is no message.
-func want(t *testing.T, m *message.Message, code string, unverified bool) {
+func want(t *testing.T, m error, code string, unverified bool) {
 	t.Helper()
 	switch {
 	case m == nil:
 		if code != "" {
 			t.Errorf("no message, want %s", code)
 		}
-	case m.Code != code || m.Unverified() != unverified:
-		t.Errorf("%s, unverified %v, want %s, %v: %v", m.Code, m.Unverified(), code, unverified, m.Lines())
-	case strings.Contains(strings.Join(m.Lines(), " "), "Canary"):
-		t.Errorf("a token, or a text of the server's, shows: %v", m.Lines())
+	case message.As(m).Code != code || message.Unverified(m) != unverified:
+		t.Errorf("%s, unverified %v, want %s, %v: %v", message.As(m).Code, message.Unverified(m), code, unverified, message.As(m).Lines())
+	case strings.Contains(strings.Join(message.As(m).Lines(), " "), "Canary"):
+		t.Errorf("a token, or a text of the server's, shows: %v", message.As(m).Lines())
 	}
 }
 
@@ -184,12 +184,12 @@ func TestRefused(t *testing.T) {
 	want(t, m, "platform-check", false)
 	_, m = c.Connect(t.Context(), short, i)
 	want(t, m, "platform-input", false)
-	if !strings.Contains(m.What, "the form of the token") {
+	if !strings.Contains(message.As(m).What, "the form of the token") {
 		t.Error(m)
 	}
 	_, m = c.Test(t.Context(), tok, plain)
 	want(t, m, "platform-input", false)
-	if !strings.Contains(m.What, "the address of localhost") {
+	if !strings.Contains(message.As(m).What, "the address of localhost") {
 		t.Error(m)
 	}
 	if valid, m := c.Test(t.Context(), unknown, i); m != nil || valid {
@@ -211,7 +211,7 @@ func TestRefused(t *testing.T) {
 	want(t, c.Disconnect(t.Context()), "platform-unauthorized", false)
 	_, m = c.SessionCredentials(t.Context(), team, name(t, "one"))
 	want(t, m, "platform-unauthorized", false)
-	if !strings.Contains(m.What, "the token from here") {
+	if !strings.Contains(message.As(m).What, "the token from here") {
 		t.Error(m)
 	}
 }
@@ -277,10 +277,10 @@ func TestNoAnswer(t *testing.T) {
 			tok, i := parsed(t, pat, gitlab.URL())
 			team, one := name(t, "team"), name(t, "one")
 			var all sync.WaitGroup
-			for endpoint, question := range map[string]func() *message.Message{
-				"status":      func() *message.Message { _, m := c.Status(t.Context()); return m },
-				"test":        func() *message.Message { _, m := tester.Test(t.Context(), tok, i); return m },
-				"credentials": func() *message.Message { _, m := session.SessionCredentials(t.Context(), team, one); return m },
+			for endpoint, question := range map[string]func() error{
+				"status":      func() error { _, m := c.Status(t.Context()); return m },
+				"test":        func() error { _, m := tester.Test(t.Context(), tok, i); return m },
+				"credentials": func() error { _, m := session.SessionCredentials(t.Context(), team, one); return m },
 			} {
 				all.Go(func() {
 					want(t, question(), test.code, !test.refused)
@@ -435,7 +435,7 @@ func TestLimit(t *testing.T) {
 	p, gitlab := stand(t, gitlabtest.PlatformOptions{})
 	c := connect(t, p, user)
 	tok, i := parsed(t, pat, gitlab.URL())
-	within := func(limit time.Duration, match string, f gitlabtest.Fault, ask func(context.Context) *message.Message) *message.Message {
+	within := func(limit time.Duration, match string, f gitlabtest.Fault, ask func(context.Context) error) error {
 		p.ClearFaults()
 		f.Match = match
 		p.AddFault(f)
@@ -448,10 +448,10 @@ func TestLimit(t *testing.T) {
 		}
 		return m
 	}
-	status := func(ctx context.Context) *message.Message { _, m := c.Status(ctx); return m }
+	status := func(ctx context.Context) error { _, m := c.Status(ctx); return m }
 	m := within(300*time.Millisecond, "status", gitlabtest.Fault{Hang: true}, status)
 	want(t, m, "timeout", true)
-	if !strings.Contains(m.What, "within the time limit (10s)") {
+	if !strings.Contains(message.As(m).What, "within the time limit (10s)") {
 		t.Error(m)
 	}
 	want(t, within(300*time.Millisecond, "status", gitlabtest.Fault{Delay: time.Hour}, status), "timeout", true)
@@ -460,7 +460,7 @@ func TestLimit(t *testing.T) {
 	p.AddFault(gitlabtest.Fault{Match: "status", Status: 503, Times: 1})
 	want(t, within(600*time.Millisecond, "other", gitlabtest.Fault{Hang: true}, status), "", true)
 	m = within(300*time.Millisecond, "connect", gitlabtest.Fault{Hang: true},
-		func(ctx context.Context) *message.Message { _, m := c.Connect(ctx, tok, i); return m })
+		func(ctx context.Context) error { _, m := c.Connect(ctx, tok, i); return m })
 	want(t, m, "platform-uncertain", true)
 
 	p.ClearFaults()
@@ -529,8 +529,8 @@ func TestTLS(t *testing.T) {
 		p, _ := stand(t, gitlabtest.PlatformOptions{Certificate: kind})
 		_, m := connect(t, p, user).Status(t.Context())
 		want(t, m, code, true)
-		if strings.Contains(strings.Join(m.Lines(), " "), "instance") || strings.Contains(m.Hint, "Secret") {
-			t.Errorf("it speaks of GitLab: %v", m.Lines())
+		if strings.Contains(strings.Join(message.As(m).Lines(), " "), "instance") || strings.Contains(message.As(m).Hint, "Secret") {
+			t.Errorf("it speaks of GitLab: %v", message.As(m).Lines())
 		}
 		if n := len(p.Requests()); n > 0 {
 			t.Errorf("%s: %d requests", kind, n)

@@ -65,7 +65,7 @@ func FuzzAnswers(f *testing.F) {
 			return &http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Request: r, Body: io.NopCloser(strings.NewReader(body)),
 				Header: http.Header{"Content-Type": {contentType}, "Location": {location}}}, nil
 		})}
-		var problem *message.Message
+		var problem error
 		var credentials Credentials
 		switch which % 5 {
 		case 0:
@@ -80,7 +80,7 @@ func FuzzAnswers(f *testing.F) {
 			problem = c.Disconnect(t.Context())
 		}
 		if problem != nil {
-			for _, line := range problem.Lines() {
+			for _, line := range message.As(problem).Lines() {
 				if strings.Contains(line, "Canary") || message.Printable(line) != line {
 					t.Fatalf("said %q", line)
 				}

@@ -47,7 +47,7 @@ const maxConfig = 8 << 20
 
 // Open finds the file of a scope. path is where it is by git's rules; the local
 // one is git's to find. A file that does not exist is as good as an empty one.
-func Open(ctx context.Context, git gitconfig.Git, scope Scope, path string) (*Config, *message.Message) {
+func Open(ctx context.Context, git gitconfig.Git, scope Scope, path string) (*Config, error) {
 	c := &Config{git: git, scope: scope, path: path}
 	if scope == Local {
 		r, problem := git.Run(ctx, "rev-parse", "--git-path", "config")
@@ -72,7 +72,7 @@ func Open(ctx context.Context, git gitconfig.Git, scope Scope, path string) (*Co
 func (c *Config) Path() string { return c.path }
 
 // read gives the file's text; there is false when it does not exist.
-func (c *Config) read() (text string, there bool, problem *message.Message) {
+func (c *Config) read() (text string, there bool, problem error) {
 	data, err := file.Read(c.path, maxConfig)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -83,7 +83,7 @@ func (c *Config) read() (text string, there bool, problem *message.Message) {
 	return string(data), true, nil
 }
 
-func (c *Config) entries(ctx context.Context) (entries, *message.Message) {
+func (c *Config) entries(ctx context.Context) (entries, error) {
 	r, problem := c.git.Run(ctx, "config", string(c.scope), "-z", "--get-regexp", ".")
 	switch {
 	case problem != nil:
@@ -97,7 +97,7 @@ func (c *Config) entries(ctx context.Context) (entries, *message.Message) {
 }
 
 // whole is the file with what it includes.
-func (c *Config) whole(ctx context.Context) (gitconfig.Config, *message.Message) {
+func (c *Config) whole(ctx context.Context) (gitconfig.Config, error) {
 	r, problem := c.git.Run(ctx, append([]string{"config", "--file", c.path, "--includes"}, gitconfig.ListFlags...)...)
 	switch {
 	case problem != nil:
@@ -117,7 +117,7 @@ func exists(path string) bool {
 
 // Write writes the sections that do not hold yet, and returns them. Sections of
 // others are left as they are.
-func (c *Config) Write(ctx context.Context, sections []Section) ([]Section, *message.Message) {
+func (c *Config) Write(ctx context.Context, sections []Section) ([]Section, error) {
 	all, problem := c.entries(ctx)
 	if problem != nil {
 		return nil, problem
@@ -165,7 +165,7 @@ func continued(text string) bool {
 
 // remember writes down what Remove will have to know. Whatever it is, it comes
 // before the change itself.
-func (c *Config) remember(ctx context.Context, all entries, missing []Section) *message.Message {
+func (c *Config) remember(ctx context.Context, all entries, missing []Section) error {
 	text, there, problem := c.read()
 	if problem != nil {
 		return problem
@@ -200,7 +200,7 @@ func (c *Config) remember(ctx context.Context, all entries, missing []Section) *
 }
 
 // add writes one section at the end of the file.
-func (c *Config) add(ctx context.Context, s Section) (problem *message.Message) {
+func (c *Config) add(ctx context.Context, s Section) (problem error) {
 	text, _, problem := c.read()
 	if problem != nil {
 		return problem
@@ -245,7 +245,7 @@ func (p Part) has(s Section) bool {
 // Remove takes out what Write wrote, and returns that, as far as it belongs to a
 // part. When nothing of it is left, the file is as it was before,
 // or gone if there was none; whatever others have changed since stays.
-func (c *Config) Remove(ctx context.Context, only Part) ([]Section, *message.Message) {
+func (c *Config) Remove(ctx context.Context, only Part) ([]Section, error) {
 	all, problem := c.entries(ctx)
 	if problem != nil {
 		return nil, problem
@@ -284,7 +284,7 @@ func divide(sections []Section, only Part) (wanted []Section, kept bool) {
 
 // take takes a section of ours out. If it stands there as it was written, it
 // goes whole; else only the lines that were written do.
-func (c *Config) take(ctx context.Context, s Section) *message.Message {
+func (c *Config) take(ctx context.Context, s Section) error {
 	gone, problem := c.takeWhole(ctx, s)
 	if problem != nil {
 		return problem
@@ -324,7 +324,7 @@ func (c *Config) take(ctx context.Context, s Section) *message.Message {
 // takeWhole removes a section if it stands in the file just as it was written:
 // in both spellings, since several programs may have written it at once. Of
 // headers without a line, only one is ours.
-func (c *Config) takeWhole(ctx context.Context, s Section) (gone bool, problem *message.Message) {
+func (c *Config) takeWhole(ctx context.Context, s Section) (gone bool, problem error) {
 	text, _, problem := c.read()
 	if problem != nil {
 		return false, problem
@@ -349,7 +349,7 @@ func (c *Config) takeWhole(ctx context.Context, s Section) (gone bool, problem *
 
 // forget takes out what was written for Remove alone, and has the file end as
 // it did before.
-func (c *Config) forget(ctx context.Context, all entries) *message.Message {
+func (c *Config) forget(ctx context.Context, all entries) error {
 	note := memo
 	for _, entry := range all {
 		if key, found := strings.CutPrefix(entry[0], memo.String()+"."); found {
@@ -372,7 +372,7 @@ func (c *Config) forget(ctx context.Context, all entries) *message.Message {
 
 // restore has the file end as it did before, which git's program can't: without
 // a line feed after end bytes, or not be there at all.
-func (c *Config) restore(ctx context.Context, created bool, end int) *message.Message {
+func (c *Config) restore(ctx context.Context, created bool, end int) error {
 	if !created && end == 0 {
 		return nil
 	}
@@ -388,7 +388,7 @@ func (c *Config) restore(ctx context.Context, created bool, end int) *message.Me
 }
 
 // cut takes out a section that stands whole.
-func (c *Config) cut(ctx context.Context, s Section) *message.Message {
+func (c *Config) cut(ctx context.Context, s Section) error {
 	return c.edit(ctx, func(text, target, lock string) error {
 		if !s.standsWhole(text) {
 			return nil // somebody else was faster
@@ -399,7 +399,7 @@ func (c *Config) cut(ctx context.Context, s Section) *message.Message {
 
 // edit changes the file in a way that git's program can't, and does that as git
 // does: under git's lock and in one step, and on what is there by then.
-func (c *Config) edit(ctx context.Context, change func(text, target, lock string) error) *message.Message {
+func (c *Config) edit(ctx context.Context, change func(text, target, lock string) error) error {
 	target := c.target()
 	lock, problem := c.lock(ctx, target)
 	if problem != nil {
@@ -429,7 +429,7 @@ func replace(target, lock, text string) error {
 }
 
 // write has git change the file.
-func (c *Config) write(ctx context.Context, args ...string) *message.Message {
+func (c *Config) write(ctx context.Context, args ...string) error {
 	r, problem := c.call(ctx, args...)
 	if problem == nil && r.Code != 0 {
 		problem = message.GitFailed(r.Words)
@@ -446,7 +446,7 @@ const (
 
 // call is write for those to whom an exit code says something. It waits a
 // little for the lock of another program, as newer versions of git do.
-func (c *Config) call(ctx context.Context, args ...string) (gitconfig.Result, *message.Message) {
+func (c *Config) call(ctx context.Context, args ...string) (gitconfig.Result, error) {
 	for end := time.Now().Add(lockWait); ; time.Sleep(lockPoll) {
 		r, problem := c.git.Run(ctx, append([]string{"config", string(c.scope)}, args...)...)
 		if problem != nil || r.Code != codeUnwritten {
@@ -483,7 +483,7 @@ func reason(words string) string {
 }
 
 // lock takes git's lock on a file, and names it.
-func (c *Config) lock(ctx context.Context, target string) (string, *message.Message) {
+func (c *Config) lock(ctx context.Context, target string) (string, error) {
 	name := target + lockSuffix
 	for end := time.Now().Add(lockWait); ; time.Sleep(lockPoll) {
 		lock, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // git's lock, beside git's file

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // surroundings is an environment for git that is nobody's.
@@ -367,7 +368,7 @@ func TestRemoveShared(t *testing.T) {
 	h.config("--add", helA, "store")
 	before := h.text()
 	_, problem := h.open().Remove(t.Context(), Part{})
-	if problem == nil || problem.Code != "section-shared" {
+	if problem == nil || message.As(problem).Code != "section-shared" {
 		t.Errorf("%v", problem)
 	}
 	h.want(before)
@@ -523,8 +524,8 @@ func TestLocked(t *testing.T) {
 		}
 	}
 	put()
-	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || problem.Code != "git-config-locked" ||
-		!strings.Contains(problem.What, h.file+".lock") {
+	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || message.As(problem).Code != "git-config-locked" ||
+		!strings.Contains(message.As(problem).What, h.file+".lock") {
 		t.Errorf("%v", problem)
 	}
 	h.want("[user]\n\tname = x")
@@ -554,24 +555,24 @@ exec "$GIT" "$@"
 func TestNoFile(t *testing.T) {
 	a := instanceAt(t, urlA)
 	h := newHome(t, "[user\n")
-	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || problem.Code != "git-failed" ||
-		!strings.Contains(problem.What, "bad config") {
+	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || message.As(problem).Code != "git-failed" ||
+		!strings.Contains(message.As(problem).What, "bad config") {
 		t.Errorf("%v", problem)
 	}
 	h.want("[user\n")
 	for name, path := range map[string]string{"a directory": h.dir, "a device": os.DevNull} {
-		if _, problem := Open(t.Context(), h.git, Global, path); problem == nil || problem.Code != "git-config-file" {
+		if _, problem := Open(t.Context(), h.git, Global, path); problem == nil || message.As(problem).Code != "git-config-file" {
 			t.Errorf("%s: %v", name, problem)
 		}
 	}
 	h.put(strings.Repeat("#", maxConfig+1))
-	if _, problem := Open(t.Context(), h.git, Global, h.file); problem == nil || problem.Code != "git-config-file" {
+	if _, problem := Open(t.Context(), h.git, Global, h.file); problem == nil || message.As(problem).Code != "git-config-file" {
 		t.Errorf("too large: %v", problem)
 	}
 	// git would write into a line that goes on; a backslash for itself is no matter.
 	const open, closed = "[user]\n\tname = x\\\\\\", "[user]\n\tname = x\\\\"
 	h.put(open)
-	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || problem.Code != "git-config-file" {
+	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || message.As(problem).Code != "git-config-file" {
 		t.Errorf("a line that goes on: %v", problem)
 	}
 	h.want(open)
@@ -584,8 +585,8 @@ func TestNoFile(t *testing.T) {
 	h.want(closed)
 	h.put("")
 	h.git.Env = append(h.git.Env, "GIT_CONFIG_GLOBAL="+filepath.Join(h.file, "below", "a", "file"))
-	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || problem.Code != "git-config-unwritable" ||
-		!strings.Contains(problem.What, "directory") {
+	if _, problem := h.open().Write(t.Context(), []Section{Helper(a, Program)}); problem == nil || message.As(problem).Code != "git-config-unwritable" ||
+		!strings.Contains(message.As(problem).What, "directory") {
 		t.Errorf("%v", problem)
 	}
 }
@@ -634,7 +635,7 @@ exec "$GIT" "$@"
 			}
 			return
 		}
-		if problem.Code != "git-failed" {
+		if message.As(problem).Code != "git-failed" {
 			t.Errorf("after %d calls: %v", after, problem)
 		}
 	}
@@ -646,7 +647,7 @@ func TestClearedAway(t *testing.T) {
 	h := newHome(t, "[user]\n\tname = x\n")
 	h.wrapper("case \"$*\" in *--rename-section*) echo 'error: it is Friday' >&2; exit 3;; esac\nexec \"$GIT\" \"$@\"\n")
 	_, problem := h.open().Write(t.Context(), []Section{Helper(instanceAt(t, urlA), Program)})
-	if problem == nil || problem.Code != "git-failed" || !strings.Contains(problem.What, "it is Friday") {
+	if problem == nil || message.As(problem).Code != "git-failed" || !strings.Contains(message.As(problem).What, "it is Friday") {
 		t.Errorf("%v", problem)
 	}
 	h.want("[user]\n\tname = x\n")
@@ -699,13 +700,13 @@ func TestGitEnds(t *testing.T) {
 	h.wrapper("sleep 60\n")
 	h.git.Limit = 100 * time.Millisecond
 	begun := time.Now()
-	if _, problem := h.open().Write(t.Context(), sections); problem == nil || problem.Code != "git-late" {
+	if _, problem := h.open().Write(t.Context(), sections); problem == nil || message.As(problem).Code != "git-late" {
 		t.Errorf("%v", problem)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	h.git.Limit = 0
-	if _, problem := h.open().Write(ctx, sections); problem == nil || problem.Code != "git-interrupted" {
+	if _, problem := h.open().Write(ctx, sections); problem == nil || message.As(problem).Code != "git-interrupted" {
 		t.Errorf("%v", problem)
 	}
 	if took := time.Since(begun); took > 10*time.Second {
@@ -713,11 +714,11 @@ func TestGitEnds(t *testing.T) {
 	}
 	h = newHome(t, "")
 	h.wrapper("kill -9 $$\n")
-	if _, problem := h.open().Write(t.Context(), sections); problem == nil || problem.Code != "git-broken" {
+	if _, problem := h.open().Write(t.Context(), sections); problem == nil || message.As(problem).Code != "git-broken" {
 		t.Errorf("%v", problem)
 	}
 	h.git.Program = filepath.Join(h.dir, "nothing")
-	if _, problem := h.open().Write(t.Context(), sections); problem == nil || problem.Code != "git-broken" {
+	if _, problem := h.open().Write(t.Context(), sections); problem == nil || message.As(problem).Code != "git-broken" {
 		t.Errorf("%v", problem)
 	}
 	h.want("")
@@ -748,7 +749,7 @@ func TestRemoveWithoutRight(t *testing.T) {
 		h.git.Program = other
 	}
 	_, problem := h.open().Remove(t.Context(), Part{})
-	if problem == nil || problem.Code != "git-config-unwritable" || !strings.Contains(problem.What, h.file+" can't be written") {
+	if problem == nil || message.As(problem).Code != "git-config-unwritable" || !strings.Contains(message.As(problem).What, h.file+" can't be written") {
 		t.Errorf("%v", problem)
 	}
 	h.want(once)

@@ -27,7 +27,7 @@ func variable(g gitconfig.Git, name string) string {
 
 // Knows reports whether a key is set anywhere that git looks from here, or with
 // the flag of a scope, in its file.
-func Knows(ctx context.Context, g gitconfig.Git, key string, scope ...string) (bool, *message.Message) {
+func Knows(ctx context.Context, g gitconfig.Git, key string, scope ...string) (bool, error) {
 	r, problem := g.Run(ctx, append(append([]string{"config"}, scope...), "--get", key)...)
 	switch {
 	case problem != nil:

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // Whether git finds the helper: on the PATH, or beside its own programs.
@@ -34,8 +36,8 @@ func TestLocal(t *testing.T) {
 	h := newHome(t, "")
 	dir := t.TempDir()
 	t.Chdir(dir)
-	if _, problem := Open(t.Context(), h.git, Local, ""); problem == nil || problem.Code != "no-repository" ||
-		!strings.Contains(problem.What, "not a git repository") {
+	if _, problem := Open(t.Context(), h.git, Local, ""); problem == nil || message.As(problem).Code != "no-repository" ||
+		!strings.Contains(message.As(problem).What, "not a git repository") {
 		t.Errorf("%v", problem)
 	}
 	git(t, "init", "--quiet", dir)

@@ -45,7 +45,7 @@ func Read(name string, object Object, allowHTTPLoopback bool) Found {
 		keys[key] = object.content(key, maxValue)
 	}
 	place := func(key string) string { return "the key " + key + " of " + f.Where }
-	f.CA = func() ([]byte, *message.Message) {
+	f.CA = func() ([]byte, error) {
 		return object.content(KeyCA, maxCA).authorities(place(KeyCA))
 	}
 	// It exists, so it is not empty in the way that a mount without one is.

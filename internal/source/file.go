@@ -32,7 +32,7 @@ func readIn(root *os.Root, name string, limit int64) content {
 }
 
 // readPath reads a token file; there is false when no such file exists.
-func readPath(path string) (text string, problem *message.Message, there bool) {
+func readPath(path string) (text string, problem error, there bool) {
 	c := contentOf(file.Read(path, maxValue))
 	return c.text, c.problem(message.Quote(path), maxValue), c.there
 }
@@ -42,7 +42,7 @@ func (c content) broken() bool { return c.there && c.err != nil }
 
 // problem says why the content of a place, named for people, is not known; nil
 // when it is, or when there is none.
-func (c content) problem(place string, limit int) *message.Message {
+func (c content) problem(place string, limit int) error {
 	switch {
 	case !c.broken():
 		return nil

@@ -42,7 +42,7 @@ func FuzzKeys(f *testing.F) {
 			t.Fatalf("usable: %v, and yet %v", usable, found.Problem)
 		}
 		if found.Problem != nil {
-			for _, line := range found.Problem.Lines() {
+			for _, line := range message.As(found.Problem).Lines() {
 				if message.Printable(line) != line {
 					t.Fatalf("said %q", line)
 				}

@@ -21,7 +21,7 @@ var deciding = []string{KeyToken, KeyCredentials, KeyInstance}
 
 // TwoForms is for a Secret, named by where, that has the platform's form and a key
 // of the bare one: the token's if bare, else only the instance's.
-func TwoForms(where string, bare bool) *message.Message {
+func TwoForms(where string, bare bool) error {
 	key := KeyInstance
 	if bare {
 		key = KeyToken
@@ -79,7 +79,7 @@ func (f *Found) readCredentials(key content, place string, allowHTTPLoopback boo
 }
 
 // authorities is what the key ca.crt at a place holds; nil when there is none.
-func (c content) authorities(place string) ([]byte, *message.Message) {
+func (c content) authorities(place string) ([]byte, error) {
 	if problem := c.problem(place, maxCA); problem != nil || !c.there {
 		return nil, problem
 	}

@@ -25,7 +25,7 @@ func (c Config) mount(dir string) (Found, bool) {
 			return cmp.Or(changed(os.Lstat(filepath.Join(dir, current))), changed(os.Stat(filepath.Join(dir, KeyToken))),
 				changed(os.Stat(filepath.Join(dir, KeyCredentials))))
 		},
-		CA: func() ([]byte, *message.Message) { return nil, nil }}
+		CA: func() ([]byte, error) { return nil, nil }}
 	root, problem := openSecret(dir)
 	switch {
 	case problem != nil:
@@ -36,7 +36,7 @@ func (c Config) mount(dir string) (Found, bool) {
 	}
 	defer func() { _ = root.Close() }()
 	keys, ca := readVersion(root)
-	f.CA = func() ([]byte, *message.Message) {
+	f.CA = func() ([]byte, error) {
 		return contentOf(ca()).authorities(placeIn(dir)(KeyCA))
 	}
 	if keys[KeyCredentials].broken() && keys[KeyToken].broken() {
@@ -54,7 +54,7 @@ func placeIn(dir string) func(key string) string {
 
 // openSecret opens a Secret's directory; nil when there is none. It looks first,
 // since opening a FIFO would wait for its other end.
-func openSecret(dir string) (*os.Root, *message.Message) {
+func openSecret(dir string) (*os.Root, error) {
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
 		return nil, message.SecretNotDirectory(dir)

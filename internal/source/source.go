@@ -63,7 +63,7 @@ type Answer struct {
 	// InstanceURL is the instance that the token belongs to; "" is gitlab.com.
 	InstanceURL string
 	// Problem says why nothing is known of a token.
-	Problem *message.Message
+	Problem error
 }
 
 // Found is a place with a token, or with something that should be one.
@@ -83,7 +83,7 @@ type Found struct {
 	ByDefault bool
 	Token     token.Token
 	// Problem says why Token can't be used; nil when it can.
-	Problem *message.Message
+	Problem error
 	// Fault is what is wrong with the token's text, if that is the problem;
 	// [token.Empty] also when a Secret has no key for one.
 	Fault token.Fault
@@ -95,7 +95,7 @@ type Found struct {
 	// CA reads the certificate authorities that came with the token, in PEM
 	// form; nil when the source has none. Nobody needs them until a connection
 	// is made, so they are not read before.
-	CA func() ([]byte, *message.Message)
+	CA func() ([]byte, error)
 }
 
 // DefaultDir is where a session pod has its Secret, and DefaultInstanceURL the
@@ -187,7 +187,7 @@ func (c Config) wants(s Source) bool { return c.Source == "" || c.Source == Auto
 func Sources() []Source { return []Source{Auto, Mount, API, File, Env, Backend} }
 
 // ParseSource reads the name of a source; "" is Auto.
-func ParseSource(text string) (Source, *message.Message) {
+func ParseSource(text string) (Source, error) {
 	if text == "" {
 		return Auto, nil
 	}

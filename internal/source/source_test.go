@@ -61,11 +61,11 @@ func link(t testing.TB, target, path string) {
 }
 
 // code names a problem, "" for none.
-func code(m *message.Message) string {
+func code(m error) string {
 	if m == nil {
 		return ""
 	}
-	return m.Code
+	return message.As(m).Code
 }
 
 // only looks at one directory and wants one place there.
@@ -105,7 +105,7 @@ func quiet(t testing.TB, f Found) {
 	f.Instance = instance.Instance{}
 	shown := fmt.Sprintf("%+v %#v", f, f)
 	if f.Problem != nil {
-		shown += strings.Join(f.Problem.Lines(), " ") + f.Problem.Error()
+		shown += strings.Join(message.As(f.Problem).Lines(), " ") + f.Problem.Error()
 	}
 	for i := 0; i+8 <= len(canary); i++ {
 		if strings.Contains(shown, canary[i:i+8]) {
@@ -179,7 +179,7 @@ func TestFindMounted(t *testing.T) {
 			if f.Source != API || f.Where != "the Secret team/mine in the cluster" || f.Renew == "" || f.Belongs == "" || f.CA == nil {
 				t.Errorf("%+v", f)
 			}
-			if f.Problem != nil && !strings.Contains(f.Problem.What, "team/mine") {
+			if f.Problem != nil && !strings.Contains(message.As(f.Problem).What, "team/mine") {
 				t.Errorf("the Secret is not named: %v", f.Problem)
 			}
 		})
@@ -371,7 +371,7 @@ func TestFindOddDirectory(t *testing.T) {
 				t.Errorf("%v, token %q of %q", f.Problem, f.Token.Reveal(), f.Instance)
 			}
 			quiet(t, f)
-			if f.Problem != nil && !strings.Contains(f.Problem.What, dir) {
+			if f.Problem != nil && !strings.Contains(message.As(f.Problem).What, dir) {
 				t.Errorf("the place is not named: %v", f.Problem)
 			}
 		})
@@ -386,7 +386,7 @@ func TestFindHostilePath(t *testing.T) {
 	if len(found) != 1 || code(found[0].Problem) != "token-empty" {
 		t.Fatalf("%v", found)
 	}
-	for _, text := range append(looked, found[0].Where, found[0].Problem.Error(), found[0].Problem.Hint) {
+	for _, text := range append(looked, found[0].Where, found[0].Problem.Error(), message.As(found[0].Problem).Hint) {
 		if strings.ContainsAny(text, "\x1b\n") {
 			t.Errorf("%q", text)
 		}
@@ -689,7 +689,7 @@ func TestCA(t *testing.T) {
 			if code(problem) != wantCode || string(pem) != want || (pem == nil) != none {
 				t.Errorf("%d bytes, %v; want %d, %q", len(pem), problem, len(want), wantCode)
 			}
-			if problem != nil && !strings.Contains(problem.What, dir) {
+			if problem != nil && !strings.Contains(message.As(problem).What, dir) {
 				t.Errorf("the place is not named: %v", problem)
 			}
 		}
@@ -821,7 +821,7 @@ func unreadable(t *testing.T, parent string) {
 				t.Cleanup(func() { _ = os.Chmod(path, 0o700) })
 			}
 			f := only(t, Config{}, dir)
-			if code(f.Problem) != test.code || !strings.Contains(f.Problem.What, test.shown) || !strings.Contains(f.Problem.What, dir) {
+			if code(f.Problem) != test.code || !strings.Contains(message.As(f.Problem).What, test.shown) || !strings.Contains(message.As(f.Problem).What, dir) {
 				t.Errorf("%v, want %s with %q", f.Problem, test.code, test.shown)
 			}
 			if !f.Token.IsZero() && f.Instance != (instance.Instance{}) {

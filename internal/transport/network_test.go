@@ -18,6 +18,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // write makes a file in a directory of its own.
@@ -81,7 +82,7 @@ func TestIdentity(t *testing.T) {
 		switch {
 		case test.problem == "" && (problem != nil || pair == nil || pair.PrivateKey == nil):
 			t.Errorf("%s: %v", name, problem)
-		case test.problem != "" && (problem == nil || pair != nil || !strings.Contains(problem.What, test.problem) || strings.Contains(problem.What, "Canary")):
+		case test.problem != "" && (problem == nil || pair != nil || !strings.Contains(message.As(problem).What, test.problem) || strings.Contains(message.As(problem).What, "Canary")):
 			t.Errorf("%s: %v, want %q", name, problem, test.problem)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 const canary = "glpat-CanaryTransport"
@@ -60,7 +61,7 @@ func TestRoots(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			roots, problem := Roots(test.trust)
 			if test.problem != "" {
-				if problem == nil || roots.Pool != nil || !strings.Contains(problem.What, test.problem) || strings.Contains(problem.What, "Canary") {
+				if problem == nil || roots.Pool != nil || !strings.Contains(message.As(problem).What, test.problem) || strings.Contains(message.As(problem).What, "Canary") {
 					t.Errorf("%v, want %q", problem, test.problem)
 				}
 				return

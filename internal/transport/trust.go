@@ -91,7 +91,7 @@ type Authorities struct {
 // on how its curl was built: Debian's adds, since it goes on to read the directory
 // /etc/ssl/certs. Here all of them add: whoever may say whom to trust has said so,
 // and what git reaches is reached.
-func Roots(t Trust) (Authorities, *message.Message) {
+func Roots(t Trust) (Authorities, error) {
 	// crypto/x509 opens these files itself: it would wait for a FIFO, and take all
 	// of a file that has no end.
 	if info, err := os.Stat(t.Optional.Path); err == nil {
@@ -140,7 +140,7 @@ func Roots(t Trust) (Authorities, *message.Message) {
 // require adds a file that must be usable. A damaged block makes all of it
 // unusable, as for git (with OpenSSL and with GnuTLS). A certificate that git
 // would take and crypto/x509 does not is passed over beside others.
-func (a *Authorities) require(data []byte, where string) *message.Message {
+func (a *Authorities) require(data []byte, where string) error {
 	if why := PEMProblem(data); why != "" {
 		return message.CAInvalid(where, why)
 	}
@@ -180,7 +180,7 @@ func names(path string) []string {
 
 // Identity is the certificate that this side shows, with its key, which is in the
 // same file when no other is named.
-func Identity(certificate, key Named) (*tls.Certificate, *message.Message) {
+func Identity(certificate, key Named) (*tls.Certificate, error) {
 	if key.Path == "" {
 		key = certificate
 	}
@@ -208,7 +208,7 @@ func Identity(certificate, key Named) (*tls.Certificate, *message.Message) {
 	return &pair, nil
 }
 
-func readIdentity(n Named) ([]byte, *message.Message) {
+func readIdentity(n Named) ([]byte, error) {
 	data, err := file.Read(n.Path, maxBundle)
 	if err != nil {
 		return nil, message.ClientCertificateInvalid(n.where(), "it can't be read")
