@@ -29,7 +29,7 @@ var arrows = map[string]string{
 	"instance":   "",
 	"strictjson": "",
 	"token":      "",
-	"message":    "access token",
+	"message":    "access instance token",
 	"trace":      "token",
 	"report":     "message",
 	// What reads files, or asks.

@@ -21,40 +21,45 @@ type Instance struct {
 }
 
 // Parse reads an instance URL: https, a host, perhaps a port and a path; one
-// slash at the end and space around it are forgiven. With allowHTTPLoopback, an
-// http URL of a loopback address is good too. The error says what is wrong (an
-// [InsecureError] for any other http) and never quotes the URL, which could hold a
-// secret.
+// slash at the end, and space and a byte order mark around it are forgiven. With
+// allowHTTPLoopback, an http URL of a loopback address is good too. The error says
+// what is wrong (an [InsecureError] for any other http) and never quotes the URL,
+// which could hold a secret; an [Error] knows what to write instead.
 func Parse(raw string, allowHTTPLoopback bool) (Instance, error) {
-	raw = strings.Trim(raw, " \t\r\n")
+	raw = trimmed(raw)
+	if raw == "" {
+		return Instance{}, errors.New("does not begin with https://")
+	}
+	if e := misread(raw); e != nil {
+		return Instance{}, e
+	}
 	for i := range len(raw) {
 		if raw[i] <= ' ' || raw[i] >= 0x7f {
 			return Instance{}, errors.New("holds a character that no address has (write an international name in its xn-- form)")
 		}
 	}
-	scheme, rest, found := strings.Cut(raw, "://")
-	if !found {
-		return Instance{}, errors.New("does not begin with https://")
-	}
+	scheme, rest, _ := strings.Cut(raw, "://")
 	scheme = lower(scheme)
-	if scheme != "https" && scheme != "http" {
-		return Instance{}, errors.New("has a scheme other than https")
-	}
+	meant := "https://" + rest
 	switch {
 	case strings.Contains(rest, "@"):
 		return Instance{}, errors.New("has a user name or password in it")
 	case strings.Contains(rest, "?"):
-		return Instance{}, errors.New("has a query in it")
+		return Instance{}, mistaken("has a query in it", meant)
 	case strings.Contains(rest, "#"):
-		return Instance{}, errors.New("has a fragment in it")
+		return Instance{}, mistaken("has a fragment in it", meant)
 	}
 	authority, path, _ := strings.Cut(rest, "/")
 	host, err := parseAuthority(authority, scheme)
 	if err != nil {
-		return Instance{}, err
+		return Instance{}, mistaken(err.Error(), meant)
 	}
-	if path, err = parsePath(path); err != nil {
-		return Instance{}, err
+	_, page, _ := ownPath(strings.TrimRight(path, "/"), host)
+	switch path, err = parsePath(path); {
+	case err != nil:
+		return Instance{}, mistaken(err.Error(), meant)
+	case page != "":
+		return Instance{}, mistaken(page, meant)
 	}
 	i := Instance{scheme: scheme, host: host, path: path}
 	if scheme == "http" && (!allowHTTPLoopback || !i.loopback()) {
@@ -151,9 +156,6 @@ func parsePath(path string) (string, error) {
 			strings.Trim(segment, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~") != "" {
 			return "", errors.New("has a path that no instance has")
 		}
-	}
-	if path == "api/v4" || strings.HasSuffix(path, "/api/v4") {
-		return "", errors.New("is the address of the API; leave out /api/v4")
 	}
 	return "/" + path, nil
 }

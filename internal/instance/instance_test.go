@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
@@ -89,6 +90,86 @@ func TestParseRefuses(t *testing.T) {
 	}
 	if _, err := Parse("http://127.0.0.1:8080", false); err == nil {
 		t.Error("plain http was accepted without being allowed")
+	}
+}
+
+// What was meant is told where it shows, and nothing else of the URL ever is.
+func TestParseInstead(t *testing.T) {
+	const want = "https://gitlab.example.com"
+	utf16 := func(text string, first, second string) string {
+		var out strings.Builder
+		for _, r := range text {
+			out.WriteString(first + string(r) + second)
+		}
+		return out.String()
+	}
+	for why, raws := range map[string][]string{
+		"does not begin with https://":  {"gitlab.example.com", " gitlab.example.com/\n", "GitLab.Example.com.", "https:/gitlab.example.com", "https//gitlab.example.com", "//gitlab.example.com"},
+		"is an SSH address":             {"git@gitlab.example.com:group/project.git", "git@gitlab.example.com:"},
+		"has a scheme other than https": {"ssh://git@gitlab.example.com:22/group/project.git", "git://gitlab.example.com/group/project", "ssh://gitlab.example.com"},
+		"has quotes or other marks":     {`"https://gitlab.example.com"`, "'https://gitlab.example.com/'", "“https://gitlab.example.com”", "<https://gitlab.example.com>", "https://gitlab.example.com,", `"gitlab.example.com"`},
+		"but has it further on":         {"instanceUrl: https://gitlab.example.com", "ACP_GITLAB_INSTANCE_URL=https://gitlab.example.com"},
+		"is text in UTF-16":             {"\xff\xfe" + utf16(want+"\r\n", "", "\x00"), "\xfe\xff" + utf16(want, "\x00", ""), utf16(want, "", "\x00"), utf16(want, "\x00", "")},
+		"leave out /api/v4":             {want + "/api/v4", want + "/api/v4/projects/1", want + "/api/v4/"},
+		"is the address of a page":      {want + "/users/sign_in", want + "/-/profile/personal_access_tokens", want + "/-/user_settings/personal_access_tokens?page=1", want + "/explore/groups", want + "/dashboard"},
+		"has a query":                   {want + "?private_token=glpat-CanaryInURL", want + "/users/sign_in?x=y"},
+		"has a fragment":                {want + "/#glpat-CanaryInURL"},
+		"has no valid host name":        {want + ".", want + "..:443"},
+		"has a path":                    {want + "//", want + "///"},
+	} {
+		for _, raw := range raws {
+			_, err := Parse(raw, true)
+			var mistake *Error
+			if !errors.As(err, &mistake) || !strings.Contains(err.Error(), why) && !strings.Contains(err.Error(), "query") {
+				t.Errorf("%q: %v, want %q", raw, err, why)
+				continue
+			}
+			if got, whole := mistake.Instead(); got != want || !whole {
+				t.Errorf("%q: instead %q, %v", raw, got, whole)
+			}
+		}
+	}
+	for raw, want := range map[string]string{
+		"https://gitlab.example.com/group/project.git":     "https://gitlab.example.com +",
+		"https://gitlab.example.com/a/b/-/merge_requests/": "https://gitlab.example.com +",
+		"https://gitlab.com/group/project":                 "https://gitlab.com",
+		"https://h.example:8443/gitlab/-/profile":          "https://h.example:8443/gitlab",
+		"https://h.example/gitlab/api/v4":                  "https://h.example/gitlab",
+		"h.example:8443/gitlab":                            "https://h.example:8443/gitlab",
+		"10.0.0.7:8443":                                    "https://10.0.0.7:8443",
+		"localhost":                                        "https://localhost",
+		// A user name may be there to mislead, and what follows may be a part of a password.
+		"https://gitlab.com@evil.example":                    "",
+		"https://user:1234/56@h.example":                     "",
+		"https://user:pass?word@h.example":                   "",
+		"ssh://git:Canary@h.example":                         "",
+		"user:Canary@h.example:x":                            "",
+		"glpat-CanaryInTheWrongPlace":                        "",
+		"https://glpat-CanaryInTheWrongPlace/-/profile":      "",
+		"glpat-bzoxCnU6MnNhYWFhYWFhYWFhYWFhYWFhEA.0y04texdh": "",
+		"CanaryAbcdefghijklmn":                               "",
+		"my.pat-CanaryAbcdefghijklmnop":                      "",
+		"${GITLAB_URL}":                                      "",
+		"https://$HOST":                                      "",
+		"https://a.example\nhttps://b.example":               "",
+		"https://gitlab.example.com/../x":                    "",
+		"nonsense":                                           "",
+	} {
+		_, err := Parse(raw, false)
+		var mistake *Error
+		got := ""
+		if errors.As(err, &mistake) {
+			url, whole := mistake.Instead()
+			if got = url; url != "" && !whole {
+				got += " +"
+			}
+		}
+		if err == nil || got != want || strings.Contains(err.Error(), "Canary") {
+			t.Errorf("%q: %v, instead %q, want %q", raw, err, got, want)
+		}
+	}
+	if i, err := Parse(" \ufeffhttps://gitlab.example.com\r\n", false); err != nil || i.URL() != want {
+		t.Errorf("with a byte order mark: %v, %v", i, err)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/ambient-code/git-credential-acp/internal/instance"
 )
 
 // Topic is the beginning of a message, in the words that readers of the
@@ -181,9 +183,17 @@ func TokenFileUnset() error {
 
 // InstanceInvalid is for an instance URL, found at where, that can't be used.
 func InstanceInvalid(where string, why error) error {
-	return &Error{Code: "instance-invalid", Topic: ruledBy(where),
-		What: "the instance URL in " + where + " " + why.Error(),
-		Hint: "use the form https://gitlab.example.com, with a port or path where the instance has one"}
+	hint := "use the form https://gitlab.example.com, with a port or path where the instance has one"
+	var mistake *instance.Error
+	if errors.As(why, &mistake) {
+		switch url, whole := mistake.Instead(); {
+		case url != "" && whole:
+			hint = "write " + Quote(url)
+		case url != "":
+			hint = "write " + Quote(url) + ", and behind it the path of GitLab itself, if it has one"
+		}
+	}
+	return &Error{Code: "instance-invalid", Topic: ruledBy(where), What: "the instance URL in " + where + " " + why.Error(), Hint: hint}
 }
 
 // ruledBy is the topic of a value that can't be: who typed a flag has used the

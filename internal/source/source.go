@@ -263,7 +263,7 @@ func (f *Found) setToken(text string) {
 // used is the problem to tell, and leaves the instance unknown, since nobody can
 // say whom the token belongs to; but for one that is only http.
 func (f *Found) setInstance(raw, where string, allowHTTPLoopback bool) {
-	if strings.TrimSpace(raw) == "" {
+	if strings.Trim(raw, " \t\r\n\ufeff") == "" {
 		raw = DefaultInstanceURL
 	}
 	i, err := instance.Parse(raw, allowHTTPLoopback)

@@ -1,0 +1,145 @@
+package instance
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// Error says what is wrong with an instance URL. It quotes nothing of it.
+type Error struct {
+	why     string
+	instead string
+	whole   bool
+}
+
+// Error says what is wrong, as the rest of a sentence about the URL.
+func (e *Error) Error() string { return e.why }
+
+// Instead is the URL that was probably meant, "" when that can't be told. It is
+// made of a host name that was read from the URL, and never of a user name, a
+// query or anything that may be a token. With whole false, GitLab's own path may
+// have to be added.
+func (e *Error) Instead() (url string, whole bool) { return e.instead, e.whole }
+
+// trimmed is a URL without the space and the byte order mark around it.
+func trimmed(raw string) string {
+	const space = " \t\r\n"
+	return strings.Trim(strings.TrimPrefix(strings.Trim(raw, space), "\ufeff"), space)
+}
+
+// misread recognizes texts that are no bare URL; nil for others.
+func misread(text string) *Error {
+	const marks = "\"'`<>,;´“”„‟‘’‚‛«»‹›「」『』＂＇"
+	lower := lower(text)
+	switch {
+	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"), strings.Count(text, "\x00") >= max(1, len(text)/2-1):
+		// Of an address, UTF-16 has each character with a zero byte.
+		return mistaken("is text in UTF-16", strings.Trim(strings.ReplaceAll(text, "\x00", ""), "\xff\xfe \t\r\n"))
+	case strings.Trim(text, marks) != text:
+		return mistaken("has quotes or other marks around it", strings.Trim(text, marks))
+	case strings.HasPrefix(text, "$") || strings.Contains(text, "${") || strings.Contains(text, "$(") || strings.Contains(text, "{{"):
+		return &Error{why: "is a variable that was not replaced by its value"}
+	case strings.Index(lower, "https://") > 0:
+		return mistaken("does not begin with https://, but has it further on", text[strings.Index(lower, "https://"):])
+	}
+	scheme, rest, found := strings.Cut(text, "://")
+	user, address, at := strings.Cut(text, "@")
+	host, _, colon := strings.Cut(address, ":")
+	switch {
+	case found && lower[:len(scheme)] != "https" && lower[:len(scheme)] != "http":
+		authority, _, _ := strings.Cut(rest, "/")
+		if name, _, isSSH := strings.Cut(authority, "@"); isSSH && !strings.Contains(name, ":") {
+			authority = authority[len(name)+1:]
+		}
+		if !strings.Contains(authority, "@") {
+			authority, _ = splitPort(authority) // the port is another protocol's
+		}
+		return mistaken("has a scheme other than https", "https://"+authority)
+	case !found && at && colon && !strings.ContainsAny(user, ":/") && !strings.Contains(address, "@"):
+		return mistaken("is an SSH address, and does not begin with https://", "https://"+host)
+	case !found:
+		for _, typo := range []string{"https:", "http:", "https", "http"} {
+			if after, cut := strings.CutPrefix(lower, typo+"/"); cut {
+				return mistaken("does not begin with https://", "https://"+strings.TrimLeft(after, "/"))
+			}
+		}
+		return mistaken("does not begin with https://", text)
+	}
+	return nil
+}
+
+// mistaken is an error for a URL that should have been another, if that one can be
+// made a good one.
+func mistaken(why, text string) *Error {
+	e := &Error{why: why}
+	scheme, rest, found := strings.Cut(trimmed(text), "://")
+	if !found {
+		scheme, rest = "https", strings.TrimLeft(scheme, "/")
+	}
+	if lower(scheme) != "https" || strings.Contains(rest, "@") || !found && !strings.ContainsAny(rest, ".:") && rest != "localhost" {
+		return e
+	}
+	if at := strings.IndexAny(rest, "?#"); at >= 0 {
+		rest = rest[:at]
+	}
+	authority, path, _ := strings.Cut(rest, "/")
+	name, port := splitPort(authority)
+	name = strings.TrimRight(name, ".")
+	if port != "" {
+		name += ":" + port
+	}
+	host, err := parseAuthority(name, "https")
+	if err != nil || !shown(host) {
+		return e
+	}
+	base, _, whole := ownPath(strings.TrimRight(path, "/"), host)
+	if base, err = parsePath(base); err != nil {
+		return e
+	}
+	e.instead, e.whole = "https://"+host+base, whole
+	return e
+}
+
+// shown reports a host name that can be shown: one that can't be a token in the
+// wrong place. Tokens have no ending as domains have, and are longer than the name
+// of a single machine.
+func shown(host string) bool {
+	name, _ := splitPort(host)
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return true
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	return strings.Trim(last, "abcdefghijklmnopqrstuvwxyz") == "" && len(last) <= 18 && !strings.Contains(name, "pat-")
+}
+
+// rootPages are paths of GitLab's own pages, as they stand behind the instance's
+// address (its config/routes.rb).
+var rootPages = []string{"api/v4", "api/graphql", "users/sign_in", "users/sign_up", "users/auth", "users/password", "oauth/authorize", "-/profile", "-/user_settings",
+	"-/health", "-/readiness", "-/liveness", "-/metrics", "-/ide", "-/graphql-explorer", "-/snippets", "-/whats_new", "-/settings"}
+
+// ownPath takes from a path what belongs to a page or a project, and says in words
+// what it is, "" for a path that may be an instance's own. whole is false when
+// nobody can tell where the instance's own path ends.
+func ownPath(path, host string) (own, page string, whole bool) {
+	below := "/" + path + "/"
+	for _, root := range rootPages {
+		if at := strings.Index(below, "/"+root+"/"); at >= 0 {
+			if root == "api/v4" {
+				return strings.Trim(below[:at], "/"), "is the address of the API; leave out /api/v4", true
+			}
+			return strings.Trim(below[:at], "/"), "is the address of a page, not of the instance", true
+		}
+	}
+	first, _, _ := strings.Cut(path, "/")
+	switch {
+	case first == "explore", first == "dashboard":
+		return "", "is the address of a page, not of the instance", true
+	case host == "gitlab.com" && strings.Contains(path, "/"):
+		return "", "is the address of a project, not of the instance", true
+	case strings.Contains(below, "/-/"):
+		return "", "is the address of a page, not of the instance", false
+	case strings.HasSuffix(path, ".git"):
+		return "", "is the address of a repository, not of the instance", false
+	}
+	return path, "", true
+}
