@@ -57,6 +57,7 @@ const (
 	Timeout      Reason = "timeout"
 	Interrupted  Reason = "interrupted"
 	NameUnknown  Reason = "name-unknown"
+	DNSFailed    Reason = "dns-failed"
 	Unreachable  Reason = "unreachable"
 	ProxyFailed  Reason = "proxy-failed"
 	TLSUntrusted Reason = "tls-untrusted"
@@ -82,7 +83,7 @@ func Reasons() []Reason {
 		AccountBlocked, AccountPending, AccountTerms, AccountInactive, AccountEmail, AccountPassword,
 		ScopeMissing, GrantMissing, ProjectNotFound, LevelTooLow, AccessForbidden,
 		GitLogin, GitAbsent, GitScope, GitRole, GitArchived, GitHTTPOff, GitSSO, GitBanned, GitForbidden,
-		RateLimited, Timeout, Interrupted, NameUnknown, Unreachable, ProxyFailed,
+		RateLimited, Timeout, Interrupted, NameUnknown, DNSFailed, Unreachable, ProxyFailed,
 		TLSUntrusted, TLSWrongName, TLSNoName, TLSExpired, TLSUnusable, TLSVersion, TLSCiphers, TLSPlain, TLSFailed, TLSClient, ServerError, InFront, Garbled, NotGitLab,
 	}
 }

@@ -77,7 +77,7 @@ func (j *journey) fault(reason access.Reason, proxy string, i instance.Instance)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
-	case reason == access.NameUnknown:
+	case reason == access.NameUnknown || reason == access.DNSFailed:
 		return stepDNS
 	case reason == access.ProxyFailed:
 		return stepProxy

@@ -1,6 +1,7 @@
 package gitlab
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -70,6 +71,10 @@ func (a *attempt) read(resp *http.Response) error {
 func (a *attempt) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	switch {
 	case ctx.Err() != nil:
+		// DNS that did not answer in time says more than the time limit.
+		if reply := a.client.silence(cmp.Or(err, ctx.Err())); reply.Reason == access.DNSFailed {
+			a.last = reply
+		}
 		return false, ctx.Err()
 	case err != nil:
 		a.last = a.client.silence(err)
@@ -120,7 +125,7 @@ func (a *attempt) backoff(_, _ time.Duration, _ int, _ *http.Response) time.Dura
 // passing reports whether a fault may be gone a moment later.
 func passing(reason access.Reason) bool {
 	switch reason {
-	case access.Unreachable, access.ProxyFailed, access.Garbled:
+	case access.Unreachable, access.DNSFailed, access.ProxyFailed, access.Garbled:
 		return true
 	}
 	return false

@@ -1001,8 +1001,8 @@ func TestSilenceDetail(t *testing.T) {
 		want access.Reply
 	}{
 		{&net.OpError{Op: "proxyconnect", Err: errors.New("refused")}, silent(access.ProxyFailed, "proxy.example:3128")},
-		{&net.DNSError{Name: "h", Err: "server " + canary}, silent(access.NameUnknown, "h")},
-		{&net.DNSError{Name: "h\x1b[2J\n"}, silent(access.NameUnknown, `"h\x1b[2J\n"`)},
+		{&net.DNSError{Name: "h", Err: "server " + canary, IsNotFound: true}, silent(access.NameUnknown, "h")},
+		{&net.DNSError{Name: "h\x1b[2J\n"}, silent(access.DNSFailed, `"h\x1b[2J\n"`)},
 		{errTooLarge, silent(access.Garbled, "an answer of more than 1 MiB")},
 		{fmt.Errorf("%w: %w", errCut, errors.New(canary)), silent(access.Garbled, "an answer that was cut short")},
 		{errors.New(canary), silent(access.Unreachable, "h:8443/gitlab")},

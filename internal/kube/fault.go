@@ -46,6 +46,8 @@ func (c *Client) silence(err error) error {
 		return message.KubeTLS(c.cluster, access.Verdict{Reason: reason, Detail: cause})
 	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return message.KubeUnreachable(c.cluster, "the proxy gives no connection")
+	case errors.As(err, &dns) && !dns.IsNotFound:
+		return message.KubeUnreachable(c.cluster, "the DNS server did not answer for its host name")
 	case errors.As(err, &dns):
 		return message.KubeUnreachable(c.cluster, "its host name can't be resolved")
 	case errors.As(err, &op) && op.Op == "dial":

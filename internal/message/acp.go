@@ -154,7 +154,7 @@ func PlatformSilent(v access.Verdict, p Platform) error {
 	m := As(Explain(v, Subject{Instance: p.name(), URL: p.URL}))
 	switch v.Reason {
 	case access.NameUnknown:
-		m.Hint = "see that the platform's address is right, and that DNS works here"
+		m.Hint = "check that the platform's address is right, and that the DNS server here knows the name"
 	case access.TLSWrongName, access.TLSPlain, access.TLSFailed, access.TLSClient:
 		m.Hint = "see that the platform's address is right; else something else answers in its place"
 	case access.ProxyFailed:

@@ -105,6 +105,7 @@ var verdicts = map[access.Reason]struct {
 	access.Timeout:      {NotVerified, nil},
 	access.Interrupted:  {NotVerified, nil},
 	access.NameUnknown:  {NotVerified, nil},
+	access.DNSFailed:    {NotVerified, nil},
 	access.Unreachable:  {NotVerified, nil},
 	access.ProxyFailed:  {NotVerified, nil},
 	access.TLSUntrusted: {NotVerified, nil},
@@ -649,7 +650,7 @@ func TestAllowedUnverified(t *testing.T) {
 // to do about it.
 func TestPlatformSilent(t *testing.T) {
 	platform := Platform{URL: "https://platform.example.com", Where: "here"}
-	for _, reason := range []access.Reason{access.Timeout, access.Interrupted, access.NameUnknown, access.Unreachable, access.ProxyFailed,
+	for _, reason := range []access.Reason{access.Timeout, access.Interrupted, access.NameUnknown, access.DNSFailed, access.Unreachable, access.ProxyFailed,
 		access.TLSUntrusted, access.TLSWrongName, access.TLSNoName, access.TLSExpired, access.TLSUnusable, access.TLSVersion,
 		access.TLSCiphers, access.TLSPlain, access.TLSFailed} {
 		m := PlatformSilent(access.Verdict{Reason: reason, Detail: "some detail"}, platform)

@@ -225,7 +225,10 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 		what, hint = "the check with "+s.Instance+" was interrupted by a signal", "run the command again"
 	case access.NameUnknown:
 		what = "the host name " + v.Detail + " can't be resolved"
-		hint = "see that the instance URL is right and that DNS works here"
+		hint = "check that the instance URL is right, and that the DNS server here knows the name"
+	case access.DNSFailed:
+		what = "the DNS server did not answer for the host name " + v.Detail
+		hint = "try again; if it lasts, check DNS here (/etc/resolv.conf, the network policy, the cluster's DNS)"
 	case access.Unreachable:
 		what = "there is no connection to " + v.Detail
 		hint = "see whether a firewall or network policy is in the way, and whether HTTPS_PROXY or git's http.proxy has to be set"

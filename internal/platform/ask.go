@@ -179,7 +179,7 @@ func (t *tries) check(ctx context.Context, resp *http.Response, err error) (bool
 		return false, err
 	case err != nil:
 		reason, _ := t.client.transport.Fault(err)
-		if reason != access.Unreachable && reason != access.ProxyFailed {
+		if reason != access.Unreachable && reason != access.DNSFailed && reason != access.ProxyFailed {
 			return false, err
 		}
 		t.met = t.client.silent(err)

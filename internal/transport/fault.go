@@ -37,8 +37,12 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 			return access.ProxyFailed, t.proxyName() + ", whose certificate can't be verified,"
 		}
 		return access.ProxyFailed, t.proxyName()
+	case errors.As(err, &dns):
+		return nameFault(dns), message.Quote(dns.Name)
 	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
 		return access.Unreachable, ""
+	case errors.Is(err, context.DeadlineExceeded) && t.resolving.Load() != nil:
+		return access.DNSFailed, message.Quote(*t.resolving.Load())
 	case errors.Is(err, context.DeadlineExceeded):
 		return access.Timeout, ""
 	case !errors.As(err, &cert) && t.clientCertificateRefused(err):
@@ -47,11 +51,8 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 	if reason, cause := TLSFault(err); reason != "" {
 		return reason, t.remarks(reason, cause)
 	}
-	switch {
-	case errors.Is(err, errBroken):
+	if errors.Is(err, errBroken) {
 		return access.Garbled, "it breaks HTTP"
-	case errors.As(err, &dns):
-		return access.NameUnknown, message.Quote(dns.Name)
 	}
 	return access.Unreachable, ""
 }

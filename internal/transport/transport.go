@@ -57,6 +57,8 @@ type Transport struct {
 	// asked is whether the host wanted a certificate to be shown, and answered
 	// whether it has ever answered a request.
 	asked, answered atomic.Bool
+	// resolving is the host name that was looked up last, until it is found.
+	resolving atomic.Pointer[string]
 	// dials counts the connections that were opened, or tried to.
 	dials atomic.Int32
 }
@@ -64,7 +66,15 @@ type Transport struct {
 // RoundTrip is that of http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	var connected atomic.Bool
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn:  func(httptrace.GotConnInfo) { connected.Store(true) },
+		DNSStart: func(info httptrace.DNSStartInfo) { t.resolving.Store(&info.Host) },
+		DNSDone: func(info httptrace.DNSDoneInfo) {
+			if info.Err == nil {
+				t.resolving.Store(nil)
+			}
+		},
+	})
 	resp, err := t.Transport.RoundTrip(req.WithContext(ctx))
 	switch {
 	case err == nil:
@@ -97,7 +107,8 @@ func (t *Transport) dial(open func(ctx context.Context, network, address string)
 		if t.dials.Add(1) > maxDials {
 			return nil, errDials
 		}
-		return open(ctx, network, address)
+		conn, err := open(ctx, network, address)
+		return conn, confirmName(ctx, err)
 	}
 }
 
