@@ -60,6 +60,7 @@ const (
 	DNSFailed    Reason = "dns-failed"
 	Unreachable  Reason = "unreachable"
 	ProxyFailed  Reason = "proxy-failed"
+	ProxyLogin   Reason = "proxy-login"
 	TLSUntrusted Reason = "tls-untrusted"
 	TLSWrongName Reason = "tls-wrong-name"
 	TLSNoName    Reason = "tls-no-name"
@@ -72,6 +73,7 @@ const (
 	TLSClient    Reason = "tls-client-certificate"
 	ServerError  Reason = "server-error"
 	InFront      Reason = "in-front"
+	Redirected   Reason = "redirected"
 	Garbled      Reason = "garbled"
 	NotGitLab    Reason = "not-gitlab"
 )
@@ -83,8 +85,8 @@ func Reasons() []Reason {
 		AccountBlocked, AccountPending, AccountTerms, AccountInactive, AccountEmail, AccountPassword,
 		ScopeMissing, GrantMissing, ProjectNotFound, LevelTooLow, AccessForbidden,
 		GitLogin, GitAbsent, GitScope, GitRole, GitArchived, GitHTTPOff, GitSSO, GitBanned, GitForbidden,
-		RateLimited, Timeout, Interrupted, NameUnknown, DNSFailed, Unreachable, ProxyFailed,
-		TLSUntrusted, TLSWrongName, TLSNoName, TLSExpired, TLSUnusable, TLSVersion, TLSCiphers, TLSPlain, TLSFailed, TLSClient, ServerError, InFront, Garbled, NotGitLab,
+		RateLimited, Timeout, Interrupted, NameUnknown, DNSFailed, Unreachable, ProxyFailed, ProxyLogin,
+		TLSUntrusted, TLSWrongName, TLSNoName, TLSExpired, TLSUnusable, TLSVersion, TLSCiphers, TLSPlain, TLSFailed, TLSClient, ServerError, InFront, Redirected, Garbled, NotGitLab,
 	}
 }
 

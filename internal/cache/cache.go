@@ -233,7 +233,7 @@ func (c call) limited(e entry) (Answer, bool) {
 // an authority may be that caller's own.
 func sharedFault(trouble access.Verdict) bool {
 	switch trouble.Reason {
-	case access.RateLimited, access.ServerError, access.InFront, access.Garbled, access.NotGitLab:
+	case access.RateLimited, access.ServerError, access.InFront, access.Redirected, access.Garbled, access.NotGitLab:
 		return true
 	}
 	return false

@@ -402,7 +402,7 @@ func TestTTLHasAnEnd(t *testing.T) {
 // GitLab's is.
 func TestSharedTrouble(t *testing.T) {
 	for reason, shared := range map[access.Reason]bool{
-		access.ServerError: true, access.RateLimited: true, access.InFront: true, access.Garbled: true, access.NotGitLab: true,
+		access.ServerError: true, access.RateLimited: true, access.InFront: true, access.Redirected: true, access.Garbled: true, access.NotGitLab: true,
 		access.Timeout: false, access.ProxyFailed: false, access.TLSUntrusted: false, access.NameUnknown: false, access.Unreachable: false,
 	} {
 		w := newWorld(t)

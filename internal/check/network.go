@@ -79,7 +79,7 @@ func (j *journey) fault(reason access.Reason, proxy string, i instance.Instance)
 	switch {
 	case reason == access.NameUnknown || reason == access.DNSFailed:
 		return stepDNS
-	case reason == access.ProxyFailed:
+	case reason == access.ProxyFailed || reason == access.ProxyLogin && proxy != "":
 		return stepProxy
 	case strings.HasPrefix(string(reason), "tls-"):
 		return stepTLS

@@ -11,8 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/strictjson"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
@@ -163,7 +165,9 @@ func (a *attempt) answered(resp *http.Response, answer any) access.Reply {
 	case status == http.StatusTooManyRequests || status >= 500:
 		return refusedService(resp, a.client.config.Now())
 	case status >= 300 && status < 400:
-		return silent(access.InFront, "a redirect out of the API, "+strconv.Itoa(status))
+		return redirected(a.client.config.Instance, status, resp.Header)
+	case status == http.StatusProxyAuthRequired:
+		return silent(access.ProxyLogin, "")
 	case status == http.StatusNotFound && !isJSON:
 		return silent(access.NotGitLab, "")
 	case !isJSON:
@@ -174,11 +178,32 @@ func (a *attempt) answered(resp *http.Response, answer any) access.Reply {
 		}
 		return access.Reply{State: access.Given}
 	}
-	return a.refusal(resp.StatusCode)
+	return a.refusal(resp.StatusCode, resp.Header)
 }
 
-// refusal reads GitLab's own refusals. Nothing of their text is kept.
-func (a *attempt) refusal(status int) access.Reply {
+// redirected tells of a redirect that is not followed. It names the host that it
+// leads to, and nothing else of the address, which may hold a secret.
+func redirected(i instance.Instance, status int, header http.Header) access.Reply {
+	number := strconv.Itoa(status)
+	at, path := "", ""
+	if to := header[notFollowed]; len(to) > 0 {
+		at, path = transport.Target(i.URL()+"/", to[0])
+	}
+	switch {
+	case at == i.Origin() && strings.Contains(path, "sign_in"):
+		return silent(access.InFront, "a redirect to its sign-in page, "+number)
+	case at == i.Origin() || at == "":
+		return silent(access.InFront, "a redirect out of the API, "+number)
+	case strings.HasPrefix(at, "https:") && (strings.Contains(path, "/api/v4/") || strings.HasSuffix(path, "/info/refs")):
+		// The same question, at another address.
+		return silent(access.Redirected, at)
+	}
+	return silent(access.InFront, "a redirect to "+at+", "+number)
+}
+
+// refusal reads GitLab's own refusals. Nothing of their text is kept. What has
+// another form is not GitLab's, whatever its status says.
+func (a *attempt) refusal(status int, header http.Header) access.Reply {
 	var body struct {
 		Error       string          `json:"error"`
 		Description string          `json:"error_description"`
@@ -191,15 +216,18 @@ func (a *attempt) refusal(status int) access.Reply {
 	_ = json.Unmarshal(body.Message, &text) // any other type says nothing to us
 	switch status {
 	case http.StatusUnauthorized:
-		if body.Error != "invalid_token" && text != "401 Unauthorized" {
+		if !(body.Error == "invalid_token" && doorkeeper(body.Description, header)) && !form(text, "401 Unauthorized") {
 			return silent(access.InFront, "401, and not GitLab's")
 		}
 		return access.Reply{State: access.Rejected, Reason: rejection(body.Error, body.Description)}
 	case http.StatusForbidden:
+		if !strings.HasPrefix(body.Error, "insufficient_") && !form(text, "403 Forbidden") && !form(body.Error, "403 Forbidden") {
+			return silent(access.InFront, "403, and not GitLab's")
+		}
 		return access.Reply{State: access.Forbidden, Reason: prohibition(body.Error, text)}
 	case http.StatusNotFound:
-		if !strings.HasPrefix(text, "404 ") && !strings.HasPrefix(body.Error, "404 ") {
-			return silent(access.NotGitLab, "")
+		if !notFound(text) && !notFound(body.Error) {
+			return silent(access.InFront, "404, and not GitLab's")
 		}
 		return access.Reply{State: access.Absent}
 	case http.StatusBadRequest:
@@ -212,6 +240,27 @@ func (a *attempt) refusal(status int) access.Reply {
 		}
 	}
 	return silent(access.Garbled, "the status "+strconv.Itoa(status))
+}
+
+// form reports a text of GitLab's API: a status, and maybe a reason behind it
+// (lib/api/helpers.rb, render_api_error_with_reason!).
+func form(text, status string) bool {
+	return text == status || strings.HasPrefix(text, status+" ")
+}
+
+// notFound reports GitLab's text of a 404: "404 Not found", "404 Not Found", or
+// with what was not found, "404 Project Not Found" (lib/api/helpers.rb, not_found!).
+func notFound(text string) bool {
+	rest, found := strings.CutPrefix(text, "404 ")
+	return found && (rest == "Not found" || rest == "Not Found" ||
+		strings.HasSuffix(rest, " Not Found") && unicode.IsUpper(rune(rest[0])))
+}
+
+// doorkeeper reports an invalid_token of GitLab's own, since other OAuth servers use
+// that code, too: by its header, or by its words where a proxy took that away.
+func doorkeeper(description string, header http.Header) bool {
+	return strings.Contains(header.Get("WWW-Authenticate"), `realm="Protected by OAuth 2.0"`) ||
+		strings.HasPrefix(description, "Token is expired.") || strings.HasPrefix(description, "Token was revoked.")
 }
 
 // rejection tells the kinds of 401 apart: GitLab says invalid_token only of a

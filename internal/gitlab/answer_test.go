@@ -220,7 +220,10 @@ func TestRefusals(t *testing.T) {
 		{"unknown", 401, `{"message":"401 Unauthorized"}`, access.Reply{State: access.Rejected, Reason: access.TokenUnknown}},
 		{"expired", 401, invalid("Token is expired. You can either do re-authorization or token refresh."), access.Reply{State: access.Rejected, Reason: access.TokenExpired}},
 		{"revoked", 401, invalid("Token was revoked. You have to re-authorize from the user."), access.Reply{State: access.Rejected, Reason: access.TokenRevoked}},
-		{"invalid otherwise", 401, invalid("Something new."), access.Reply{State: access.Rejected, Reason: access.TokenInactive}},
+		{"unknown, with a reason", 401, `{"message":"401 Unauthorized - x"}`, access.Reply{State: access.Rejected, Reason: access.TokenUnknown}},
+		{"401 of another OAuth server", 401, invalid("The access token expired"), silent(access.InFront, "401, and not GitLab's")},
+		{"401 of an API gateway", 401, `{"message":"Unauthorized"}`, silent(access.InFront, "401, and not GitLab's")},
+		{"401 of one that goes on", 401, `{"message":"401 Unauthorizedly"}`, silent(access.InFront, "401, and not GitLab's")},
 		{"words without the code", 401, `{"message":"expired revoked invalid_token"}`, silent(access.InFront, "401, and not GitLab's")},
 		{"401 with nothing", 401, `{}`, silent(access.InFront, "401, and not GitLab's")},
 		{"401 of other types", 401, `{"message":{"error":["x"]}}`, silent(access.InFront, "401, and not GitLab's")},
@@ -238,13 +241,24 @@ func TestRefusals(t *testing.T) {
 		{"e-mail", 403, forbidden("Your primary email address is not confirmed. x"), access.Reply{State: access.Forbidden, Reason: access.AccountEmail}},
 		{"password", 403, forbidden("Your password expired. x"), access.Reply{State: access.Forbidden, Reason: access.AccountPassword}},
 		{"forbidden", 403, `{"message":"403 Forbidden"}`, access.Reply{State: access.Forbidden, Reason: access.AccessForbidden}},
-		{"403 of another type", 403, `{"message":["Your account has been blocked."]}`, access.Reply{State: access.Forbidden, Reason: access.AccessForbidden}},
+		{"forbidden, for something new", 403, `{"message":"403 Forbidden - something new"}`, access.Reply{State: access.Forbidden, Reason: access.AccessForbidden}},
+		{"forbidden, as an error", 403, `{"error":"403 Forbidden"}`, access.Reply{State: access.Forbidden, Reason: access.AccessForbidden}},
+		{"403 of another type", 403, `{"message":["Your account has been blocked."]}`, silent(access.InFront, "403, and not GitLab's")},
+		{"403 with nothing", 403, `{}`, silent(access.InFront, "403, and not GitLab's")},
+		{"403 of an API gateway", 403, `{"message":"Forbidden"}`, silent(access.InFront, "403, and not GitLab's")},
+		{"403 of a firewall", 403, `{"error":"access_denied","message":"Your account has been blocked."}`, silent(access.InFront, "403, and not GitLab's")},
+		{"403 with a number", 403, `{"statusCode":403,"message":"Forbidden resource","error":"Forbidden"}`, silent(access.InFront, "403, and not GitLab's")},
 		{"403, broken", 403, `{`, silent(access.Garbled, "broken JSON")},
 
 		{"not found", 404, `{"message":"404 Project Not Found"}`, access.Reply{State: access.Absent}},
 		{"404 of a member", 404, `{"message":"404 Not found"}`, access.Reply{State: access.Absent}},
 		{"404 of an address", 404, `{"error":"404 Not Found"}`, access.Reply{State: access.Absent}},
-		{"404 of something else", 404, `{"detail":"no such route"}`, silent(access.NotGitLab, "")},
+		{"404 of a branch", 404, `{"message":"404 Branch Not Found"}`, access.Reply{State: access.Absent}},
+		{"404 of something else", 404, `{"detail":"no such route"}`, silent(access.InFront, "404, and not GitLab's")},
+		{"404 with nothing", 404, `{}`, silent(access.InFront, "404, and not GitLab's")},
+		{"404 of a router", 404, `{"message":"404 page not found"}`, silent(access.InFront, "404, and not GitLab's")},
+		{"404 of a gateway", 404, `{"message":"404 no Route matched with those values"}`, silent(access.InFront, "404, and not GitLab's")},
+		{"407", 407, `{"message":"401 Unauthorized"}`, silent(access.ProxyLogin, "")},
 		{"404, broken", 404, `{`, silent(access.Garbled, "broken JSON")},
 		{"an OAuth token", 400, `{"message":"400 Bad request - This endpoint requires token type to be a personal access token"}`,
 			access.Reply{State: access.Rejected, Reason: access.TokenNotPersonal}},
@@ -276,6 +290,8 @@ func TestRefusals(t *testing.T) {
 				want = access.RateLimited
 			case test.status >= 500:
 				want = access.ServerError
+			case test.status == 407:
+				want = access.ProxyLogin
 			case test.status == 404:
 				want = access.NotGitLab
 			}
@@ -283,6 +299,46 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("as HTML: %+v, want %q", got, want)
 			}
 		})
+	}
+}
+
+// An invalid_token in words that are new is GitLab's by its header.
+func TestInvalidToken(t *testing.T) {
+	got := answered(t, 401, "application/json", `{"error":"invalid_token","error_description":"Something new."}`,
+		"WWW-Authenticate", `Bearer realm="Protected by OAuth 2.0", error="invalid_token"`)
+	if got != (access.Reply{State: access.Rejected, Reason: access.TokenInactive}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Where a redirect leads is told: the host and nothing else.
+func TestRedirected(t *testing.T) {
+	const api = "/api/v4/projects/42?private_token=glpat-CanaryQuery"
+	for location, want := range map[string]access.Reply{
+		"https://new.example.com" + api:                     silent(access.Redirected, "https://new.example.com"),
+		"https://NEW.example.com:443" + api:                 silent(access.Redirected, "https://new.example.com"),
+		"https://new.example.com:8443/git" + api:            silent(access.Redirected, "https://new.example.com:8443"),
+		"//new.example.com" + api:                           silent(access.Redirected, "https://new.example.com"),
+		"http://gitlab.example.com" + api:                   silent(access.InFront, "a redirect to http://gitlab.example.com, 302"),
+		"https://me:glpat-CanaryUser@new.example.com" + api: silent(access.Redirected, "https://new.example.com"),
+		"https://gitlab.example.com@new.example.com" + api:  silent(access.Redirected, "https://new.example.com"),
+		"https://x\u202e.example" + api:                     silent(access.Redirected, `"https://x\u202e.example"`),
+		"https://sso.example.com/login?to=glpat-Canary":     silent(access.InFront, "a redirect to https://sso.example.com, 302"),
+		"https://new.example.com/":                          silent(access.InFront, "a redirect to https://new.example.com, 302"),
+		"/users/sign_in":                                    silent(access.InFront, "a redirect to its sign-in page, 302"),
+		"https://gitlab.example.com/x":                      silent(access.InFront, "a redirect out of the API, 302"),
+		"javascript:alert(1)":                               silent(access.InFront, "a redirect out of the API, 302"),
+		"https://[":                                         silent(access.InFront, "a redirect out of the API, 302"),
+	} {
+		c := stubbed(t, func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host != "gitlab.example.com" {
+				t.Errorf("%s was asked", r.URL.Host)
+			}
+			return reply(r, 302, "", "Location", location), nil
+		})
+		if got := c.User(t.Context()).Reply; got != want {
+			t.Errorf("%s: %+v, want %+v", location, got, want)
+		}
 	}
 }
 

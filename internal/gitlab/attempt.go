@@ -132,10 +132,12 @@ func passing(reason access.Reason) bool {
 }
 
 // lasting reports a fault that will be there again, whatever its reason says: an
-// answer without end, or a proxy's certificate.
+// answer without end, a proxy's certificate, or its refusal.
 func lasting(err error) bool {
 	var certificate *tls.CertificateVerificationError
-	return errors.Is(err, errTooLarge) || errors.As(err, &certificate)
+	var proxy *transport.ProxyError
+	return errors.Is(err, errTooLarge) || errors.As(err, &certificate) ||
+		errors.As(err, &proxy) && proxy.Status >= 400 && !transport.NotNow(proxy.Status)
 }
 
 // refusedService is the reply for a status that means "not now". Times in it are

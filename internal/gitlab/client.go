@@ -125,12 +125,20 @@ type instanceOnly struct {
 
 func (c instanceOnly) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := c.next.RoundTrip(req)
-	// What changes something is asked of nobody else.
-	if err == nil && (req.Method != http.MethodGet || !c.allows(req.URL, resp.Header.Get("Location"))) {
-		resp.Header.Del("Location")
+	if err != nil {
+		return resp, err
 	}
-	return resp, err
+	// What changes something is asked of nobody else.
+	if to := resp.Header.Get("Location"); to != "" && (req.Method != http.MethodGet || !c.allows(req.URL, to)) {
+		resp.Header.Del("Location")
+		resp.Header[notFollowed] = []string{to}
+	}
+	return resp, nil
 }
+
+// notFollowed is the header under which the Location of a redirect that is not
+// followed is kept. Its form is not canonical, so no server can send it.
+const notFollowed = "location"
 
 func (c instanceOnly) allows(from *url.URL, location string) bool {
 	to, err := from.Parse(location)

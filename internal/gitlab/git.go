@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
@@ -107,7 +108,13 @@ func (c *Client) gitRefusal(seen *refusal) access.Reply {
 	case status < 300:
 		return silent(access.InFront, "200 and no refs")
 	case status < 400:
-		return silent(access.InFront, "a redirect out of the instance")
+		return redirected(c.config.Instance, status, seen.header)
+	case status == http.StatusProxyAuthRequired:
+		return silent(access.ProxyLogin, "")
+	// GitLab refuses git in plain text, and names itself when it wants a login.
+	case strings.HasPrefix(seen.header.Get("Content-Type"), "text/html"),
+		status == http.StatusUnauthorized && !strings.Contains(seen.header.Get("Www-Authenticate"), `realm="GitLab"`) && !has("HTTP Basic: Access denied"):
+		return silent(access.InFront, strconv.Itoa(status)+", and not GitLab's")
 	case status == http.StatusUnauthorized:
 		return refused(access.GitLogin)
 	case status == http.StatusNotFound:

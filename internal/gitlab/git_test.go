@@ -72,13 +72,20 @@ func TestRefsRefused(t *testing.T) {
 		{403, "You are not allowed to download code.", nil, access.Forbidden, access.GitScope},
 		{403, "You are not allowed to push code to this project.", nil, access.Forbidden, access.GitRole},
 		{403, "something else", nil, access.Forbidden, access.GitForbidden},
-		{401, "", nil, access.Forbidden, access.GitLogin},
+		{403, "<html>something else</html>", []string{"Content-Type", "text/html; charset=utf-8"}, access.Silent, access.InFront},
+		{401, "", []string{"Www-Authenticate", `Basic realm="GitLab"`}, access.Forbidden, access.GitLogin},
+		{401, "HTTP Basic: Access denied. x", nil, access.Forbidden, access.GitLogin},
+		{401, "", nil, access.Silent, access.InFront},
+		{401, "", []string{"Www-Authenticate", `Basic realm="proxy"`}, access.Silent, access.InFront},
 		{404, "", nil, access.Forbidden, access.GitAbsent},
+		{404, "<html>", []string{"Content-Type", "text/html"}, access.Silent, access.InFront},
+		{407, "", nil, access.Silent, access.ProxyLogin},
 		{429, "Retry later", []string{"Retry-After", "7"}, access.Silent, access.RateLimited},
 		{503, "", nil, access.Silent, access.ServerError},
 		{200, "<html>sign in</html>", nil, access.Silent, access.InFront},
 		{200, refs + "zzzz", nil, access.Silent, access.InFront},
-		{302, "", []string{"Location", "https://elsewhere.example/x/info/refs?service=git-upload-pack"}, access.Silent, access.InFront},
+		{302, "", []string{"Location", "https://elsewhere.example/x/info/refs?service=git-upload-pack"}, access.Silent, access.Redirected},
+		{302, "", []string{"Location", "https://elsewhere.example/login"}, access.Silent, access.InFront},
 	} {
 		c := stubbed(t, func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host != "gitlab.example.com" {

@@ -109,11 +109,15 @@ func PlatformAbsent(p Platform) error {
 		Hint: "see that the platform's address is right, and that the platform is not older than its GitLab connection"}
 }
 
-// PlatformRedirect is for an answer that sends elsewhere (3xx).
-func PlatformRedirect(p Platform, status int) error {
+// PlatformRedirect is for an answer that redirects (3xx), to the origin to, "" when
+// that is none.
+func PlatformRedirect(p Platform, status int, to string) error {
+	if to != "" {
+		to = " to " + to
+	}
 	return &Error{Code: "platform-redirect", Topic: NotVerified,
-		What: p.name() + " sends the request elsewhere (" + strconv.Itoa(status) + "), as a login page does; it was not followed",
-		Hint: "name the address of the API itself, with https, and see that the token is let through to it"}
+		What: p.name() + " redirects the request" + to + " (" + strconv.Itoa(status) + "), which was not followed",
+		Hint: "if the platform has moved there, set its address (ACP_BACKEND_URL) to the new one; if that is a login page, use the address of the API itself"}
 }
 
 // PlatformPage is for an answer that is not JSON.
@@ -157,6 +161,8 @@ func PlatformSilent(v access.Verdict, p Platform) error {
 		m.Hint = "check that the platform's address is right, and that the DNS server here knows the name"
 	case access.TLSWrongName, access.TLSPlain, access.TLSFailed, access.TLSClient:
 		m.Hint = "see that the platform's address is right; else something else answers in its place"
+	case access.ProxyLogin:
+		m.Hint = proxyLogin(v.Detail, p.URL)
 	case access.ProxyFailed:
 		m.Hint = "see that HTTPS_PROXY is right, or put the platform's host into NO_PROXY"
 	case access.TLSUntrusted:

@@ -102,12 +102,15 @@ var verdicts = map[access.Reason]struct {
 	access.GitForbidden:    {Permissions, nil},
 	access.RateLimited: {RateLimit, []access.Verdict{
 		{Reason: access.RateLimited}, {Reason: access.RateLimited, Wait: time.Minute}}},
-	access.Timeout:      {NotVerified, nil},
-	access.Interrupted:  {NotVerified, nil},
-	access.NameUnknown:  {NotVerified, nil},
-	access.DNSFailed:    {NotVerified, nil},
-	access.Unreachable:  {NotVerified, nil},
-	access.ProxyFailed:  {NotVerified, nil},
+	access.Timeout:     {NotVerified, nil},
+	access.Interrupted: {NotVerified, nil},
+	access.NameUnknown: {NotVerified, nil},
+	access.DNSFailed:   {NotVerified, nil},
+	access.Unreachable: {NotVerified, nil},
+	access.ProxyFailed: {NotVerified, nil},
+	access.ProxyLogin: {NotVerified, []access.Verdict{
+		{Reason: access.ProxyLogin, Detail: "proxy:3128 (from HTTPS_PROXY)"}, {Reason: access.ProxyLogin}}},
+	access.Redirected:   {NotVerified, nil},
 	access.TLSUntrusted: {NotVerified, nil},
 	access.TLSWrongName: {NotVerified, nil},
 	access.TLSNoName:    {NotVerified, nil},
@@ -494,7 +497,7 @@ func TestMessages(t *testing.T) {
 		"PlatformInput":        {PlatformInput(platform, "the form of the token"), PlatformInput(platform, "the address of "+here.Instance)},
 		"PlatformCheck":        {PlatformCheck(platform, here.Instance)},
 		"PlatformAbsent":       {PlatformAbsent(platform)},
-		"PlatformRedirect":     {PlatformRedirect(platform, 302)},
+		"PlatformRedirect":     {PlatformRedirect(platform, 302, ""), PlatformRedirect(platform, 302, "https://new.example.com")},
 		"PlatformPage":         {PlatformPage(platform, 200)},
 		"PlatformBusy":         {PlatformBusy(platform, 0)},
 		"PlatformError":        {PlatformError(platform, "500 Internal Server Error")},
@@ -650,7 +653,7 @@ func TestAllowedUnverified(t *testing.T) {
 // to do about it.
 func TestPlatformSilent(t *testing.T) {
 	platform := Platform{URL: "https://platform.example.com", Where: "here"}
-	for _, reason := range []access.Reason{access.Timeout, access.Interrupted, access.NameUnknown, access.DNSFailed, access.Unreachable, access.ProxyFailed,
+	for _, reason := range []access.Reason{access.Timeout, access.Interrupted, access.NameUnknown, access.DNSFailed, access.Unreachable, access.ProxyFailed, access.ProxyLogin,
 		access.TLSUntrusted, access.TLSWrongName, access.TLSNoName, access.TLSExpired, access.TLSUnusable, access.TLSVersion,
 		access.TLSCiphers, access.TLSPlain, access.TLSFailed} {
 		m := PlatformSilent(access.Verdict{Reason: reason, Detail: "some detail"}, platform)

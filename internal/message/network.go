@@ -53,6 +53,15 @@ func Unreadable(path, by string) string {
 	return Quote(path) + ", which " + by + " names, can't be read"
 }
 
+// proxyLogin is what to do about a proxy that wants a login: the one that a setting
+// names, or one before the URL.
+func proxyLogin(proxy, url string) string {
+	if proxy == "" {
+		return "have requests to " + url + " let through without a login of the proxy's"
+	}
+	return "put user name and password into the URL of the proxy (http://USER:PASSWORD@proxy.example.com:3128, special characters as %40 and the like), or put the host into NO_PROXY"
+}
+
 // caSettings is what to do about an unknown authority.
 const caSettings = "add the authority's certificate as the key ca.crt of the Secret, or " + caFileSettings
 

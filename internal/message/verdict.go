@@ -114,7 +114,7 @@ func explainPermissions(v access.Verdict, s Subject) (topic Topic, what, hint st
 		hint = levelHint(v, s)
 	default:
 		what = s.Instance + " forbids the token from " + s.Where + " to read " + s.subject()
-		hint = "see whether the group restricts access by IP address or single sign-on, then ask its owner or an administrator of " + s.Instance
+		hint = "sign in at " + s.URL + " with the token's account, and look for what GitLab wants there (terms, a second factor, single sign-on); else ask an administrator of " + s.Instance + " why the API answers 403"
 	}
 	return topic, what, hint
 }
@@ -181,8 +181,8 @@ func explainGit(v access.Verdict, s Subject) (topic Topic, what, hint string) {
 		what = "the group of the project " + s.project() + " wants a single sign-on session that is not there"
 		hint = "sign in to the group at " + s.URL + " in the browser, then try again"
 	default:
-		what = "git on " + s.Instance + " forbids the token from " + s.Where + " to use the project " + Quote(s.Project)
-		hint = "see whether the group restricts access by IP address, then ask its owner or an administrator of " + s.Instance
+		what = "git on " + s.Instance + " forbids the token from " + s.Where + " to use the project " + Quote(s.Project) + ", for a reason that is not known here (403)"
+		hint = "run git ls-remote with the project's URL: git shows GitLab's reason behind \"remote:\""
 	}
 	return topic, what, hint
 }
@@ -235,11 +235,20 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 	case access.ProxyFailed:
 		what = "the proxy " + v.Detail + " gives no connection to " + s.Instance
 		hint = "see that the proxy is right in HTTPS_PROXY or git's http.proxy, or put the instance's host into NO_PROXY"
+	case access.ProxyLogin:
+		what = "the proxy " + v.Detail + " wants a login before it connects to " + s.Instance + " (407)"
+		if v.Detail == "" {
+			what = "a proxy in front of " + s.Instance + " wants a login (407)"
+		}
+		hint = proxyLogin(v.Detail, s.URL)
 	case access.ServerError:
 		what, hint = s.Instance+" answers "+v.Detail, again
 	case access.InFront:
 		what = "something in front of GitLab answered for " + s.Instance + " (" + v.Detail + ")"
-		hint = "see whether a login page, a proxy or a ban of this address stands before " + s.URL + "/api/v4, and let the API through"
+		hint = "check that the instance URL is right, and whether a login page, a proxy or a ban of this address stands before " + s.URL + "/api/v4, which has to be let through"
+	case access.Redirected:
+		what = s.Instance + " redirects to " + v.Detail + ", where the token is not sent"
+		hint = "if the instance has moved there, use that address in the instance URL and in the remotes (git remote set-url)"
 	case access.NotGitLab:
 		what = "there is no GitLab API at " + s.URL + "/api/v4"
 		hint = "see that the instance URL is right, and has the path if the instance lives below one"

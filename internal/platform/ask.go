@@ -68,11 +68,16 @@ type still struct{ next http.RoundTripper }
 
 func (s still) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := s.next.RoundTrip(req)
-	if err == nil {
+	if err == nil && resp.Header.Get("Location") != "" {
+		resp.Header[notFollowed] = []string{resp.Header.Get("Location")}
 		resp.Header.Del("Location")
 	}
 	return resp, err
 }
+
+// notFollowed is the header under which still keeps a Location. Its form is not
+// canonical, so no server can send it.
+const notFollowed = "location"
 
 // ask sends a question, and sorts out all that means the same for each of them.
 // The status of the answer counts beside a message, too.
@@ -112,7 +117,13 @@ func (c *Client) send(ctx context.Context, q question) (got answer, problem erro
 	case status == http.StatusTooManyRequests || status >= 500:
 		return got, c.refusedService(resp), status == http.StatusTooManyRequests
 	case status >= 300 && status < 400:
-		return got, message.PlatformRedirect(c.platform, status), true
+		to := ""
+		if location := resp.Header[notFollowed]; len(location) > 0 {
+			to, _ = transport.Target(c.config.Base.URL()+"/", location[0])
+		}
+		return got, message.PlatformRedirect(c.platform, status, to), true
+	case status == http.StatusProxyAuthRequired:
+		return got, c.told(access.ProxyLogin, ""), true
 	case !transport.IsJSON(resp.Header):
 		if status == http.StatusNotFound {
 			return got, message.PlatformAbsent(c.platform), true

@@ -28,6 +28,8 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 		dns     *net.DNSError
 	)
 	switch {
+	case errors.As(err, &refused) && refused.Status == http.StatusProxyAuthRequired, errors.As(err, &op) && op.Op == "socks connect" && socksLogin(op.Err):
+		return access.ProxyLogin, t.proxyName()
 	case errors.As(err, &refused):
 		return access.ProxyFailed, t.proxyName() + " answered " + strconv.Itoa(refused.Status) + ", it"
 	// The limit of one attempt to connect, to a proxy or to the host, looks like
@@ -55,6 +57,14 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 		return access.Garbled, "it breaks HTTP"
 	}
 	return access.Unreachable, ""
+}
+
+// socksLogin reports a SOCKS proxy that does not let this side in. net/http tells
+// of it by these words alone.
+func socksLogin(err error) bool {
+	return slices.ContainsFunc([]string{"no acceptable authentication methods", "username/password authentication failed"}, func(text string) bool {
+		return strings.Contains(err.Error(), text)
+	})
 }
 
 // clientCertificateRefused reports a host that lets nobody in without another certificate. With

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // NotNow reports a status by which a server says that it can't answer just now: 429,
@@ -42,6 +45,23 @@ func RetryAfter(header http.Header, now time.Time) time.Duration {
 		return Wait(date.Sub(now))
 	}
 	return 0
+}
+
+// Target is where a redirect from an address leads: the scheme and host, fit to be
+// shown, and the path. Both are "" when it does not lead to another web page. What
+// else an address has may be secret.
+func Target(from, location string) (origin, path string) {
+	base, err := url.Parse(from)
+	if err != nil || location == "" {
+		return "", ""
+	}
+	to, err := base.Parse(location)
+	if err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http" {
+		return "", ""
+	}
+	host := strings.ToLower(to.Host)
+	host = strings.TrimSuffix(host, map[string]string{"https": ":443", "http": ":80"}[to.Scheme])
+	return message.Quote(to.Scheme + "://" + host), to.Path
 }
 
 // maxWait is more than anybody waits for; what is asked beyond it is no more

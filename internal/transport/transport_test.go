@@ -101,7 +101,8 @@ func TestFault(t *testing.T) {
 		reason access.Reason
 		detail string
 	}{
-		{&ProxyError{Status: 407}, access.ProxyFailed, "proxy.example:3128 answered 407, it"},
+		{&ProxyError{Status: 407}, access.ProxyLogin, "proxy.example:3128"},
+		{&ProxyError{Status: 403}, access.ProxyFailed, "proxy.example:3128 answered 403, it"},
 		{&net.OpError{Op: "proxyconnect", Err: errors.New("refused")}, access.ProxyFailed, "proxy.example:3128"},
 		{&net.OpError{Op: "proxyconnect", Err: late}, access.ProxyFailed, "proxy.example:3128"},
 		{&net.OpError{Op: "remote error", Err: errors.New(canary)}, access.TLSFailed, ""},
