@@ -322,7 +322,7 @@ func TestRedirected(t *testing.T) {
 		"http://gitlab.example.com" + api:                   silent(access.InFront, "a redirect to http://gitlab.example.com, 302"),
 		"https://me:glpat-CanaryUser@new.example.com" + api: silent(access.Redirected, "https://new.example.com"),
 		"https://gitlab.example.com@new.example.com" + api:  silent(access.Redirected, "https://new.example.com"),
-		"https://x\u202e.example" + api:                     silent(access.Redirected, `"https://x\u202e.example"`),
+		"https://x\u202e.example" + api:                     silent(access.InFront, `a redirect to "https://x\u202e.example", 302`),
 		"https://sso.example.com/login?to=glpat-Canary":     silent(access.InFront, "a redirect to https://sso.example.com, 302"),
 		"https://new.example.com/":                          silent(access.InFront, "a redirect to https://new.example.com, 302"),
 		"/users/sign_in":                                    silent(access.InFront, "a redirect to its sign-in page, 302"),
