@@ -1,16 +1,14 @@
-# The image for those who have an engine: docker build .
-# A release's image is made without one, by make release, and has the same files.
-FROM --platform=$BUILDPLATFORM golang:1.26 AS build
-WORKDIR /src
-COPY . .
-ARG TARGETOS TARGETARCH
-RUN GOOS=$TARGETOS GOARCH=$TARGETARCH make build && \
-	go run ./internal/dependencies licences bin/THIRD-PARTY-LICENSES && \
-	go -C internal/image run . root /root-of-image /src/bin/git-credential-acp /src/LICENSE /src/bin/THIRD-PARTY-LICENSES
-
+# The container image: the program, root certificates and licenses, nothing else.
+# Its context is bin/image, which `make image-context` fills:
+#   make image-context && docker build -f Dockerfile bin/image
 FROM scratch
-COPY --from=build /root-of-image/ /
-LABEL org.opencontainers.image.source=https://github.com/ambient-code/git-credential-acp \
+ARG TARGETARCH
+COPY --chmod=0755 ${TARGETARCH}/git-credential-acp /git-credential-acp
+COPY --chmod=0644 ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --chmod=0644 LICENSE THIRD-PARTY-LICENSES /licenses/
+LABEL org.opencontainers.image.title=git-credential-acp \
+	org.opencontainers.image.description="git credential helper for GitLab on the Ambient Code Platform" \
+	org.opencontainers.image.source=https://github.com/ambient-code/git-credential-acp \
 	org.opencontainers.image.licenses=Apache-2.0
 ENV PATH=/
 WORKDIR /

@@ -59,15 +59,6 @@ assemble = set -e; program="$(ACP_KUBE_ASSETS)/$(1)"; test -x "$$program" || { e
 	go -C $(KUBETEST) build -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION)" -o "$$program.new" $(2); \
 	mv "$$program.new" "$$program"; }
 
-# The maker of the container image is a module of its own. Its tests run what is
-# in an image, which takes Linux, and root or user namespaces.
-IMAGE := internal/image
-
-.PHONY: test-image
-test-image:
-	go -C $(IMAGE) vet ./...
-	go -C $(IMAGE) test ./...
-
 demo: $(PROGRAM)
 	go run ./internal/demo $(PROGRAM)
 
@@ -91,19 +82,32 @@ fuzz:
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "./$$package"; \
 	done
 
-.PHONY: manual manual-check
+# What a release holds beside the program: completions, manual pages, licenses
+# and root certificates, in bin/extras.
+EXTRAS := bin/extras
+GO_LICENSES := github.com/google/go-licenses@v1.6.0
 
-# Brings the manual page up to date with the commands and docs/settings.md.
-manual:
-	go run ./internal/manual page docs/settings.md docs/git-credential-acp.1
+.PHONY: extras extras-check
+extras: $(PROGRAM)
+	rm -rf $(EXTRAS) && mkdir -p $(EXTRAS)/completions
+	$(PROGRAM) completion bash >$(EXTRAS)/completions/git-credential-acp.bash
+	$(PROGRAM) completion zsh >$(EXTRAS)/completions/_git-credential-acp
+	$(PROGRAM) completion fish >$(EXTRAS)/completions/git-credential-acp.fish
+	$(PROGRAM) completion powershell >$(EXTRAS)/completions/git-credential-acp.ps1
+	SOURCE_DATE_EPOCH=$(EPOCH) go run ./internal/release man docs/settings.md $(EXTRAS)/man
+	go run ./internal/release roots $(EXTRAS)/ca-certificates.crt
+	bash internal/release/licenses.sh $(GO_LICENSES) $(EXTRAS)/THIRD-PARTY-LICENSES
 
-# What only other programs can judge: whether man and mandoc like the page, and
-# what real shells complete. Needs man-db, mandoc, bash-completion, fish and zsh.
-manual-check: $(PROGRAM)
-	mandoc -Tlint docs/git-credential-acp.1
-	warnings=$$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings --local-file docs/git-credential-acp.1 2>&1 >/dev/null) && \
-		test -z "$$warnings" || { echo "$$warnings"; exit 1; }
-	bash internal/manual/testdata/shells.bash $(PROGRAM)
+# Checks with other programs: man and mandoc render the manual pages without a
+# warning, and real shells complete. Needs man-db, mandoc, bash-completion, fish
+# and zsh.
+extras-check: extras
+	mandoc -Tlint -Werror $(EXTRAS)/man/*
+	@set -e; for page in $(EXTRAS)/man/*; do \
+		warnings=$$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings --local-file "$$page" 2>&1 >/dev/null); \
+		test -z "$$warnings" || { echo "$$page: $$warnings"; exit 1; }; \
+	done
+	bash internal/release/completions.bash $(PROGRAM)
 
 cross:
 	@set -e; for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
@@ -121,49 +125,61 @@ lint:
 	go mod verify
 	go -C $(KUBETEST) mod tidy -diff
 	go -C $(KUBETEST) mod verify
-	go -C $(IMAGE) mod tidy -diff
-	go -C $(IMAGE) mod verify
 	go run $(GOLANGCI_LINT) run
-	cd $(IMAGE) && go run $(GOLANGCI_LINT) run
 
 .PHONY: govulncheck
 
-# Known vulnerabilities in what is linked. It downloads Go's vulnerability
-# database, so .ci/run, which does with the module proxy, leaves this to the workflow.
+# Known vulnerabilities in linked code. It downloads Go's vulnerability database, so
+# the workflow runs it and .ci/run, which has only the module proxy, does not.
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 govulncheck:
 	go run $(GOVULNCHECK) ./...
-	cd $(IMAGE) && go run $(GOVULNCHECK) ./...
 
-.PHONY: release reproducible image-check publish
+.PHONY: release reproducible image-context image image-check publish
 
 GORELEASER := github.com/goreleaser/goreleaser/v2@v2.16.0
 TAG = $(shell git describe --exact-match --tags --match 'v*' 2>/dev/null)
+EPOCH = $(shell git log -1 --format=%ct 2>/dev/null)
 
-# All of a release, in dist: of the tag, or a snapshot where there is none.
+# All of a release, in dist: of the tag that is checked out, or a snapshot.
 release:
-	@git rev-parse --quiet --verify HEAD >/dev/null || { echo 'a release is of a commit: this is no clone' >&2; exit 1; }
+	@git rev-parse --quiet --verify HEAD >/dev/null || { echo 'a release is made from a commit: this is no clone' >&2; exit 1; }
 	@$(if $(TAG),$(notes))
 	$(goreleaser) $(if $(TAG),--skip=publish --release-notes bin/notes.md,--snapshot)
-	$(image)
+	$(MAKE) image
 
-# Of several tags on one commit, the same one everywhere.
+# With several tags on one commit, the same one everywhere.
 goreleaser = $(if $(TAG),GORELEASER_CURRENT_TAG=$(TAG) )go run $(GORELEASER) release --clean
 
-# What CHANGELOG.md says of the tag.
+# The part of CHANGELOG.md about the tag.
 notes = mkdir -p bin && awk '/^\#\# /{on = index($$2, "[$(TAG:v%=%)]")} on && !/^\#\# /' CHANGELOG.md >bin/notes.md && \
-	test -s bin/notes.md || { echo 'CHANGELOG.md says nothing of $(TAG)' >&2; exit 1; }
+	test -s bin/notes.md || { echo 'CHANGELOG.md has no entry for $(TAG)' >&2; exit 1; }
 
-image = go -C $(IMAGE) run . make "$(CURDIR)/dist" "$(COMMITTED)" "$(CURDIR)/dist/image" "$(CURDIR)/LICENSE" "$(CURDIR)/bin/THIRD-PARTY-LICENSES"
+# The files of the image, for Dockerfile: the programs of dist where a release was
+# made, else built here.
+image-context: extras
+	rm -rf bin/image
+	@set -e; for arch in amd64 arm64; do \
+		program=$$(ls -d dist/git-credential-acp_linux_$${arch}_*/git-credential-acp 2>/dev/null) || { \
+			$(MAKE) build PROGRAM=bin/linux-$$arch GOOS=linux GOARCH=$$arch; program=bin/linux-$$arch; }; \
+		install -D -m 0755 "$$program" bin/image/$$arch/git-credential-acp; \
+	done
+	install -m 0644 LICENSE $(EXTRAS)/THIRD-PARTY-LICENSES $(EXTRAS)/ca-certificates.crt bin/image
 
-# Reads the image back and runs it, which takes the same as its tests.
+# The version that goreleaser gave the programs.
+RELEASED = $(shell sed -n 's/.*"version":"\([^"]*\)".*/v\1/p' dist/metadata.json 2>/dev/null)
+
+image: image-context
+	bash internal/release/image.sh build "$(RELEASED)" "$(COMMIT)" "$(EPOCH)"
+
+# Runs the program in the image, which takes root.
 image-check:
-	go -C $(IMAGE) run . check "$(CURDIR)/dist/image"
+	bash internal/release/image.sh check "$(RELEASED)"
 
 # Makes the release again: from a clone in another place, in another time zone,
-# with other permissions, compiling all of it anew. What comes of it has to be
-# the same bit for bit, but for what goreleaser writes about its run.
+# with other permissions, compiling everything anew. The result has to be the same
+# bit for bit, except for goreleaser's records of its run.
 reproducible: release
 	@test -z "$$(git status --porcelain)" || { echo 'the second build has only what is committed: commit first' >&2; exit 1; }
 	set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
@@ -173,16 +189,15 @@ reproducible: release
 	cd dist && sha256sum --check --quiet SHA256SUMS && sha256sum SHA256SUMS
 
 # For a maintainer, on a tag: the release on GitHub, and the image in a registry
-# (TO, a name without a tag). Needs GITHUB_TOKEN, skopeo and a login.
+# (TO, a name without a tag). Needs GITHUB_TOKEN and a login (buildah login).
 publish:
-	@test -n "$(TAG)" || { echo 'this is no tag: make one, v1.2.3, for what is committed' >&2; exit 1; }
-	@test -n "$(TO)" || { echo 'say where the image goes: make publish TO=registry/name' >&2; exit 1; }
+	@test -n "$(TAG)" || { echo 'no tag is checked out: tag the commit first (v1.2.3)' >&2; exit 1; }
+	@test -n "$(TO)" || { echo 'set TO to the name of the image: make publish TO=registry/name' >&2; exit 1; }
 	@test -n "$$GITHUB_TOKEN" || { echo 'GITHUB_TOKEN is not set' >&2; exit 1; }
-	@command -v skopeo >/dev/null || { echo 'there is no skopeo, which pushes the image' >&2; exit 1; }
 	$(MAKE) release image-check
 	$(goreleaser) --release-notes bin/notes.md
-	$(image)
-	skopeo copy --all --preserve-digests "oci:$(CURDIR)/dist/image:$(TAG)" "docker://$(TO):$(TAG)"
+	$(MAKE) image
+	bash internal/release/image.sh push "$(TAG)" "$(TO)"
 
 clean:
 	rm -rf bin dist

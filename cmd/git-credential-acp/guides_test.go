@@ -17,7 +17,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
-var update = flag.Bool("update", false, "write what check prints into README.md, and the list of what is linked")
+var update = flag.Bool("update", false, "write what check prints into README.md")
 
 // What these guides give to type works as it stands, for somebody who has a
 // clone of the repository, a token to paste, and a GitLab.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Completes command lines in real shells: bash internal/manual/testdata/shells.bash PROGRAM
+# Completes command lines in real shells: bash internal/release/completions.bash PROGRAM
 # Each must offer just what is expected. Needs bash-completion, fish and zsh.
 set -euo pipefail
 
