@@ -160,7 +160,7 @@ func (r Rotation) arrive(ctx context.Context, old current, fresh token.Token) er
 		if problem != nil {
 			return problem
 		}
-		r.Tell(stepPods, podsTold(n))
+		r.Tell(stepPods, "annotated "+count(n)+", so that kubelet brings the new token at once")
 	}
 	if r.Grace <= 0 {
 		return nil
@@ -179,12 +179,11 @@ func (r Rotation) tryPods(ctx context.Context) error {
 	if r.Pods == nil {
 		return nil
 	}
-	switch n, problem := r.pods(ctx, true); {
-	case problem != nil:
+	n, problem := r.pods(ctx, true)
+	if problem != nil {
 		return message.RotateNoPods(problem)
-	case n == 0:
-		r.Tell(stepPods, "--pods selects no running pod")
 	}
+	r.Tell(stepPods, "--pods selects "+count(n))
 	return nil
 }
 
@@ -192,11 +191,15 @@ func (r Rotation) pods(ctx context.Context, dryRun bool) (int, error) {
 	return within(ctx, r.Limit, func(ctx context.Context) (int, error) { return r.Pods(ctx, dryRun) })
 }
 
-func podsTold(n int) string {
-	if n == 1 {
-		return "1 pod is annotated, so that kubelet brings it the new token now"
+// count is a number of pods in words.
+func count(n int) string {
+	switch n {
+	case 0:
+		return "no running pod"
+	case 1:
+		return "1 pod"
 	}
-	return strconv.Itoa(n) + " pods are annotated, so that kubelet brings them the new token now"
+	return strconv.Itoa(n) + " pods"
 }
 
 // Renew has GitLab make a new token, which expires at a time, and puts it in the
@@ -436,7 +439,7 @@ func (r Rotation) finish(ctx context.Context, old current, record Record, saved 
 		if n, problem := r.pods(ctx, false); problem != nil {
 			r.Tell(stepPods, problem.Error()+"; the new token arrives in the pods within two minutes")
 		} else {
-			r.Tell(stepPods, podsTold(n))
+			r.Tell(stepPods, "annotated "+count(n)+", so that kubelet brings the new token at once")
 		}
 	}
 	if err != nil {

@@ -579,25 +579,22 @@ func podRules(verbs ...string) []rbac.PolicyRule {
 // The pods are annotated when the Secret has the new token, and the old one is
 // revoked after that.
 func TestRotatePods(t *testing.T) {
-	for _, args := range []string{replace + " --grace 1ms", renew} {
+	// at is the number of the first pod's change among the requests.
+	for args, at := range map[string]int{replace + " --grace 1ms": 8, renew: 9} {
 		o := newOwner(t, podRules("list", "patch")...)
 		o.store(o.keys(canary))
 		first, second := o.pod("one", "session", core.PodRunning), o.pod("two", "session", core.PodPending)
 		other, ended := o.pod("three", "other", core.PodRunning), o.pod("four", "session", core.PodSucceeded)
-		o.wants(0, args+" --dry-run --pods app=session", "nothing was changed")
+		o.wants(0, args+" --dry-run --pods app=session", "selects 2 pods", "nothing was changed")
 		if first() || o.token() != canary {
 			t.Fatal("a dry run changes something")
-		}
-		at := slices.Index([]string{"GET", "GET", "PATCH dry", "PATCH dry", "PATCH", "GET", "GET", "PATCH", "PATCH", "GET"}, "PATCH") + 4
-		if args == renew {
-			at++ // the dry run of the Secret's change
 		}
 		o.front.strike(at, before(func() {
 			if o.token() == canary || args != renew && !o.alive(canary) {
 				t.Errorf("%s: the pods are annotated too early, or too late", args)
 			}
 		}))
-		o.wants(0, args+" --pods app=session", "2 pods are annotated", "rotated: ")
+		o.wants(0, args+" --pods app=session", "annotated 2 pods", "rotated: ")
 		if !first() || !second() || other() || ended() {
 			t.Errorf("%s: annotated %v %v %v %v; %q", args, first(), second(), other(), ended(), o.front.verbs())
 		}
@@ -618,7 +615,7 @@ func TestRotatePods(t *testing.T) {
 		o.store(o.keys(canary))
 		o.pod("one", "session", core.PodRunning)
 		for _, args := range []string{renew, replace} {
-			o.wants(1, args+" --pods app=session", "so nothing was changed: "+"system:serviceaccount:"+o.namespace+":"+row.words)
+			o.wants(1, args+" --pods app=session", "so nothing was changed: system:serviceaccount:"+o.namespace+":"+row.words)
 		}
 		if o.token() != canary || !o.alive(canary) {
 			t.Errorf("%s: something was changed", name)
