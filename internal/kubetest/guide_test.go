@@ -16,7 +16,7 @@ import (
 func TestGuide(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "local.md"))
 	must(t, err)
-	block := regexp.MustCompile("(?ms)^```bash\n(.*?)^```$").FindSubmatch(text)
+	block := regexp.MustCompile("(?ms)^```bash\n([^`]*ACP_GITLAB_SECRET=.*?)^```$").FindSubmatch(text)
 	if block == nil {
 		t.Fatal("the guide has no block for a Secret of the cluster")
 	}

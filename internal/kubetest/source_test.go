@@ -124,6 +124,9 @@ func TestConnectedBeforeMount(t *testing.T) {
 			d.wantRefusal(1, "configuration: ", "hint: ")
 			must(t, os.WriteFile(d.path("token"), []byte(canary+"\n"), 0o600))
 			cmd := exec.CommandContext(t.Context(), built.path, "connect", "--secret", d.namespace+"/mine", "--token-file", d.path("token"), "--instance", d.gitlab.URL())
+			if name != "no key" { // the key is another program's
+				cmd.Args = append(cmd.Args, "--force")
+			}
 			cmd.Env = d.env
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
