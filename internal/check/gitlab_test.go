@@ -1,6 +1,7 @@
 package check
 
 import (
+	"net/http/httptrace"
 	"strings"
 	"testing"
 
@@ -66,5 +67,16 @@ func TestList(t *testing.T) {
 	long := list(strings.Split(strings.Repeat("x,", 100), ","))
 	if len(long) > 100 || !strings.HasSuffix(long, ", x and others") {
 		t.Error(long)
+	}
+}
+
+// With HTTP/2, the first byte of an answer may be seen before the end of its request.
+func TestAnsweredEarly(t *testing.T) {
+	var j journey
+	trace := httptrace.ContextClientTrace(j.watch(t.Context()))
+	trace.GotFirstResponseByte()
+	trace.WroteRequest(httptrace.WroteRequestInfo{})
+	if j.answered != 0 {
+		t.Errorf("answered after %v", j.answered)
 	}
 }

@@ -64,7 +64,8 @@ func (j *journey) watch(ctx context.Context) context.Context {
 		WroteRequest: func(httptrace.WroteRequestInfo) { note(func() { j.sent = time.Now() }) },
 		GotFirstResponseByte: func() {
 			note(func() {
-				if j.answered == 0 {
+				// With HTTP/2, an answer can be seen before the end of its request is.
+				if j.answered == 0 && !j.sent.IsZero() {
 					j.answered = time.Since(j.sent)
 				}
 			})

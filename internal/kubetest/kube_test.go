@@ -58,9 +58,9 @@ func want(t *testing.T, problem error, code string, words ...string) {
 	if problem == nil {
 		t.Fatalf("no problem, want %s", code)
 	}
-	said := strings.Join(problem.Lines(), "\n")
-	if problem.Code != code {
-		t.Fatalf("%s: %s\nwant %s", problem.Code, said, code)
+	said := strings.Join(message.As(problem).Lines(), "\n")
+	if !message.Is(problem, code) {
+		t.Fatalf("%v: %s\nwant %s", problem, said, code)
 	}
 	for _, word := range words {
 		if !strings.Contains(said, word) {
@@ -372,7 +372,7 @@ func TestLogins(t *testing.T) {
 	_, problem := as(t, "eyJhbGciOiJub25lIn0.e30.").Get(t.Context(), name)
 	want(t, problem, "kube-login", "the context here of the kubeconfig")
 	_, problem = open(t, cluster.Kubeconfig(t, api.AuthInfo{})).Get(t.Context(), name)
-	if problem.Code != "kube-login" && problem.Code != "kube-forbidden" {
+	if !message.Is(problem, "kube-login") && !message.Is(problem, "kube-forbidden") {
 		t.Error(problem)
 	}
 }
