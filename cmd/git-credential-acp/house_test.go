@@ -59,6 +59,7 @@ var leaves = map[string]string{
 	"gitlab":   "github.com/go-git/go-git github.com/hashicorp/go-retryablehttp",
 	"platform": "github.com/hashicorp/go-retryablehttp",
 	"install":  "golang.org/x/sys",
+	"process":  "golang.org/x/sys",
 	"kube":     "k8s.io/apimachinery k8s.io/client-go k8s.io/klog",
 }
 

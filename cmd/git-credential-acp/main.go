@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 
@@ -20,15 +21,23 @@ func main() {
 }
 
 func run(stdout, stderr io.Writer) int {
+	if process.StdoutClosed() {
+		stdout = closed{}
+	}
 	lookup := hiding(cli.TokenVariables())
 	return cli.Run(context.Background(), cli.Env{
-		Stdin: os.Stdin, Stdout: stdout, Stderr: stderr,
+		Stdin: os.Stdin, Stdout: stdout, Stderr: stderr, NoFiles: process.NoFiles(),
 		Getenv:    func(name string) string { value, _ := lookup(name); return value },
 		LookupEnv: lookup, Environ: os.Environ, Getwd: os.Getwd, Exit: os.Exit,
 		TempDir: os.TempDir(), UserID: os.Getuid(),
 		Build: cli.Build{Version: version, Commit: commit, Date: committed},
 	}, os.Args[1:])
 }
+
+// closed is a standard output that was closed when the program began.
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, errors.New("standard output is closed") }
 
 // hiding takes variables that hold a token out of the process's environment, so
 // that no program started from here inherits them, whoever starts it: client-go

@@ -181,7 +181,6 @@ func (a *app) concludeCheck(flags checkFlags, out checkOutput, result check.Resu
 		return exitError(code)
 	}
 	if err := out.end(result, code); err != nil {
-		a.tell(message.OutputLost(), asIs)
 		return exitError(exitRefused)
 	}
 	if code == exitGood {

@@ -18,6 +18,8 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
@@ -53,6 +55,8 @@ func ExitCodes() []string {
 
 // Env is all that the program takes from its surroundings.
 type Env struct {
+	// NoFiles is why too few files can be opened to work; nil when enough can.
+	NoFiles        error
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
@@ -82,23 +86,32 @@ func Run(ctx context.Context, env Env, args []string) (code int) {
 	// Libraries log through the standard logger, net/http's debug output even
 	// the Authorization header. What this program has to say goes to Stderr.
 	log.SetOutput(io.Discard)
-	a := &app{env: env}
+	a := &app{out: &output{Writer: env.Stdout}}
+	env.Stdout = a.out
+	a.env = env
 	defer func() {
 		if recover() != nil {
 			a.tell(message.Bug(env.Build.known().Version, panicSite()), asIs)
 			code = exitRefused
 		}
 	}()
+	op, found := a.direct(args)
+	if env.NoFiles != nil {
+		a.tell(message.FilesExhausted(env.NoFiles.Error()), asIs)
+		if op.name == "get" {
+			_, _ = a.out.Write(credential.Quit())
+		}
+		return exitRefused
+	}
 	a.trace = a.tracer()
 	began := time.Now()
-	if op, found := a.direct(args); found {
+	if found {
 		return a.ended(began, op.name, a.exitCode(op.run(a, ctx)))
 	}
 	a.args = args
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(env.Stdin)
-	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	command, err := root.ExecuteContextC(ctx)
 	return a.ended(began, command.Name(), a.exitCode(err))
@@ -113,8 +126,13 @@ func (a *app) ended(began time.Time, command string, code int) int {
 	return code
 }
 
-// exitCode is the code for what a command returned.
+// exitCode is the code for what a command returned. One whose output was lost has
+// failed, whatever else it did.
 func (a *app) exitCode(err error) int {
+	if a.out.err != nil {
+		a.tell(message.OutputLost(file.Cause(a.out.err)), asIs)
+		return exitRefused
+	}
 	var code exitError
 	switch {
 	case err == nil:
@@ -134,9 +152,32 @@ func (a *app) exitCode(err error) int {
 	return exitUsage
 }
 
+// output is standard output. It keeps the first error of a write, for exitCode.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// Fd lets the program see whether it writes to a terminal.
+func (o *output) Fd() uintptr {
+	if file, ok := o.Writer.(interface{ Fd() uintptr }); ok {
+		return file.Fd()
+	}
+	return ^uintptr(0)
+}
+
 // app is one run of the program.
 type app struct {
 	env Env
+	out *output
 	// args is the command line.
 	args []string
 	// instanceFlag counts when it was given, even if it is empty.
@@ -210,6 +251,8 @@ helper.`,
 		root.AddCommand(op.command(a))
 	}
 	root.AddCommand(a.setup(), a.check(), a.connect(), a.status(), a.rotate(), a.disconnect(), a.install(), a.version())
+	// cobra's completion commands keep what is the output when they are made.
+	root.SetOut(a.env.Stdout)
 	a.strict(root)
 	return root
 }

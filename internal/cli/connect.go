@@ -187,10 +187,11 @@ func (a *app) keep(ctx context.Context, keeper connection.Keeper, tok token.Toke
 	return nil
 }
 
-// written turns trouble with standard output into an exit code.
+// written turns trouble with standard output, which exitCode tells, into an exit
+// code.
 func (a *app) written(err error) error {
 	if err != nil {
-		return a.failed(message.OutputLost(), asIs)
+		return exitError(exitRefused)
 	}
 	return nil
 }

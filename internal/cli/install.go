@@ -36,7 +36,6 @@ func (a *app) runInstall(ctx context.Context, dir string) error {
 		return exitError(exitRefused)
 	}
 	if _, err := fmt.Fprintln(a.env.Stdout, message.Installed(path, fresh)); err != nil {
-		a.tell(message.OutputLost(), asIs)
 		return exitError(exitRefused)
 	}
 	return nil

@@ -150,7 +150,6 @@ func (a *app) answer(bytes []byte) error {
 		return nil
 	}
 	if _, err := a.env.Stdout.Write(bytes); err != nil {
-		a.tell(message.AnswerLost(), asIs)
 		return exitError(exitRefused)
 	}
 	return nil

@@ -217,7 +217,6 @@ func (r *setupRun) do(ctx context.Context) error {
 // output prints a result on its own.
 func (r *setupRun) output(text string) error {
 	if _, err := io.WriteString(r.env.Stdout, text); err != nil {
-		r.tell(message.OutputLost(), asIs)
 		return exitError(exitRefused)
 	}
 	return r.done()

@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // Build is what a program was built from. Without a version, all is taken from
@@ -34,7 +32,6 @@ func (a *app) version() *cobra.Command {
 
 func (a *app) printVersion() error {
 	if _, err := fmt.Fprintf(a.env.Stdout, "%s %s\n", Name, a.env.Build.known()); err != nil {
-		a.tell(message.OutputLost(), asIs)
 		return exitError(exitRefused)
 	}
 	return nil

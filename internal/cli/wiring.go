@@ -178,7 +178,7 @@ func (a *app) guard(ctx context.Context) func() {
 		case <-finished:
 		case <-time.After(overtime):
 			a.tell(message.Overtime(), asIs)
-			_, _ = a.env.Stdout.Write(a.last)
+			_, _ = a.out.Writer.Write(a.last) // what is lost now is told to nobody
 			a.env.Exit(exitUnverified)
 		}
 	})

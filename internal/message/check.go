@@ -71,10 +71,17 @@ func CommandUnknown(similar []string) error {
 	return m
 }
 
-// OutputLost is said when the result of a command can't be written.
-func OutputLost() error {
-	return &Error{Code: "output-lost", Topic: NotVerified, What: "the result could not be written",
-		Hint: "see whether the disk is full or the reader has gone away"}
+// OutputLost is said when the result of a command, or the answer to git, can't be
+// written.
+func OutputLost(why string) error {
+	return &Error{Code: "output-lost", Topic: NotVerified, What: "the result could not be written: " + why,
+		Hint: "check that standard output is open for writing, that its disk is not full, and that its reader still runs"}
+}
+
+// FilesExhausted is for a process that can't open the files that it needs.
+func FilesExhausted(why string) error {
+	return &Error{Code: "files-exhausted", Topic: Configuration, What: "too few files can be opened: " + why,
+		Hint: "raise the limit (ulimit -n 256), or close what the calling program leaves open"}
 }
 
 // NoAnswer is for a URL that get would not answer for, although there is a token.

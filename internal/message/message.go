@@ -142,11 +142,6 @@ func RequestLate(limit time.Duration) error {
 	return &Error{Code: "request-late", Topic: Malformed, What: "it did not end within " + limit.String() + "; nothing was answered"}
 }
 
-// AnswerLost is said when the answer can't be written to git.
-func AnswerLost() error {
-	return &Error{Code: "answer-lost", Topic: NotVerified, What: "the answer could not be written to git"}
-}
-
 // Overtime is said when the check goes on although its time is up.
 func Overtime() error {
 	return &Error{Code: "overtime", Topic: NotVerified,

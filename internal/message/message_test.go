@@ -342,7 +342,6 @@ func TestMessages(t *testing.T) {
 		"SectionShared":        {SectionShared("credential."+here.URL, path)},
 
 		"RequestLate":   {RequestLate(time.Minute)},
-		"AnswerLost":    {AnswerLost()},
 		"Overtime":      {Overtime()},
 		"Ambiguous":     {Ambiguous("gitlab.example.com", "gitlab.example.com/gitlab")},
 		"WaitForOther":  {WaitForOther(here.Instance)},
@@ -360,7 +359,8 @@ func TestMessages(t *testing.T) {
 		"NoToken":          {NoToken([]string{here.Where})},
 		"CommandUnknown":   {CommandUnknown([]string{"setup", "status"})},
 		"FlagInvalid":      {FlagInvalid("--color", "is neither auto, always nor never")},
-		"OutputLost":       {OutputLost()},
+		"OutputLost":       {OutputLost("no space left on device")},
+		"FilesExhausted":   {FilesExhausted("the limit is 10, and all but 4 are open")},
 		"NoAnswer":         {NoAnswer()},
 		"SubPath":          {SubPath(here.Where)},
 		"MountBehind":      {MountBehind(here.Where, "the Secret team/gitlab")},
@@ -511,7 +511,7 @@ func TestMessages(t *testing.T) {
 	})
 	// Those that have nothing to add: who reads them can't do anything, or the
 	// line says it all.
-	hintless := []string{"rotate-shielded", "malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late", "answer-lost",
+	hintless := []string{"rotate-shielded", "malformed-request", "malformed-path", "plain-http", "waiting", "waiting-for-other", "bridged", "request-late",
 		"ssh-rewritten", "identity-set", "identity-kept", "set-up-removed", "environment-continued", "rescued", "rescue-failed", "rescue-foreign", "rescue-refused"}
 	inGuide(t, made)
 	said, codes := map[string]string{}, map[string]string{}
