@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -23,9 +24,13 @@ const maxBotToken = 64 << 10
 // platform makes a client for the platform at address, which is a flag's value;
 // "" means the one of the environment. The limit is for a message.
 func (a *app) platform(address string, limit time.Duration) (*platform.Client, error) {
-	base, problem := a.platformBase(address)
+	base, where, problem := a.platformBase(address)
 	if problem != nil {
 		return nil, problem
+	}
+	// Whoever starts a session may set its environment, BACKEND_API_URL included.
+	if !base.InCluster() && (where == envBackendAPI || a.sessionToken()) {
+		return nil, message.PlatformOutside(where)
 	}
 	config := platform.Config{
 		Base:              base,
@@ -40,12 +45,12 @@ func (a *app) platform(address string, limit time.Duration) (*platform.Client, e
 	// The same variables as for GitLab; what git is set up for is about git's
 	// servers.
 	if strings.HasPrefix(base.URL(), "https:") {
-		proxy, _, problem := network{app: a, url: base.URL()}.proxy()
+		proxy, by, problem := network{app: a, url: base.URL()}.proxy()
 		if problem != nil {
 			return nil, problem
 		}
 		if proxy != nil {
-			config.Proxy = http.ProxyURL(proxy)
+			config.Proxy, config.ProxyBy = http.ProxyURL(proxy), by
 		}
 	}
 	authorities, problem := a.roots(transport.Trust{})
@@ -56,7 +61,8 @@ func (a *app) platform(address string, limit time.Duration) (*platform.Client, e
 	return platform.New(config), nil
 }
 
-func (a *app) platformBase(address string) (platform.Base, error) {
+// platformBase is the address of the platform, and what named it.
+func (a *app) platformBase(address string) (platform.Base, string, error) {
 	const flag = "--backend"
 	for _, place := range []struct{ name, value string }{
 		{flag, address}, {envBackendURL, a.env.Getenv(envBackendURL)}, {envBackendAPI, a.env.Getenv(envBackendAPI)},
@@ -66,11 +72,24 @@ func (a *app) platformBase(address string) (platform.Base, error) {
 		}
 		base, err := platform.ParseBase(place.value, a.allowHTTPLoopback())
 		if err != nil {
-			return base, message.PlatformInvalid(place.name, err)
+			return base, "", message.PlatformInvalid(place.name, err)
 		}
-		return base, nil
+		return base, place.name, nil
 	}
-	return platform.Base{}, message.PlatformUnset([]string{envBackendURL, envBackendAPI})
+	return platform.Base{}, "", message.PlatformUnset([]string{envBackendURL, envBackendAPI})
+}
+
+// sessionToken reports whether the token for the platform is the session's own.
+func (a *app) sessionToken() bool {
+	if a.env.Getenv(envBackendToken) != "" {
+		return false
+	}
+	own, err := os.Stat(defaultTokenFile)
+	if err != nil {
+		return false
+	}
+	used, err := os.Stat(cmp.Or(a.env.Getenv(envBackendTokenFile), defaultTokenFile))
+	return err == nil && os.SameFile(own, used)
 }
 
 // platformToken is the token for the platform and the place that it is from. From

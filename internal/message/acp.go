@@ -79,6 +79,22 @@ func PlatformUnauthorized(p Platform) error {
 		Hint: "see that it is a token of the platform, and not expired; a session's own is replaced while it runs, so try again"}
 }
 
+// PlatformNoUser is for a token with which the platform knows no user (401, "User
+// authentication required").
+func PlatformNoUser(p Platform) error {
+	return &Error{Code: "platform-no-user", Topic: Authentication,
+		What: p.name() + " knows no user for a request that comes this way (401, user authentication required); the token from " + p.Where + " may be good",
+		Hint: "set ACP_BACKEND_URL to the platform's public address, where its login names the user, or ACP_TOKEN to an access key of the project; a cluster token sent straight to the backend names nobody"}
+}
+
+// PlatformOutside is for an address, found in where, that is not the cluster's, to
+// which no token of a session is sent.
+func PlatformOutside(where string) error {
+	return &Error{Code: "platform-outside", Topic: ruledBy(where),
+		What: "the platform's address in " + where + " is outside the cluster, where no session's token is sent",
+		Hint: "in a session pod, use the address in the cluster (http://service.namespace.svc); elsewhere, set ACP_BACKEND_URL to the platform's address and ACP_TOKEN to your own token for it"}
+}
+
 // PlatformForbidden is for what the platform does not let its token do (403).
 func PlatformForbidden(p Platform) error {
 	return &Error{Code: "platform-forbidden", Topic: Permissions,
@@ -120,11 +136,11 @@ func PlatformRedirect(p Platform, status int, to string) error {
 		Hint: "if the platform has moved there, set its address (ACP_BACKEND_URL) to the new one; if that is a login page, use the address of the API itself"}
 }
 
-// PlatformPage is for an answer that is not JSON.
-func PlatformPage(p Platform, status int) error {
+// PlatformPage is for an answer that is not the platform's, as what says.
+func PlatformPage(p Platform, what string) error {
 	return &Error{Code: "platform-page", Topic: NotVerified,
-		What: "something in front of the platform answered for " + p.URL + " (" + strconv.Itoa(status) + " and no JSON)",
-		Hint: "see whether a login page or a proxy stands before " + p.URL + "/api, and let the API through"}
+		What: "something in front of the platform answered for " + p.URL + " (" + what + ")",
+		Hint: "check whether a login page or a proxy stands before " + p.URL + "/api, and let the API through"}
 }
 
 // PlatformBusy is for a platform that answers 429; wait is what it asks for, 0
@@ -161,6 +177,8 @@ func PlatformSilent(v access.Verdict, p Platform) error {
 		m.Hint = "check that the platform's address is right, and that the DNS server here knows the name"
 	case access.TLSWrongName, access.TLSPlain, access.TLSFailed, access.TLSClient:
 		m.Hint = "see that the platform's address is right; else something else answers in its place"
+	case access.Unreachable:
+		m.Hint = "check that the platform is running, and that no firewall or network policy is in the way"
 	case access.ProxyLogin:
 		m.Hint = proxyLogin(v.Detail, p.URL)
 	case access.ProxyFailed:

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -45,7 +47,7 @@ func change(method, path string, body any) question {
 	return question{method: method, path: path, body: body, changes: true}
 }
 
-// answer is one of the platform's own: JSON, and neither 401, 403, 429 nor 5xx.
+// answer is one of the platform's own: JSON, and neither 429 nor 5xx.
 type answer struct {
 	status int
 	body   []byte
@@ -128,11 +130,7 @@ func (c *Client) send(ctx context.Context, q question) (got answer, problem erro
 		if status == http.StatusNotFound {
 			return got, message.PlatformAbsent(c.platform), true
 		}
-		return got, message.PlatformPage(c.platform, status), true
-	case status == http.StatusUnauthorized:
-		return got, message.PlatformUnauthorized(c.platform), true
-	case status == http.StatusForbidden:
-		return got, message.PlatformForbidden(c.platform), true
+		return got, message.PlatformPage(c.platform, strconv.Itoa(status)+" and no JSON"), true
 	}
 	got.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
@@ -142,8 +140,25 @@ func (c *Client) send(ctx context.Context, q question) (got answer, problem erro
 		return got, c.garbled("an answer that was cut short"), false
 	case len(got.body) > maxBody:
 		return got, c.garbled("an answer of more than 1 MiB"), false
+	case got.status == http.StatusUnauthorized || got.status == http.StatusForbidden:
+		return got, c.denied(got), true
 	}
 	return got, nil, true
+}
+
+// denied is the message for a 401 or a 403. What does not have the platform's form
+// is not the platform's.
+func (c *Client) denied(got answer) error {
+	said := got.said()
+	switch {
+	case said == "":
+		return message.PlatformPage(c.platform, strconv.Itoa(got.status)+", and not the platform's")
+	case strings.HasPrefix(said, "User authentication required"):
+		return message.PlatformNoUser(c.platform)
+	case got.status == http.StatusUnauthorized:
+		return message.PlatformUnauthorized(c.platform)
+	}
+	return message.PlatformForbidden(c.platform)
 }
 
 func (c *Client) request(ctx context.Context, q question) (*retryablehttp.Request, error) {

@@ -75,6 +75,31 @@ func validPath(at *url.URL) bool {
 	return true
 }
 
+// InCluster reports an address that leads nowhere but into the cluster, by the rule
+// of the platform's runner: a host that ends in .svc or .svc.cluster.local, one
+// without a dot, or loopback. A session's own token goes nowhere else.
+func (b Base) InCluster() bool {
+	at, err := url.Parse(b.url)
+	if err != nil {
+		return false
+	}
+	host := strings.TrimSuffix(strings.ToLower(at.Hostname()), ".")
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().IsLoopback()
+	}
+	labels := strings.Split(host, ".")
+	for _, label := range labels {
+		if !validLabel(label) {
+			return false
+		}
+	}
+	// A name of digits, or one like 0x7f000001, is an address to some.
+	if len(labels) == 1 {
+		return host[0] >= 'a' && host[0] <= 'z'
+	}
+	return strings.HasSuffix(host, ".svc") || strings.HasSuffix(host, ".svc.cluster.local")
+}
+
 // inCluster reports whether a host is the name of a Service with its namespace:
 // service.namespace.svc, or the same below the usual cluster.local. Such names
 // exist in no DNS but a cluster's. A bare service name is not enough: outside of

@@ -5,6 +5,51 @@ import (
 	"testing"
 )
 
+// A session's own token goes to these alone.
+func TestInCluster(t *testing.T) {
+	for raw, want := range map[string]bool{
+		"http://backend-service.ambient-code.svc.cluster.local:8080/api": true,
+		"https://backend.code.svc":                                       true,
+		"https://Backend.Code.SVC.Cluster.Local":                         true,
+		"https://backend.code.svc.cluster.local./":                       true,
+		"https://backend.code.svc.:8443":                                 true,
+		"https://backend":                                                true,
+		"https://backend.:8443/api":                                      true,
+		"https://localhost":                                              true,
+		"https://127.0.0.1:8443":                                         true,
+		"https://127.9.9.9":                                              true,
+		"https://[::1]:8443":                                             true,
+		"https://[::ffff:127.0.0.1]":                                     true,
+
+		"https://platform.example.com":             false,
+		"https://svc.evil.com":                     false,
+		"https://backend.code.svc.evil.com":        false,
+		"https://backend.code.svc.cluster.local.x": false,
+		"https://evilsvc.x":                        false,
+		"https://cluster.local":                    false,
+		"https://x.cluster.local":                  false,
+		"https://backend..svc":                     false,
+		"https://backend.svc..":                    false,
+		"https://-x.svc":                           false,
+		"https://back_end.svc":                     false,
+		"https://10.0.0.1":                         false,
+		"https://[2001:db8::1]":                    false,
+		"https://[::ffff:10.0.0.1]":                false,
+		"https://2130706433":                       false,
+		"https://0x7f000001":                       false,
+		"https://127.1":                            false,
+		"https://localhost.evil.com":               false,
+	} {
+		// What can't be an address is refused before.
+		if base, err := ParseBase(raw, true); err == nil && base.InCluster() != want || err != nil && want {
+			t.Errorf("%s: %v, %v", raw, base.InCluster(), err)
+		}
+	}
+	if (Base{}).InCluster() {
+		t.Error("none is in the cluster")
+	}
+}
+
 func TestParseBase(t *testing.T) {
 	const service = "http://backend-service.ambient-code.svc.cluster.local:8080"
 	for raw, want := range map[string]string{

@@ -33,6 +33,8 @@ type Config struct {
 	// Proxy finds the proxy for a request; nil means none. Requests over plain
 	// http never go through one, which would read the tokens.
 	Proxy func(*http.Request) (*url.URL, error)
+	// ProxyBy is the setting that names it.
+	ProxyBy string
 	// AllowHTTPLoopback lets instances be plain http on a loopback address.
 	AllowHTTPLoopback bool
 	// Limit is the time limit that people have set, for a message.
@@ -63,7 +65,7 @@ func New(config Config) *Client {
 	if config.Base.plain() {
 		config.Proxy = nil
 	}
-	c := &Client{config: config, transport: transport.New(transport.Network{Roots: config.Roots, Proxy: config.Proxy}),
+	c := &Client{config: config, transport: transport.New(transport.Network{Roots: config.Roots, Proxy: config.Proxy, ProxyBy: config.ProxyBy}),
 		platform: message.Platform{URL: config.Base.URL(), Where: config.TokenFrom}}
 	c.http = &http.Client{Transport: still{c.transport.Told(config.OnExchange)}}
 	return c
