@@ -42,11 +42,15 @@ type Question struct {
 	Instance instance.Instance
 	Project  string
 	Policy   access.Policy
+	// After rules out what was learned until then; zero for nothing.
+	After time.Time
 }
 
 // Answer is a verdict, and how it came about.
 type Answer struct {
 	Verdict access.Verdict
+	// Made is when a good verdict was that is from memory; zero for others.
+	Made time.Time
 	// Bridged is the age of a good verdict that stands in for one that could
 	// not be had, and Trouble is why; zero when the verdict is of now.
 	Bridged time.Duration
@@ -163,11 +167,17 @@ type call struct {
 	names
 	dir   *directory
 	start time.Time
+	// after is the question's, in unix milliseconds.
+	after int64
 }
 
 func (s Store) call(dir *directory, q Question) call {
 	s.TTL = min(s.TTL, grace)
-	return call{Store: s, names: namesOf(q), dir: dir, start: s.now()}
+	c := call{Store: s, names: namesOf(q), dir: dir, start: s.now()}
+	if !q.After.IsZero() {
+		c.after = min(q.After.UnixMilli(), c.start.UnixMilli())
+	}
+	return c
 }
 
 // fresh gives what is remembered of the question, if it still counts.
@@ -265,7 +275,7 @@ func (c call) bridge(e entry) (Answer, bool) {
 // granted is the answer for a good verdict. It says whether the expiry is to be
 // told: once a day and token, whichever project it is first asked for.
 func (c call) granted(e entry) Answer {
-	a, now := Answer{Verdict: e.verdict()}, c.now()
+	a, now := Answer{Verdict: e.verdict(), Made: e.made()}, c.now()
 	if a.Verdict.ExpiryWorthTelling(now) {
 		a.Tell = c.dir.once(c.token + "-w-" + strconv.FormatInt(now.Unix()/int64((24*time.Hour).Seconds()), 10))
 	}
@@ -299,7 +309,9 @@ func (c call) ask(ctx, patience context.Context, ask Ask) Answer {
 	}
 	c.dir.sweep(c.now())
 	if verdict.Outcome == access.Granted {
-		return c.granted(entryOf(verdict, c.now()))
+		a := c.granted(entryOf(verdict, c.now()))
+		a.Made = time.Time{}
+		return a
 	}
 	return Answer{Verdict: verdict}
 }
@@ -436,7 +448,8 @@ func (c call) load(name string) (entry, bool) {
 	}
 	e, ok := unmarshal(data, name, c.seal)
 	ahead := c.now().Add(skew).UnixMilli()
-	if !ok || e.Made > ahead {
+	old := c.after > 0 && e.Made <= c.after && (name == c.verdict || name == c.names.facts)
+	if !ok || e.Made > ahead || old {
 		return entry{}, false
 	}
 	if e.Tried > ahead {

@@ -27,6 +27,8 @@ type world struct {
 	project access.Project
 	rate    access.Rate
 	asked   []string
+	// after rules out what was learned until then.
+	after time.Time
 }
 
 func newWorld(t *testing.T) *world {
@@ -48,7 +50,7 @@ func (w *world) question(project string) Question {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return Question{Token: tok, Instance: i, Project: project,
+	return Question{Token: tok, Instance: i, Project: project, After: w.after,
 		Policy: access.Policy{Minimum: 30, Scopes: access.DefaultScopes(), Project: project != ""}}
 }
 
@@ -578,4 +580,38 @@ func FuzzEntry(f *testing.F) {
 			t.Fatalf("%+v came back as %+v", e, back)
 		}
 	})
+}
+
+// What was learned until a login failed counts no more, also not in an outage; what
+// others have learned since does.
+func TestAfter(t *testing.T) {
+	w := newWorld(t)
+	w.granted(w.verify("a/b"))
+	w.want("self a/b")
+	q := w.question("a/b")
+	a, _ := w.store.Fresh(q)
+	if !a.Made.Equal(w.now) {
+		t.Errorf("made at %v", a.Made)
+	}
+	w.after = a.Made
+	w.now = w.now.Add(time.Second)
+	good := w.project
+	w.project.Reply = silent(access.ServerError)
+	if a := w.verify("a/b"); a.Verdict.Outcome != access.Unverified {
+		t.Errorf("got %+v", a)
+	}
+	w.want("self a/b")
+	w.project = good
+	w.now = w.now.Add(time.Minute)
+	w.granted(w.verify("a/b"))
+	w.granted(w.verify("a/b"))
+	w.want("a/b")
+	// A time that is yet to come can be no more than now.
+	w.after = w.now.Add(time.Hour)
+	w.granted(w.verify("a/b"))
+	w.want("self a/b")
+	w.now = w.now.Add(time.Second)
+	w.after = time.Time{}
+	w.granted(w.verify("a/b"))
+	w.want("")
 }

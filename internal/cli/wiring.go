@@ -52,7 +52,7 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 	if problem != nil {
 		return helper.Finding{Problem: problem}
 	}
-	question := cache.Question{Token: q.Found.Token, Instance: q.Found.Instance, Policy: q.Policy}
+	question := cache.Question{Token: q.Found.Token, Instance: q.Found.Instance, Policy: q.Policy, After: q.After}
 	if q.Policy.Project {
 		question.Project = q.Project
 	}
@@ -141,7 +141,7 @@ func (a *app) waitForReset(ctx context.Context, found source.Found, wait time.Du
 
 // finding adds to a verdict what people should know of it.
 func finding(answer cache.Answer, q helper.Question) helper.Finding {
-	f := helper.Finding{Verdict: answer.Verdict}
+	f := helper.Finding{Verdict: answer.Verdict, Made: answer.Made}
 	if answer.Bridged > 0 {
 		f.Notes = append(f.Notes, message.Bridged(answer.Trouble, answer.Bridged, helper.SubjectOf(q)))
 	}

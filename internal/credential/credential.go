@@ -168,6 +168,9 @@ type Request struct {
 	Username string
 	// Capabilities are the names that git offers (since git 2.46).
 	Capabilities []string
+	// States are what helpers gave git with an answer, for the next request of the
+	// same command (git 2.46). Anybody's: each helper knows its own by a prefix.
+	States []string
 	// Password reveals the password or the authtype credential that git sends
 	// along with erase and store; nil when there is none. It is a function so
 	// that printing a Request can't print it.
@@ -196,6 +199,8 @@ func ReadRequest(r io.Reader) (Request, error) {
 			req.Username = a.Value
 		case "capability[]":
 			req.Capabilities = append(req.Capabilities, a.Value)
+		case "state[]":
+			req.States = append(req.States, a.Value)
 		case "password":
 			password = a.Value
 		case "credential":
@@ -241,9 +246,15 @@ func (r Request) Offers(capability string) bool {
 	return false
 }
 
-// Authtype is the one capability of this helper: a whole Authorization header
-// value instead of a user name and a password (git 2.46).
-const Authtype = "authtype"
+// The capabilities of this helper (git 2.46).
+const (
+	// Authtype is a whole Authorization header value instead of a user name and a
+	// password.
+	Authtype = "authtype"
+	// State has git ask again, with a state that it was given, when the login
+	// with an answer fails.
+	State = "state"
+)
 
 // Login is a user name and password for git.
 type Login struct {
@@ -253,6 +264,10 @@ type Login struct {
 	// Expiry is when the password stops working; zero when it doesn't or
 	// nobody knows.
 	Expiry time.Time
+	// State, unless it is "", comes back with git's next request in the same
+	// command, which it makes if the login fails. Only for a git that offers the
+	// state capability.
+	State string
 }
 
 // Answer gives the bytes that hand login to git. To a git that offers the
@@ -270,6 +285,10 @@ func (r Request) Answer(login Login) ([]byte, error) {
 	} else {
 		attrs = []Attribute{{"username", login.Username}, {"password", login.Password()}}
 	}
+	if login.State != "" && r.Offers(State) {
+		attrs = append([]Attribute{{"capability[]", State}}, attrs...)
+		attrs = append(attrs, Attribute{"state[]", login.State}, Attribute{"continue", "1"})
+	}
 	if !login.Expiry.IsZero() {
 		attrs = append(attrs, Attribute{"password_expiry_utc", strconv.FormatInt(login.Expiry.Unix(), 10)})
 	}
@@ -281,4 +300,6 @@ func (r Request) Answer(login Login) ([]byte, error) {
 func Quit() []byte { return []byte("quit=1\n") }
 
 // Capabilities is the answer to git's capability operation.
-func Capabilities() []byte { return []byte("version 0\ncapability " + Authtype + "\n") }
+func Capabilities() []byte {
+	return []byte("version 0\ncapability " + Authtype + "\ncapability " + State + "\n")
+}

@@ -22,7 +22,7 @@ func TestReadRequest(t *testing.T) {
 		{"no final line feed", "protocol=https\nhost=h", Request{Protocol: "https", Host: "h"}},
 		{"equals signs in a value", "protocol=https\nhost=h\npath=a=b=c\n", Request{Protocol: "https", Host: "h", Path: "a=b=c"}},
 		{"host is raw", "protocol=https\nhost=GitLab.Example.com:443\n", Request{Protocol: "https", Host: "GitLab.Example.com:443"}},
-		{"unknown attributes", "future=1\nprotocol=https\nstate[]=x\nstate[]=y\nhost=h\n", Request{Protocol: "https", Host: "h"}},
+		{"unknown attributes", "future=1\nprotocol=https\nstate[]=x\nstate[]=y\nhost=h\n", Request{Protocol: "https", Host: "h", States: []string{"x", "y"}}},
 		{"capabilities", "capability[]=authtype\ncapability[]=state\nprotocol=https\nhost=h\nusername=u\n",
 			Request{Protocol: "https", Host: "h", Username: "u", Capabilities: []string{"authtype", "state"}}},
 		{"tab in a server's header", "protocol=https\nhost=h\nwwwauth[]=Basic\trealm=x\n", Request{Protocol: "https", Host: "h"}},
@@ -110,6 +110,12 @@ func TestAnswer(t *testing.T) {
 			"username=a\npassword=glpat-Canary\n"},
 		{"git 2.46", Request{Capabilities: []string{"authtype"}}, login,
 			"capability[]=authtype\nauthtype=Basic\ncredential=b2F1dGgyOmdscGF0LUNhbmFyeQ==\nephemeral=1\npassword_expiry_utc=1801353600\n"},
+		{"a state, for one that takes it", Request{Capabilities: []string{"state"}}, Login{Username: "a", Password: login.Password, State: "s:1"},
+			"capability[]=state\nusername=a\npassword=glpat-Canary\nstate[]=s:1\ncontinue=1\n"},
+		{"a state, with a header", Request{Capabilities: []string{"authtype", "state"}}, Login{Username: "a", Password: login.Password, State: "s:1"},
+			"capability[]=state\ncapability[]=authtype\nauthtype=Basic\ncredential=YTpnbHBhdC1DYW5hcnk=\nephemeral=1\nstate[]=s:1\ncontinue=1\n"},
+		{"a state, for one that doesn't", Request{Capabilities: []string{"authtype"}}, Login{Username: "a", Password: login.Password, State: "s:1"},
+			"capability[]=authtype\nauthtype=Basic\ncredential=YTpnbHBhdC1DYW5hcnk=\nephemeral=1\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -4,10 +4,15 @@ package helper
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
@@ -54,6 +59,8 @@ type Question struct {
 	// URL is what git is working on, as far as it tells.
 	URL    string
 	Policy access.Policy
+	// After rules out what was learned until then; zero for nothing.
+	After time.Time
 }
 
 // Repository is the path of the repository below the instance, "" when no project
@@ -125,8 +132,10 @@ type Finding struct {
 	Notes   []error
 	// Problem says why nobody could be asked; Verdict does not count then.
 	Problem error
-	// Remembered says that nobody was asked, since it was known.
+	// Remembered says that nobody was asked, since it was known, and Made when a
+	// good verdict was that comes from memory.
 	Remembered bool
+	Made       time.Time
 }
 
 // Try takes another token instead of a dead one. It says whether that is of use,
@@ -265,6 +274,7 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 	case problem != nil:
 		return refuse(Refused, problem)
 	}
+	_, question.After = failedLogin(req.States)
 	finding := h.Verify(ctx, question)
 	if finding.refused() && finding.Verdict.Reason == access.LevelTooLow && h.MinAccess != nil {
 		if level, set := h.MinAccess(question); set && level < question.Policy.Minimum {
@@ -389,14 +399,14 @@ func conclude(req credential.Request, q Question, rules Rules, finding Finding) 
 		return refuse(Refused, finding.Problem)
 	}
 	if finding.Verdict.Outcome == access.Granted {
-		return grant(req, q.Found, finding.Verdict)
+		return grant(req, q, finding)
 	}
 	why := message.Explain(finding.Verdict, SubjectOf(q))
 	switch {
 	case finding.Verdict.Outcome == access.Refused:
 		return refuse(Refused, why)
 	case rules.AllowUnverified && finding.Verdict.Reason != access.Interrupted:
-		result := grant(req, q.Found, finding.Verdict)
+		result := grant(req, q, finding)
 		if result.Outcome == Answered {
 			result.Messages = append(result.Messages, message.AllowedUnverified(why))
 		}
@@ -434,7 +444,7 @@ func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 	redact := func(text string) string { return found.Token.Redact(failed.Redact(text)) }
 	switch {
 	case failed.Reveal() == found.Token.Reveal():
-		return Result{Outcome: Refused, Messages: []error{message.GitRefused(subject, known)}, Redact: redact}
+		return Result{Outcome: Refused, Messages: []error{message.GitRefused(subject, known, false)}, Redact: redact}
 	case known:
 		return Result{Outcome: Refused, Messages: []error{message.Rotated(subject)}, Redact: redact}
 	case req.Username == user:
@@ -444,16 +454,53 @@ func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 	return silent
 }
 
-func grant(req credential.Request, found source.Found, verdict access.Verdict) Result {
-	login := credential.Login{Username: req.Username, Password: found.Token.Reveal, Expiry: verdict.ExpiresAt}
+// grant answers with the token. When git's login with an answer from memory fails,
+// git asks again in the same command, and hands back the state that it got with
+// that answer: then GitLab is asked, and the same token is not handed out again.
+func grant(req credential.Request, q Question, finding Finding) Result {
+	login := credential.Login{Username: req.Username, Password: q.Found.Token.Reveal, Expiry: finding.Verdict.ExpiresAt}
 	if login.Username == "" {
 		login.Username = user
+	}
+	switch failed, made := failedLogin(req.States); {
+	case failed == "" && !finding.Made.IsZero():
+		login.State = stateOf(q.Found.Token, finding.Made)
+	case failed != "" && hmac.Equal([]byte(failed), []byte(stateOf(q.Found.Token, made))):
+		return refuse(Refused, message.GitRefused(SubjectOf(q), finding.Verdict.Outcome == access.Granted, true))
 	}
 	answer, err := req.Answer(login)
 	if err != nil {
 		return refuse(Refused, message.Unanswerable(err))
 	}
 	return Result{Outcome: Answered, Answer: answer, Redact: asIs}
+}
+
+// statePrefix begins the states of this helper; git hands those of all helpers to
+// each.
+const statePrefix = "git-credential-acp:"
+
+// stateOf is the state for an answer from memory: when its verdict was made, in
+// unix milliseconds, and which token it was for, as a MAC that only who has the
+// token can make or compare.
+func stateOf(tok token.Token, made time.Time) string {
+	at := strconv.FormatInt(made.UnixMilli(), 10)
+	mac := hmac.New(sha256.New, []byte(tok.Reveal()))
+	mac.Write([]byte("git-credential-acp state " + at))
+	return statePrefix + at + ":" + hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// failedLogin is the last of this helper's states in a request, and when its
+// verdict was made; "" for none. Anybody can make one up: what that does is that
+// GitLab is asked.
+func failedLogin(states []string) (state string, made time.Time) {
+	for _, s := range states {
+		rest, ours := strings.CutPrefix(s, statePrefix)
+		at, _, _ := strings.Cut(rest, ":")
+		if ms, err := strconv.ParseInt(at, 10, 64); ours && err == nil {
+			state, made = s, time.UnixMilli(ms)
+		}
+	}
+	return state, made
 }
 
 // stop ends a request without a word to git. It ends as Unverified when nothing

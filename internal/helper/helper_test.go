@@ -936,3 +936,55 @@ func TestInstancesOnOneHost(t *testing.T) {
 		}
 	}
 }
+
+// A login that fails with an answer from memory has GitLab asked in the same command,
+// and never ends with the token that was refused.
+func TestFailedLogin(t *testing.T) {
+	const offers = "capability[]=state\n" + ours
+	made := time.UnixMilli(1780000000123)
+	old := place(t, "https://gitlab.example.com")
+	newer := old
+	newer.Token, _ = token.Parse(next)
+	good := Finding{Verdict: access.Verdict{Outcome: access.Granted}, Remembered: true, Made: made}
+	asked := Finding{Verdict: good.Verdict}
+	first := (&world{places: []source.Found{old}, findings: []Finding{good}}).get(t, offers)
+	state := ""
+	for line := range strings.Lines(string(first.Answer)) {
+		if strings.HasPrefix(line, "state[]=") {
+			state = line
+		}
+	}
+	if state == "" || !strings.HasSuffix(string(first.Answer), state+"continue=1\n") || strings.Contains(state, canary) {
+		t.Fatalf("answered %q", first.Answer)
+	}
+	for name, test := range map[string]struct {
+		place    source.Found
+		findings []Finding
+		rescued  bool
+		outcome  Outcome
+		answer   string
+		codes    []string
+	}{
+		"the same, and good":         {old, []Finding{asked}, false, Refused, "quit=1\n", []string{"git-refused"}},
+		"the same, and revoked":      {old, []Finding{{Verdict: access.Verdict{Outcome: access.Refused, Reason: access.TokenRevoked}}}, false, Refused, "quit=1\n", []string{"token-revoked"}},
+		"the same, nothing learned":  {old, []Finding{{Verdict: access.Verdict{Reason: access.ServerError}}}, false, Refused, "quit=1\n", []string{"git-refused"}},
+		"replaced":                   {newer, []Finding{asked}, false, Answered, "username=oauth2\npassword=" + next + "\n", nil},
+		"replaced, and known by now": {newer, []Finding{good}, false, Answered, "username=oauth2\npassword=" + next + "\n", nil},
+		"revoked, and replaced in the cluster": {old, []Finding{{Verdict: access.Verdict{Outcome: access.Refused, Reason: access.TokenRevoked}}, asked}, true,
+			Answered, "username=oauth2\npassword=" + next + "\n", []string{"rescued"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &world{places: []source.Found{test.place}, findings: test.findings, rules: Rules{AllowUnverified: true}}
+			if test.rescued {
+				w.rescue = func(try Try) error { note, _ := try(newer); return note }
+			}
+			result := w.get(t, "capability[]=state\nstate[]=other:1\n"+state+ours)
+			result.want(t, test.outcome, test.answer, test.codes...)
+			for _, q := range w.asked {
+				if !q.After.Equal(made) {
+					t.Errorf("what was learned until %v counts, want %v", q.After, made)
+				}
+			}
+		})
+	}
+}

@@ -346,7 +346,7 @@ func TestMessages(t *testing.T) {
 		"Ambiguous":     {Ambiguous("gitlab.example.com", "gitlab.example.com/gitlab")},
 		"WaitForOther":  {WaitForOther(here.Instance)},
 		"Wait":          {Wait(3*time.Second, access.ServerError, here.Instance), Wait(time.Minute, access.RateLimited, here.Instance)},
-		"GitRefused":    {GitRefused(here, true), GitRefused(here, false)},
+		"GitRefused":    {GitRefused(here, true, false), GitRefused(here, false, false)},
 		"Rotated":       {Rotated(here)},
 		"OtherPassword": {OtherPassword(here)},
 		"Bridged":       {Bridged(trouble, 5*time.Second, here), Bridged(trouble, 5*time.Minute, here), Bridged(trouble, 5*time.Hour, here)},

@@ -316,14 +316,18 @@ func WaitForOther(instance string) error {
 }
 
 // GitRefused is said when GitLab's git refused a token; accepted says that its
-// API did not.
-func GitRefused(s Subject, accepted bool) error {
+// API did not, and checked that the API was asked after git's refusal.
+func GitRefused(s Subject, accepted, checked bool) error {
 	what := "git on " + s.Instance + " refused the token from " + s.Where
 	if accepted {
 		what += ", which the API accepted"
 	}
+	hint := "try again: the token is checked anew; if it goes on, see whether "
+	if checked {
+		hint = "see whether "
+	}
 	return &Error{Code: "git-refused", Topic: Authentication, What: what,
-		Hint: "try again: the token is checked anew; if it goes on, see whether an IP allow list, single sign-on or switched-off Git access over HTTP is in the way"}
+		Hint: hint + "an IP allow list, single sign-on or switched-off Git access over HTTP is in the way"}
 }
 
 // Rotated is said when git was refused a token that is no longer the current
