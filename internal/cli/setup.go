@@ -401,7 +401,7 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 		return r.stop(problem)
 	}
 	found := r.warn(ctx)
-	written, problem := config.Write(ctx, sections)
+	changed, problem := config.Write(ctx, sections)
 	if problem != nil {
 		return r.stop(problem)
 	}
@@ -432,7 +432,7 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	case len(asked) == 0:
 	case !found:
 		r.tell(message.SetUpAhead(asked, config.Path()), asIs)
-	case len(written) == 0 && len(who) == 0:
+	case !changed && len(who) == 0:
 		r.tell(message.SetUpBefore(asked, config.Path()), asIs)
 	default:
 		r.tell(message.SetUp(asked, config.Path()), asIs)
@@ -578,7 +578,7 @@ func (r *setupRun) unset(ctx context.Context) ([]string, error) {
 		case r.git == nil || r.form == formKubernetes:
 			flags = nil
 		case !r.print && r.form == "":
-			flags = append(flags, []string{string(scope)})
+			flags = append(flags, []string{string(scope), "--includes"})
 		}
 		known := false
 		for _, flag := range flags {

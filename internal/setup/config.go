@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -28,14 +28,10 @@ const (
 	Local  Scope = "--local"
 )
 
-// Config is one of git's files of configuration. git's own program does all the
-// writing in it, but for what only edit can do.
-//
-// A section goes in whole: its lines are gathered in a section with a name that
-// means nothing to git, which is then renamed. So it takes effect in one step,
-// and stands at the end of the file, after what is there. Where others have a
-// section of that name, ours begins with a capital letter, so that it can be
-// taken out again without theirs.
+// Config is one of git's files of configuration, and the file of ours beside it,
+// which it includes. git's own program does the writing in git's file: one line,
+// in a section at the end, so that it comes after what is there. All else stands in
+// our file, which is replaced as a whole.
 type Config struct {
 	git   gitconfig.Git
 	scope Scope
@@ -83,8 +79,15 @@ func (c *Config) read() (text string, there bool, problem error) {
 	return string(data), true, nil
 }
 
-func (c *Config) entries(ctx context.Context) (entries, error) {
-	r, problem := c.git.Run(ctx, "config", string(c.scope), "-z", "--get-regexp", ".")
+// include is the value of include.path by which git's file includes ours: relative
+// to its own directory, so that both can move together.
+func (c *Config) include() string { return filepath.Base(c.path) + "-acp" }
+
+func (c *Config) ours() string { return filepath.Join(filepath.Dir(c.path), c.include()) }
+
+// list has git print what a command of git config finds, with -z.
+func (c *Config) list(ctx context.Context, args ...string) ([]string, error) {
+	r, problem := c.git.Run(ctx, append([]string{"config", "-z"}, args...)...)
 	switch {
 	case problem != nil:
 		return nil, problem
@@ -93,8 +96,24 @@ func (c *Config) entries(ctx context.Context) (entries, error) {
 	case r.Code != 0:
 		return nil, message.GitFailed(r.Words)
 	}
-	return parse(r.Out), nil
+	return strings.Split(strings.TrimSuffix(r.Out, "\x00"), "\x00"), nil
 }
+
+// sections are what our file says.
+func (c *Config) sections(ctx context.Context) ([]Section, error) {
+	if !exists(c.ours()) {
+		return nil, nil
+	}
+	lines, problem := c.list(ctx, "--file", c.ours(), "--get-regexp", ".")
+	return parse(lines), problem
+}
+
+func (c *Config) included(ctx context.Context) (bool, error) {
+	values, problem := c.list(ctx, string(c.scope), "--get-all", includeKey)
+	return slices.Contains(values, c.include()), problem
+}
+
+const includeKey = "include.path"
 
 // whole is the file with what it includes.
 func (c *Config) whole(ctx context.Context) (gitconfig.Config, error) {
@@ -115,116 +134,164 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// Write writes the sections that do not hold yet, and returns them. Sections of
-// others are left as they are.
-func (c *Config) Write(ctx context.Context, sections []Section) ([]Section, error) {
-	all, problem := c.entries(ctx)
-	if problem != nil {
-		return nil, problem
-	}
+// Write has git do what sections say, besides what was written before, and reports
+// whether anything had to be changed.
+func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, problem error) {
 	if text, _, problem := c.read(); problem != nil || continued(text) {
 		if problem == nil {
 			problem = message.GitConfigFile(c.path, "its last line ends in a backslash, which would join it to what is written")
 		}
-		return nil, problem
+		return false, problem
 	}
-	whole, problem := c.whole(ctx)
+	old, problem := c.sections(ctx)
 	if problem != nil {
-		return nil, problem
+		return false, problem
 	}
-	missing := all.missing(sections, whole)
-	missing = append(missing, all.after(missing)...)
-	if len(missing) == 0 {
-		return nil, nil
+	included, problem := c.included(ctx)
+	if problem != nil {
+		return false, problem
 	}
-	if problem := c.remember(ctx, all, missing); problem != nil {
-		return nil, problem
-	}
-	for _, s := range missing {
-		// One of ours that says something else.
-		for _, old := range all.own() {
-			if old.String() != s.String() {
-				continue
-			}
-			if problem := c.take(ctx, old); problem != nil {
-				return nil, problem
+	sections = slices.Clone(sections)
+	for n, s := range sections {
+		if s.Name == userSection {
+			if sections[n], problem = c.setIdentity(ctx, s); problem != nil {
+				return false, problem
 			}
 		}
-		if problem := c.add(ctx, s); problem != nil {
-			return nil, problem
+	}
+	wanted := merge(old, sections)
+	if File(wanted) != File(old) {
+		changed = true
+		if problem := c.save(wanted); problem != nil {
+			return false, problem
 		}
 	}
-	return missing, nil
+	if included {
+		whole, problem := c.whole(ctx)
+		if problem != nil || !slices.ContainsFunc(sections, func(s Section) bool { return s.IsHelper() && !asks(whole, s) }) {
+			return changed, problem
+		}
+		// Something stands behind it: it has to come last.
+		if problem := c.unlink(ctx); problem != nil {
+			return false, problem
+		}
+	}
+	return true, c.link(ctx)
+}
+
+// merge are the sections of our file with new ones: one that is there is replaced,
+// but for the identity, which may come in parts. A URL below another one comes after
+// it, since its helpers have to be the last.
+func merge(old, sections []Section) []Section {
+	merged := slices.Clone(old)
+	for _, s := range sections {
+		at := slices.IndexFunc(merged, func(have Section) bool { return have.String() == s.String() })
+		switch {
+		case len(s.Lines) == 0:
+		case at < 0:
+			merged = append(merged, s)
+		case s.Name == userSection:
+			merged[at].Lines = append(slices.Clone(merged[at].Lines), s.Lines...)
+		default:
+			merged[at] = s
+		}
+	}
+	slices.SortStableFunc(merged, func(a, b Section) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Sub, b.Sub))
+	})
+	return merged
+}
+
+// save replaces our file, or removes it where there is nothing to say. Everybody may
+// read it: git stops at a file that it can't read.
+func (c *Config) save(sections []Section) error {
+	var err error
+	if len(sections) == 0 {
+		err = os.Remove(c.ours())
+	} else {
+		err = replace(c.ours(), header+File(sections))
+	}
+	if err != nil && !(len(sections) == 0 && errors.Is(err, fs.ErrNotExist)) {
+		return message.GitConfigUnwritable(c.ours(), file.Cause(err))
+	}
+	return nil
+}
+
+const header = "# Written by git-credential-acp setup, which replaces this file.\n"
+
+// replace puts a text in the place of a file, in one step.
+func replace(path, text string) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = temp.WriteString(text)
+	err = errors.Join(err, temp.Close(), os.Chmod(temp.Name(), 0o644)) //nolint:gosec // git of every user reads it
+	if err == nil {
+		err = os.Rename(temp.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(temp.Name())
+	}
+	return err
+}
+
+// identity is the section of our file that tells what was written to git's file of
+// who makes commits. Git ignores it. The settings themselves stand in git's file,
+// where people change them: those of an include would count more.
+var identity = Section{Name: userSection, Sub: "acp-setup"}
+
+// setIdentity writes the settings of a section that git's file does not have yet, and
+// returns those.
+func (c *Config) setIdentity(ctx context.Context, s Section) (Section, error) {
+	written := Section{Name: identity.Name, Sub: identity.Sub}
+	for _, line := range s.Lines {
+		key := s.String() + "." + line.Key
+		there, problem := c.list(ctx, string(c.scope), "--includes", "--get-all", key)
+		if problem == nil && len(there) == 0 {
+			written.Lines = append(written.Lines, line)
+			problem = c.write(ctx, key, line.Value)
+		}
+		if problem != nil {
+			return written, problem
+		}
+	}
+	return written, nil
+}
+
+// unset takes lines out of git's file, if they are there.
+func (c *Config) unset(ctx context.Context, key, value string) error {
+	r, problem := c.call(ctx, "--unset-all", key, "^"+regexp.QuoteMeta(value)+"$")
+	if problem == nil && r.Code != 0 && r.Code != codeUnset {
+		problem = message.GitFailed(r.Words)
+	}
+	return problem
+}
+
+// link has git's file include ours, at its end. git config --add would put the line
+// into a section that is there, so it makes one of another name, and renames that.
+func (c *Config) link(ctx context.Context) error {
+	draft := "acp-" + rand.Text()
+	if problem := c.write(ctx, "--add", draft+".path", c.include()); problem != nil {
+		return problem
+	}
+	problem := c.write(ctx, "--rename-section", draft, "include")
+	if problem != nil {
+		// The context may be over. What stays all the same means nothing to git.
+		_, _ = c.call(context.WithoutCancel(ctx), "--remove-section", draft)
+	}
+	return problem
+}
+
+// unlink has git's file include ours no more.
+func (c *Config) unlink(ctx context.Context) error {
+	return c.unset(ctx, includeKey, c.include())
 }
 
 // continued reports whether a file ends within a line, so that git would write
 // into that.
 func continued(text string) bool {
 	return (len(text)-len(strings.TrimRight(text, `\`)))%2 == 1
-}
-
-// remember writes down what Remove will have to know. Whatever it is, it comes
-// before the change itself.
-func (c *Config) remember(ctx context.Context, all entries, missing []Section) error {
-	text, there, problem := c.read()
-	if problem != nil {
-		return problem
-	}
-	var lines []Line
-	switch {
-	case len(all.own()) > 0:
-	case !there:
-		lines = append(lines, Line{memoCreated, "true"})
-	case text != "" && !strings.HasSuffix(text, "\n"):
-		lines = append(lines, Line{memoEnd, strconv.Itoa(len(text))})
-	}
-	for _, s := range missing {
-		for _, line := range s.Lines {
-			switch s.Name {
-			case urlSection:
-				lines = append(lines, Line{memoRewrote, s.Sub + " " + line.Value})
-			case userSection:
-				lines = append(lines, line)
-			}
-		}
-	}
-	for _, line := range lines {
-		if all.has(memo, line) {
-			continue
-		}
-		if problem := c.write(ctx, "--add", memo.String()+"."+line.Key, line.Value); problem != nil {
-			return problem
-		}
-	}
-	return nil
-}
-
-// add writes one section at the end of the file.
-func (c *Config) add(ctx context.Context, s Section) (problem error) {
-	text, _, problem := c.read()
-	if problem != nil {
-		return problem
-	}
-	name := s.String()
-	if s.headers(text) > 0 {
-		name = s.capital().String()
-	}
-	draft := Section{Name: memo.Name, Sub: draftPrefix + rand.Text()}.String()
-	begun := false
-	defer func() {
-		if problem != nil && begun {
-			// The context may be over. What stays all the same means nothing to
-			// git, and Remove takes it.
-			_, _ = c.call(context.WithoutCancel(ctx), "--remove-section", draft)
-		}
-	}()
-	for _, line := range s.Lines {
-		if problem := c.write(ctx, "--add", draft+"."+line.Key, line.Value); problem != nil {
-			return problem
-		}
-		begun = true
-	}
-	return c.write(ctx, "--rename-section", draft, name)
 }
 
 // Part is what Remove takes out: all that is for the instance, or only what is for
@@ -243,189 +310,63 @@ func (p Part) has(s Section) bool {
 }
 
 // Remove takes out what Write wrote, and returns that, as far as it belongs to a
-// part. When nothing of it is left, the file is as it was before,
-// or gone if there was none; whatever others have changed since stays.
+// part. It leaves git's file and what it says of other things as they are.
 func (c *Config) Remove(ctx context.Context, only Part) ([]Section, error) {
-	all, problem := c.entries(ctx)
+	old, problem := c.sections(ctx)
 	if problem != nil {
 		return nil, problem
 	}
-	wanted, kept := divide(all.own(), only)
-	for _, s := range wanted {
-		if problem := c.take(ctx, s); problem != nil {
-			return nil, problem
-		}
+	wanted, kept := divide(old, only)
+	if len(wanted) == 0 {
+		return nil, nil
 	}
-	if kept {
-		return wanted, nil
-	}
-	return wanted, c.forget(ctx, all)
-}
-
-// divide gives the sections that are to go, and whether others are to stay. The
-// identity goes with the last instance.
-func divide(sections []Section, only Part) (wanted []Section, kept bool) {
-	if only == (Part{}) {
-		return sections, false
-	}
-	for _, s := range sections {
-		switch {
-		case only.has(s):
-			wanted = append(wanted, s)
-		case s.Name != userSection:
-			kept = true
-		}
-	}
-	if !kept {
-		wanted = sections
-	}
-	return wanted, kept
-}
-
-// take takes a section of ours out. If it stands there as it was written, it
-// goes whole; else only the lines that were written do.
-func (c *Config) take(ctx context.Context, s Section) error {
-	gone, problem := c.takeWhole(ctx, s)
-	if problem != nil {
-		return problem
-	}
-	all, problem := c.entries(ctx)
-	if problem != nil {
-		return problem
-	}
-	// A helper may stand there once more, and not alone; a rule that does is
-	// somebody else's.
-	if gone && (s.Name != credentialSection || !all.has(s, s.Lines[1])) {
-		return nil
-	}
-	if all.mistakable(s) {
-		return message.SectionShared(s.String(), c.path)
-	}
-	for _, line := range s.Lines {
-		// git unsets nothing when there are several such lines, which is right
-		// unless they are ours beyond doubt.
-		unset := "--unset"
-		if own(line.Value, s.Sub) {
-			unset = "--unset-all"
-		}
-		r, problem := c.call(ctx, unset, s.String()+"."+line.Key, "^"+regexp.QuoteMeta(line.Value)+"$")
-		switch {
-		case problem != nil:
-			return problem
-		case r.Code != 0 && r.Code != codeUnset:
-			return message.GitFailed(r.Words)
-		}
-	}
-	// git leaves the header where there is a comment near it.
-	_, problem = c.takeWhole(ctx, Section{Name: s.Name, Sub: s.Sub})
-	return problem
-}
-
-// takeWhole removes a section if it stands in the file just as it was written:
-// in both spellings, since several programs may have written it at once. Of
-// headers without a line, only one is ours.
-func (c *Config) takeWhole(ctx context.Context, s Section) (gone bool, problem error) {
-	text, _, problem := c.read()
-	if problem != nil {
-		return false, problem
-	}
-	for _, s := range []Section{s.capital(), s} {
-		if !s.standsWhole(text) || gone && len(s.Lines) == 0 {
+	for n, s := range wanted {
+		if s.Name != userSection {
 			continue
 		}
-		if strings.Contains(s.Sub, "]") {
-			// git takes that for the end of the name, and finds no such section.
-			problem = c.cut(ctx, s)
+		wanted[n].Sub = ""
+		for _, line := range s.Lines {
+			if problem := c.unset(ctx, userSection+"."+line.Key, line.Value); problem != nil {
+				return nil, problem
+			}
+		}
+	}
+	if len(kept) == 0 {
+		if problem := c.unlink(ctx); problem != nil {
+			return nil, problem
+		}
+		c.tidy()
+	}
+	return wanted, c.save(kept)
+}
+
+// tidy removes git's file if nothing is in it any more, under git's lock.
+func (c *Config) tidy() {
+	lock, err := os.OpenFile(c.target()+lockSuffix, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return // another git is at work; an empty file does no harm
+	}
+	_ = lock.Close()
+	defer func() { _ = os.Remove(lock.Name()) }()
+	if info, err := os.Stat(c.path); err == nil && info.Size() == 0 {
+		_ = os.Remove(c.target())
+	}
+}
+
+// divide gives the sections that are to go, and those that are to stay. The
+// identity goes with the last instance.
+func divide(sections []Section, only Part) (wanted, kept []Section) {
+	for _, s := range sections {
+		if only == (Part{}) || only.has(s) {
+			wanted = append(wanted, s)
 		} else {
-			problem = c.write(ctx, "--remove-section", s.String())
-		}
-		if problem != nil {
-			return gone, problem
-		}
-		gone = true
-	}
-	return gone, nil
-}
-
-// forget takes out what was written for Remove alone, and has the file end as
-// it did before.
-func (c *Config) forget(ctx context.Context, all entries) error {
-	note := memo
-	for _, entry := range all {
-		if key, found := strings.CutPrefix(entry[0], memo.String()+"."); found {
-			note.Lines = append(note.Lines, Line{key, entry[1]})
+			kept = append(kept, s)
 		}
 	}
-	if len(note.Lines) > 0 {
-		if problem := c.take(ctx, note); problem != nil {
-			return problem
-		}
+	if len(wanted) > 0 && !slices.ContainsFunc(kept, func(s Section) bool { return s.Name != userSection }) {
+		return sections, nil
 	}
-	for _, draft := range all.left() {
-		if problem := c.write(ctx, "--remove-section", draft.String()); problem != nil {
-			return problem
-		}
-	}
-	end, _ := strconv.Atoi(last(all.values(memo, memoEnd)))
-	return c.restore(ctx, last(all.values(memo, memoCreated)) == "true", end)
-}
-
-// restore has the file end as it did before, which git's program can't: without
-// a line feed after end bytes, or not be there at all.
-func (c *Config) restore(ctx context.Context, created bool, end int) error {
-	if !created && end == 0 {
-		return nil
-	}
-	return c.edit(ctx, func(text, target, lock string) error {
-		switch {
-		case created && text == "":
-			return os.Remove(target)
-		case end > 0 && text[min(end, len(text)):] == "\n":
-			return replace(target, lock, text[:end])
-		}
-		return nil
-	})
-}
-
-// cut takes out a section that stands whole.
-func (c *Config) cut(ctx context.Context, s Section) error {
-	return c.edit(ctx, func(text, target, lock string) error {
-		if !s.standsWhole(text) {
-			return nil // somebody else was faster
-		}
-		return replace(target, lock, strings.ReplaceAll(text, s.text(), ""))
-	})
-}
-
-// edit changes the file in a way that git's program can't, and does that as git
-// does: under git's lock and in one step, and on what is there by then.
-func (c *Config) edit(ctx context.Context, change func(text, target, lock string) error) error {
-	target := c.target()
-	lock, problem := c.lock(ctx, target)
-	if problem != nil {
-		return problem
-	}
-	defer func() { _ = os.Remove(lock) }() // it is gone if it became the file
-	text, there, problem := c.read()
-	if problem != nil || !there {
-		return problem
-	}
-	if err := change(text, target, lock); err != nil {
-		return message.GitConfigUnwritable(c.path, file.Cause(err))
-	}
-	return nil
-}
-
-// replace puts a text in the place of a file, by way of its lock.
-func replace(target, lock, text string) error {
-	info, err := os.Stat(target)
-	if err == nil {
-		err = errors.Join(os.WriteFile(lock, []byte(text), 0), os.Chmod(lock, info.Mode().Perm()))
-	}
-	if err == nil {
-		err = os.Rename(lock, target)
-	}
-	return err
+	return wanted, kept
 }
 
 // write has git change the file.
@@ -480,23 +421,6 @@ func reason(words string) string {
 		return ""
 	}
 	return rest[at+2:]
-}
-
-// lock takes git's lock on a file, and names it.
-func (c *Config) lock(ctx context.Context, target string) (string, error) {
-	name := target + lockSuffix
-	for end := time.Now().Add(lockWait); ; time.Sleep(lockPoll) {
-		lock, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // git's lock, beside git's file
-		switch {
-		case err == nil:
-			_ = lock.Close() // nothing was written to it
-			return name, nil
-		case !errors.Is(err, fs.ErrExist):
-			return "", message.GitConfigUnwritable(c.path, file.Cause(err))
-		case time.Now().After(end) || ctx.Err() != nil:
-			return "", message.GitConfigLocked(name)
-		}
-	}
 }
 
 // target is the file itself, where the path is a link.

@@ -15,16 +15,6 @@ const (
 	codeUnwritten = 255 // the file can't be locked
 )
 
-// variable is the value of one that git's program gets.
-func variable(g gitconfig.Git, name string) string {
-	for _, variable := range g.Env {
-		if value, found := strings.CutPrefix(variable, name+"="); found {
-			return value
-		}
-	}
-	return ""
-}
-
 // Knows reports whether a key is set anywhere that git looks from here, or with
 // the flag of a scope, in its file.
 func Knows(ctx context.Context, g gitconfig.Git, key string, scope ...string) (bool, error) {

@@ -57,8 +57,13 @@ func TestLocal(t *testing.T) {
 		t.Fatal(problem)
 	}
 	after, err := os.ReadFile(filepath.Join(dir, ".git", "config"))
-	if want := string(before) + File([]Section{Helper(a, Program)}); err != nil || string(after) != want {
+	if want := string(before) + "[include]\n\tpath = config-acp\n"; err != nil || string(after) != want {
 		t.Errorf("the file is\n%s, want\n%s (%v)", after, want, err)
+	}
+	read := h.git
+	read.Dir = filepath.Join(dir, "below")
+	if !asks(read.Read(t.Context(), nil), Helper(a, Program)) {
+		t.Error("git does not ask for it")
 	}
 	if _, problem := c.Remove(t.Context(), Part{}); problem != nil {
 		t.Fatal(problem)

@@ -102,11 +102,10 @@ func (s Section) IsHelper() bool { return s.Name == credentialSection }
 
 // Refuses reports whether a section is one that PlainHTTP made.
 func (s Section) Refuses() bool {
-	if !s.IsHelper() {
-		return false
-	}
-	refused, secure := overHTTP(instanceOf(s.Lines[1].Value))
-	return secure && s.Sub == refused
+	return s.IsHelper() && slices.ContainsFunc(s.Lines, func(line Line) bool {
+		refused, secure := overHTTP(instanceOf(line.Value))
+		return secure && s.Sub == refused
+	})
 }
 
 const (
@@ -268,40 +267,4 @@ func (s Section) String() string {
 		return s.Name
 	}
 	return s.Name + "." + s.Sub
-}
-
-// capital is the same section to git's configuration, where the letter case of
-// the name does not count, and another one to git config --remove-section.
-func (s Section) capital() Section {
-	s.Name = strings.ToUpper(s.Name[:1]) + s.Name[1:]
-	return s
-}
-
-// headers counts the lines of a text with which git config --remove-section
-// would find the section begin, however they are spaced.
-func (s Section) headers(text string) int {
-	count := 0
-	for line := range strings.Lines(text) {
-		rest, is := strings.CutPrefix(strings.TrimLeft(line, " \t"), "["+s.Name)
-		switch {
-		case !is:
-		case s.Sub == "" && strings.HasPrefix(strings.TrimLeft(rest, " \t"), "]"),
-			s.Sub != "" && strings.Contains(strings.ReplaceAll(rest, `\`, ""), `"`+s.Sub+`"`):
-			count++
-		}
-	}
-	return count
-}
-
-// standsWhole reports whether a text has the section just as it was written,
-// with nothing else in it: neither a line nor a comment.
-func (s Section) standsWhole(text string) bool {
-	parts := strings.Split(text, s.text())
-	if len(parts) == 1 || s.headers(text) != len(parts)-1 {
-		return false
-	}
-	return !slices.ContainsFunc(parts[1:], func(after string) bool {
-		after = strings.TrimLeft(after, " \t\r\n")
-		return after != "" && after[0] != '['
-	})
 }
