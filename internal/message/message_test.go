@@ -339,7 +339,6 @@ func TestMessages(t *testing.T) {
 		"GitConfigUnwritable":  {GitConfigUnwritable(path, " Read-only file system")},
 		"GitConfigLocked":      {GitConfigLocked(path)},
 		"NoRepository":         {NoRepository("fatal: not a git repository")},
-		"SectionShared":        {SectionShared("credential."+here.URL, path)},
 
 		"RequestLate":   {RequestLate(time.Minute)},
 		"Overtime":      {Overtime()},

@@ -212,14 +212,6 @@ func NoRepository(words string) error {
 		Hint: "run it within a clone, or leave out --local"}
 }
 
-// SectionShared is for a section in which what setup wrote can't be told from
-// what others did.
-func SectionShared(section, path string) error {
-	return &Error{Code: "section-shared", Topic: Configuration,
-		What: "in " + Quote(path) + ", others have changed the section " + Quote(section) + " that setup wrote, so that the two can't be told apart",
-		Hint: "take the lines with acp out by hand; git config --edit with --global, --system or --local opens the file"}
-}
-
 // and lists things in a sentence.
 func and(items []string) string {
 	if len(items) < 2 {

@@ -99,13 +99,22 @@ func (c *Config) list(ctx context.Context, args ...string) ([]string, error) {
 	return strings.Split(strings.TrimSuffix(r.Out, "\x00"), "\x00"), nil
 }
 
-// sections are what our file says.
-func (c *Config) sections(ctx context.Context) ([]Section, error) {
-	if !exists(c.ours()) {
-		return nil, nil
+// sections are what our file says, as far as it is what is written here, and text is
+// all of it; both are empty where there is none.
+func (c *Config) sections(ctx context.Context) (sections []Section, text string, problem error) {
+	data, err := file.Read(c.ours(), maxConfig)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, "", nil
+	case err != nil:
+		return nil, "", message.GitConfigFile(c.ours(), file.Cause(err))
 	}
 	lines, problem := c.list(ctx, "--file", c.ours(), "--get-regexp", ".")
-	return parse(lines), problem
+	return slices.DeleteFunc(parse(lines), func(s Section) bool {
+		mine := s.Name == urlSection || s.String() == identity.String() ||
+			s.IsHelper() && slices.ContainsFunc(s.Lines, func(line Line) bool { return own(line.Value, s.Sub) })
+		return !mine
+	}), string(data), problem
 }
 
 func (c *Config) included(ctx context.Context) (bool, error) {
@@ -143,7 +152,7 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 		}
 		return false, problem
 	}
-	old, problem := c.sections(ctx)
+	old, written, problem := c.sections(ctx)
 	if problem != nil {
 		return false, problem
 	}
@@ -160,7 +169,7 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 		}
 	}
 	wanted := merge(old, sections)
-	if File(wanted) != File(old) {
+	if header+File(wanted) != written {
 		changed = true
 		if problem := c.save(wanted); problem != nil {
 			return false, problem
@@ -312,7 +321,7 @@ func (p Part) has(s Section) bool {
 // Remove takes out what Write wrote, and returns that, as far as it belongs to a
 // part. It leaves git's file and what it says of other things as they are.
 func (c *Config) Remove(ctx context.Context, only Part) ([]Section, error) {
-	old, problem := c.sections(ctx)
+	old, _, problem := c.sections(ctx)
 	if problem != nil {
 		return nil, problem
 	}

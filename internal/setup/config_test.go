@@ -363,8 +363,11 @@ func TestWriteAnew(t *testing.T) {
 		"a name for all":   func(h *home) { h.config("credential.username", "me") },
 		"another value":    func(h *home) { h.config("credential."+urlA+".useHttpPath", "false") },
 		"our file changed": func(h *home) { _ = os.WriteFile(h.file+"-acp", []byte("[credential]\n\thelper = store\n"), 0o644) },
-		"our file gone":    func(h *home) { _ = os.Remove(h.file + "-acp") },
-		"no include":       func(h *home) { h.put(before) },
+		"added to our file": func(h *home) {
+			_ = os.WriteFile(h.file+"-acp", []byte(header+File([]Section{Helper(a, Program)})+"[credential]\n\thelper = store\n"), 0o644)
+		},
+		"our file gone": func(h *home) { _ = os.Remove(h.file + "-acp") },
+		"no include":    func(h *home) { h.put(before) },
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
