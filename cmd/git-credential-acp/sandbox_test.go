@@ -145,6 +145,7 @@ func (*machineScript) gitlab(ts *testscript.TestScript, m *machine, args []strin
 	}
 	ts.Setenv("GITLAB", server.URL())
 	ts.Setenv("GITLAB_HOST", at.Host)
+	ts.Setenv("GITLAB_PORT", at.Port())
 	ts.Setenv("GITLAB_CA", server.CAFile())
 	if o["clients"] != "" {
 		certificate, key, err := server.IssueClient("dev")
@@ -315,6 +316,7 @@ func (*machineScript) fault(_ *testscript.TestScript, m *machine, args []string)
 		Match: args[0], Status: number("status"), Times: number("times"), Body: o["body"], Hang: o["hang"] != "",
 		Close: o["close"] != "", Cut: o["cut"] != "", Endless: o["endless"] != "", Size: int64(number("size")),
 		HTML: o["html"] != "", RedirectTo: o["to"], Header: map[string][]string{},
+		HTTP2: o["http2"] != "", Unless: o["unless"],
 	}
 	if o["retry"] != "" {
 		f.Header.Set("Retry-After", o["retry"])

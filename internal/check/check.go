@@ -93,6 +93,12 @@ type Check struct {
 	// VerifyOff names the setting by which git verifies no certificate at a URL,
 	// "" when there is none.
 	VerifyOff func(url string) string
+	// Authorizes names the setting by which git logs in at a URL without any helper,
+	// "" for none.
+	Authorizes func(url string) string
+	// Ignored names the settings of HTTP that git follows to a URL and this program
+	// does not.
+	Ignored func(url string) []string
 	// Output runs a program and gives the first line that it prints. The error
 	// is exec.ErrNotFound when there is no such program.
 	Output func(ctx context.Context, program string, args ...string) (string, error)
@@ -169,7 +175,9 @@ type run struct {
 	// given: a URL says what to check.
 	given  bool
 	config gitconfig.Config
-	result Result
+	// ignored are settings that may be why GitLab was not reached.
+	ignored []string
+	result  Result
 	// instance is the one that is being checked, "" for none, and done are the
 	// steps that have been reported for it.
 	instance string

@@ -35,6 +35,12 @@ func (r *run) configured(p place, reached bool) {
 		return
 	}
 	r.helpers(url)
+	if by := r.Authorizes(url); by != "" {
+		r.warn(stepHelpers, nil, message.HeaderAuthorizes(by))
+	}
+	if !reached {
+		r.ignored = append(r.ignored, r.Ignored(url)...)
+	}
 	if by := r.VerifyOff(url); by != "" {
 		r.warn(stepVerify, nil, message.VerifyOff(by))
 	} else if reached && !r.trustedByGit(p.found) {
@@ -185,7 +191,11 @@ func (r *run) origins() {
 			data.Origins = append(data.Origins, e.Origin)
 		}
 	}
+	for _, by := range r.ignored {
+		r.warn(stepConfig, data, message.SettingIgnored(by))
+	}
 	switch problem := r.config.Problem; {
+	case problem == nil && len(r.ignored) > 0:
 	case problem != nil:
 		r.warn(stepConfig, data, message.ConfigSkipped(problem))
 	case len(data.Origins) == 0:

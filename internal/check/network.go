@@ -138,6 +138,8 @@ func (j *journey) tell(r *run, step, proxy string, i instance.Instance) {
 		switch {
 		case proxy != "":
 			r.skip("the proxy does that", step)
+		case len(j.addresses) == 0 && net.ParseIP(hostOf(i)) == nil:
+			r.skip("git's http.curloptResolve names the address", step)
 		case len(j.addresses) == 0:
 			r.skip("the host is an address", step)
 		default:

@@ -152,14 +152,16 @@ func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 		Connect: func(q helper.Question) (*gitlab.Client, error) {
 			return a.client(q, limit, nil)
 		},
-		Limit:     limit,
-		OnLimit:   a.waitForReset,
-		Config:    a.gitConfig,
-		VerifyOff: func(url string) string { return a.network(url).verifyOff() },
-		Output:    a.output,
-		Find:      exec.LookPath,
-		Mounts:    mounts,
-		Redact:    func(text string) string { return token.Mask(a.bearer.Redact(text)) },
+		Limit:      limit,
+		OnLimit:    a.waitForReset,
+		Config:     a.gitConfig,
+		VerifyOff:  func(url string) string { return a.network(url).verifyOff() },
+		Authorizes: func(url string) string { return authorizes(a.gitConfig().Trusted(), url) },
+		Ignored:    func(url string) []string { return a.network(url).unfollowedHTTP() },
+		Output:     a.output,
+		Find:       exec.LookPath,
+		Mounts:     mounts,
+		Redact:     func(text string) string { return token.Mask(a.bearer.Redact(text)) },
 	}
 }
 

@@ -51,7 +51,7 @@ func (n network) reach(trust transport.Trust) (transport.Network, error) {
 	}
 	reach.Roots, reach.Added, reach.Unread = authorities.Pool, authorities.Added, authorities.Unread
 	reach.Remarks = func() string { return strings.Join(n.remarks(trust.Directory), "; ") }
-	if problem = n.identify(&reach); problem != nil {
+	if problem = cmp.Or(n.identify(&reach), n.speak(&reach)); problem != nil {
 		return reach, problem
 	}
 	return reach, n.goThrough(&reach)
@@ -141,9 +141,9 @@ func (n network) first(names ...string) string {
 // optional before a path lets the file be missing (git 2.52).
 const optional = ":(optional)"
 
-// file is the path that a variable names, else a setting of git's.
+// file is the path that a variable ("" for none) names, else a setting of git's.
 func (n network) file(name, key string) (transport.Named, error) {
-	if path := n.app.env.Getenv(name); path != "" {
+	if path := n.app.env.Getenv(name); name != "" && path != "" {
 		return transport.Named{Path: path, By: name}, rooted(name, path)
 	}
 	e, found := n.settings[key]

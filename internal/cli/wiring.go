@@ -71,13 +71,23 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 	if _, problem := a.rateWait(); problem != nil {
 		return helper.Finding{Problem: problem}
 	}
+	url := cmp.Or(q.URL, q.Found.Instance.URL())
+	if by := authorizes(a.gitConfig(), url); by != "" {
+		return helper.Finding{Problem: message.HeaderAuthorizes(by)}
+	}
 	for try := 0; ; try++ {
 		if answer, problem = a.askOnce(ctx, q, question, store); problem != nil {
 			return helper.Finding{Problem: problem}
 		}
 		v := answer.Verdict
 		if v.Outcome != access.Unverified || v.Reason != access.RateLimited || !a.waitForReset(ctx, q.Found, max(v.Wait, time.Second<<try)) {
-			return finding(answer, q)
+			found := finding(answer, q)
+			if v.Outcome == access.Unverified {
+				for _, by := range a.network(url).unfollowedHTTP() {
+					found.Notes = append(found.Notes, message.SettingIgnored(by))
+				}
+			}
+			return found
 		}
 	}
 }

@@ -27,6 +27,10 @@ type Fault struct {
 	// Another list is a [Platform]'s own.
 	Match string
 	Times int // how many requests it hits; 0: all, until cleared
+	// HTTP2 spares requests over HTTP/1.1, and Unless ("Name:text") those with a
+	// header of that name that has that text, as a gate in front does.
+	HTTP2  bool
+	Unless string
 
 	Status int         // answer with this status, Header and Body; 200 if only Body is set
 	Header http.Header // set on right answers too, where nothing else is asked for
@@ -84,6 +88,10 @@ func (s *Server) AddFault(f Fault) { s.faults.add(f) }
 func (s *Server) ClearFaults() { s.faults.clear() }
 
 func (f *Fault) matches(rt route, r *http.Request) bool {
+	name, text, _ := strings.Cut(f.Unless, ":")
+	if f.HTTP2 && r.ProtoMajor < 2 || f.Unless != "" && strings.Contains(strings.Join(r.Header.Values(name), "\n"), text) {
+		return false
+	}
 	switch f.Match {
 	case "all", rt.endpoint:
 		return true

@@ -52,6 +52,8 @@ var examples = []string{
 	"http.sslcert in /home/dev/.gitconfig", "SETTING in PATH",
 	"http.sslverify in " + Quote("/tmp/\x1b[2J\nx"), "SETTING in PATH",
 	"http.sslcainfo in " + Quote("/tmp/\x1b[2J\nx"), "SETTING in PATH",
+	"http.version in " + Quote("/tmp/\x1b[2J\nx"), "SETTING in PATH",
+	"http.extraheader in " + Quote("/tmp/\x1b[2J\nx"), "SETTING in PATH",
 	"http.proxy in " + Quote("/tmp/\x1b[2J\nx"), "SETTING in PATH",
 	"by GIT_SSL_NO_VERIFY", "by SETTING",
 	"which GIT_SSL_CERT names", "which SETTING names",

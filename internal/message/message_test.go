@@ -411,6 +411,8 @@ func TestMessages(t *testing.T) {
 		"KubeOther":          {KubeOther(cluster, "302 Found")},
 		"KubeInterrupted":    {KubeInterrupted(cluster)},
 		"SecretType":         {SecretType("the Secret team/mine in the cluster", "kubernetes.io/tls")},
+		"HeaderAuthorizes":   {HeaderAuthorizes("http.extraheader in " + Quote(path))},
+		"SettingIgnored":     {SettingIgnored("http.version in " + Quote(path))},
 		"ProxyReads":         {ProxyReads("HTTPS_PROXY")},
 		"KubeUnproven":       {KubeUnproven(cluster)},
 		"SetUpAhead":         {SetUpAhead([]string{here.URL}, "/home/u/.gitconfig")},

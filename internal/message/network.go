@@ -41,6 +41,22 @@ func PathInvalid(by, why string) error {
 		Hint: "write the whole path, or one that begins with ~/"}
 }
 
+// HeaderAuthorizes is for an http.extraHeader, named by a setting and its place, that
+// logs in: curl sends it in the place of the login that a helper gives git.
+func HeaderAuthorizes(by string) error {
+	return &Error{Code: "header-authorizes", Topic: Configuration,
+		What: by + " sends a header Authorization, and git sends that instead of the token of any helper",
+		Hint: "remove the setting (git config --global --unset-all http.extraHeader, or without --global in the repository), and revoke what it holds"}
+}
+
+// SettingIgnored is a warning, where nothing could be learned from GitLab, about a
+// setting that git follows and this program does not.
+func SettingIgnored(by string) error {
+	return &Error{Code: "setting-ignored", Topic: Warning,
+		What: "git follows " + by + ", and this helper does not",
+		Hint: "if GitLab can't be reached without it, set it in the user's configuration (git config --global): this helper follows http.proxy, http.version, http.extraHeader, http.cookieFile and http.curloptResolve there, and never a repository's own"}
+}
+
 // NotFollowed is the part of a hint about a setting of git's that is left alone
 // here.
 func NotFollowed(by string) string { return by + " is not followed here" }

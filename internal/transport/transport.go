@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -44,6 +45,17 @@ type Network struct {
 	// ProxyRoots are the authorities to trust for a proxy that is spoken to over
 	// TLS. It must be set if, and only if, all requests go through such a proxy.
 	ProxyRoots *x509.CertPool
+	// HTTP1 does without HTTP/2.
+	HTTP1 bool
+	// Header is added to each request, but for what the request has already. It may
+	// hold a secret.
+	Header http.Header
+	// Cookies are sent to the host, nil for none; those that the host sets are
+	// dropped. They may be secrets.
+	Cookies http.CookieJar
+	// Addresses are those to connect to instead of resolving a name, by "host:port"
+	// in lower case, or "*:port" for any host.
+	Addresses map[string][]string
 	// Remarks are a few words for people, to be added when TLS fails: what stands
 	// in settings that did not help. Nil for none.
 	Remarks func() string
@@ -75,7 +87,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 		},
 	})
-	resp, err := t.Transport.RoundTrip(req.WithContext(ctx))
+	resp, err := t.Transport.RoundTrip(t.network.dress(req.Clone(ctx)))
 	switch {
 	case err == nil:
 		t.answered.Store(true)
@@ -83,6 +95,22 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
 	return resp, err
+}
+
+// dress adds the network's headers and cookies to a request.
+func (n Network) dress(req *http.Request) *http.Request {
+	for name, values := range n.Header {
+		// The program's own name says nothing that anything depends on.
+		if _, set := req.Header[name]; !set || name == "User-Agent" {
+			req.Header[name] = values
+		}
+	}
+	if n.Cookies != nil {
+		for _, cookie := range n.Cookies.Cookies(req.URL) {
+			req.AddCookie(cookie)
+		}
+	}
+	return req
 }
 
 // errBroken is for an answer that is none of HTTP's, or beyond its bounds.
@@ -112,13 +140,34 @@ func (t *Transport) dial(open func(ctx context.Context, network, address string)
 	}
 }
 
+// connect opens a connection to the addresses that are known of a host and port, the
+// first that answers, or has the dialer resolve the name.
+func (n Network) connect(dialer *net.Dialer) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		_, port, _ := net.SplitHostPort(address)
+		known := n.Addresses[strings.ToLower(address)]
+		if known == nil {
+			known = n.Addresses["*:"+port]
+		}
+		if known == nil {
+			return dialer.DialContext(ctx, network, address)
+		}
+		for _, host := range known {
+			if conn, err = dialer.DialContext(ctx, network, net.JoinHostPort(host, port)); err == nil || ctx.Err() != nil {
+				break
+			}
+		}
+		return conn, err
+	}
+}
+
 // New makes a transport for one host. It opens no connection.
 func New(n Network) *Transport {
 	t := &Transport{network: n}
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	t.Transport = &http.Transport{
 		Proxy:       t.proxy.watch(n.Proxy),
-		DialContext: t.dial(dialer.DialContext),
+		DialContext: t.dial(n.connect(dialer)),
 		TLSClientConfig: &tls.Config{RootCAs: n.Roots, MinVersion: tls.VersionTLS12,
 			GetClientCertificate: t.certificate},
 		OnProxyConnectResponse: proxyAnswered,
@@ -128,6 +177,12 @@ func New(n Network) *Transport {
 		MaxConnsPerHost:        1,
 		MaxResponseHeaderBytes: MaxHeader,
 		DisableCompression:     true,
+	}
+	if n.HTTP1 {
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetHTTP1(true)
+		t.ForceAttemptHTTP2 = false
+		t.MaxConnsPerHost = 2 // the two first questions, at the same time
 	}
 	if n.ProxyRoots != nil {
 		// net/http would greet a proxy as it does the host: with the host's

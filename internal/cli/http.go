@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
+)
+
+// maxCookies bounds a file of cookies, in bytes.
+const maxCookies = 1 << 20
+
+// speak adds what git's configuration says of HTTP itself: the version, further
+// headers, cookies, and addresses of hosts. All of it is for the instance alone.
+func (n network) speak(reach *transport.Network) error {
+	reach.HTTP1 = n.settings["version"].Value() == "HTTP/1.1"
+	for _, e := range n.config.MatchAll("http", "extraheader", n.url) {
+		if name, value, ok := header(e.Value()); ok {
+			if reach.Header == nil {
+				reach.Header = http.Header{}
+			}
+			reach.Header.Add(name, value)
+		}
+	}
+	reach.Addresses = addresses(n.config.MatchAll("http", "curloptresolve", n.url))
+	cookies, problem := n.file("", "cookiefile")
+	if problem != nil || cookies.Path == "" {
+		return problem
+	}
+	// curl goes on without a file that can't be read; unfollowedHTTP names it.
+	if data, err := file.Read(cookies.Path, maxCookies); err == nil {
+		reach.Cookies = jar(data, n.url)
+	}
+	return nil
+}
+
+// authorizes names the http.extraHeader with a login that git sends to a URL in place of
+// any helper's, "" for none.
+func authorizes(config gitconfig.Config, url string) string {
+	for _, e := range config.MatchAll("http", "extraheader", url) {
+		if name, _, _ := header(e.Value()); name == "Authorization" {
+			return called(e)
+		}
+	}
+	return ""
+}
+
+// connectionHeaders belong to one connection, or are made for each request.
+var connectionHeaders = []string{"Host", "Connection", "Content-Length", "Transfer-Encoding", "Te", "Trailer", "Upgrade", "Keep-Alive", "Expect", "Accept-Encoding"}
+
+// tokenHeaders say to GitLab's API who asks, before the token that is verified.
+var tokenHeaders = []string{"Authorization", "Private-Token", "Job-Token", "Deploy-Token"}
+
+// header reads a value of http.extraHeader as curl does: "Name: value", or "Name;"
+// for one without a value. It is false for what is not sent here.
+func header(text string) (name, value string, ok bool) {
+	name, value, found := strings.Cut(text, ":")
+	if !found {
+		if name, found = strings.CutSuffix(text, ";"); !found {
+			return "", "", false
+		}
+	}
+	name, value = http.CanonicalHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)
+	ok = name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == "" &&
+		!strings.ContainsAny(value, "\r\n\x00") && (value != "" || strings.HasSuffix(text, ";")) &&
+		!strings.HasPrefix(name, "Proxy-") && !slices.Contains(connectionHeaders, name) && !slices.Contains(tokenHeaders, name)
+	return name, value, ok
+}
+
+// addresses are those of http.curloptResolve, by host and port: HOST:PORT:ADDRESS,
+// with further addresses behind commas, perhaps with a "+" in front; -HOST:PORT takes
+// one away, and "*" stands for all hosts (CURLOPT_RESOLVE(3)).
+func addresses(entries []gitconfig.Entry) map[string][]string {
+	all := map[string][]string{}
+	for _, e := range entries {
+		text := strings.ToLower(strings.TrimPrefix(e.Value(), "+"))
+		if key, found := strings.CutPrefix(text, "-"); found {
+			delete(all, key)
+			continue
+		}
+		host, rest, _ := strings.Cut(text, ":")
+		port, list, found := strings.Cut(rest, ":")
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil || host == "" || !found {
+			continue
+		}
+		var hosts []string
+		for address := range strings.SplitSeq(list, ",") {
+			hosts = append(hosts, strings.Trim(address, "[] "))
+		}
+		all[host+":"+port] = hosts
+	}
+	return all
+}
+
+// jar holds the cookies of a file for a URL's host, in Netscape's form or as lines of
+// Set-Cookie.
+func jar(data []byte, rawURL string) http.CookieJar {
+	at, err := url.Parse(rawURL)
+	if err != nil {
+		return nil
+	}
+	cookies, _ := cookiejar.New(nil) // never fails
+	for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
+		line := strings.TrimRight(lines.Text(), "\r")
+		if len(line) > len("Set-Cookie:") && strings.EqualFold(line[:len("Set-Cookie:")], "Set-Cookie:") {
+			if c, err := http.ParseSetCookie(strings.TrimSpace(line[len("Set-Cookie:"):])); err == nil {
+				if c.Path == "" {
+					c.Path = "/"
+				}
+				cookies.SetCookies(at, []*http.Cookie{c})
+			}
+			continue
+		}
+		if c := netscape(line, at.Hostname()); c != nil {
+			cookies.SetCookies(at, []*http.Cookie{c})
+		}
+	}
+	return cookies
+}
+
+// netscape is the cookie in a line: domain, whether it is for what is below it,
+// path, whether it needs TLS, the time it expires in Unix seconds (0 for never), name
+// and value, with tabs between them. Nil for none, and for one of another host.
+func netscape(line, host string) *http.Cookie {
+	fields := strings.Split(strings.TrimPrefix(line, "#HttpOnly_"), "\t")
+	if len(fields) == 6 {
+		fields = append(fields, "")
+	}
+	if len(fields) != 7 || strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "#HttpOnly_") {
+		return nil
+	}
+	domain := strings.ToLower(strings.TrimPrefix(fields[0], "."))
+	c := &http.Cookie{Name: fields[5], Value: fields[6], Path: fields[2], Secure: fields[3] == "TRUE"}
+	if fields[1] == "TRUE" {
+		c.Domain = domain
+	} else if !strings.EqualFold(domain, host) {
+		return nil
+	}
+	if seconds, err := strconv.ParseInt(fields[4], 10, 64); err == nil && seconds > 0 {
+		c.Expires = time.Unix(seconds, 0)
+	}
+	return c
+}
+
+// unfollowedHTTP are the settings by which git may reach a URL that this program
+// does not reach: of these keys, what the repository sets, and of the others all.
+func (n network) unfollowedHTTP() []string {
+	var all []string
+	repository := []string{"version", "extraheader", "cookiefile", "curloptresolve", "proxy"}
+	never := []string{"sslversion", "sslcipherlist", "pinnedpubkey", "proxyauthmethod", "proxysslcert", "delegation", "useragent"}
+	settings := n.everywhere()
+	for _, key := range slices.Concat(repository, never) {
+		e, found := settings[key]
+		if found && e.Value() != "" && (!e.Scope.Trusted() || slices.Contains(never, key)) {
+			all = append(all, called(e))
+		}
+	}
+	for _, e := range n.config.MatchAll("http", "extraheader", n.url) {
+		if name, _, _ := header(e.Value()); slices.Contains(tokenHeaders, name) {
+			all = append(all, called(e))
+		}
+	}
+	if cookies, _ := n.file("", "cookiefile"); cookies.Path != "" {
+		if _, err := file.Read(cookies.Path, maxCookies); err != nil {
+			all = append(all, called(n.settings["cookiefile"]))
+		}
+	}
+	return all
+}
