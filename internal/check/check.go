@@ -217,7 +217,7 @@ func (r *run) all() []place {
 		r.fail(stepSource, wrong)
 		return nil
 	case len(found) == 0:
-		r.fail(stepSource, message.NoToken(looked))
+		r.fail(stepSource, message.NoToken(looked, r.Helper.Connect))
 		return nil
 	}
 	var places []place
@@ -256,7 +256,7 @@ func (r *run) tokenless(request credential.Request, result helper.Result) error 
 	case len(result.Messages) > 0:
 		return result.Messages[0]
 	case len(names) == 0:
-		return message.NotConnected(message.Quote(request.Host), looked)
+		return message.NotConnected(message.Quote(request.Host), looked, r.Helper.Connect)
 	}
 	return message.URLForeign(request.Host, names)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/kube"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/setup"
 	"github.com/ambient-code/git-credential-acp/internal/source"
@@ -119,6 +120,31 @@ const (
 func (a *app) secrets(ctx context.Context, req credential.Request) ([]source.Found, []string, error) {
 	// With a source that there isn't, what is found still tells whose requests
 	// to refuse over it.
+	config, problem := a.sources()
+	if config.Source == source.File && config.TokenFile == "" {
+		problem = message.TokenFileUnset()
+	}
+	config.Backend = func() (answer source.Answer) {
+		// That the user has not connected GitLab is told for the instance that
+		// is known; of another one, it says nothing.
+		answer, problem = a.backend(ctx)
+		return answer
+	}
+	if a.env.Getenv(envSecret) != "" || config.Source == source.API {
+		config.API, config.APIWhere = a.clusterSecret(ctx, req)
+	}
+	found, looked := config.Find()
+	return found, looked, problem
+}
+
+// howToConnect says how to bring a token to where it is looked for.
+func (a *app) howToConnect() string {
+	config, _ := a.sources()
+	return config.Connect()
+}
+
+// sources are the settings of where to look for a token.
+func (a *app) sources() (source.Config, error) {
 	kind, problem := source.ParseSource(a.env.Getenv(envSource))
 	config := source.Config{
 		Source:            kind,
@@ -131,20 +157,11 @@ func (a *app) secrets(ctx context.Context, req credential.Request) ([]source.Fou
 	if len(config.Dirs) == 0 {
 		config.Dirs = []string{source.DefaultDir}
 	}
-	if kind == source.File && config.TokenFile == "" {
-		problem = message.TokenFileUnset()
+	if name, err := kube.ParseName(a.env.Getenv(envSecret)); err == nil {
+		config.Secret = name.String()
 	}
-	config.Backend = func() (answer source.Answer) {
-		// That the user has not connected GitLab is told for the instance that
-		// is known; of another one, it says nothing.
-		answer, problem = a.backend(ctx)
-		return answer
-	}
-	if a.env.Getenv(envSecret) != "" || kind == source.API {
-		config.API, config.APIWhere = a.clusterSecret(ctx, req)
-	}
-	found, looked := config.Find()
-	return found, looked, problem
+	config.Session = a.env.Getenv(envSession) != "" || a.env.Getenv(envBackendAPI) != "" || a.env.Getenv(envServiceHost) != ""
+	return config, problem
 }
 
 // only reports whether the instance that is known is the one to answer for at

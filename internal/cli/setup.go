@@ -613,7 +613,7 @@ func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) 
 		p := found[0]
 		return nil, message.OtherInstance(instances[0].String(), p.Instance.String(), p.Where, p.Belongs)
 	}
-	return nil, message.NotConnected(instances[0].String(), looked)
+	return nil, message.NotConnected(instances[0].String(), looked, r.howToConnect())
 }
 
 // profile asks GitLab whose the token is.

@@ -181,7 +181,7 @@ func (a *app) places(ctx context.Context, flags keeperFlags, limit time.Duration
 	if len(found) == 0 {
 		p := statusPlace{Place: "here", Where: "nowhere", problem: problem}
 		if problem == nil && len(places) == 0 {
-			p.problem = message.NoToken(looked)
+			p.problem = message.NoToken(looked, a.howToConnect())
 		}
 		places = append(places, p)
 	}

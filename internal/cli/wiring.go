@@ -23,6 +23,7 @@ import (
 func (a *app) helper() helper.Helper {
 	h := helper.Helper{
 		Secrets:   a.secrets,
+		Connect:   a.howToConnect(),
 		Known:     a.known,
 		Only:      a.only(),
 		Rules:     func(string) (helper.Rules, error) { return a.rules() },

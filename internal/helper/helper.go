@@ -92,6 +92,8 @@ type Helper struct {
 	// looked. It asks over the network only if the request may be for an instance
 	// that has its token there.
 	Secrets func(context.Context, credential.Request) (found []source.Found, looked []string, problem error)
+	// Connect says how to bring a token to where Secrets looks, for people.
+	Connect string
 	// Known is the instance that this helper is set up for, if that is known
 	// from elsewhere than the token: a request for it that can't be answered
 	// is refused in words. Nil when it isn't known.
@@ -235,7 +237,7 @@ func (h Helper) Find(ctx context.Context, req credential.Request) (*source.Found
 		p := places[0]
 		return nil, refuse(Refused, message.OtherInstance(known.String(), p.Instance.String(), p.Where, p.Belongs))
 	}
-	return nil, refuse(Refused, message.NotConnected(known.String(), looked))
+	return nil, refuse(Refused, message.NotConnected(known.String(), looked, h.Connect))
 }
 
 // choose gives the place whose instance is the request's. Instances on one host

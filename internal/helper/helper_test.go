@@ -59,7 +59,7 @@ func place(t testing.TB, url string) source.Found {
 // broken is a place with a problem, whose instance is not known for url "".
 func broken(t testing.TB, url string) source.Found {
 	f := source.Found{Source: source.Mount, Where: "the Secret at /s", Renew: "reconnect", Belongs: "the key instanceUrl of the Secret",
-		Problem: message.TokenKeyMissing("the Secret at /s")}
+		Problem: message.TokenKeyMissing("the Secret at /s", "reconnect")}
 	if url != "" {
 		f.Instance = parse(t, url)
 	}

@@ -47,11 +47,11 @@ func URLForeign(host string, have []string) error {
 		Hint: "see that the URL is right, and that ACP_GITLAB_INSTANCE_URL and --instance don't name another instance; else connect that one under Settings → Integrations → GitLab"}
 }
 
-// NoToken is for a check without a URL where there is no token at all.
-func NoToken(looked []string) error {
+// NoToken is for a check without a URL where there is no token at all; connect is as
+// for [NotConnected].
+func NoToken(looked []string, connect string) error {
 	return &Error{Code: "no-token", Topic: Configuration,
-		What: "GitLab is not connected: there is no token (looked at " + strings.Join(looked, ", ") + ")",
-		Hint: "connect GitLab under Settings → Integrations → GitLab and see that the Secret is mounted, or name a file with a token in ACP_GITLAB_TOKEN_FILE"}
+		What: "GitLab is not connected: there is no token (looked at " + strings.Join(looked, ", ") + ")", Hint: connect}
 }
 
 // FlagInvalid is for a flag with a value that can't be.

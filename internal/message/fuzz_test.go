@@ -19,7 +19,7 @@ func FuzzWords(f *testing.F) {
 			Where: "the Secret at " + Quote(path), Renew: "write it to " + Quote(path)}
 		messages := []error{
 			FileUnreadable(Quote(path), "permission denied"), FileTooLarge(Quote(path), number), SecretNotDirectory(path), TwoForms(Quote(path), "token"),
-			TokenKeyMissing(Quote(path)), CredentialsGarbled(Quote(path)), GitRefused(s, true, false), Rotated(s),
+			TokenKeyMissing(Quote(path), "write it to "+Quote(path)), CredentialsGarbled(Quote(path)), GitRefused(s, true, false), Rotated(s),
 			Expiry(access.Verdict{Outcome: access.Granted, ExpiresAt: time.Unix(int64(number), 0).UTC()}, time.Unix(0, 0), s),
 		}
 		reasons := access.Reasons()

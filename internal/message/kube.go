@@ -108,12 +108,14 @@ func KubeForbidden(a KubeAct) error {
 
 // KubeMissing is for a Secret that does not exist, or whose namespace doesn't.
 func KubeMissing(a KubeAct, namespace bool) error {
-	what := a.object() + " does not exist"
+	m := &Error{Code: "kube-missing", Topic: Configuration, What: a.object() + " does not exist",
+		Hint: "check that its namespace and name are right"}
 	if namespace {
-		what = "the namespace of " + a.object() + " does not exist"
+		m.What = "the namespace of " + m.What
+	} else {
+		m.Hint += "; git-credential-acp connect --secret " + Quote(a.Namespace+"/"+a.Name) + " creates the Secret"
 	}
-	return &Error{Code: "kube-missing", Topic: Configuration, What: what,
-		Hint: "see that its namespace and name are right; else connect GitLab under Settings → Integrations → GitLab"}
+	return m
 }
 
 // KubeConflict is for a Secret that has changed since it was read.

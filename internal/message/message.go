@@ -201,19 +201,37 @@ func ruledBy(where string) Topic {
 }
 
 // NotConnected is for a request for an instance that is known, but of which
-// there is no token. Places are where one was looked for.
-func NotConnected(instance string, places []string) error {
+// there is no token. Places are where one was looked for, and connect says how to
+// bring one there.
+func NotConnected(instance string, places []string, connect string) error {
 	return &Error{Code: "not-connected", Topic: Configuration,
-		What: "GitLab is not connected: there is no token for " + instance + " (looked at " + strings.Join(places, ", ") + ")",
-		Hint: "connect GitLab under Settings → Integrations → GitLab, and see that the Secret is mounted"}
+		What: "GitLab is not connected: there is no token for " + instance + " (looked at " + strings.Join(places, ", ") + ")", Hint: connect}
+}
+
+// TokenFileMissing is for a token file that does not exist, where there is no other
+// source; connect is as for NotConnected.
+func TokenFileMissing(path, connect string) error {
+	return &Error{Code: "token-file-missing", Topic: Configuration,
+		What: "GitLab is not connected: the token file " + Quote(path) + ", which ACP_GITLAB_TOKEN_FILE names, does not exist", Hint: connect}
+}
+
+// NoTurn is for the token file of the platform's runner, while it does not exist.
+func NoTurn(path string) error {
+	return &Error{Code: "no-turn", Topic: Configuration,
+		What: "no user's turn is running: the platform's runner writes the token to " + Quote(path) + " at each turn, and removes it afterwards",
+		Hint: "run git within a turn; if this is one, its user has to connect GitLab under Settings → Integrations → GitLab"}
 }
 
 // OtherInstance is for a request for an instance that is known, while the only
 // token, found at where, belongs to another one, as the setting belongs says.
 func OtherInstance(asked, have, where, belongs string) error {
+	hint := "connect " + asked + " under Settings → Integrations → GitLab, or correct " + belongs
+	if strings.HasPrefix(belongs, "ACP_") {
+		hint = "if the token is for " + asked + ", set " + belongs + " to its URL; else put a token of " + asked + " there"
+	}
 	return &Error{Code: "other-instance", Topic: Configuration,
 		What: "the token from " + where + " belongs to " + have + ", not to " + asked,
-		Hint: "connect " + asked + " under Settings → Integrations → GitLab, or correct " + belongs + " (without it, a token belongs to gitlab.com)"}
+		Hint: hint + " (without it, a token belongs to gitlab.com)"}
 }
 
 // Ambiguous is for a request without a path for a host with two instances.
@@ -261,11 +279,12 @@ func FileTooLarge(where string, limit int) error {
 		Hint: "see that it holds what its name says and nothing else"}
 }
 
-// TokenKeyMissing is for a Secret, named by where, that holds no token.
-func TokenKeyMissing(where string) error {
+// TokenKeyMissing is for a Secret, named by where, that holds no token. renew says
+// how to bring one there.
+func TokenKeyMissing(where, renew string) error {
 	return &Error{Code: "token-key-missing", Topic: Configuration,
 		What: where + " has neither a key token nor a key credentials.json",
-		Hint: "reconnect under Settings → Integrations → GitLab, or write the token to the Secret's key token"}
+		Hint: renew + ", or write the token to the Secret's key token"}
 }
 
 // TwoForms is for a Secret, named by where, that has the keys of both forms, key

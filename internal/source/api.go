@@ -27,7 +27,7 @@ func InCluster(name string) string { return "the Secret " + message.Quote(name) 
 // Place is a Secret of the cluster, by namespace/name, of which nothing is known
 // yet.
 func Place(name string) Found {
-	return Found{Source: API, Where: InCluster(name), Renew: reconnect, Belongs: belongsKey,
+	return Found{Source: API, Where: InCluster(name), Renew: storing(name), Belongs: belongsKey,
 		Changed: func() time.Time { return time.Time{} }}
 }
 

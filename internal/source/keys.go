@@ -47,7 +47,7 @@ func (f *Found) take(keys map[string]content, empty func() bool, place func(key 
 			f.setToken(text.text)
 		}
 	case url.there || !empty():
-		f.Problem, f.Fault = message.TokenKeyMissing(f.Where), token.Empty
+		f.Problem, f.Fault = message.TokenKeyMissing(f.Where, f.Renew), token.Empty
 	default:
 		return false
 	}

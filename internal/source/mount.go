@@ -26,6 +26,9 @@ func (c Config) mount(dir string) (Found, bool) {
 				changed(os.Stat(filepath.Join(dir, KeyCredentials))))
 		},
 		CA: func() ([]byte, error) { return nil, nil }}
+	if c.Secret != "" {
+		f.Renew = storing(c.Secret)
+	}
 	root, problem := openSecret(dir)
 	switch {
 	case problem != nil:

@@ -41,6 +41,8 @@ type Config struct {
 	// not exist; nil when it is not to be asked. APIWhere says where it looks.
 	API      func() (Found, bool)
 	APIWhere string
+	// Secret is the namespace/name that API reads, "" when there is none.
+	Secret string
 	// TokenFile is the path of a file with a bare token, "" for none.
 	TokenFile string
 	// TokenEnv reads the environment variable with a bare token; a function,
@@ -50,6 +52,8 @@ type Config struct {
 	InstanceURL string
 	// Backend asks the platform; nil means that there is none to ask.
 	Backend func() Answer
+	// Session says that this is a pod, where the platform gives the token.
+	Session bool
 	// AllowHTTPLoopback lets instances be plain http on a loopback address.
 	AllowHTTPLoopback bool
 }
@@ -105,7 +109,51 @@ const (
 	DefaultInstanceURL = "https://gitlab.com"
 )
 
+// runnerFile is where the platform's runner writes the token of the user whose
+// turn it is. It removes the file after the turn.
+const runnerFile = "/tmp/.ambient_gitlab_token"
+
 const reconnect = "reconnect under Settings → Integrations → GitLab"
+
+// storing says how to bring a token into a Secret of the cluster; the platform does
+// not write to it.
+func storing(name string) string {
+	return "store it with git-credential-acp connect --secret " + message.Quote(name)
+}
+
+// Connect says how to bring a first token to where it is looked for.
+func (c Config) Connect() string {
+	const (
+		connect  = "connect GitLab under Settings → Integrations → GitLab"
+		mounted  = connect + ", and check that the Secret is mounted"
+		variable = "put a PAT into GITLAB_TOKEN, or the path of a file that holds one into ACP_GITLAB_TOKEN_FILE"
+	)
+	switch {
+	case c.Source == Backend:
+		return connect
+	case c.Source == Env:
+		return "create a PAT on GitLab, then put it into GITLAB_TOKEN"
+	case c.wants(File) && c.TokenFile != "":
+		return "create a PAT on GitLab, then " + c.writeFile()
+	case c.wants(API) && c.Secret != "":
+		return "create a PAT on GitLab, then " + storing(c.Secret)
+	case c.Session && c.wants(Env):
+		return mounted + "; a token that the platform's runner gives is there only while a user's turn runs"
+	case c.Session, c.Source == Mount:
+		return mounted
+	case !slices.Equal(c.Dirs, []string{DefaultDir}):
+		return mounted + "; or " + variable
+	}
+	return variable
+}
+
+// writeFile says how to bring a token into the token file.
+func (c Config) writeFile() string {
+	if c.TokenFile == runnerFile {
+		return reconnect
+	}
+	return "write it to " + message.Quote(c.TokenFile)
+}
 
 // Find looks at the sources in their order and returns what the first has that
 // is there: several places only when several directories have a Secret, or when a
@@ -145,6 +193,10 @@ func (c Config) Find() (found []Found, looked []string) {
 	}
 	found, more := c.others()
 	looked = append(looked, more...)
+	if len(found) == 0 && c.wants(File) && c.TokenFile != "" {
+		missing, _ := c.file()
+		waiting = append(waiting, missing)
+	}
 	if len(found) == 0 {
 		return waiting, looked
 	}
@@ -201,21 +253,26 @@ func ParseSource(text string) (Source, error) {
 	return Auto, message.SourceUnknown(known)
 }
 
-func (c Config) file() (Found, bool) {
-	f := Found{Source: File, Path: c.TokenFile, Changed: func() time.Time { return changed(os.Stat(c.TokenFile)) },
+// file reads the token file; there is false, and the place says so, when it does not
+// exist.
+func (c Config) file() (f Found, there bool) {
+	f = Found{Source: File, Path: c.TokenFile, Changed: func() time.Time { return changed(os.Stat(c.TokenFile)) },
 		Where: "the token file " + message.Quote(c.TokenFile),
-		Renew: "write it to " + message.Quote(c.TokenFile), Belongs: "ACP_GITLAB_INSTANCE_URL"}
+		Renew: c.writeFile(), Belongs: "ACP_GITLAB_INSTANCE_URL"}
 	text, problem, there := readPath(c.TokenFile)
-	if !there {
-		return Found{}, false
-	}
-	f.Problem = problem
-	if problem == nil {
+	switch {
+	case problem != nil:
+		f.Problem = problem
+	case there:
 		f.setToken(text)
+	case c.TokenFile == runnerFile:
+		f.Problem, f.Fault = message.NoTurn(c.TokenFile), token.Empty
+	default:
+		f.Problem, f.Fault = message.TokenFileMissing(c.TokenFile, c.Connect()), token.Empty
 	}
 	f.ByDefault = strings.TrimSpace(c.InstanceURL) == ""
 	f.setInstance(c.InstanceURL, "ACP_GITLAB_INSTANCE_URL", c.AllowHTTPLoopback)
-	return f, true
+	return f, there
 }
 
 func (c Config) env() (Found, bool) {

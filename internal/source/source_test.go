@@ -531,7 +531,7 @@ func TestFindWithoutToken(t *testing.T) {
 		{"a file", nil, Config{TokenFile: file, InstanceURL: url, TokenEnv: func() string { return "glpat-CanaryEnv" }}, []string{"file gitlab.example.com glpat-CanaryFile"}},
 		{"the environment", nil, Config{TokenEnv: func() string { return canary }, InstanceURL: url}, []string{"env gitlab.example.com " + canary}},
 		{"a file for another instance", nil, Config{TokenFile: file}, []string{"file gitlab.com glpat-CanaryFile", "mount gitlab.example.com -"}},
-		{"a file that is missing", nil, Config{TokenFile: file + "x", InstanceURL: url}, []string{"mount gitlab.example.com -"}},
+		{"a file that is missing", nil, Config{TokenFile: file + "x", InstanceURL: url}, []string{"mount gitlab.example.com -", "file gitlab.example.com token-file-missing"}},
 		{"the cluster", nil, Config{API: cluster(here), TokenFile: file, InstanceURL: url}, []string{"api gitlab.example.com " + canary}},
 		{"the cluster, without one too", nil, Config{API: cluster(vacant[0])}, []string{"mount gitlab.example.com -", "api gitlab.example.com -"}},
 		{"the cluster, without one too, and a file", nil, Config{API: cluster(vacant[1]), TokenFile: file, InstanceURL: url}, []string{"file gitlab.example.com glpat-CanaryFile"}},
