@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 // do makes one request for an object, and explains what went wrong with it.
@@ -134,7 +135,12 @@ type watched struct {
 	next http.RoundTripper
 }
 
-func (w *watch) wrap(next http.RoundTripper) http.RoundTripper { return watched{w, next} }
+func (w *watch) wrap(next http.RoundTripper) http.RoundTripper {
+	if base, ok := next.(*http.Transport); ok {
+		base.OnProxyConnectResponse = transport.ProxyAnswered
+	}
+	return watched{w, next}
+}
 
 // RoundTrip makes one request, whose answer is bounded.
 func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {

@@ -39,11 +39,16 @@ func (c *Client) silence(err error) error {
 		op      *net.OpError
 		dns     *net.DNSError
 		network net.Error
+		proxy   *transport.ProxyError
 	)
 	reason, cause := transport.TLSFault(err)
 	switch {
 	case reason != "":
 		return message.KubeTLS(c.cluster, access.Verdict{Reason: reason, Detail: cause})
+	case errors.As(err, &proxy) && proxy.Status == http.StatusProxyAuthRequired:
+		return message.KubeProxyLogin(c.cluster)
+	case errors.As(err, &proxy):
+		return message.KubeUnreachable(c.cluster, "the proxy answers "+strconv.Itoa(proxy.Status))
 	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return message.KubeUnreachable(c.cluster, "the proxy gives no connection")
 	case errors.As(err, &dns) && !dns.IsNotFound:

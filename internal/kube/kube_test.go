@@ -284,6 +284,14 @@ func TestConnections(t *testing.T) {
 			}
 		})
 	}
+	// A proxy that does not connect is told of as such.
+	for status, words := range map[int][2]string{407: {"kube-proxy-login", "the proxy on the way wants a login (407)"}, 403: {"kube-unreachable", "the proxy answers 403"}} {
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		client := open(t, strings.Replace(kubeconfigFor(tls.URL, ca), "{server:", "{proxy-url: \""+proxy.URL+"\", server:", 1))
+		_, problem := client.Get(t.Context(), mine)
+		want(t, problem, words[0], words[1])
+		proxy.Close()
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(100*time.Millisecond, cancel)
 	_, problem := hang.Get(ctx, mine)

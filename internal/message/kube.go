@@ -189,6 +189,13 @@ func KubeUnreachable(c Cluster, why string) error {
 		What: c.server() + " can't be reached: " + why, Hint: kubeReachable}
 }
 
+// KubeProxyLogin is for a proxy, on the way to the API server, that wants a login.
+func KubeProxyLogin(c Cluster) error {
+	return &Error{Code: "kube-proxy-login", Topic: NotVerified,
+		What: c.server() + " can't be reached: the proxy on the way wants a login (407)",
+		Hint: "put user name and password into the URL of the proxy (HTTPS_PROXY, or proxy-url in the kubeconfig), or put the server's host into NO_PROXY"}
+}
+
 // KubeTLS is for a connection that can't be trusted, for the reason that the
 // verdict has.
 func KubeTLS(c Cluster, v access.Verdict) error {

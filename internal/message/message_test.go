@@ -408,6 +408,7 @@ func TestMessages(t *testing.T) {
 		"KubeNoSessions":     {KubeNoSessions(cluster)},
 		"KubeTimeout":        {KubeTimeout(cluster)},
 		"KubeUnreachable":    {KubeUnreachable(cluster, "there is no connection")},
+		"KubeProxyLogin":     {KubeProxyLogin(cluster)},
 		"KubeTLS":            {KubeTLS(cluster, access.Verdict{Reason: access.TLSWrongName}), KubeTLS(cluster, access.Verdict{Reason: access.TLSUnusable, Detail: "it is not for servers"})},
 		"KubeBusy":           {KubeBusy(cluster, "503 Service Unavailable")},
 		"KubeOther":          {KubeOther(cluster, "302 Found")},

@@ -110,7 +110,9 @@ type ProxyError struct{ Status int }
 // Error tells the status alone: the words that came with it are the proxy's.
 func (e *ProxyError) Error() string { return "the proxy answered " + strconv.Itoa(e.Status) }
 
-func proxyAnswered(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+// ProxyAnswered makes a ProxyError of a proxy's refusal, for
+// http.Transport.OnProxyConnectResponse.
+func ProxyAnswered(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
 		return &ProxyError{Status: resp.StatusCode}
 	}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -67,6 +68,10 @@ func TestIdentity(t *testing.T) {
 	}{
 		"two files":         {write(t, certificate), alone, ""},
 		"one file":          {good, "", ""},
+		"joined":            {write(t, bytes.TrimSpace(certificate), key), "", ""},
+		"byte order mark":   {write(t, []byte("\ufeff"), certificate, key), "", ""},
+		"CR":                {write(t, bytes.ReplaceAll(append(certificate[:len(certificate):len(certificate)], key...), []byte("\n"), []byte("\r"))), "", ""},
+		"X509":              {write(t, bytes.ReplaceAll(certificate, []byte("CERT"), []byte("X509 CERT")), key), "", ""},
 		"key first":         {write(t, key, certificate), "", ""},
 		"missing":           {"/missing", "", "/missing, which CERT names, can't be used: it can't be read"},
 		"key missing":       {good, "/missing", "/missing, which KEY names, can't be used: it can't be read"},
