@@ -27,7 +27,7 @@ func TokenFault(e *token.Error, where, renew string) error {
 	case token.UTF16:
 		m.Hint = "save it as UTF-8 or ASCII (Windows PowerShell and Notepad may write UTF-16)"
 	case token.Path:
-		m.Hint = "set ACP_GITLAB_TOKEN_FILE to that path to read the token from there; else copy the token itself"
+		m.Hint = "to read the token from that file, name it in ACP_GITLAB_TOKEN_FILE or with --token-file; else copy the token itself"
 	default:
 		m.Hint = "check that it is the bare token, without other text"
 	}

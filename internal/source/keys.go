@@ -1,6 +1,8 @@
 package source
 
 import (
+	"strings"
+
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/strictjson"
 	"github.com/ambient-code/git-credential-acp/internal/token"
@@ -70,8 +72,12 @@ func (f *Found) readCredentials(key content, place string, allowHTTPLoopback boo
 		InstanceURL string `json:"instanceUrl"`
 	}
 	// The error of the decoder is not told: it can quote the token.
-	if strictjson.Decode([]byte(key.text), &entry) != nil || entry == nil {
+	text := strings.TrimPrefix(key.text, "\ufeff")
+	if strictjson.Decode([]byte(text), &entry) != nil || entry == nil {
 		f.Problem = message.CredentialsGarbled(place)
+		if strings.TrimSpace(text) == "" {
+			f.Fault = token.Empty
+		}
 		return
 	}
 	f.setToken(entry.Token)

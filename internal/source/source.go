@@ -205,7 +205,7 @@ func (c Config) Find() (found []Found, looked []string) {
 
 // before gives a place, and those that wait for a token for another instance.
 func before(f Found, waiting []Found) []Found {
-	return append([]Found{f}, slices.DeleteFunc(waiting, func(w Found) bool { return w.Instance == f.Instance })...)
+	return append([]Found{f}, slices.DeleteFunc(waiting, func(w Found) bool { return w.Instance == f.Instance || w.Instance == instance.Instance{} })...)
 }
 
 // others looks at the sources that are no Secrets.

@@ -228,6 +228,7 @@ func TestFindCredentials(t *testing.T) {
 		{"URL null", entry(good, `,"instanceUrl":null`), "", "gitlab.com"},
 		{"space around all", "\n " + entry(`" `+canary+`\r\n"`, `,"instanceUrl":" https://h/ \n"`) + " \n", "", "h"},
 		{"escapes", entry(`"\u0067`+canary[1:]+`"`, `,"instanceUrl":"https:\/\/h"`), "", "h"},
+		{"byte order mark", "\ufeff" + entry(good, ""), "", "gitlab.com"},
 		{"fields that are not ours, of any type", entry(good, `,"userId":7,"updatedAt":[{}],"extra":{"token":"x","instanceUrl":"https://evil"}`), "", "gitlab.com"},
 		// Of two, nobody can say which one the platform meant.
 		{"token twice", entry(`"glpat-Older"`, `,"token":`+good), "credentials-garbled", ""},
@@ -508,6 +509,7 @@ func TestFindWithoutToken(t *testing.T) {
 	url := "https://gitlab.example.com"
 	vacant := []keys{{"instanceUrl": url}, {"token": "", "instanceUrl": url}, {"token": " \n", "instanceUrl": url},
 		{"credentials.json": `{"instanceUrl":"` + url + `"}`}, {"instanceUrl": url, "ca.crt": "x"}}
+	blank := keys{"credentials.json": " \n"}
 	broken := keys{"token": "«" + canary + "»", "instanceUrl": url}
 	file := filepath.Join(t.TempDir(), "file")
 	write(t, file, "glpat-CanaryFile")
@@ -537,6 +539,10 @@ func TestFindWithoutToken(t *testing.T) {
 		{"the cluster, without one too, and a file", nil, Config{API: cluster(vacant[1]), TokenFile: file, InstanceURL: url}, []string{"file gitlab.example.com glpat-CanaryFile"}},
 		{"the cluster, broken", nil, Config{API: cluster(broken), TokenFile: file, InstanceURL: url}, []string{"api gitlab.example.com token-quoted"}},
 		{"the cluster, down", nil, Config{API: down, TokenFile: file, InstanceURL: url}, []string{"api  file-unreadable", "mount gitlab.example.com -"}},
+
+		{"an empty entry", blank, Config{}, []string{"mount  credentials-garbled"}},
+		{"an empty entry, a file", blank, Config{TokenFile: file}, []string{"file gitlab.com glpat-CanaryFile"}},
+		{"an empty entry, the cluster", blank, Config{API: cluster(here)}, []string{"api gitlab.example.com " + canary}},
 
 		{"broken, nothing else", broken, Config{}, []string{"mount gitlab.example.com token-quoted"}},
 		{"broken, a file", broken, Config{TokenFile: file, InstanceURL: url}, []string{"mount gitlab.example.com token-quoted"}},
