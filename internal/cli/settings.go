@@ -216,41 +216,46 @@ func (a *app) rules() (helper.Rules, error) {
 	return rules, nil
 }
 
-// minAccessFor is the level that git's configuration sets closest to a question, on
-// the command line of this helper. A project's entry counts for its wiki, too.
+// minAccessFor is the lowest level that git's configuration sets for a question: for
+// its URL, or for its project, which counts for the project's wiki, too.
 func (a *app) minAccessFor(q helper.Question) (level int, set bool) {
-	config := a.gitConfig().Trusted()
-	for _, url := range []string{q.URL, q.Found.Instance.URL() + "/" + q.Project} {
-		entry, found := config.Match("credential", url)["helper"]
-		if !found {
-			continue
-		}
-		if text, named := setup.MinAccess(entry.Value()); named {
-			if at, err := access.ParseLevel(text); err == nil && (!set || at < level) {
-				level, set = at, true
-			}
-		}
+	level, set = a.minAccessAt(q.URL)
+	if other, found := a.minAccessAt(q.Found.Instance.URL() + "/" + q.Project); found && (!set || other < level) {
+		return other, true
 	}
 	return level, set
 }
 
+// minAccessAt is the level in the closest entry for a URL that names a helper; false
+// when that is not this helper, or has no level.
+func (a *app) minAccessAt(url string) (level int, set bool) {
+	entry, found := a.gitConfig().Trusted().Match("credential", url)["helper"]
+	if !found {
+		return 0, false
+	}
+	text, set := setup.MinAccess(entry.Value())
+	level, err := access.ParseLevel(text)
+	return level, set && err == nil
+}
+
 // rulesFor are the rules by which git gets an answer for a URL: with the level of
-// the helper that it asks first.
+// the helper that it asks first, or a lower one of the closest entry.
 func (a *app) rulesFor(url string) (helper.Rules, error) {
 	rules, problem := a.rules()
 	if problem != nil || a.minAccess != nil {
 		return rules, problem
 	}
-	helpers := a.gitConfig().Credential(url).Helpers
-	if len(helpers) == 0 {
-		return rules, nil
-	}
-	if text, set := setup.MinAccess(helpers[0].Value()); set {
-		level, err := access.ParseLevel(text)
-		if err != nil {
-			return rules, message.SettingInvalid("--"+flagMinAccess+" in "+message.Quote(helpers[0].Name()), err)
+	if helpers := a.gitConfig().Credential(url).Helpers; len(helpers) > 0 {
+		if text, set := setup.MinAccess(helpers[0].Value()); set {
+			level, err := access.ParseLevel(text)
+			if err != nil {
+				return rules, message.SettingInvalid("--"+flagMinAccess+" in "+message.Quote(helpers[0].Name()), err)
+			}
+			rules.Minimum = level
 		}
-		rules.Minimum = level
+	}
+	if level, set := a.minAccessAt(url); set {
+		rules.Minimum = min(rules.Minimum, level)
 	}
 	return rules, nil
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -52,35 +53,26 @@ const (
 func (a *app) setup() *cobra.Command {
 	run := &setupRun{app: a}
 	cmd := &cobra.Command{
-		Use: "setup", SuggestFor: []string{"configure", "config", "init"},
+		Use: "setup [URL]", SuggestFor: []string{"configure", "config", "init"},
 		Short: "Have git ask this helper, or show the configuration for it",
-		Long: `setup has git's own program write to git's configuration that this helper is
-asked for the user's GitLab instance: the one of --instance, else those that
-there is a token for, else ACP_GITLAB_INSTANCE_URL. Helpers for other hosts are
-left alone. What is there already is not written again, and --remove takes out
-what was written, the identity included, and nothing else.
+		Long: `setup makes git ask this helper for the user's GitLab instance: the one of
+--instance, else those that a token was found for, else ACP_GITLAB_INSTANCE_URL.
+It writes a file beside git's configuration, which includes that file. Helpers for
+other hosts are left alone. --remove removes what was written, the identity
+included, and nothing else.
 
-An http:// URL of the instance is refused in words. With --min-access LEVEL and
-the URL of a group or project, git asks with that minimum access level there:
-"reporter" for what is only fetched from, "none" for internal and public projects.
+An http:// URL of the instance is refused with an error message. --min-access LEVEL
+URL sets the minimum access level for a group or project: "reporter" where git only
+fetches, "none" for internal and public projects.
 
-With --print or --env nothing is written, and no git program is needed.`,
+--print and --env write nothing and need no git program.`,
 		Example: `  git-credential-acp setup
   git-credential-acp setup --rewrite-ssh --identity
   eval "$(git-credential-acp setup --env)"
   git-credential-acp setup --env=kubernetes --instance https://gitlab.example.com
   git-credential-acp setup --min-access reporter https://gitlab.example.com/docs
   git-credential-acp setup --remove`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 && !strings.Contains(args[0], "://") && (cmd.Flags().Changed("env") || cmd.Flags().Changed("rewrite-ssh")) {
-				// What can be left out has to stand close to its flag.
-				return a.misused("--env", "and --rewrite-ssh take a value after an equals sign only, as in --env=kubernetes")
-			}
-			if len(args) == 1 && (run.remove || a.minAccess != nil) {
-				return nil
-			}
-			return alone(cmd, args)
-		},
+		Args: run.arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			if err := run.check(cmd, args); err != nil {
@@ -112,6 +104,21 @@ With --print or --env nothing is written, and no git program is needed.`,
 	complete(cmd, "helper", aFile)
 	complete(cmd, "rewrite-ssh", cobra.NoFileCompletions)
 	return cmd
+}
+
+// arguments is about the arguments besides flags: a URL, where it has a meaning.
+func (r *setupRun) arguments(cmd *cobra.Command, args []string) error {
+	changed := cmd.Flags().Changed
+	switch {
+	case len(args) > 0 && !strings.Contains(args[0], "://") && (changed("env") || changed("rewrite-ssh")):
+		// What can be left out has to stand close to its flag.
+		return r.misused("--env", "and --rewrite-ssh take a value after an equals sign only, as in --env=kubernetes")
+	case len(args) == 1 && !r.remove && r.minAccess == nil && strings.Contains(args[0], "://"):
+		return errors.New("setup takes a URL only with --min-access or --remove; --instance names the instance")
+	case len(args) == 1 && (r.remove || r.minAccess != nil):
+		return nil
+	}
+	return alone(cmd, args)
 }
 
 // check is about values that the command line can't have.
