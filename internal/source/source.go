@@ -7,6 +7,7 @@ package source
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -109,9 +110,11 @@ const (
 	DefaultInstanceURL = "https://gitlab.com"
 )
 
-// runnerFile is where the platform's runner writes the token of the user whose
-// turn it is. It removes the file after the turn.
-const runnerFile = "/tmp/.ambient_gitlab_token"
+// runnerFile is the name of the file, usually in /tmp, to which the platform's runner
+// writes the token of the user whose turn it is. It removes the file after the turn.
+const runnerFile = ".ambient_gitlab_token"
+
+func (c Config) ofRunner() bool { return filepath.Base(c.TokenFile) == runnerFile }
 
 const reconnect = "reconnect under Settings → Integrations → GitLab"
 
@@ -149,7 +152,7 @@ func (c Config) Connect() string {
 
 // writeFile says how to bring a token into the token file.
 func (c Config) writeFile() string {
-	if c.TokenFile == runnerFile {
+	if c.ofRunner() {
 		return reconnect
 	}
 	return "write it to " + message.Quote(c.TokenFile)
@@ -265,7 +268,7 @@ func (c Config) file() (f Found, there bool) {
 		f.Problem = problem
 	case there:
 		f.setToken(text)
-	case c.TokenFile == runnerFile:
+	case c.ofRunner():
 		f.Problem, f.Fault = message.NoTurn(c.TokenFile), token.Empty
 	default:
 		f.Problem, f.Fault = message.TokenFileMissing(c.TokenFile, c.Connect()), token.Empty
