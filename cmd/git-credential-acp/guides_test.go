@@ -31,7 +31,7 @@ func TestGuides(t *testing.T) {
 	}{
 		"local.md":           {prepare: (*laptop).fetch, typed: "git-credential-acp check", prints: "all is well|.* warnings? .*"},
 		"token.md":           {prepare: func(l *laptop) { l.install("token", "new-token") }, typed: "git-credential-acp check", prints: "all is well|.* warnings? .*"},
-		"check.md":           {prepare: func(l *laptop) { l.install() }, typed: "git-credential-acp check --json", prints: "not-connected", needs: "jq"},
+		"check.md":           {prepare: func(l *laptop) { l.install() }, typed: "git-credential-acp check --json", prints: "token-file-missing", needs: "jq"},
 		"troubleshooting.md": {typed: "sslCAInfo", then: "git config --get-urlmatch http.sslCAInfo https://gitlab.example.com/group/project.git\n", prints: "/path/to/authority.pem"},
 	} {
 		t.Run(guide, func(t *testing.T) {
