@@ -153,6 +153,7 @@ func TestReadmeCheck(t *testing.T) {
 // example puts addresses as others have them in the place of this machine's.
 func (l *laptop) example(out string) string {
 	out = strings.ReplaceAll(out, l.home, "/home/you")
+	out = regexp.MustCompile(`\S+/git-credential-acp-\d+`).ReplaceAllString(out, "/tmp/git-credential-acp-1000")
 	out = regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllString(out, "10.0.0.3:3128")
 	return regexp.MustCompile(`127\.0\.0\.1, port \d+`).ReplaceAllString(out, "10.0.0.3, port 3128")
 }

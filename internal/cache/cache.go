@@ -6,12 +6,16 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -93,6 +97,53 @@ func (s Store) open(make bool) (*directory, bool) {
 	return nil, false
 }
 
+// Usable is the directory that verdicts are remembered in, or a warning that says
+// why there is none: every call asks GitLab then. Both are zero for a store without
+// directories.
+func (s Store) Usable() (path string, problem error) {
+	for _, dir := range s.Dirs {
+		err := errRelative
+		if filepath.IsAbs(dir) {
+			err = s.try(dir)
+		}
+		if err == nil {
+			return dir, nil
+		}
+		if problem == nil {
+			problem = unusable(dir, err)
+		}
+	}
+	return "", problem
+}
+
+func (s Store) try(path string) error {
+	dir, err := openDir(path, true)
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	return dir.writable(s.call(dir, Question{}).token)
+}
+
+// unusable gives the words for why a directory is not used.
+func unusable(path string, err error) error {
+	hint := "set ACP_GITLAB_CACHE_DIR to a directory that this user can write to, for example one below an emptyDir volume, or to off"
+	switch {
+	case errors.Is(err, errRelative):
+		hint = "set ACP_GITLAB_CACHE_DIR to an absolute path"
+	case errors.Is(err, errLink):
+		hint = "set ACP_GITLAB_CACHE_DIR to the directory itself, or remove the link"
+	case errors.Is(err, errNotDirectory), errors.Is(err, syscall.ENOTDIR):
+		hint = "set ACP_GITLAB_CACHE_DIR to a directory, or remove the file in its place"
+	case errors.Is(err, errShared):
+		hint = "set ACP_GITLAB_CACHE_DIR to a directory within it, for example " + message.Quote(filepath.Join(path, "git-credential-acp")) +
+			", which is created; or, if it is yours, take the right to write from others (chmod go-w)"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		hint = "free some space there, or set ACP_GITLAB_CACHE_DIR to a directory on another volume"
+	}
+	return message.CacheUnusable(path, file.Cause(err), hint)
+}
+
 // Fresh gives a verdict that needs nobody to be asked. It opens one file.
 func (s Store) Fresh(q Question) (Answer, bool) {
 	dir, ok := s.open(false)
@@ -128,7 +179,7 @@ func (s Store) Verify(ctx context.Context, q Question, ask Ask) Answer {
 	if a, ok := c.shared(); ok {
 		return a
 	}
-	if waited && c.triedMeanwhile() || !dir.writable(c.token) {
+	if waited && c.triedMeanwhile() || dir.writable(c.token) != nil {
 		// What the other one met says nothing of what this one will, or nothing
 		// can be remembered: one after the other would be slow and no help.
 		release()

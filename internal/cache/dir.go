@@ -25,7 +25,14 @@ const (
 	maxEntry = 16 << 10
 )
 
-var errNotOurs = errors.New("not a directory of one's own")
+// Why a directory is not used.
+var (
+	errRelative     = errors.New("it is not an absolute path")
+	errLink         = errors.New("it is a symlink")
+	errNotDirectory = errors.New("it is not a directory")
+	errShared       = errors.New("others can write to it")
+	errForeign      = errors.New("it belongs to another user")
+)
 
 // directory is where entries are, opened so that nobody can change what its
 // path means any more.
@@ -44,8 +51,16 @@ func openDir(path string, make bool) (*directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !before.IsDir() || !file.OwnedAlone(before) {
-		return nil, errNotOurs
+	switch {
+	case before.Mode()&fs.ModeSymlink != 0:
+		return nil, errLink
+	case !before.IsDir():
+		return nil, errNotDirectory
+	case file.OwnedAlone(before):
+	case before.Mode().Perm()&0o022 != 0:
+		return nil, errShared
+	default:
+		return nil, errForeign
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
@@ -53,7 +68,7 @@ func openDir(path string, make bool) (*directory, error) {
 	}
 	if opened, err := root.Stat("."); err != nil || !os.SameFile(before, opened) {
 		_ = root.Close()
-		return nil, errNotOurs
+		return nil, errLink // it has just been put in its place
 	}
 	return &directory{root: root}, nil
 }
@@ -83,11 +98,11 @@ func (d *directory) write(name, prefix string, data []byte) error {
 	return err
 }
 
-// writable reports whether files can be written at all: not on a full disk.
-func (d *directory) writable(token string) bool {
+// writable is why no file can be written, for example because the disk is full.
+func (d *directory) writable(token string) error {
 	name := token + "-t-try-" + strconv.Itoa(os.Getpid())
 	defer func() { _ = d.root.Remove(name) }()
-	return d.write(name, token+"-t-", make([]byte, 1024)) == nil
+	return d.write(name, token+"-t-", make([]byte, 1024))
 }
 
 // once makes an empty file; false when it is there already, or can't be made: what is

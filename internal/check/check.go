@@ -88,6 +88,9 @@ type Check struct {
 	// OnLimit waits for a rate limit to reset; it is false, perhaps at once, when
 	// there is no time for that.
 	OnLimit func(ctx context.Context, of source.Found, wait time.Duration) bool
+	// Cache is the directory that verdicts are remembered in, or a warning that says
+	// why there is none; both are zero where none is wanted.
+	Cache func() (path string, problem error)
 	// Config reads git's configuration where the check runs.
 	Config func() gitconfig.Config
 	// VerifyOff names the setting by which git verifies no certificate at a URL,
@@ -345,11 +348,12 @@ const (
 	stepStored    = "stored-tokens"
 	stepGit       = "git-version"
 	stepLFS       = "git-lfs-version"
+	stepCache     = "cache"
 )
 
 // Steps are the names of all steps, in their order.
 func Steps() []string {
 	return []string{stepSource, stepSettings, stepInstance, stepProxy, stepDNS, stepTCP, stepTLS, stepAPI, stepClock,
 		stepToken, stepExpiry, stepScopes, stepProject, stepAccess, stepBranch, stepRateLimit, stepFetch, stepPush,
-		stepHelpers, stepVerify, stepConfig, stepStored, stepGit, stepLFS}
+		stepHelpers, stepVerify, stepConfig, stepStored, stepGit, stepLFS, stepCache}
 }

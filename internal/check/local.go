@@ -181,6 +181,16 @@ func (r *run) machine() {
 	}
 	r.version(stepGit, "git", "git version ", gitLeaks, "--version")
 	r.version(stepLFS, "git-lfs", "git-lfs/", lfsLeaks, "version")
+	switch path, problem := r.Cache(); {
+	case problem != nil && !message.Is(problem, "cache-unusable"):
+		r.skip("the settings are wrong", stepCache)
+	case problem != nil:
+		r.warn(stepCache, nil, problem)
+	case path == "":
+		r.good(stepCache, nil, "ACP_GITLAB_CACHE_DIR is off: every git command asks GitLab")
+	default:
+		r.good(stepCache, nil, "verdicts are cached in %s", message.Quote(path))
+	}
 }
 
 // origins tells what git's configuration was read from, and what was left out.

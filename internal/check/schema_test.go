@@ -20,7 +20,7 @@ var data = map[string]any{
 	stepToken: TokenData{}, stepExpiry: ExpiryData{}, stepScopes: ScopesData{}, stepProject: ProjectData{},
 	stepAccess: AccessData{}, stepBranch: BranchData{}, stepRateLimit: RateData{}, stepFetch: RefsData{}, stepPush: RefsData{},
 	stepHelpers: HelpersData{}, stepVerify: nil, stepConfig: ConfigData{}, stepStored: StoredData{},
-	stepGit: VersionData{}, stepLFS: VersionData{},
+	stepGit: VersionData{}, stepLFS: VersionData{}, stepCache: nil,
 }
 
 // node is a part of a JSON schema.

@@ -152,8 +152,15 @@ func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 		Connect: func(q helper.Question) (*gitlab.Client, error) {
 			return a.client(q, limit, nil)
 		},
-		Limit:      limit,
-		OnLimit:    a.waitForReset,
+		Limit:   limit,
+		OnLimit: a.waitForReset,
+		Cache: func() (string, error) {
+			store, problem := a.verdicts()
+			if problem != nil {
+				return "", problem // another step tells it
+			}
+			return store.Usable()
+		},
 		Config:     a.gitConfig,
 		VerifyOff:  func(url string) string { return a.network(url).verifyOff() },
 		Authorizes: func(url string) string { return authorizes(a.gitConfig().Trusted(), url) },

@@ -60,6 +60,11 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 	began := time.Now()
 	answer, fresh := store.Fresh(question)
 	a.trace.Step("memory", began, trace.Value{Key: trace.Outcome, Value: map[bool]string{true: "remembered", false: "to be asked"}[fresh]})
+	if a.trace != nil && !fresh {
+		if _, problem := store.Usable(); problem != nil {
+			a.trace.Step("cache", began, trace.Value{Key: trace.Outcome, Value: message.As(problem).What}, trace.Value{Key: trace.Reason, Value: message.As(problem).Code})
+		}
+	}
 	if fresh {
 		f := finding(answer, q)
 		f.Remembered = true

@@ -305,3 +305,9 @@ func TerminationLog(path, why string) error {
 		What: "the reason could not be written to " + Quote(path) + ": " + why,
 		Hint: "see that the file of --termination-log can be written; Kubernetes' own is /dev/termination-log"}
 }
+
+// CacheUnusable is said of a directory that verdicts can't be remembered in.
+func CacheUnusable(path, why, hint string) error {
+	return &Error{Code: "cache-unusable", Topic: Warning,
+		What: "verdicts can't be cached in " + Quote(path) + ": " + why + "; every git command asks GitLab", Hint: hint}
+}

@@ -74,6 +74,7 @@ var examples = []string{
 	"--color is neither auto, always nor never", "FLAG …",
 	"URL does not begin with https://", "URL …",
 	"has a port that is none", "…",
+	"it is a symlink", "…",
 	"ACP_BACKEND_URL has a user name or password in it", "SETTING …",
 	"line 2 holds a carriage return", "…",
 	"the path holds a control character", "the path …",

@@ -381,6 +381,7 @@ func TestMessages(t *testing.T) {
 		"StoreKeepsToken":  {StoreKeepsToken(Quote(path))},
 		"GitDistrusts":     {GitDistrusts(here.Instance)},
 		"VerifyOff":        {VerifyOff("http.sslverify in " + Quote(path)), VerifyOff("GIT_SSL_NO_VERIFY")},
+		"CacheUnusable":    {CacheUnusable(path, "it is a symlink", "set ACP_GITLAB_CACHE_DIR to the directory itself, or remove the link")},
 		"TokenStored":      {TokenStored("remote.origin.url", Quote(path), "origin"), TokenStored("http.extraheader", Quote(path), "")},
 		"ConfigSkipped":    {ConfigSkipped(errors.New("git can't read it: " + Quote("fatal: bad config line 1 in file x")))},
 		"ProgramLeaks":     {ProgramLeaks("git", "2.39.1", "2.48.1", "CVE-2024-50349 and CVE-2024-52006")},
