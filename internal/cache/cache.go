@@ -101,28 +101,24 @@ func (s Store) open(make bool) (*directory, bool) {
 // why there is none: every call asks GitLab then. Both are zero for a store without
 // directories.
 func (s Store) Usable() (path string, problem error) {
-	for _, dir := range s.Dirs {
+	for _, path := range s.Dirs {
 		err := errRelative
-		if filepath.IsAbs(dir) {
-			err = s.try(dir)
-		}
-		if err == nil {
-			return dir, nil
+		if filepath.IsAbs(path) {
+			var dir *directory
+			if dir, err = openDir(path, true); err == nil {
+				// It is the one that open takes, whether files can be written or not.
+				defer dir.close()
+				if err = dir.writable(s.call(dir, Question{}).token); err != nil {
+					return "", unusable(path, err)
+				}
+				return path, nil
+			}
 		}
 		if problem == nil {
-			problem = unusable(dir, err)
+			problem = unusable(path, err)
 		}
 	}
 	return "", problem
-}
-
-func (s Store) try(path string) error {
-	dir, err := openDir(path, true)
-	if err != nil {
-		return err
-	}
-	defer dir.close()
-	return dir.writable(s.call(dir, Question{}).token)
 }
 
 // unusable gives the words for why a directory is not used.
