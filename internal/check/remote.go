@@ -145,7 +145,6 @@ func (a *answers) way() bool {
 		}
 		if unread := a.client.Unread(); step == stepTLS && len(unread) > 0 {
 			a.warn(step, nil, message.CAUnread(unread))
-			continue
 		}
 		a.trip.tell(a.run, step, proxy, i)
 	}

@@ -14,7 +14,7 @@ func ClientCertificateInvalid(where, why string) error {
 // each with its place and the cause, beside others that can.
 func CAUnread(blocks []string) error {
 	return &Error{Code: "ca-unread", Topic: Warning, What: strings.Join(blocks, "; "),
-		Hint: "replace the certificate, or remove it if it is not needed"}
+		Hint: "replace what is named, or remove it if it is not needed"}
 }
 
 // ProxyInvalid is for a proxy, named by a setting, that can't be used. Its URL is

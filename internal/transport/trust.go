@@ -94,7 +94,7 @@ type Authorities struct {
 func Roots(t Trust) (Authorities, error) {
 	// crypto/x509 opens these files itself: it would wait for a FIFO, and take all
 	// of a file that has no end.
-	if info, err := os.Stat(t.Optional.Path); err == nil {
+	if info, err := os.Stat(t.Optional.Path); err == nil && !info.IsDir() {
 		if why := unfit(info); why != nil {
 			return Authorities{}, message.CAInvalid(t.Optional.where(), why.Error())
 		}
@@ -130,11 +130,53 @@ func Roots(t Trust) (Authorities, error) {
 		}
 	}
 	if t.Optional.Path != "" {
-		if data, err := file.Read(t.Optional.Path, maxBundle); err == nil {
-			all.add(readPEM(data), t.Optional.where())
+		all.optional(t.Optional)
+	}
+	for _, dir := range filepath.SplitList(t.OptionalDirs.Path) {
+		if _, err := os.ReadDir(dir); err != nil {
+			all.pass(Named{dir, t.OptionalDirs.By}, err)
 		}
 	}
 	return all, nil
+}
+
+// systemBundles are where systems have all authorities in one file, as crypto/x509
+// knows them: it looks at none of them once SSL_CERT_FILE is set.
+var systemBundles = []string{
+	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem",
+}
+
+// optional adds a file that may be missing or be something else, such as the empty
+// directory in place of a ConfigMap that is not there. git's curl does not look at
+// it, so the system's authorities count all the same.
+func (a *Authorities) optional(n Named) {
+	data, err := file.Read(n.Path, maxBundle)
+	if err == nil {
+		before := a.Added + len(a.Unread)
+		if a.add(readPEM(data), n.where()); a.Added+len(a.Unread) == before {
+			err = errors.New("it holds no certificate")
+		}
+	}
+	if err == nil {
+		return
+	}
+	a.pass(n, err)
+	for _, path := range systemBundles {
+		if data, err := file.Read(path, maxBundle); err == nil {
+			a.Pool.AppendCertsFromPEM(data)
+			break
+		}
+	}
+}
+
+// pass notes what a setting names and what was passed over for want of certificates.
+func (a *Authorities) pass(n Named, why error) {
+	cause := file.Cause(why)
+	if info, err := os.Stat(n.Path); err == nil && info.IsDir() && errors.Is(why, file.ErrNotRegular) {
+		cause = "it is a directory, as a ConfigMap that is missing leaves behind"
+	}
+	a.Unread = append(a.Unread, n.where()+" is not used: "+cause)
 }
 
 // require adds a file that must be usable. A damaged block makes all of it
