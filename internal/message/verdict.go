@@ -301,12 +301,16 @@ func explainTLS(v access.Verdict, s Subject) (what, hint string) {
 
 // Wait is said before a wait that people would notice.
 func Wait(wait time.Duration, why access.Reason, instance string) error {
-	m := &Error{Code: "waiting", Topic: Waiting,
-		What: fmt.Sprintf("%s answered with an error; retrying in %d s", instance, seconds(wait))}
-	if why == access.RateLimited {
-		m.What = fmt.Sprintf("rate limited by %s; retrying in %d s", instance, seconds(wait))
+	what := instance + " answered with an error"
+	switch why {
+	case access.RateLimited:
+		what = "rate limited by " + instance
+	case access.DNSFailed:
+		what = "the DNS server did not answer for " + instance
+	case access.Unreachable, access.ProxyFailed:
+		what = "no connection to " + instance
 	}
-	return m
+	return &Error{Code: "waiting", Topic: Waiting, What: fmt.Sprintf("%s; retrying in %d s", what, seconds(wait))}
 }
 
 // WaitForOther is said while another call is waited for.
