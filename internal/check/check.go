@@ -108,6 +108,13 @@ type Check struct {
 	// Find gives the path of a program: of one that is named by its path, or of a
 	// name that is looked for where git looks for programs.
 	Find func(program string) (path string, err error)
+	// Git runs git as the user would here, but without asking anybody and without
+	// tokens in its environment, and gives what it printed to standard error. The
+	// exit code is -1 when it could not be run to its end.
+	Git func(ctx context.Context, args ...string) (said string, code int)
+	// Netrc is the path and content of the file of logins that git's libcurl reads,
+	// "" where there is none.
+	Netrc func() (path, content string)
 	// Mounts is the content of /proc/self/mountinfo, "" where there is none.
 	Mounts func() string
 	// Redact takes secrets out of a text, besides the tokens that are checked.
@@ -185,6 +192,10 @@ type run struct {
 	// steps that have been reported for it.
 	instance string
 	done     map[string]bool
+	// warned are the steps among them that warned of something; sound says that
+	// none failed.
+	warned map[string]bool
+	sound  bool
 }
 
 // place is a token to check, for what git would ask.
@@ -281,7 +292,7 @@ func requestFor(i instance.Instance) credential.Request {
 
 // check makes every step for one token.
 func (r *run) check(p place) {
-	r.instance, r.done = p.found.Instance.String(), nil
+	r.instance, r.done, r.warned, r.sound = p.found.Instance.String(), nil, map[string]bool{}, true
 	r.result.redact = append(r.result.redact, p.found.Token.Redact)
 	question, rules, problem := r.Helper.Question(p.request, p.found)
 	if p.request.Path == "" && question.Project != "" {
@@ -321,7 +332,7 @@ func (r *run) settings(policy access.Policy, rules helper.Rules) {
 	r.good(stepSettings, SettingsData{Scopes: policy.Scopes, Minimum: policy.Minimum, AllowUnverified: rules.AllowUnverified}, "%s", text)
 }
 
-// The steps, in their order. Those up to stepVerify are made for each token,
+// The steps, in their order. Those up to stepRun are made for each token,
 // and the others once.
 const (
 	stepSource    = "source"
@@ -344,6 +355,7 @@ const (
 	stepPush      = "git-push"
 	stepHelpers   = "git-helpers"
 	stepVerify    = "git-tls"
+	stepRun       = "git-run"
 	stepConfig    = "git-config"
 	stepStored    = "stored-tokens"
 	stepGit       = "git-version"
@@ -355,5 +367,5 @@ const (
 func Steps() []string {
 	return []string{stepSource, stepSettings, stepInstance, stepProxy, stepDNS, stepTCP, stepTLS, stepAPI, stepClock,
 		stepToken, stepExpiry, stepScopes, stepProject, stepAccess, stepBranch, stepRateLimit, stepFetch, stepPush,
-		stepHelpers, stepVerify, stepConfig, stepStored, stepGit, stepLFS, stepCache}
+		stepHelpers, stepVerify, stepRun, stepConfig, stepStored, stepGit, stepLFS, stepCache}
 }

@@ -27,16 +27,18 @@ const programLimit = 5 * time.Second
 func (r *run) configured(p place, reached bool) {
 	url := p.url()
 	if url == "" {
-		r.skip("the instance is not known", stepHelpers, stepVerify)
+		r.skip("the instance is not known", stepHelpers, stepVerify, stepRun)
 		return
 	}
 	if !r.hasGit() {
-		r.skip(noGit, stepHelpers, stepVerify)
+		r.skip(noGit, stepHelpers, stepVerify, stepRun)
 		return
 	}
 	r.helpers(url)
 	if by := r.Authorizes(url); by != "" {
+		before := r.warned[stepHelpers]
 		r.warn(stepHelpers, nil, message.HeaderAuthorizes(by))
+		r.warned[stepHelpers] = before // git can be run with it
 	}
 	if !reached {
 		r.ignored = append(r.ignored, r.Ignored(url)...)
@@ -48,6 +50,7 @@ func (r *run) configured(p place, reached bool) {
 	} else {
 		r.good(stepVerify, nil, "git verifies certificates")
 	}
+	r.gitRun(p, reached && r.sound)
 }
 
 // noGit is why a step about git on this machine is not made.
@@ -110,7 +113,7 @@ func (r *run) helpers(url string) {
 	for n, h := range found.Helpers {
 		data.Helpers = append(data.Helpers, HelperData{Program: h.Program, Scope: h.Scope.String(), Origin: h.Origin})
 		names = append(names, fmt.Sprintf("%s (%s)", helperName(h), h.Scope))
-		switch strings.TrimPrefix(strings.TrimSuffix(h.Program[strings.LastIndexAny(h.Program, `/\`)+1:], ".exe"), prefix) {
+		switch helperOf(h) {
 		case own:
 			if first < 0 {
 				first = n
@@ -142,6 +145,11 @@ func (r *run) helpers(url string) {
 			return
 		}
 	}
+}
+
+// helperOf is a helper's name, without directory, prefix and ending.
+func helperOf(h gitconfig.Helper) string {
+	return strings.TrimPrefix(strings.TrimSuffix(h.Program[strings.LastIndexAny(h.Program, `/\`)+1:], ".exe"), prefix)
 }
 
 // helperName is a helper as people know it.

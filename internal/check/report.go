@@ -163,6 +163,9 @@ func (r *run) good(name string, data any, format string, args ...any) {
 
 func (r *run) warn(name string, data any, m error) {
 	r.result.Warnings++
+	if r.warned != nil {
+		r.warned[name] = true
+	}
 	r.report(Step{Name: name, Status: report.Warning, Data: data, Text: message.As(m).What, Hint: message.As(m).Hint, Code: message.As(m).Code})
 }
 
@@ -170,6 +173,7 @@ func (r *run) fail(name string, m error) { r.failWith(name, nil, m) }
 
 func (r *run) failWith(name string, data any, m error) {
 	r.result.Failures++
+	r.sound = false
 	// What is wrong for good comes before what could not be learned.
 	if r.result.Reason == nil || message.Unverified(r.result.Reason) && !message.Unverified(m) {
 		r.result.Reason = m

@@ -19,7 +19,7 @@ var data = map[string]any{
 	stepDNS: DNSData{}, stepTCP: TCPData{}, stepTLS: TLSData{}, stepAPI: APIData{}, stepClock: ClockData{},
 	stepToken: TokenData{}, stepExpiry: ExpiryData{}, stepScopes: ScopesData{}, stepProject: ProjectData{},
 	stepAccess: AccessData{}, stepBranch: BranchData{}, stepRateLimit: RateData{}, stepFetch: RefsData{}, stepPush: RefsData{},
-	stepHelpers: HelpersData{}, stepVerify: nil, stepConfig: ConfigData{}, stepStored: StoredData{},
+	stepHelpers: HelpersData{}, stepVerify: nil, stepRun: nil, stepConfig: ConfigData{}, stepStored: StoredData{},
 	stepGit: VersionData{}, stepLFS: VersionData{}, stepCache: nil,
 }
 

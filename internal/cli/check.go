@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -168,6 +170,8 @@ func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 		Output:     a.output,
 		Find:       exec.LookPath,
 		Mounts:     mounts,
+		Git:        a.runGit,
+		Netrc:      a.netrc,
 		Redact:     func(text string) string { return token.Mask(a.bearer.Redact(text)) },
 	}
 }
@@ -252,6 +256,55 @@ func (a *app) output(ctx context.Context, program string, args ...string) (strin
 	err := cmd.Run()
 	line, _, _ := strings.Cut(string(out.text), "\n")
 	return line, err
+}
+
+// unasking are variables that keep git from asking anybody, and its words as they
+// are in English.
+var unasking = []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GCM_INTERACTIVE=never", envTrace + "="}
+
+// runGit runs git as [check.Check] describes it. What git traces goes nowhere.
+func (a *app) runGit(ctx context.Context, args ...string) (said string, code int) {
+	cmd := exec.CommandContext(ctx, "git", args...) //nolint:gosec // what is checked, which holds no token
+	for _, variable := range a.env.Environ() {
+		if !strings.HasPrefix(variable, "GIT_TRACE") && !strings.HasPrefix(variable, "GIT_CURL_VERBOSE") {
+			cmd.Env = append(cmd.Env, variable)
+		}
+	}
+	cmd.Env = append(cmd.Env, unasking...)
+	cmd.WaitDelay = 100 * time.Millisecond
+	var words ending
+	cmd.Stderr = &words
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		return "", -1
+	}
+	return string(words.text), cmd.ProcessState.ExitCode()
+}
+
+// ending keeps the last maxOutput bytes.
+type ending struct{ text []byte }
+
+func (e *ending) Write(p []byte) (int, error) {
+	e.text = append(e.text, p...)
+	e.text = e.text[max(0, len(e.text)-maxOutput):]
+	return len(p), nil
+}
+
+// maxNetrc bounds the file of logins, in bytes.
+const maxNetrc = 1 << 20
+
+// netrc finds the file of logins as libcurl does (lib/netrc.c).
+func (a *app) netrc() (path, content string) {
+	home := a.env.Getenv(envHome)
+	for _, name := range []string{".netrc", "_netrc"} {
+		path = filepath.Join(home, name)
+		if text, err := file.Read(path, maxNetrc); home != "" && err == nil {
+			return path, string(text)
+		}
+		if runtime.GOOS != "windows" {
+			break
+		}
+	}
+	return "", ""
 }
 
 // beginning keeps the first maxOutput bytes, and takes no more.

@@ -311,3 +311,59 @@ func CacheUnusable(path, why, hint string) error {
 	return &Error{Code: "cache-unusable", Topic: Warning,
 		What: "verdicts can't be cached in " + Quote(path) + ": " + why + "; every git command asks GitLab", Hint: hint}
 }
+
+// RepositoryRefused is for a directory in which git gives up; words are git's.
+func RepositoryRefused(words string) error {
+	m := &Error{Code: "repository-refused", Topic: Configuration,
+		What: "git does not work in the repository here: " + Quote(words),
+		Hint: "git status says the same here; correct what it names"}
+	if _, rest, found := strings.Cut(words, "dubious ownership in repository at '"); found {
+		m.Hint = "work as the user who owns the directory, or trust it: git config --global --add safe.directory " + Quote(strings.TrimSuffix(rest, "'"))
+	}
+	if strings.Contains(words, "cannot use bare repository") {
+		m.Hint = "safe.bareRepository is explicit: name the repository with git --git-dir or GIT_DIR"
+	}
+	return m
+}
+
+// PasswordEmpty is for a remote whose URL has an empty password.
+func PasswordEmpty(remote string) error {
+	return &Error{Code: "password-empty", Topic: Configuration,
+		What: "the URL of the remote " + remote + " has an empty password; git logs in with it and does not ask this helper",
+		Hint: "remove the colon before the @, or the whole login: git remote set-url " + remote + " with the URL alone"}
+}
+
+// PushElsewhere is a warning about a setting, by its name and origin, that sends
+// pushes to another address than the one that was checked.
+func PushElsewhere(setting, origin string) error {
+	return &Error{Code: "push-elsewhere", Topic: Warning,
+		What: "git pushes to another address than it fetches from: so says " + setting + " in " + origin,
+		Hint: "check that address too, if it is https; git remote -v shows both"}
+}
+
+// GitLogsIn is a warning about a login, by, that git uses before it asks a helper;
+// hint is how to be rid of it.
+func GitLogsIn(by, hint string) error {
+	return &Error{Code: "git-logs-in", Topic: Warning,
+		What: "git logs in with " + by + " before it asks this helper",
+		Hint: hint + ": each command that fails to log in with it counts for GitLab's ban of this address"}
+}
+
+// GitLogsInInVain is for a git that fails with a login, by, that it uses before it
+// asks a helper, or instead; hint is how to be rid of it.
+func GitLogsInInVain(by, hint string) error {
+	return &Error{Code: "git-logs-in-in-vain", Topic: Configuration,
+		What: "git fails: it logs in with " + by + ", and not with what this helper answers",
+		Hint: hint}
+}
+
+// GitFails is for a git that can't list the refs although all checks passed; words
+// say why, git's or this program's own.
+func GitFails(words string) error {
+	m := &Error{Code: "git-fails", Topic: Configuration, What: "git itself can't list the refs",
+		Hint: "git ls-remote shows all of its output here; check git's configuration for this URL (git config --list --show-origin)"}
+	if words != "" {
+		m.What += ": " + Printable(words)
+	}
+	return m
+}

@@ -1,0 +1,260 @@
+package check
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/source"
+)
+
+// gitFatal is git's exit code when it gives up (git's usage.c, die).
+const gitFatal = 128
+
+// gitRun has git itself list the refs, as a fetch begins: from the repository's own
+// remote, or the URL that is checked. It is what finds everything that git does in
+// another way than this program thinks. sound says that nothing failed before; else
+// only what needs no login is looked at.
+func (r *run) gitRun(p place, sound bool) {
+	if !r.repository() {
+		return
+	}
+	target, name := p.url(), ""
+	if p.found.Token.IsZero() {
+		r.skip("there is no token", stepRun)
+		return
+	}
+	if !r.given {
+		var found bool
+		if name, target, found = r.remoteOf(p); !found {
+			r.skip("no remote here is a repository on "+r.instance, stepRun)
+			return
+		}
+	} else if project(p) == "" {
+		r.skip(noProject, stepRun)
+		return
+	}
+	if r.passwordMissing(name, target) {
+		return
+	}
+	by, hint := r.otherLogin(p, name, target)
+	if !r.pushes(p, name, by) {
+		return
+	}
+	switch why := r.unrunnable(p, target, sound); {
+	case by != "" && why != "":
+		r.warn(stepRun, nil, message.GitLogsIn(by, hint))
+		return
+	case why != "":
+		r.skip(why, stepRun)
+		return
+	}
+	ctx, cancel := r.limited()
+	defer cancel()
+	said, code := r.Git(ctx, "ls-remote", "--quiet", "--", orURL(name, target), "HEAD")
+	switch {
+	case r.interrupted(stepRun):
+	case code == 0 && by == "":
+		r.good(stepRun, nil, "git itself can list the refs")
+	case code == 0:
+		r.warn(stepRun, nil, message.GitLogsIn(by, hint))
+	case ctx.Err() != nil:
+		r.skip("git did not list the refs within "+r.Limit.String(), stepRun)
+	case by != "":
+		r.fail(stepRun, message.GitLogsInInVain(by, hint))
+	default:
+		r.gitFailed(r.words(said))
+	}
+}
+
+// gitFailed reports a git that can't list the refs. What is only GitLab's trouble of
+// the moment, such as a rate limit that this check used up, is not git's fault; and
+// TLS is warned of, as in the step before.
+func (r *run) gitFailed(words string) {
+	failed := message.GitFails(words)
+	switch lower := strings.ToLower(words); {
+	case strings.HasPrefix(words, string(message.NotVerified)), strings.HasPrefix(words, string(message.RateLimit)):
+		r.skip("git could not be tried: "+words, stepRun)
+	case strings.Contains(lower, "ssl") || strings.Contains(lower, "certificate") || strings.Contains(lower, "tls"):
+		r.warn(stepRun, nil, failed)
+	default:
+		r.fail(stepRun, failed)
+	}
+}
+
+// orURL is a remote by its name, or a URL where there is none.
+func orURL(name, url string) string {
+	if name != "" {
+		return name
+	}
+	return url
+}
+
+// repository reports whether git works in the directory that the check is run in. It
+// refuses one of another user's, for example. A URL is checked all the same.
+func (r *run) repository() bool {
+	ctx, cancel := r.limited()
+	defer cancel()
+	said, code := r.Git(ctx, "rev-parse", "--git-dir")
+	if r.interrupted(stepRun) {
+		return false
+	}
+	if code != gitFatal || strings.Contains(said, "not a git repository") {
+		return true
+	}
+	refused := message.RepositoryRefused(r.words(said))
+	if r.given {
+		r.warn(stepRun, nil, refused)
+		return true
+	}
+	r.fail(stepRun, refused)
+	return false
+}
+
+// words are this program's own words in what git printed to standard error, else
+// git's when it gave up. A server's words are neither, and logins in URLs go.
+func (r *run) words(said string) string {
+	found := ""
+	for line := range strings.Lines(said) {
+		line = strings.TrimSpace(line)
+		if own, is := strings.CutPrefix(line, prefix+own+": "); is {
+			return r.result.Redact(own)
+		}
+		if fatal, is := strings.CutPrefix(line, "fatal: "); is && !strings.Contains(line, "@") && !strings.HasPrefix(fatal, "remote error") {
+			found = fatal
+		}
+	}
+	return r.result.Redact(found)
+}
+
+// interrupted reports a step as interrupted when it is.
+func (r *run) interrupted(step string) bool {
+	switch {
+	case r.ctx.Err() == nil:
+		return false
+	case r.result.Reason == nil:
+		r.fail(step, message.CheckInterrupted())
+	default:
+		r.skip("the check was interrupted", step)
+	}
+	return true
+}
+
+// remoteOf finds the remote of the repository here that is for the project, else the
+// first one on the instance, and the URL that git makes of it.
+func (r *run) remoteOf(p place) (name, target string, found bool) {
+	for _, e := range r.config.Entries {
+		remote, ok := e.Subsection()
+		if !ok || e.Section != "remote" || e.Key != "url" || e.Implicit() {
+			continue
+		}
+		to, _, _ := r.config.Rewritten(e.Value(), false)
+		if !r.onInstance(p, to) {
+			continue
+		}
+		its, _ := p.found.Instance.ProjectOf(to)
+		if same := strings.EqualFold(its, project(p)); same || !found {
+			name, target, found = remote, to, true
+			if same {
+				return name, target, true
+			}
+		}
+	}
+	return name, target, found
+}
+
+// onInstance reports a remote's URL that is on the instance, whatever its path.
+func (r *run) onInstance(p place, remote string) bool {
+	at, err := url.Parse(strings.TrimSpace(remote))
+	return err == nil && strings.EqualFold(at.Scheme+"://"+strings.TrimSuffix(at.Host, ":443"), p.found.Instance.Origin())
+}
+
+// pushes looks at the addresses that a remote has for pushes alone; by is the login
+// for fetches that was told. False means that a push has an empty password.
+func (r *run) pushes(p place, name, by string) bool {
+	for _, e := range r.config.Entries {
+		if remote, ok := e.Subsection(); name == "" || !ok || remote != name || e.Section != "remote" || e.Key != "pushurl" || e.Implicit() {
+			continue
+		}
+		to, _, _ := r.config.Rewritten(e.Value(), false)
+		if its, _ := p.found.Instance.ProjectOf(to); !strings.EqualFold(its, project(p)) || its == "" {
+			r.warn(stepRun, nil, message.PushElsewhere(e.Name(), message.Quote(e.Origin)))
+			continue
+		}
+		if r.passwordMissing(name, to) {
+			return false
+		}
+		if other, hint := r.otherLogin(p, name, to); other != "" && other != by {
+			r.warn(stepRun, nil, message.GitLogsIn(other, hint))
+		}
+	}
+	return true
+}
+
+// unrunnable says why git is not run: it would fail for a reason that was told, ask
+// somebody, or hand the token to a helper that keeps it. "" is that it can be.
+func (r *run) unrunnable(p place, target string, sound bool) string {
+	helpers := r.config.Credential(target).Helpers
+	tokenless := []source.Source{source.Env, source.Backend}
+	switch _, diverted := r.config.Diverted(target, false); {
+	case !sound:
+		return earlier
+	case diverted:
+		return "git goes to another address"
+	case r.warned[stepHelpers] || r.warned[stepVerify]:
+		return "what is said above about git comes first"
+	case slices.ContainsFunc(helpers, func(h gitconfig.Helper) bool { return helperOf(h) != own }):
+		return "git would ask other helpers too, and tell them the token"
+	case slices.Contains(tokenless, p.found.Source):
+		return "programs that check starts don't get a token from the environment"
+	}
+	return ""
+}
+
+// passwordMissing reports a URL with an empty password: git takes that for one, and
+// asks nobody.
+func (r *run) passwordMissing(name, target string) bool {
+	at, err := url.Parse(target)
+	if err != nil || at.User == nil {
+		return false
+	}
+	if password, set := at.User.Password(); !set || password != "" {
+		return false
+	}
+	r.fail(stepRun, message.PasswordEmpty(message.Quote(name)))
+	return true
+}
+
+// otherLogin names what git logs in with before it asks a helper, other than the
+// token, and what to do about it; "" when there is none.
+func (r *run) otherLogin(p place, name, target string) (by, hint string) {
+	own := p.found.Token.Reveal()
+	for _, e := range r.config.Entries {
+		if e.Section != "http" || e.Key != "extraheader" || e.Implicit() {
+			continue
+		}
+		header, _, _ := strings.Cut(e.Value(), ":")
+		alone := r.config
+		alone.Entries = []gitconfig.Entry{e}
+		if _, applies := alone.Match("http", target)["extraheader"]; applies && strings.EqualFold(strings.TrimSpace(header), "authorization") {
+			return "the Authorization header of " + e.Name() + " in " + message.Quote(e.Origin), "take that setting out"
+		}
+	}
+	at, err := url.Parse(target)
+	if err != nil {
+		return "", ""
+	}
+	if password, set := at.User.Password(); set {
+		if password == own {
+			return "", ""
+		}
+		return "the password in the URL of the remote " + message.Quote(name), "git remote set-url " + message.Quote(name) + " with the URL alone"
+	}
+	path, content := r.Netrc()
+	if password, found := netrcPassword(content, at.Hostname()); found && password != own {
+		return "the entry for " + at.Hostname() + " in " + message.Quote(path), "remove that entry, or the entry default"
+	}
+	return "", ""
+}
