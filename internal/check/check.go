@@ -108,10 +108,10 @@ type Check struct {
 	// Find gives the path of a program: of one that is named by its path, or of a
 	// name that is looked for where git looks for programs.
 	Find func(program string) (path string, err error)
-	// Git runs git as the user would here, but without asking anybody and without
-	// tokens in its environment, and gives what it printed to standard error. The
+	// Git runs git as the user would here, but without asking anybody and without the
+	// variables that redact changes, and gives what it printed to standard error. The
 	// exit code is -1 when it could not be run to its end.
-	Git func(ctx context.Context, args ...string) (said string, code int)
+	Git func(ctx context.Context, redact func(string) string, args ...string) (said string, code int)
 	// Netrc is the path and content of the file of logins that git's libcurl reads,
 	// "" where there is none.
 	Netrc func() (path, content string)

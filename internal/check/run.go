@@ -53,7 +53,7 @@ func (r *run) gitRun(p place, sound bool) {
 	}
 	ctx, cancel := r.limited()
 	defer cancel()
-	said, code := r.Git(ctx, "ls-remote", "--quiet", "--", orURL(name, target), "HEAD")
+	said, code := r.Git(ctx, r.result.Redact, "ls-remote", "--quiet", "--", orURL(name, target), "HEAD")
 	switch {
 	case r.interrupted(stepRun):
 	case code == 0 && by == "":
@@ -62,6 +62,8 @@ func (r *run) gitRun(p place, sound bool) {
 		r.warn(stepRun, nil, message.GitLogsIn(by, hint))
 	case ctx.Err() != nil:
 		r.skip("git did not list the refs within "+r.Limit.String(), stepRun)
+	case code < 0:
+		r.skip("git could not be run", stepRun)
 	case by != "":
 		r.fail(stepRun, message.GitLogsInInVain(by, hint))
 	default:
@@ -93,11 +95,11 @@ func orURL(name, url string) string {
 }
 
 // repository reports whether git works in the directory that the check is run in. It
-// refuses one of another user's, for example. A URL is checked all the same.
+// refuses one of another user's, for example. Where a URL is checked, that is no failure.
 func (r *run) repository() bool {
 	ctx, cancel := r.limited()
 	defer cancel()
-	said, code := r.Git(ctx, "rev-parse", "--git-dir")
+	said, code := r.Git(ctx, r.result.Redact, "rev-parse", "--git-dir")
 	if r.interrupted(stepRun) {
 		return false
 	}
@@ -107,9 +109,9 @@ func (r *run) repository() bool {
 	refused := message.RepositoryRefused(r.words(said))
 	if r.given {
 		r.warn(stepRun, nil, refused)
-		return true
+	} else {
+		r.fail(stepRun, refused)
 	}
-	r.fail(stepRun, refused)
 	return false
 }
 

@@ -263,11 +263,15 @@ func (a *app) output(ctx context.Context, program string, args ...string) (strin
 var unasking = []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GCM_INTERACTIVE=never", envTrace + "="}
 
 // runGit runs git as [check.Check] describes it. What git traces goes nowhere.
-func (a *app) runGit(ctx context.Context, args ...string) (said string, code int) {
+func (a *app) runGit(ctx context.Context, redact func(string) string, args ...string) (said string, code int) {
 	cmd := exec.CommandContext(ctx, "git", args...) //nolint:gosec // what is checked, which holds no token
 	for _, variable := range a.env.Environ() {
-		if !strings.HasPrefix(variable, "GIT_TRACE") && !strings.HasPrefix(variable, "GIT_CURL_VERBOSE") {
+		switch {
+		case strings.HasPrefix(variable, "GIT_TRACE"), strings.HasPrefix(variable, "GIT_CURL_VERBOSE"):
+		case redact(variable) == variable:
 			cmd.Env = append(cmd.Env, variable)
+		case strings.HasPrefix(variable, "GIT_CONFIG_"):
+			return "", -1 // without it, git would have another configuration
 		}
 	}
 	cmd.Env = append(cmd.Env, unasking...)
