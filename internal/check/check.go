@@ -133,7 +133,7 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 	// Some places have to be asked for a token: once, so that all that is said is
 	// about the same one.
 	c.Helper.Secrets = once(c.Helper.Secrets)
-	r := &run{Check: c, ctx: ctx, given: target.Request.Host != "", branch: target.Branch, config: c.Config(), result: Result{redact: []func(string) string{c.Redact}}}
+	r := &run{Check: c, ctx: ctx, given: target.Request.Host != "", branch: target.Branch, config: c.Config(), warned: map[string]bool{}, result: Result{redact: []func(string) string{c.Redact}}}
 	request := r.request(target.Request)
 	places := r.places(request)
 	for _, p := range places {

@@ -163,9 +163,7 @@ func (r *run) good(name string, data any, format string, args ...any) {
 
 func (r *run) warn(name string, data any, m error) {
 	r.result.Warnings++
-	if r.warned != nil {
-		r.warned[name] = true
-	}
+	r.warned[name] = true
 	r.report(Step{Name: name, Status: report.Warning, Data: data, Text: message.As(m).What, Hint: message.As(m).Hint, Code: message.As(m).Code})
 }
 
