@@ -37,7 +37,7 @@ var arrows = map[string]string{
 	"process":   "",
 	"install":   "file message",
 	"source":    "file instance message strictjson token",
-	"gitconfig": "message token",
+	"gitconfig": "file message token",
 	"setup":     "file gitconfig instance message report",
 	"cache":     "access file instance message token",
 	"transport": "access file message",
@@ -46,7 +46,7 @@ var arrows = map[string]string{
 	"kube":      "access file message transport",
 	// What they are for.
 	"helper":     "access credential instance message source token",
-	"check":      "access credential gitconfig gitlab helper instance message report source token",
+	"check":      "access credential file gitconfig gitlab helper instance message report source token",
 	"connection": "access file gitlab instance kube message platform source token",
 	"cli": "access cache check connection credential file gitconfig gitlab helper install instance kube message" +
 		" platform report setup source token trace transport",

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
@@ -123,6 +124,8 @@ func (r *run) helpers(url string) {
 		}
 	}
 	switch {
+	case first < 0 && r.config.Problem != nil:
+		r.skip("not all of git's configuration was read", stepHelpers)
 	case first < 0:
 		r.warn(stepHelpers, data, message.NotAHelper(url, names))
 	case first > 0:
@@ -235,7 +238,11 @@ func (r *run) stored() {
 		data := StoredData{Setting: entry.Name(), Origin: entry.Origin}
 		r.warn(stepStored, data, message.TokenStored(entry.Name(), message.Quote(entry.Origin), remote))
 	}
-	if len(exposed) == 0 {
+	switch {
+	case len(exposed) > 0:
+	case r.config.Problem != nil:
+		r.skip("not all of git's configuration was read", stepStored)
+	default:
 		r.good(stepStored, nil, "no token or password stands in git's configuration")
 	}
 }
@@ -291,6 +298,8 @@ func (r *run) version(step, name, before string, leaks vulnerability, args ...st
 		r.skip("there is no "+name+" on the PATH", step)
 	case ctx.Err() != nil:
 		r.warn(step, nil, message.ProgramSilent(name, "no answer within "+programLimit.String()))
+	case err != nil && !errors.As(err, new(*exec.ExitError)):
+		r.warn(step, nil, message.ProgramSilent(name, "it can't be run: "+file.Cause(err)))
 	case err != nil:
 		r.warn(step, nil, message.ProgramSilent(name, "it ends with an error"))
 	case !known:

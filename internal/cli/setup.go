@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -362,7 +363,7 @@ func (r *setupRun) scope(ctx context.Context) (setup.Scope, string) {
 	// if there is none.
 	files := r.globalConfig(r.env.Getenv(envHome))
 	for _, file := range slices.Backward(files) {
-		if _, err := os.Stat(file); err == nil {
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 			return setup.Global, file
 		}
 	}
@@ -382,7 +383,7 @@ func (r *setupRun) systemConfig(ctx context.Context) string {
 		return "/etc/gitconfig"
 	}
 	own, err := r.git.Expand(ctx, "%(prefix)/etc/gitconfig")
-	if _, missing := os.Stat(own); err == nil && missing == nil && own != "/usr/etc/gitconfig" {
+	if _, missing := os.Stat(own); err == nil && !errors.Is(missing, fs.ErrNotExist) && own != "/usr/etc/gitconfig" {
 		return own
 	}
 	return "/etc/gitconfig"

@@ -80,8 +80,13 @@ func (r Recovery) fresh() string { return r.Path + ".new" }
 // Read reads the record; false when there is none. One with a token that was
 // written, and kept from taking its place, is the record.
 func (r Recovery) Read() (Record, bool, error) {
-	if record, found, err := read(r.fresh()); err == nil && found && !record.Token.IsZero() {
+	record, found, err := read(r.fresh())
+	if found && !record.Token.IsZero() {
 		return record, true, nil
+	}
+	// What was not written to its end does not count.
+	if err != nil && !errors.Is(err, errForm) {
+		return Record{}, false, err
 	}
 	return read(r.Path)
 }
@@ -111,8 +116,11 @@ func read(path string) (Record, bool, error) {
 
 // Claim writes the record if there is none; else the error is fs.ErrExist.
 func (r Recovery) Claim(record Record) error {
-	if _, found, err := r.Read(); found || err != nil {
+	switch _, found, err := r.Read(); {
+	case found || errors.Is(err, errForm) || errors.Is(err, errShared) || errors.Is(err, file.ErrNotRegular) || errors.Is(err, file.ErrTooLarge):
 		return fs.ErrExist
+	case err != nil:
+		return err
 	}
 	data, err := encode(record)
 	if err != nil {
@@ -208,4 +216,9 @@ func syncDir(dir string) error {
 }
 
 // cause is an error of the file system without the path, which messages name.
-func cause(err error) error { return errors.New(file.Cause(err)) }
+func cause(err error) error {
+	if errors.Is(err, file.ErrTooLarge) || errors.Is(err, file.ErrNotRegular) {
+		return err
+	}
+	return errors.New(file.Cause(err))
+}

@@ -49,7 +49,11 @@ func read(opened *os.File, err error, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = opened.Close() }()
-	if info, err := opened.Stat(); err != nil || !info.Mode().IsRegular() {
+	info, err := opened.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
 		return nil, ErrNotRegular
 	}
 	data, err := io.ReadAll(io.LimitReader(opened, limit+1))
@@ -73,12 +77,19 @@ func Append(path string) (*os.File, error) {
 	return opened, nil
 }
 
-// Cause is an error of the file system in words, without the path: a message
-// names that itself.
+// Cause is an error of the system in words, without paths and calls: a message
+// names what it is about itself.
 func Cause(err error) string {
 	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	var link *os.LinkError
+	var call *os.SyscallError
+	switch {
+	case errors.As(err, &pathErr):
 		err = pathErr.Err
+	case errors.As(err, &link):
+		err = link.Err
+	case errors.As(err, &call):
+		err = call.Err
 	}
 	return err.Error()
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
@@ -87,7 +88,7 @@ func (g Git) Run(ctx context.Context, args ...string) (Result, error) {
 		line, _, _ := strings.Cut(strings.TrimSpace(string(words.text)), "\n")
 		return Result{Out: string(out.text), Words: line, Code: exit.ExitCode()}, nil
 	}
-	return Result{}, message.GitBroken(g.Program)
+	return Result{}, message.GitBroken(g.Program, file.Cause(err))
 }
 
 var (

@@ -55,7 +55,7 @@ func Copy(ctx context.Context, dir string) (path string, fresh bool, problem err
 		return path, false, nil
 	}
 	if err := put(path, content{ctx, program, info.Size()}); err != nil {
-		return path, false, message.InstallFailed(path, cause(err))
+		return path, false, message.InstallFailed(path, file.Cause(err))
 	}
 	return path, true, nil
 }
@@ -126,14 +126,4 @@ func putNamed(path string, c content) error {
 		_ = os.Remove(temporary.Name())
 	}
 	return err
-}
-
-// cause is an error without the paths in it: the message names the one that
-// people know.
-func cause(err error) string {
-	var link *os.LinkError
-	if errors.As(err, &link) {
-		err = link.Err
-	}
-	return file.Cause(err)
 }

@@ -333,7 +333,7 @@ func TestMessages(t *testing.T) {
 		"IdentityAmbiguous":    {IdentityAmbiguous()},
 		"IdentityUnusable":     {IdentityUnusable(here.Instance)},
 		"GitMissing":           {GitMissing()},
-		"GitBroken":            {GitBroken(path)},
+		"GitBroken":            {GitBroken(path, "permission denied")},
 		"GitLate":              {GitLate(10 * time.Second)},
 		"GitInterrupted":       {GitInterrupted()},
 		"GitFailed":            {GitFailed("fatal: bad config line 2"), GitFailed("")},

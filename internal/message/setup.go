@@ -153,11 +153,11 @@ func HomeMissing() error {
 		Hint: "set HOME, or use --env, which needs none"}
 }
 
-// GitBroken is for a git program that can't be run.
-func GitBroken(path string) error {
+// GitBroken is for a git program that can't be run, or does not run to its end.
+func GitBroken(path, why string) error {
 	return &Error{Code: "git-broken", Topic: Configuration,
-		What: "the git program " + Quote(path) + " can't be run, or was killed",
-		Hint: "see that git config --list works; --print and --env need no git"}
+		What: "the git program " + Quote(path) + " can't be run: " + why,
+		Hint: "check that git config --list works; --print and --env need no git"}
 }
 
 // GitLate is for a git program that does not end.

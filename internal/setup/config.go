@@ -140,7 +140,7 @@ func (c *Config) whole(ctx context.Context) (gitconfig.Config, error) {
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // Write has git do what sections say, besides what was written before, and reports

@@ -49,7 +49,7 @@ func Read(name string, object Object, allowHTTPLoopback bool) Found {
 		return object.content(KeyCA, maxCA).authorities(place(KeyCA))
 	}
 	// It exists, so it is not empty in the way that a mount without one is.
-	f.take(keys, func() bool { return false }, place, allowHTTPLoopback)
+	f.take(keys, func() (bool, error) { return false, nil }, place, allowHTTPLoopback)
 	return f
 }
 

@@ -36,7 +36,7 @@ func FuzzKeys(f *testing.F) {
 			}
 		}
 		found := Found{Where: "the Secret"}
-		there := found.take(keys, func() bool { return true }, message.Quote, false)
+		there := found.take(keys, func() (bool, error) { return true, nil }, message.Quote, false)
 		quiet(t, found)
 		if usable := !found.Token.IsZero() && found.Instance != (instance.Instance{}); usable != (there && found.Problem == nil) {
 			t.Fatalf("usable: %v, and yet %v", usable, found.Problem)

@@ -3,6 +3,7 @@ package source
 import (
 	"strings"
 
+	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/strictjson"
 	"github.com/ambient-code/git-credential-acp/internal/token"
@@ -34,8 +35,15 @@ func TwoForms(where string, bare bool) error {
 // take makes of a Secret's deciding keys what there is to know; place names a
 // key for people. It is false when there is none of them, and empty says that
 // there are no others either.
-func (f *Found) take(keys map[string]content, empty func() bool, place func(key string) string, allowHTTPLoopback bool) (there bool) {
+func (f *Found) take(keys map[string]content, empty func() (bool, error), place func(key string) string, allowHTTPLoopback bool) (there bool) {
 	text, credentials, url := keys[KeyToken], keys[KeyCredentials], keys[KeyInstance]
+	// Where a key can't be read, nobody knows which form the Secret has.
+	for _, key := range deciding {
+		if keys[key].broken() && (credentials.there || key == KeyInstance) {
+			f.Problem = keys[key].problem(place(key), maxValue)
+			return true
+		}
+	}
 	switch {
 	case credentials.there && (text.there || url.there):
 		// Two forms may name two instances.
@@ -48,14 +56,16 @@ func (f *Found) take(keys map[string]content, empty func() bool, place func(key 
 		if f.Problem = text.problem(place(KeyToken), maxValue); f.Problem == nil {
 			f.setToken(text.text)
 		}
-	case url.there || !empty():
-		f.Problem, f.Fault = message.TokenKeyMissing(f.Where, f.Renew), token.Empty
 	default:
-		return false
-	}
-	if problem := url.problem(place(KeyInstance), maxValue); problem != nil {
-		f.Problem, f.Fault = problem, ""
-		return true
+		none, err := empty()
+		switch {
+		case err != nil:
+			f.Problem = message.FileUnreadable(f.Where, file.Cause(err))
+			return true
+		case none && !url.there:
+			return false
+		}
+		f.Problem, f.Fault = message.TokenKeyMissing(f.Where, f.Renew), token.Empty
 	}
 	f.setInstance(url.text, place(KeyInstance), allowHTTPLoopback)
 	return true
@@ -64,9 +74,6 @@ func (f *Found) take(keys map[string]content, empty func() bool, place func(key 
 // readCredentials reads the platform's own entry. Its other fields (userId,
 // updatedAt) say nothing that is needed here.
 func (f *Found) readCredentials(key content, place string, allowHTTPLoopback bool) {
-	if f.Problem = key.problem(place, maxValue); f.Problem != nil {
-		return
-	}
 	var entry *struct {
 		Token       string `json:"token"`
 		InstanceURL string `json:"instanceUrl"`

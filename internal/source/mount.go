@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
@@ -42,12 +43,7 @@ func (c Config) mount(dir string) (Found, bool) {
 	f.CA = func() ([]byte, error) {
 		return contentOf(ca()).authorities(placeIn(dir)(KeyCA))
 	}
-	if keys[KeyCredentials].broken() && keys[KeyToken].broken() {
-		// Nothing in the directory can be read, so nobody knows what is there.
-		f.Problem = keys[KeyToken].problem(placeIn(dir)(KeyToken), maxValue)
-		return f, true
-	}
-	return f, f.take(keys, func() bool { return empty(root) }, placeIn(dir), c.AllowHTTPLoopback)
+	return f, f.take(keys, func() (bool, error) { return empty(root) }, placeIn(dir), c.AllowHTTPLoopback)
 }
 
 // placeIn names the keys of a Secret that is mounted at dir.
@@ -84,13 +80,15 @@ const maxSwaps = 100
 // another one's authorities; those are read later, if at all.
 func readVersion(root *os.Root) (keys map[string]content, ca func() ([]byte, error)) {
 	for swaps := 0; ; swaps++ {
-		version := versionOf(root)
+		version, err := versionOf(root)
 		keys = map[string]content{}
 		for _, name := range deciding {
-			keys[name] = readIn(root, filepath.Join(version, name), maxValue)
+			if keys[name] = readIn(root, filepath.Join(version, name), maxValue); err != nil {
+				keys[name] = content{there: true, err: err}
+			}
 		}
 		ca = file.Later(root, filepath.Join(version, KeyCA), maxCA)
-		if swaps == maxSwaps || versionOf(root) == version {
+		if again, _ := versionOf(root); err != nil || swaps == maxSwaps || again == version {
 			return keys, ca
 		}
 	}
@@ -98,26 +96,31 @@ func readVersion(root *os.Root) (keys map[string]content, ca func() ([]byte, err
 
 // versionOf is the directory that holds the current version, "." when the
 // Secret was not mounted by kubelet.
-func versionOf(root *os.Root) string {
+func versionOf(root *os.Root) (string, error) {
 	version, err := root.Readlink(current)
-	if err != nil || !filepath.IsLocal(version) {
-		return "."
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EINVAL): // EINVAL: it is no link
+		return ".", nil
+	case err != nil:
+		return "", err
+	case !filepath.IsLocal(version):
+		return ".", nil
 	}
-	return version
+	return version, nil
 }
 
-func empty(root *os.Root) bool {
+func empty(root *os.Root) (bool, error) {
 	dir, err := root.Open(".")
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer func() { _ = dir.Close() }()
-	names, _ := dir.Readdirnames(-1)
+	names, err := dir.Readdirnames(-1)
 	for _, name := range names {
 		// What kubelet mounts for an optional Secret that does not exist.
 		if name != current && len(name) > 0 && name[0] != '.' {
-			return false
+			return false, nil
 		}
 	}
-	return true
+	return err == nil, err
 }

@@ -105,10 +105,11 @@ func Roots(t Trust) (Authorities, error) {
 		}
 	}
 	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
 	all := Authorities{Pool: pool}
+	if err != nil { // not for missing files
+		all.Pool = x509.NewCertPool()
+		all.Unread = append(all.Unread, "the system's certificate authorities can't be read: "+file.Cause(err))
+	}
 	if len(t.PEM) > 0 {
 		if problem := all.require(t.PEM, t.Where); problem != nil {
 			return Authorities{}, problem
@@ -117,7 +118,7 @@ func Roots(t Trust) (Authorities, error) {
 	if t.Required.Path != "" {
 		data, err := file.Read(t.Required.Path, maxBundle)
 		if err != nil {
-			return Authorities{}, message.CAInvalid(t.Required.where(), "it can't be read")
+			return Authorities{}, message.CAInvalid(t.Required.where(), "it can't be read: "+file.Cause(err))
 		}
 		if problem := all.require(data, t.Required.where()); problem != nil {
 			return Authorities{}, problem
@@ -253,7 +254,7 @@ func Identity(certificate, key Named) (*tls.Certificate, error) {
 func readIdentity(n Named) ([]byte, error) {
 	data, err := file.Read(n.Path, maxBundle)
 	if err != nil {
-		return nil, message.ClientCertificateInvalid(n.where(), "it can't be read")
+		return nil, message.ClientCertificateInvalid(n.where(), "it can't be read: "+file.Cause(err))
 	}
 	return withLines(data), nil
 }
