@@ -21,7 +21,9 @@ func main() {
 }
 
 func run(stdout, stderr io.Writer) int {
-	if process.StdoutClosed() {
+	// git reads what get prints, so a get without a reader has failed. Anybody else may
+	// have meant /dev/null, which looks the same (Python's DEVNULL, Node's "ignore").
+	if len(os.Args) > 1 && os.Args[len(os.Args)-1] == "get" && process.StdoutClosed() {
 		stdout = closed{}
 	}
 	lookup := hiding(cli.TokenVariables())
