@@ -36,9 +36,9 @@ check() {
 	[[ -z $(find "$root" -perm /022 ! -type l) ]] || { echo 'the image has files that others may write'; exit 1; }
 	[[ $(grep -c 'BEGIN CERTIFICATE' "$root/etc/ssl/certs/ca-certificates.crt") -gt 50 ]] || { echo 'the image has too few root certificates'; exit 1; }
 	# As a user that nobody knows, with an empty environment, and without /proc or /dev.
-	got=$(env -i chroot --userspec=65532:65532 "$root" /git-credential-acp version)
+	got=$(env -i "$(command -v chroot)" --userspec=65532:65532 "$root" /git-credential-acp version)
 	[[ $got == *"$version"* ]] || { echo "the image's program is not $version: $got"; exit 1; }
-	printf 'capability[]=state\nprotocol=https\nhost=elsewhere.example\n' | env -i chroot --userspec=1234:0 "$root" /git-credential-acp get
+	printf 'capability[]=state\nprotocol=https\nhost=elsewhere.example\n' | env -i "$(command -v chroot)" --userspec=1234:0 "$root" /git-credential-acp get
 	echo "$got, in an image with $(wc -l <<<"$want") files"
 }
 
