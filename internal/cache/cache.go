@@ -137,7 +137,7 @@ func unusable(path string, err error) error {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		hint = "free some space there, or set ACP_GITLAB_CACHE_DIR to a directory on another volume"
 	}
-	return message.CacheUnusable(path, file.Cause(err), hint)
+	return warnCacheUnusable(path, file.Cause(err), hint)
 }
 
 // Fresh gives a verdict that needs nobody to be asked. It opens one file.

@@ -17,7 +17,7 @@ import (
 func TestSparing(t *testing.T) {
 	w := newWorld(t)
 	dead := w.question("").Token
-	note, helped, looks := message.KubeTimeout(message.Cluster{Server: "10.0.0.1", Login: "somebody"}), false, 0
+	note, helped, looks := error(&message.Error{Code: "kube-timeout", Topic: message.NotVerified, What: "the server did not answer"}), false, 0
 	spare := func(place string, want int) {
 		t.Helper()
 		got := w.store.OncePerDeadToken(t.Context(), dead, place, func() (error, bool) {

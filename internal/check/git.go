@@ -7,7 +7,6 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // git asks git itself, with what get would answer. A login that git refuses
@@ -53,7 +52,7 @@ func (a *answers) git() {
 func (a *answers) credential() (username, password string, problem error) {
 	attributes, err := credential.Read(bytes.NewReader(a.result.Answer))
 	if err != nil || a.result.Outcome != helper.Answered {
-		return "", "", message.NoAnswer()
+		return "", "", errNoAnswer()
 	}
 	for _, attribute := range attributes {
 		switch attribute.Key {

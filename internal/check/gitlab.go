@@ -92,7 +92,7 @@ func (a *answers) failBlamed(step string) {
 		a.fail(step, why)
 		return
 	}
-	a.failWith(step, a.scopesData(), message.Holding(why, self.Scopes))
+	a.failWith(step, a.scopesData(), holding(why, self.Scopes))
 }
 
 // scopesData compares the scopes that a token holds with the required ones.
@@ -104,7 +104,7 @@ func (a *answers) scopesData() ScopesData {
 
 // refusal says why git gets no token, and what of that could not be mended.
 func (a *answers) refusal() error {
-	return message.Besides(message.Explain(a.verdict, helper.SubjectOf(a.question)), a.result.Messages)
+	return besides(message.Explain(a.verdict, helper.SubjectOf(a.question)), a.result.Messages)
 }
 
 // earlier is why the steps after one that failed are not made.
@@ -129,7 +129,7 @@ func (a *answers) blamed() string {
 
 func (a *answers) token() {
 	if old, now := a.place.found, a.question.Found; old.Source != now.Source {
-		a.warn(stepToken, nil, message.MountBehind(old.Where, now.Where))
+		a.warn(stepToken, nil, warnMountBehind(old.Where, now.Where))
 	}
 	self, user := a.facts.Self, a.facts.User
 	data := TokenData{ID: self.ID, Name: self.Name, Kind: kindOf(user), Granular: self.Granular,
@@ -197,7 +197,7 @@ func (a *answers) expiry() {
 	}
 	left := self.ExpiresAt.Sub(a.Now())
 	if left <= 0 {
-		a.warn(stepExpiry, ExpiryData{ExpiresAt: self.ExpiresAt.Format(time.DateOnly)}, message.ClockPastExpiry(self.ExpiresAt, a.instance))
+		a.warn(stepExpiry, ExpiryData{ExpiresAt: self.ExpiresAt.Format(time.DateOnly)}, warnClockPastExpiry(self.ExpiresAt, a.instance))
 		return
 	}
 	days := int(left.Hours() / 24)
@@ -226,7 +226,7 @@ func (a *answers) scopes() {
 	}
 	data := a.scopesData()
 	if len(data.TooBroad) > 0 {
-		a.warn(stepScopes, data, message.ScopesTooBroad(data.TooBroad))
+		a.warn(stepScopes, data, warnScopesTooBroad(data.TooBroad))
 		return
 	}
 	text := list(quoted(self.Scopes))
@@ -251,7 +251,7 @@ func (a *answers) project() {
 		a.skip("a group's wiki has no project", stepProject)
 		return
 	case asked == "" && a.given && !a.place.atInstance():
-		a.fail(stepProject, message.URLNoProject())
+		a.fail(stepProject, errURLNoProject())
 		return
 	case asked == "":
 		a.skip(a.whyNoProject(), stepProject)
@@ -268,15 +268,15 @@ func (a *answers) project() {
 	told := false
 	if p.Path != "" && !strings.EqualFold(p.Path, asked) {
 		data.MovedFrom = asked
-		a.warn(stepProject, data, message.ProjectMoved(subject, p.Path))
+		a.warn(stepProject, data, warnProjectMoved(subject, p.Path))
 		told = true
 	}
 	if p.DeletedOn != "" {
-		a.warn(stepProject, data, message.ProjectDeleted(subject, p.DeletedOn))
+		a.warn(stepProject, data, warnProjectDeleted(subject, p.DeletedOn))
 		told = true
 	}
 	if p.Archived {
-		a.warn(stepProject, data, message.ProjectArchived(subject))
+		a.warn(stepProject, data, warnProjectArchived(subject))
 		told = true
 	}
 	if !told {
@@ -338,7 +338,7 @@ func (a *answers) branchStep() {
 		return
 	}
 	if a.facts.Project.State != access.Given {
-		a.warn(stepBranch, nil, message.BranchUnseen(a.branch))
+		a.warn(stepBranch, nil, warnBranchUnseen(a.branch))
 		return
 	}
 	ctx, cancel := a.limited()
@@ -351,7 +351,7 @@ func (a *answers) branchStep() {
 	case b.State != access.Given:
 		a.fail(stepBranch, a.explain(b.Reply, access.Developer))
 	case !b.CanPush:
-		a.failWith(stepBranch, data, message.BranchProtected(a.branch, helper.SubjectOf(a.question)))
+		a.failWith(stepBranch, data, errBranchProtected(a.branch, helper.SubjectOf(a.question)))
 	case b.Protected:
 		a.good(stepBranch, data, "%s is protected, and can be pushed to with this role", message.Quote(a.branch))
 	default:
@@ -378,7 +378,7 @@ func (a *answers) rate() {
 	case rate.Limit == 0:
 		a.skip("GitLab does not tell", stepRateLimit)
 	case rate.Low():
-		a.warn(stepRateLimit, rateData(rate), message.RateLow(rate.Remaining, rate.Limit, rate.Reset))
+		a.warn(stepRateLimit, rateData(rate), warnRateLow(rate.Remaining, rate.Limit, rate.Reset))
 	default:
 		a.good(stepRateLimit, rateData(rate), "%d of %d requests left until %s", rate.Remaining, rate.Limit, rate.Reset.UTC().Format("15:04:05 UTC"))
 	}

@@ -45,9 +45,9 @@ func (r *run) configured(p place, reached bool) {
 		r.ignored = append(r.ignored, r.Ignored(url)...)
 	}
 	if by := r.VerifyOff(url); by != "" {
-		r.warn(stepVerify, nil, message.VerifyOff(by))
+		r.warn(stepVerify, nil, warnVerifyOff(by))
 	} else if reached && !r.trustedByGit(p.found) {
-		r.warn(stepVerify, nil, message.GitDistrusts(r.instance))
+		r.warn(stepVerify, nil, warnGitDistrusts(r.instance))
 	} else {
 		r.good(stepVerify, nil, "git verifies certificates")
 	}
@@ -127,11 +127,11 @@ func (r *run) helpers(url string) {
 	case first < 0 && r.config.Problem != nil:
 		r.skip("not all of git's configuration was read", stepHelpers)
 	case first < 0:
-		r.warn(stepHelpers, data, message.NotAHelper(url, names))
+		r.warn(stepHelpers, data, warnNotAHelper(url, names))
 	case first > 0:
-		r.warn(stepHelpers, data, message.OtherHelperFirst(names[0]))
+		r.warn(stepHelpers, data, warnOtherHelperFirst(names[0]))
 	case !r.installed(found.Helpers[first].Program):
-		r.warn(stepHelpers, data, message.HelperMissing(helperName(found.Helpers[first])))
+		r.warn(stepHelpers, data, warnHelperMissing(helperName(found.Helpers[first])))
 	default:
 		text := "git asks " + strings.Join(names, ", then ")
 		if !found.UseHTTPPath {
@@ -140,7 +140,7 @@ func (r *run) helpers(url string) {
 		r.good(stepHelpers, data, "%s", text)
 	}
 	if keeps != "" {
-		r.warn(stepHelpers, nil, message.StoreKeepsToken(keeps))
+		r.warn(stepHelpers, nil, warnStoreKeepsToken(keeps))
 	}
 	for _, push := range []bool{false, true} {
 		if by, diverted := r.config.Diverted(url+"/", push); diverted {
@@ -218,7 +218,7 @@ func (r *run) origins() {
 	switch problem := r.config.Problem; {
 	case problem == nil && len(r.ignored) > 0:
 	case problem != nil:
-		r.warn(stepConfig, data, message.ConfigSkipped(problem))
+		r.warn(stepConfig, data, warnConfigSkipped(problem))
 	case len(data.Origins) == 0:
 		r.good(stepConfig, data, "there is none")
 	default:
@@ -236,7 +236,7 @@ func (r *run) stored() {
 			remote = message.Quote(name)
 		}
 		data := StoredData{Setting: entry.Name(), Origin: entry.Origin}
-		r.warn(stepStored, data, message.TokenStored(entry.Name(), message.Quote(entry.Origin), remote))
+		r.warn(stepStored, data, warnTokenStored(entry.Name(), message.Quote(entry.Origin), remote))
 	}
 	switch {
 	case len(exposed) > 0:
@@ -291,19 +291,19 @@ func (r *run) version(step, name, before string, leaks vulnerability, args ...st
 	version, known := parseVersion(strings.TrimPrefix(line, before))
 	switch {
 	case r.ctx.Err() != nil && r.result.Reason == nil:
-		r.fail(step, message.CheckInterrupted())
+		r.fail(step, errCheckInterrupted())
 	case r.ctx.Err() != nil:
 		r.skip("the check was interrupted", step)
 	case errors.Is(err, exec.ErrNotFound):
 		r.skip("there is no "+name+" on the PATH", step)
 	case ctx.Err() != nil:
-		r.warn(step, nil, message.ProgramSilent(name, "no answer within "+programLimit.String()))
+		r.warn(step, nil, warnProgramSilent(name, "no answer within "+programLimit.String()))
 	case err != nil && !errors.As(err, new(*exec.ExitError)):
-		r.warn(step, nil, message.ProgramSilent(name, "it can't be run: "+file.Cause(err)))
+		r.warn(step, nil, warnProgramSilent(name, "it can't be run: "+file.Cause(err)))
 	case err != nil:
-		r.warn(step, nil, message.ProgramSilent(name, "it ends with an error"))
+		r.warn(step, nil, warnProgramSilent(name, "it ends with an error"))
 	case !known:
-		r.warn(step, nil, message.ProgramSilent(name, "what it prints is none"))
+		r.warn(step, nil, warnProgramSilent(name, "what it prints is none"))
 	default:
 		data := VersionData{Version: version.String()}
 		fixed, affected := leaks.affects(version)
@@ -314,7 +314,7 @@ func (r *run) version(step, name, before string, leaks vulnerability, args ...st
 		case slices.Contains(systemDirs, filepath.Dir(path)):
 			r.good(step, data, "%s, a package of this system: its updates may have the fix for %s without the version %s", version, leaks.cve, fixed)
 		default:
-			r.warn(step, data, message.ProgramLeaks(name, version.String(), fixed.String(), leaks.cve))
+			r.warn(step, data, warnProgramLeaks(name, version.String(), fixed.String(), leaks.cve))
 		}
 	}
 }

@@ -21,7 +21,7 @@ func (r *run) remote(p place) bool {
 	i := p.found.Instance
 	username := r.username(p)
 	if instance.OtherCredential(username) {
-		r.fail(stepInstance, message.OtherUsername(message.Quote(username)))
+		r.fail(stepInstance, errOtherUsername(message.Quote(username)))
 		r.skipThrough(stepPush, unasked)
 		return false
 	}
@@ -46,7 +46,7 @@ func (r *run) remote(p place) bool {
 		result = h.Get(r.ctx, bytes.NewReader(request))
 	}
 	if a == nil {
-		r.fail(stepProxy, message.NoAnswer())
+		r.fail(stepProxy, errNoAnswer())
 		r.skipThrough(stepPush, unasked)
 		return false
 	}
@@ -144,7 +144,7 @@ func (a *answers) way() bool {
 			return false
 		}
 		if unread := a.client.Unread(); step == stepTLS && len(unread) > 0 {
-			a.warn(step, nil, message.CAUnread(unread))
+			a.warn(step, nil, warnCAUnread(unread))
 		}
 		a.trip.tell(a.run, step, proxy, i)
 	}
@@ -154,7 +154,7 @@ func (a *answers) way() bool {
 	case !known:
 		a.skip("GitLab's answers have no date", stepClock)
 	case ahead.Abs() > maxSkew:
-		a.warn(stepClock, data, message.ClockSkew(ahead, i.String()))
+		a.warn(stepClock, data, warnClockSkew(ahead, i.String()))
 	default:
 		a.good(stepClock, data, "the clock here agrees with GitLab's")
 	}
@@ -167,9 +167,9 @@ func (a *answers) onTheWay(step string) error {
 	signer := a.trip.signer()
 	switch {
 	case step == stepTLS && signer != "":
-		return message.Signed(why, signer)
+		return signed(why, signer)
 	case step == stepAPI && a.verdict.Reason == access.Unreachable:
-		return message.BrokenOff(why)
+		return brokenOff(why)
 	}
 	return why
 }

@@ -45,7 +45,7 @@ func (r *run) gitRun(p place, sound bool) {
 	}
 	switch why := r.unrunnable(p, target, sound); {
 	case by != "" && why != "":
-		r.warn(stepRun, nil, message.GitLogsIn(by, hint))
+		r.warn(stepRun, nil, warnGitLogsIn(by, hint))
 		return
 	case why != "":
 		r.skip(why, stepRun)
@@ -59,13 +59,13 @@ func (r *run) gitRun(p place, sound bool) {
 	case code == 0 && by == "":
 		r.good(stepRun, nil, "git itself can list the refs")
 	case code == 0:
-		r.warn(stepRun, nil, message.GitLogsIn(by, hint))
+		r.warn(stepRun, nil, warnGitLogsIn(by, hint))
 	case ctx.Err() != nil:
 		r.skip("git did not list the refs within "+r.Limit.String(), stepRun)
 	case code < 0:
 		r.skip("git could not be run", stepRun)
 	case by != "":
-		r.fail(stepRun, message.GitLogsInInVain(by, hint))
+		r.fail(stepRun, errGitLogsInInVain(by, hint))
 	default:
 		r.gitFailed(r.words(said))
 	}
@@ -75,7 +75,7 @@ func (r *run) gitRun(p place, sound bool) {
 // the moment, such as a rate limit that this check used up, is not git's fault; and
 // TLS is warned of, as in the step before.
 func (r *run) gitFailed(words string) {
-	failed := message.GitFails(words)
+	failed := errGitFails(words)
 	switch lower := strings.ToLower(words); {
 	case strings.HasPrefix(words, string(message.NotVerified)), strings.HasPrefix(words, string(message.RateLimit)):
 		r.skip("git could not be tried: "+words, stepRun)
@@ -106,7 +106,7 @@ func (r *run) repository() bool {
 	if code != gitFatal || strings.Contains(said, "not a git repository") {
 		return true
 	}
-	refused := message.RepositoryRefused(r.words(said))
+	refused := errRepositoryRefused(r.words(said))
 	if r.given {
 		r.warn(stepRun, nil, refused)
 	} else {
@@ -137,7 +137,7 @@ func (r *run) interrupted(step string) bool {
 	case r.ctx.Err() == nil:
 		return false
 	case r.result.Reason == nil:
-		r.fail(step, message.CheckInterrupted())
+		r.fail(step, errCheckInterrupted())
 	default:
 		r.skip("the check was interrupted", step)
 	}
@@ -182,14 +182,14 @@ func (r *run) pushes(p place, name, by string) bool {
 		}
 		to, _, _ := r.config.Rewritten(e.Value(), false)
 		if its, _ := p.found.Instance.ProjectOf(to); !strings.EqualFold(its, project(p)) || its == "" {
-			r.warn(stepRun, nil, message.PushElsewhere(e.Name(), message.Quote(e.Origin)))
+			r.warn(stepRun, nil, warnPushElsewhere(e.Name(), message.Quote(e.Origin)))
 			continue
 		}
 		if r.passwordMissing(name, to) {
 			return false
 		}
 		if other, hint := r.otherLogin(p, name, to); other != "" && other != by {
-			r.warn(stepRun, nil, message.GitLogsIn(other, hint))
+			r.warn(stepRun, nil, warnGitLogsIn(other, hint))
 		}
 	}
 	return true
@@ -225,7 +225,7 @@ func (r *run) passwordMissing(name, target string) bool {
 	if password, set := at.User.Password(); !set || password != "" {
 		return false
 	}
-	r.fail(stepRun, message.PasswordEmpty(message.Quote(name)))
+	r.fail(stepRun, errPasswordEmpty(message.Quote(name)))
 	return true
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
@@ -20,9 +19,9 @@ func (r *run) source(f source.Found) {
 	}
 	switch {
 	case frozen(r.Mounts(), f.Path):
-		r.warn(stepSource, data, message.SubPath(f.Where))
+		r.warn(stepSource, data, warnSubPath(f.Where))
 	case f.Source == source.File && shared(f.Path):
-		r.warn(stepSource, data, message.TokenFileShared(f.Path))
+		r.warn(stepSource, data, warnTokenFileShared(f.Path))
 	default:
 		r.good(stepSource, data, "%s", text)
 	}

@@ -36,9 +36,9 @@ func ParseTarget(raw string) (Target, error) {
 	host, path, _ := strings.Cut(rest, "/")
 	switch {
 	case token.Mask(raw) != raw, web && strings.Contains(rest, "@"), ssh && hasPassword(raw):
-		return Target{}, message.URLHasLogin()
+		return Target{}, errURLHasLogin()
 	case ssh:
-		return Target{}, message.URLIsSSH(httpsForm(raw))
+		return Target{}, errURLIsSSH(httpsForm(raw))
 	case !web || rest == "/":
 		return Target{}, message.URLInvalid("does not begin with https://")
 	}

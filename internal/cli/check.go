@@ -92,7 +92,7 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 	switch flags.color {
 	case "auto", "always", "never":
 	default:
-		return c, target, message.FlagInvalid("--color", "is neither auto, always nor never")
+		return c, target, errFlagInvalid("--color", "is neither auto, always nor never")
 	}
 	if _, wrong := a.known(); wrong != nil && a.instanceGiven {
 		return c, target, wrong
@@ -113,7 +113,7 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 	if flags.branchGiven {
 		var err error
 		if target.Branch, err = check.ParseBranch(flags.branch); err != nil {
-			return c, target, message.FlagInvalid("--branch", err.Error())
+			return c, target, errFlagInvalid("--branch", err.Error())
 		}
 	}
 	limit, invalid := a.timeout()
@@ -186,7 +186,7 @@ func (a *app) concludeCheck(flags checkFlags, out checkOutput, result check.Resu
 	code := checkCodes[result.Outcome]
 	if flags.terminationLog != "" && result.Reason != nil {
 		if err := replaceContent(flags.terminationLog, terminationMessage(result)); err != nil {
-			a.tell(message.TerminationLog(flags.terminationLog, file.Cause(err)), asIs)
+			a.tell(warnTerminationLog(flags.terminationLog, file.Cause(err)), asIs)
 		}
 	}
 	if result.Outcome == check.Usage && !flags.json {

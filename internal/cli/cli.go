@@ -97,7 +97,7 @@ func Run(ctx context.Context, env Env, args []string) (code int) {
 	}()
 	op, found := a.direct(args)
 	if env.NoFiles != nil {
-		a.tell(message.FilesExhausted(env.NoFiles.Error()), asIs)
+		a.tell(errFilesExhausted(env.NoFiles.Error()), asIs)
 		if op.name == "get" {
 			_, _ = a.out.Write(credential.Quit())
 		}
@@ -130,7 +130,7 @@ func (a *app) ended(began time.Time, command string, code int) int {
 // failed, whatever else it did.
 func (a *app) exitCode(err error) int {
 	if a.out.err != nil {
-		a.tell(message.OutputLost(file.Cause(a.out.err)), asIs)
+		a.tell(errOutputLost(file.Cause(a.out.err)), asIs)
 		return exitRefused
 	}
 	var code exitError
@@ -269,7 +269,7 @@ func alone(command *cobra.Command, args []string) error {
 // unknownCommand ends a run for a command that does not exist. What was typed is
 // not shown: it could be a token.
 func (a *app) unknownCommand(root *cobra.Command, typed string) error {
-	a.tell(message.CommandUnknown(root.SuggestionsFor(typed)), asIs)
+	a.tell(errCommandUnknown(root.SuggestionsFor(typed)), asIs)
 	return exitError(exitUsage)
 }
 

@@ -33,7 +33,7 @@ func (a *app) clusterSecret(ctx context.Context, req credential.Request) (read f
 	if err != nil {
 		problem := message.SettingInvalid(envSecret, err)
 		if text == "" {
-			problem = message.ClusterSecretUnset()
+			problem = errClusterSecretUnset()
 		}
 		return func() (source.Found, bool) {
 			place := source.Place("")

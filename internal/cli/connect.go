@@ -81,10 +81,10 @@ func (a *app) runConnect(ctx context.Context, flags connectFlags, args []string)
 	}
 	lines := &checkLines{Lines: report.Lines{To: a.env.Stdout, Color: a.colored("auto")}}
 	_, secret := keeper.(*connection.Secret)
-	result := a.checkNew(ctx, tok, i, flags.caFile, message.TrustToConnect(secret, flags.caFile), limit, target, lines)
+	result := a.checkNew(ctx, tok, i, flags.caFile, trustToConnect(secret, flags.caFile), limit, target, lines)
 	redact := redactAll(tok)
 	if result.Outcome != check.AllGood {
-		return a.failed(message.NotStored(keeper.Where(), result.Reason), redact)
+		return a.failed(errNotStored(keeper.Where(), result.Reason), redact)
 	}
 	if problem := a.keep(ctx, keeper, tok, i, limit); problem != nil {
 		return a.failed(problem, redact)
@@ -99,11 +99,11 @@ func connectTarget(args []string) (check.Target, error) {
 	case len(args) == 0:
 		return check.Target{}, nil
 	case len(args) > 1:
-		return check.Target{}, message.TokenFromArgument()
+		return check.Target{}, errTokenFromArgument()
 	}
 	target, problem := check.ParseTarget(args[0])
 	if problem != nil && !message.Is(problem, "url-is-ssh") {
-		return target, message.TokenFromArgument()
+		return target, errTokenFromArgument()
 	}
 	return target, problem
 }
@@ -121,11 +121,11 @@ func (a *app) connectSecret(ctx context.Context, keeper connection.Keeper, flags
 			return cmp.Or(problem, kept.Fixed)
 		}
 	case flags.owner != "":
-		return message.FlagsClash("--owner", "--platform")
+		return errFlagsClash("--owner", "--platform")
 	case flags.caFile != "":
-		return message.FlagsClash("--ca-file", "--platform")
+		return errFlagsClash("--ca-file", "--platform")
 	case flags.force:
-		return message.FlagsClash("--force", "--platform")
+		return errFlagsClash("--force", "--platform")
 	}
 	if flags.caFile == "" {
 		return nil

@@ -41,7 +41,7 @@ func (f *keeperFlags) add(command *cobra.Command) {
 func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit time.Duration) (connection.Keeper, error) {
 	switch {
 	case f.secret != "" && (f.platform || f.backend != ""):
-		return nil, message.FlagsClash("--secret", "--platform")
+		return nil, errFlagsClash("--secret", "--platform")
 	case f.platform || f.backend != "":
 		client, problem := a.platform(f.backend, limit)
 		if problem != nil {
@@ -51,14 +51,14 @@ func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit t
 	}
 	text := cmp.Or(f.secret, a.env.Getenv(envSecret))
 	if text == "" {
-		return nil, message.KeeperUnset(command)
+		return nil, errKeeperUnset(command)
 	}
 	name, err := kube.ParseName(text)
 	switch {
 	case err != nil && f.secret == "":
 		return nil, message.SettingInvalid(envSecret, err)
 	case err != nil:
-		return nil, message.FlagInvalid("--secret", "is "+err.Error())
+		return nil, errFlagInvalid("--secret", "is "+err.Error())
 	}
 	keeper, problem := a.secretKeeper(ctx, name)
 	if problem != nil {

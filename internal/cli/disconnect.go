@@ -106,21 +106,21 @@ func (a *app) runDisconnect(ctx context.Context, flags disconnectFlags) error {
 // was found where it says, and gives the token's name.
 func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connection.Kept, tok token.Token, where string, yes bool) (string, error) {
 	if tok.IsZero() {
-		return "", message.RevokeNothing(keeper.Where())
+		return "", errRevokeNothing(keeper.Where())
 	}
 	self, problem := a.self(ctx, tok, kept.Instance, kept.CA, where)
 	switch {
 	case problem != nil && kept.Token.IsZero() && !message.Unverified(problem):
 		// The keeper's own may well be alive.
-		return "", message.RevokeOther(problem, keeper.Where(), message.TokensPage(kept.Instance.URL()))
+		return "", errRevokeOther(problem, keeper.Where(), message.TokensPage(kept.Instance.URL()))
 	case message.Is(problem, string(access.TokenRevoked)):
 		return "a token that was revoked before", nil
 	case problem != nil:
-		return "", message.RevokeFailed(problem)
+		return "", errRevokeFailed(problem)
 	}
 	name := fmt.Sprintf("the token %s (%d) from %s", message.Quote(self.Name), self.ID, where)
 	if !yes && !a.confirmed(ctx, "revoke "+name+" on "+kept.Instance.String()+"? Everything that uses it stops working.") {
-		return "", message.RevokeUnconfirmed()
+		return "", errRevokeUnconfirmed()
 	}
 	limit, problem := a.timeout()
 	if problem != nil {
@@ -128,7 +128,7 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 	}
 	client, problem := a.gitlab(limit)(tok, kept.Instance, kept.CA)
 	if problem != nil {
-		return "", message.RevokeFailed(problem)
+		return "", errRevokeFailed(problem)
 	}
 	defer client.Close()
 	asking, cancel := context.WithTimeout(ctx, limit)
@@ -141,7 +141,7 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 		if v.Reason == access.Timeout {
 			v.Detail = limit.String()
 		}
-		return "", message.RevokeFailed(message.Explain(v, subjectOf(kept.Instance, where)))
+		return "", errRevokeFailed(message.Explain(v, subjectOf(kept.Instance, where)))
 	}
 	return name, nil
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ambient-code/git-credential-acp/internal/install"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 func (a *app) install() *cobra.Command {
@@ -35,7 +34,7 @@ func (a *app) runInstall(ctx context.Context, dir string) error {
 		a.tell(problem, asIs)
 		return exitError(exitRefused)
 	}
-	if _, err := fmt.Fprintln(a.env.Stdout, message.Installed(path, fresh)); err != nil {
+	if _, err := fmt.Fprintln(a.env.Stdout, installed(path, fresh)); err != nil {
 		return exitError(exitRefused)
 	}
 	return nil

@@ -80,7 +80,7 @@ func (n network) goThrough(reach *transport.Network) error {
 		return problem
 	case strings.HasPrefix(n.url, "http:"):
 		// It would read the token on its way, git's as well as this program's.
-		return message.ProxyReads(by)
+		return errProxyReads(by)
 	}
 	reach.Proxy, reach.ProxyBy = http.ProxyURL(proxy), by
 	if proxy.Scheme != "https" {
@@ -105,7 +105,7 @@ func (n network) proxy() (*url.URL, string, error) {
 	}
 	proxy, err := parseProxy(raw)
 	if err != nil {
-		return nil, "", message.ProxyInvalid(by, err.Error())
+		return nil, "", errProxyInvalid(by, err.Error())
 	}
 	return proxy, by, nil
 }
@@ -157,7 +157,7 @@ func (n network) file(name, key string) (transport.Named, error) {
 	if !strings.HasPrefix(key, "proxy") {
 		var err error
 		if path, err = n.app.gitProgram().Expand(context.Background(), value); err != nil {
-			return transport.Named{}, message.PathInvalid(by, err.Error())
+			return transport.Named{}, errPathInvalid(by, err.Error())
 		}
 	}
 	if problem := rooted(by, path); problem != nil {
@@ -174,7 +174,7 @@ func (n network) file(name, key string) (transport.Named, error) {
 func rooted(by string, paths ...string) error {
 	for _, path := range paths {
 		if path != "" && !filepath.IsAbs(path) {
-			return message.PathInvalid(by, "it is relative to whatever directory git runs in")
+			return errPathInvalid(by, "it is relative to whatever directory git runs in")
 		}
 	}
 	return nil
@@ -228,16 +228,16 @@ var (
 func (n network) remarks(directory transport.Named) []string {
 	var all []string
 	for _, by := range n.unfollowed() {
-		all = append(all, message.NotFollowed(by))
+		all = append(all, notFollowed(by))
 	}
 	for i, name := range fileVariables {
 		value := n.app.env.Getenv(name)
 		if e, found := n.settings[fileKeys[i]]; found && value != "" && value != e.Value() {
-			all = append(all, message.Hides(name, called(e)))
+			all = append(all, hides(name, called(e)))
 		}
 	}
 	if info, err := os.Stat(directory.Path); directory.Path != "" && (err != nil || !info.IsDir()) {
-		all = append(all, message.Unreadable(directory.Path, directory.By))
+		all = append(all, unreadable(directory.Path, directory.By))
 	}
 	return all
 }

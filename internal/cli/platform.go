@@ -30,7 +30,7 @@ func (a *app) platform(address string, limit time.Duration) (*platform.Client, e
 	}
 	// Whoever starts a session may set its environment, BACKEND_API_URL included.
 	if !base.InCluster() && (where == envBackendAPI || a.sessionToken()) {
-		return nil, message.PlatformOutside(where)
+		return nil, errPlatformOutside(where)
 	}
 	config := platform.Config{
 		Base:              base,
@@ -72,11 +72,11 @@ func (a *app) platformBase(address string) (platform.Base, string, error) {
 		}
 		base, err := platform.ParseBase(place.value, a.allowHTTPLoopback())
 		if err != nil {
-			return base, "", message.PlatformInvalid(place.name, err)
+			return base, "", errPlatformInvalid(place.name, err)
 		}
 		return base, place.name, nil
 	}
-	return platform.Base{}, "", message.PlatformUnset([]string{envBackendURL, envBackendAPI})
+	return platform.Base{}, "", errPlatformUnset([]string{envBackendURL, envBackendAPI})
 }
 
 // sessionToken reports whether the token for the platform is the session's own.
@@ -95,7 +95,7 @@ func (a *app) sessionToken() bool {
 // platformToken is the token for the platform and the place that it is from. From
 // here on it is taken out of every line that is printed.
 func (a *app) platformToken(base platform.Base) (token.Bearer, string, error) {
-	platform := message.Platform{URL: base.URL(), Where: envBackendToken}
+	platform := platform.Endpoint{URL: base.URL(), Where: envBackendToken}
 	text := a.env.Getenv(envBackendToken)
 	if text == "" {
 		path := cmp.Or(a.env.Getenv(envBackendTokenFile), defaultTokenFile)
@@ -103,7 +103,7 @@ func (a *app) platformToken(base platform.Base) (token.Bearer, string, error) {
 		data, err := file.Read(path, maxBotToken)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return token.Bearer{}, "", message.PlatformTokenMissing(platform, []string{envBackendToken, platform.Where})
+			return token.Bearer{}, "", errPlatformTokenMissing(platform, []string{envBackendToken, platform.Where})
 		case errors.Is(err, file.ErrTooLarge):
 			return token.Bearer{}, "", message.FileTooLarge(message.Quote(path), maxBotToken>>10)
 		case err != nil:
@@ -113,7 +113,7 @@ func (a *app) platformToken(base platform.Base) (token.Bearer, string, error) {
 	}
 	bearer, err := token.ParseBearer(text)
 	if err != nil {
-		return bearer, "", message.PlatformTokenInvalid(platform, err)
+		return bearer, "", errPlatformTokenInvalid(platform, err)
 	}
 	a.bearer = bearer
 	return bearer, platform.Where, nil
@@ -151,7 +151,7 @@ func (a *app) backend(ctx context.Context) (source.Answer, error) {
 	case problem != nil:
 		return failed(problem)
 	case found.Token == nil:
-		return answer, message.PlatformNotConnected(client.Platform(), project.String()+"/"+session.String())
+		return answer, errPlatformNotConnected(client.Platform(), project.String()+"/"+session.String())
 	}
 	answer.Token, answer.InstanceURL = found.Token, found.InstanceURL
 	return answer, nil
@@ -166,10 +166,10 @@ func (a *app) sessionName(variables ...string) (platform.Name, error) {
 		}
 		parsed, err := platform.ParseName(value)
 		if err != nil {
-			return parsed, message.SessionUnknown(name, err)
+			return parsed, errSessionUnknown(name, err)
 		}
 		return parsed, nil
 	}
 	_, err := platform.ParseName("")
-	return platform.Name{}, message.SessionUnknown(variables[0], err)
+	return platform.Name{}, errSessionUnknown(variables[0], err)
 }

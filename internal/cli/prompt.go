@@ -63,7 +63,7 @@ func (a *app) entered(ctx context.Context) (string, error) {
 	return a.waited(ctx, inputLimit, func() (string, error) {
 		text, err := io.ReadAll(io.LimitReader(a.env.Stdin, maxToken+1))
 		return string(text), err
-	}, message.InputLate(inputLimit))
+	}, errInputLate(inputLimit))
 }
 
 // confirmed asks a question on the terminal; false without one.
@@ -100,13 +100,13 @@ func (a *app) terminal() (int, bool) {
 func (a *app) prompted(ctx context.Context, fd int, prompt string, read func(int) ([]byte, error)) (string, error) {
 	before, err := term.GetState(fd)
 	if err != nil {
-		return "", message.PromptEnded()
+		return "", errPromptEnded()
 	}
 	_, _ = fmt.Fprint(a.env.Stderr, Name+": "+prompt)
 	text, problem := a.waited(ctx, promptLimit, func() (string, error) {
 		line, err := read(fd)
 		return string(bytes.TrimRight(line, "\r\n")), err
-	}, message.PromptEnded())
+	}, errPromptEnded())
 	_ = term.Restore(fd, before)
 	_, _ = fmt.Fprintln(a.env.Stderr)
 	return text, problem
@@ -137,7 +137,7 @@ func (a *app) waited(ctx context.Context, limit time.Duration, read func() (stri
 		}
 		return r.text, nil
 	case <-ctx.Done():
-		return "", message.PromptEnded()
+		return "", errPromptEnded()
 	case <-time.After(limit):
 		return "", late
 	}

@@ -107,7 +107,7 @@ func (a *app) inputWithin(limit time.Duration) io.Reader {
 		// An alarm costs a thread; git's request is nearly always there already.
 		if file, ok := a.env.Stdin.(interface{ Fd() uintptr }); !ok || !ready(file.Fd()) {
 			late := time.AfterFunc(limit-time.Since(begun), func() {
-				a.tell(message.RequestLate(limit), asIs)
+				a.tell(errRequestLate(limit), asIs)
 				a.env.Exit(exitRefused)
 			})
 			defer late.Stop()

@@ -17,7 +17,6 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/report"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
@@ -67,7 +66,7 @@ and --resume finishes what was interrupted.`,
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			flags.graceGiven, flags.podsGiven = cmd.Flags().Changed("grace"), cmd.Flags().Changed("pods")
 			if len(args) > 0 {
-				return a.failed(message.TokenFromArgument(), asIs)
+				return a.failed(errTokenFromArgument(), asIs)
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
@@ -164,24 +163,24 @@ func (f rotateFlags) check(now time.Time) (time.Time, error) {
 		{f.resume && f.graceGiven, "--resume", "--grace"},
 	} {
 		if pair.clash {
-			return time.Time{}, message.FlagsClash(pair.one, pair.other)
+			return time.Time{}, errFlagsClash(pair.one, pair.other)
 		}
 	}
 	if f.grace < 0 {
-		return time.Time{}, message.FlagInvalid("--grace", "is negative")
+		return time.Time{}, errFlagInvalid("--grace", "is negative")
 	}
 	if f.podsGiven && !kube.IsSelector(f.pods) {
-		return time.Time{}, message.FlagInvalid("--pods", "is not a label selector, as app=session")
+		return time.Time{}, errFlagInvalid("--pods", "is not a label selector, as app=session")
 	}
 	if f.expires != "" && !f.anew {
-		return time.Time{}, message.FlagInvalid("--expires", "goes with --new only")
+		return time.Time{}, errFlagInvalid("--expires", "goes with --new only")
 	}
 	if f.expires == "" {
 		return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, defaultLife), nil
 	}
 	date, err := time.Parse(time.DateOnly, f.expires)
 	if err != nil || !date.After(now) {
-		return time.Time{}, message.FlagInvalid("--expires", "is not a date to come, as 2027-01-31")
+		return time.Time{}, errFlagInvalid("--expires", "is not a date to come, as 2027-01-31")
 	}
 	return date, nil
 }
@@ -224,7 +223,7 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 		}
 	case connection.Platform:
 		if flags.podsGiven {
-			return r, message.FlagsClash("--pods", "--platform")
+			return r, errFlagsClash("--pods", "--platform")
 		}
 		r.Here = func(ctx context.Context, i instance.Instance) (token.Token, string) {
 			found := a.here(ctx, i)
@@ -243,7 +242,7 @@ func (a *app) shield() (safe func()) {
 	go func() {
 		select {
 		case <-signals:
-			a.tell(message.RotateShielded(), asIs)
+			a.tell(noteRotateShielded(), asIs)
 		case <-done:
 		}
 	}()
@@ -269,7 +268,7 @@ func (a *app) recoveryPath(dir, where string) (string, error) {
 		case filepath.IsAbs(home):
 			dir = filepath.Join(home, ".local", "state", Name)
 		default:
-			return "", message.FlagInvalid("--recovery-dir", "is not given, and there is no home directory")
+			return "", errFlagInvalid("--recovery-dir", "is not given, and there is no home directory")
 		}
 	}
 	sum := sha256.Sum256([]byte(where))

@@ -122,7 +122,7 @@ func (a *app) secrets(ctx context.Context, req credential.Request) ([]source.Fou
 	// to refuse over it.
 	config, problem := a.sources()
 	if config.Source == source.File && config.TokenFile == "" {
-		problem = message.TokenFileUnset()
+		problem = errTokenFileUnset()
 	}
 	config.Backend = func() (answer source.Answer) {
 		// That the user has not connected GitLab is told for the instance that
@@ -194,7 +194,7 @@ func (a *app) rules() (helper.Rules, error) {
 	switch text := a.env.Getenv(envMinAccess); {
 	case a.minAccess != nil:
 		if rules.Minimum, err = access.ParseLevel(*a.minAccess); err != nil {
-			return rules, message.FlagInvalid("--"+flagMinAccess, "is "+err.Error())
+			return rules, errFlagInvalid("--"+flagMinAccess, "is "+err.Error())
 		}
 	case text != "":
 		if rules.Minimum, err = access.ParseLevel(text); err != nil {

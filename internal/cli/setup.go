@@ -155,7 +155,7 @@ func (r *setupRun) check(cmd *cobra.Command, args []string) error {
 
 // misused ends the command over a flag.
 func (a *app) misused(flag, why string) error {
-	a.tell(message.FlagInvalid(flag, why), asIs)
+	a.tell(errFlagInvalid(flag, why), asIs)
 	return exitError(exitUsage)
 }
 
@@ -215,7 +215,7 @@ func (r *setupRun) do(ctx context.Context) error {
 		r.warn(ctx)
 		sections = append(sections, r.who(ctx, instances)...)
 		if len(pairs) > 0 {
-			r.tell(message.EnvironmentContinued(len(pairs)), asIs)
+			r.tell(noteEnvironmentContinued(len(pairs)), asIs)
 		}
 		return r.output(setup.Shell(sections, pairs))
 	}
@@ -255,7 +255,7 @@ func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
 		}
 	}
 	if len(list) > 0 && found[0].ByDefault {
-		return nil, r.stop(message.InstanceDefault(found[0].Where))
+		return nil, r.stop(errInstanceDefault(found[0].Where))
 	}
 	if len(list) == 0 {
 		i, problem := r.known()
@@ -265,7 +265,7 @@ func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
 		case i != nil:
 			list = append(list, *i)
 		case len(found) == 0:
-			return nil, r.stop(message.InstanceUnknown(looked))
+			return nil, r.stop(errInstanceUnknown(looked))
 		default:
 			return nil, r.done()
 		}
@@ -342,7 +342,7 @@ func (r *setupRun) sections(instances []instance.Instance) ([]setup.Section, err
 	hosts := map[string]instance.Instance{}
 	for _, i := range instances {
 		if other, twice := hosts[i.Hostname()]; twice {
-			return nil, message.SSHAmbiguous(other.String(), i.String())
+			return nil, errSSHAmbiguous(other.String(), i.String())
 		}
 		hosts[i.Hostname()] = i
 		sections = append(sections, setup.Rewrite(i, r.sshPort))
@@ -392,11 +392,11 @@ func (r *setupRun) systemConfig(ctx context.Context) string {
 // open finds the file to write to.
 func (r *setupRun) open(ctx context.Context) (*setup.Config, error) {
 	if r.git == nil {
-		return nil, message.GitMissing()
+		return nil, errGitMissing()
 	}
 	scope, path := r.scope(ctx)
 	if scope == setup.Global && !filepath.IsAbs(path) {
-		return nil, message.HomeMissing()
+		return nil, errHomeMissing()
 	}
 	return setup.Open(ctx, *r.git, scope, path)
 }
@@ -418,7 +418,7 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 		return r.stop(problem)
 	}
 	for _, s := range who {
-		r.tell(message.IdentitySet(s.Keys()), asIs)
+		r.tell(noteIdentitySet(s.Keys()), asIs)
 	}
 	everywhere := r.gitProgram().Read(ctx, r.gitCommand())
 	var asked, rewritten []string
@@ -434,16 +434,16 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 		}
 	}
 	if len(rewritten) > 0 {
-		r.tell(message.Rewritten(rewritten), asIs)
+		r.tell(noteRewritten(rewritten), asIs)
 	}
 	switch {
 	case len(asked) == 0:
 	case !found:
-		r.tell(message.SetUpAhead(asked, config.Path()), asIs)
+		r.tell(noteSetUpAhead(asked, config.Path()), asIs)
 	case !changed && len(who) == 0:
-		r.tell(message.SetUpBefore(asked, config.Path()), asIs)
+		r.tell(noteSetUpBefore(asked, config.Path()), asIs)
 	default:
-		r.tell(message.SetUp(asked, config.Path()), asIs)
+		r.tell(noteSetUp(asked, config.Path()), asIs)
 	}
 	return r.done()
 }
@@ -459,7 +459,7 @@ func (r *setupRun) overruled(config gitconfig.Config, s setup.Section, path stri
 	if first != nil {
 		name, origin = first.Name(), first.Origin
 	}
-	r.tell(message.SetUpInVain(s.Sub, path, name, origin), asIs)
+	r.tell(warnSetUpInVain(s.Sub, path, name, origin), asIs)
 	return true
 }
 
@@ -513,7 +513,7 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 	case problem != nil:
 		return r.stop(problem)
 	case len(removed) == 0:
-		r.tell(message.NothingToRemove(config.Path(), cmp.Or(only.URL, only.Instance)), asIs)
+		r.tell(noteNothingToRemove(config.Path(), cmp.Or(only.URL, only.Instance)), asIs)
 		return nil
 	}
 	var names []string
@@ -522,7 +522,7 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 			names = append(names, s.String())
 		}
 	}
-	r.tell(message.Removed(names, config.Path()), asIs)
+	r.tell(noteRemoved(names, config.Path()), asIs)
 	return nil
 }
 
@@ -538,7 +538,7 @@ func (r *setupRun) warn(ctx context.Context) bool {
 		found = setup.Finds(ctx, *r.git, path)
 	}
 	if !found {
-		r.tell(message.HelperNotFound(r.program), asIs)
+		r.tell(warnHelperNotFound(r.program), asIs)
 	}
 	return found
 }
@@ -555,7 +555,7 @@ func (r *setupRun) who(ctx context.Context, instances []instance.Instance) []set
 		return nil
 	}
 	if len(unset) == 0 {
-		r.tell(message.IdentityKept(), asIs)
+		r.tell(noteIdentityKept(), asIs)
 		return nil
 	}
 	found, problem := r.tokenFor(ctx, instances)
@@ -570,7 +570,7 @@ func (r *setupRun) who(ctx context.Context, instances []instance.Instance) []set
 	}
 	section, err := setup.Identity(user.Name, user.Email, unset)
 	if err != nil {
-		r.fail(message.IdentityUnusable(found.Instance.String()), found.Token.Redact)
+		r.fail(errIdentityUnusable(found.Instance.String()), found.Token.Redact)
 		return nil
 	}
 	return []setup.Section{section}
@@ -606,7 +606,7 @@ func (r *setupRun) unset(ctx context.Context) ([]string, error) {
 // tokenFor is where the token for the only instance comes from, as get finds it.
 func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) (*source.Found, error) {
 	if len(instances) > 1 {
-		return nil, message.IdentityAmbiguous()
+		return nil, errIdentityAmbiguous()
 	}
 	found, looked, problem := r.secrets(ctx, credential.Request{})
 	if problem != nil {

@@ -230,12 +230,12 @@ func differences(places []statusPlace) []error {
 				if other.Connected {
 					there, missing = other, one
 				}
-				all = append(all, message.Disagree(there.Where+" has a token, "+missing.Place+" has none"))
+				all = append(all, warnDisagree(there.Where+" has a token, "+missing.Place+" has none"))
 			case !one.Connected:
 			case one.instance != other.instance:
-				all = append(all, message.Disagree(one.Where+" is for "+one.Instance+", "+other.Where+" for "+other.Instance))
+				all = append(all, warnDisagree(one.Where+" is for "+one.Instance+", "+other.Where+" for "+other.Instance))
 			case !one.token.IsZero() && !other.token.IsZero() && !connection.Same(one.token, other.token):
-				all = append(all, message.Disagree(one.Where+" and "+other.Where+" have different tokens"))
+				all = append(all, warnDisagree(one.Where+" and "+other.Where+" have different tokens"))
 			}
 		}
 	}

@@ -28,12 +28,12 @@ func (a *app) tracer() *trace.Tracer {
 	case where == "1" || where == "true":
 		return trace.New(prefixed{a.env.Stderr}, os.Getpid())
 	case !filepath.IsAbs(where):
-		a.tell(message.TraceUnusable(where, "it is neither 1 nor an absolute path"), asIs)
+		a.tell(warnTraceUnusable(where, "it is neither 1 nor an absolute path"), asIs)
 		return nil
 	default:
 		opened, err := file.Append(where)
 		if err != nil {
-			a.tell(message.TraceUnusable(where, file.Cause(err)), asIs)
+			a.tell(warnTraceUnusable(where, file.Cause(err)), asIs)
 			return nil
 		}
 		// The process ends with its command, and closes it.

@@ -72,7 +72,7 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 	}
 	store.OnLock = func() {
 		a.trace.Step("lock", time.Now(), trace.Value{Key: trace.Outcome, Value: "another call is asking the same"})
-		a.tell(message.WaitForOther(q.Found.Instance.String()), q.Found.Token.Redact)
+		a.tell(noteWaitForOther(q.Found.Instance.String()), q.Found.Token.Redact)
 	}
 	if _, problem := a.rateWait(); problem != nil {
 		return helper.Finding{Problem: problem}
@@ -159,7 +159,7 @@ func (a *app) waitForReset(ctx context.Context, found source.Found, wait time.Du
 func finding(answer cache.Answer, q helper.Question) helper.Finding {
 	f := helper.Finding{Verdict: answer.Verdict, Made: answer.Made}
 	if answer.Bridged > 0 {
-		f.Notes = append(f.Notes, message.Bridged(answer.Trouble, answer.Bridged, helper.SubjectOf(q)))
+		f.Notes = append(f.Notes, errBridged(answer.Trouble, answer.Bridged, helper.SubjectOf(q)))
 	}
 	if answer.Tell {
 		f.Notes = append(f.Notes, message.Expiry(answer.Verdict, time.Now(), helper.SubjectOf(q)))
@@ -193,7 +193,7 @@ func (a *app) guard(ctx context.Context) func() {
 		select {
 		case <-finished:
 		case <-time.After(overtime):
-			a.tell(message.Overtime(), asIs)
+			a.tell(errOvertime(), asIs)
 			_, _ = a.out.Writer.Write(a.last) // what is lost now is told to nobody
 			a.env.Exit(exitUnverified)
 		}
@@ -208,7 +208,7 @@ func (a *app) onWait(found source.Found) func(time.Duration, access.Reason) {
 	return func(wait time.Duration, why access.Reason) {
 		a.trace.Step("wait", time.Now(), trace.Value{Key: trace.Wait, Value: wait}, trace.Value{Key: trace.Reason, Value: string(why)})
 		if wait > noticeable {
-			a.tell(message.Wait(wait, why, found.Instance.String()), found.Token.Redact)
+			a.tell(noteWait(wait, why, found.Instance.String()), found.Token.Redact)
 		}
 	}
 }

@@ -93,9 +93,9 @@ func (r Rotation) alone(do func() error) error {
 	release, err := r.Recovery.Hold()
 	switch {
 	case errors.Is(err, file.ErrHeld):
-		return message.UnderWay(r.Keeper.Where())
+		return errUnderWay(r.Keeper.Where())
 	case err != nil:
-		return message.RecoveryUnwritable(r.Recovery.Path, err)
+		return errRecoveryUnwritable(r.Recovery.Path, err)
 	}
 	defer release()
 	return do()
@@ -123,7 +123,7 @@ func (r Rotation) replace(ctx context.Context, ask func() (token.Token, error)) 
 		return problem
 	}
 	if Same(fresh, old.token) {
-		return message.RotateSame(r.Keeper.Where())
+		return errRotateSame(r.Keeper.Where())
 	}
 	self, problem := r.verify(ctx, fresh, old, r.NewFrom)
 	if problem == nil {
@@ -148,7 +148,7 @@ func (r Rotation) replace(ctx context.Context, ask func() (token.Token, error)) 
 		return problem
 	}
 	if problem := r.arrive(ctx, old, fresh); problem != nil {
-		return message.RotateNotRevoked(problem, old.instance.URL())
+		return errRotateNotRevoked(problem, old.instance.URL())
 	}
 	return r.revoke(ctx, old)
 }
@@ -168,7 +168,7 @@ func (r Rotation) arrive(ctx context.Context, old current, fresh token.Token) er
 	r.Tell(stepWait, "the old token is revoked in "+r.Grace.String()+"; an interruption keeps it alive")
 	select {
 	case <-ctx.Done():
-		return message.GraceInterrupted()
+		return errGraceInterrupted()
 	case <-time.After(r.Grace):
 	}
 	return r.readBack(ctx, old, fresh)
@@ -181,7 +181,7 @@ func (r Rotation) tryPods(ctx context.Context) error {
 	}
 	n, problem := r.pods(ctx, true)
 	if problem != nil {
-		return message.RotateNoPods(problem)
+		return errRotateNoPods(problem)
 	}
 	r.Tell(stepPods, "--pods selects "+count(n))
 	return nil
@@ -228,9 +228,9 @@ func (r Rotation) renew(ctx context.Context, expires time.Time) error {
 		if problem := r.unfinished(); problem != nil {
 			return problem
 		}
-		return message.Unfinished(r.Recovery.Path) // it has just ended
+		return errUnfinished(r.Recovery.Path) // it has just ended
 	case err != nil:
-		return message.RecoveryUnwritable(r.Recovery.Path, err)
+		return errRecoveryUnwritable(r.Recovery.Path, err)
 	}
 	old, problem := r.renewable(ctx, expires)
 	if problem != nil {
@@ -239,7 +239,7 @@ func (r Rotation) renew(ctx context.Context, expires time.Time) error {
 	record.Instance, record.OldID, record.UserID, record.Scopes = old.instance.URL(), old.self.ID, old.self.UserID, old.self.Scopes
 	record.Owner, record.KeptID, record.Server = old.kept.Username, old.kept.ID, old.kept.Server
 	if err := r.Recovery.Write(record); err != nil {
-		return r.calledOff(message.RecoveryUnwritable(r.Recovery.Path, err))
+		return r.calledOff(errRecoveryUnwritable(r.Recovery.Path, err))
 	}
 	client, problem := r.Connect(old.token, old.instance, old.kept.CA)
 	if problem != nil {
@@ -274,9 +274,9 @@ func (r Rotation) renewable(ctx context.Context, expires time.Time) (current, er
 	case problem != nil:
 		return current{}, problem
 	case !old.self.Granular && !slices.Contains(old.self.Scopes, "api") && !slices.Contains(old.self.Scopes, "self_rotate"):
-		return current{}, message.RotateScope(r.Keeper.Where())
+		return current{}, errRotateScope(r.Keeper.Where())
 	case !old.self.ExpiresAt.IsZero() && !expires.After(old.self.ExpiresAt):
-		return current{}, message.RotateExpiry(expires, old.self.ExpiresAt)
+		return current{}, errRotateExpiry(expires, old.self.ExpiresAt)
 	}
 	// What can't be stored now must not be made: the old token would be lost.
 	problem = r.try(ctx, old)
@@ -298,17 +298,17 @@ func (r Rotation) resume(ctx context.Context) error {
 	record, found, err := r.Recovery.Read()
 	switch {
 	case err != nil:
-		return message.RecoveryUnreadable(r.Recovery.Path, err)
+		return errRecoveryUnreadable(r.Recovery.Path, err)
 	case !found:
-		return message.NothingToResume(r.Recovery.Path)
+		return errNothingToResume(r.Recovery.Path)
 	case record.Keeper != r.Keeper.Where():
-		return message.RecoveryElsewhere(r.Recovery.Path, message.Quote(record.Keeper))
+		return errRecoveryElsewhere(r.Recovery.Path, message.Quote(record.Keeper))
 	case record.OldID == 0 && record.Token.IsZero():
 		return r.unmade()
 	}
 	i, err := instance.Parse(record.Instance, r.AllowHTTPLoopback)
 	if err != nil {
-		return message.RecoveryUnreadable(r.Recovery.Path, err)
+		return errRecoveryUnreadable(r.Recovery.Path, err)
 	}
 	kept, problem := within(ctx, r.Limit, r.Keeper.Read)
 	switch {
@@ -318,9 +318,9 @@ func (r Rotation) resume(ctx context.Context) error {
 		return kept.Problem
 	case record.KeptID != kept.ID && record.Server != kept.Server:
 		// It may have been made anew where it was, or be reached by another address.
-		return message.RecoveryReplaced(r.Recovery.Path, r.Keeper.Where())
+		return errRecoveryReplaced(r.Recovery.Path, r.Keeper.Where())
 	case record.Owner != "" && kept.Username != "" && record.Owner != kept.Username:
-		return message.RecoveryOwner(r.Recovery.Path, r.Keeper.Where())
+		return errRecoveryOwner(r.Recovery.Path, r.Keeper.Where())
 	case r.Only != nil && *r.Only != i:
 		return message.RotateOtherInstance(r.Keeper.Where(), i.String(), r.Only.String())
 	}
@@ -368,7 +368,7 @@ func (r Rotation) superseded(ctx context.Context, kept Kept, record Record) erro
 	case problem != nil && message.Unverified(problem):
 		return problem
 	case problem == nil && self.ID != record.OldID:
-		return message.RotateTwo(r.Keeper.Where(), r.Recovery.Path)
+		return errRotateTwo(r.Keeper.Where(), r.Recovery.Path)
 	}
 	return nil
 }
@@ -376,32 +376,32 @@ func (r Rotation) superseded(ctx context.Context, kept Kept, record Record) erro
 // settle ends a rotation that was interrupted before its answer was saved.
 func (r Rotation) settle(ctx context.Context, old current, record Record) error {
 	if old.token.IsZero() {
-		return message.RotateUnknown(r.Keeper.Where())
+		return errRotateUnknown(r.Keeper.Where())
 	}
 	self, problem := r.verify(ctx, old.token, old, r.Keeper.Where())
 	switch {
 	case problem != nil && message.Unverified(problem):
 		return problem
 	case problem == nil && self.ID != record.OldID:
-		return r.calledOff(message.RotateOvertaken(r.Keeper.Where()))
+		return r.calledOff(errRotateOvertaken(r.Keeper.Where()))
 	case problem == nil:
 		return r.unmade()
 	case !r.DryRun:
 		if err := r.Recovery.Remove(); err != nil {
-			r.Tell(stepSave, message.RecoveryLeft(r.Recovery.Path, err).Error())
+			r.Tell(stepSave, warnRecoveryLeft(r.Recovery.Path, err).Error())
 		}
 	}
-	return message.RotateLost(r.Keeper.Where())
+	return errRotateLost(r.Keeper.Where())
 }
 
 // unmade ends an interrupted rotation in which GitLab has made no token.
 func (r Rotation) unmade() error {
 	if !r.DryRun {
 		if err := r.Recovery.Remove(); err != nil {
-			return message.RecoveryLeft(r.Recovery.Path, err)
+			return warnRecoveryLeft(r.Recovery.Path, err)
 		}
 	}
-	return message.RotateUnmade(r.Keeper.Where())
+	return warnRotateUnmade(r.Keeper.Where())
 }
 
 // finish stores a token that GitLab has made, and drops the saved copy when it is
@@ -415,23 +415,23 @@ func (r Rotation) finish(ctx context.Context, old current, record Record, saved 
 				// GitLab knows nothing of it, as after it was restored from a backup.
 				return r.unmade()
 			}
-			return message.RotateDead(problem, r.Recovery.Path)
+			return errRotateDead(problem, r.Recovery.Path)
 		case problem != nil && !message.Unverified(problem):
-			return message.RotateSaved(problem, r.Recovery.Path)
+			return errRotateSaved(problem, r.Recovery.Path)
 		case problem == nil && record.UserID != 0 && self.UserID != record.UserID:
-			return message.RotateOtherUser(r.Keeper.Where())
+			return errRotateOtherUser(r.Keeper.Where())
 		}
 		// Without an answer, it is stored all the same: GitLab has just made it.
 	}
 	if problem := r.store(ctx, old, record.Token); problem != nil {
 		if message.Is(problem, "rotate-overtaken") && saved {
-			return message.RotateTwo(r.Keeper.Where(), r.Recovery.Path)
+			return errRotateTwo(r.Keeper.Where(), r.Recovery.Path)
 		}
 		// There may be room on the disk again.
 		if !saved && r.Recovery.Write(record) != nil {
-			return message.RotateUnsaved(problem, r.Recovery.Path)
+			return errRotateUnsaved(problem, r.Recovery.Path)
 		}
-		return message.RotateSaved(problem, r.Recovery.Path)
+		return errRotateSaved(problem, r.Recovery.Path)
 	}
 	err := r.Recovery.Remove()
 	if r.Pods != nil {
@@ -443,7 +443,7 @@ func (r Rotation) finish(ctx context.Context, old current, record Record, saved 
 		}
 	}
 	if err != nil {
-		return message.RecoveryLeft(r.Recovery.Path, err)
+		return warnRecoveryLeft(r.Recovery.Path, err)
 	}
 	return nil
 }
@@ -459,28 +459,28 @@ func (r Rotation) unanswered(ctx context.Context, old current, reply access.Repl
 	problem := r.explain(old.instance, reply)
 	switch {
 	case reply.Reason == access.AccessForbidden:
-		return r.calledOff(message.RotateDenied(old.instance.String(), expires))
+		return r.calledOff(errRotateDenied(old.instance.String(), expires))
 	case reply.State != access.Silent:
-		return r.calledOff(message.RotateNotMade(problem))
+		return r.calledOff(errRotateNotMade(problem))
 	case reply.Reason == access.Timeout:
 		// It may still come about.
-		return message.RotateUncertain(problem, r.Recovery.Path)
+		return errRotateUncertain(problem, r.Recovery.Path)
 	}
 	_, state := r.verify(ctx, old.token, old, r.Keeper.Where())
 	switch {
 	case state == nil:
 		return r.calledOff(problem)
 	case message.Unverified(state):
-		return message.RotateUncertain(problem, r.Recovery.Path)
+		return errRotateUncertain(problem, r.Recovery.Path)
 	}
-	return r.calledOff(message.RotateLost(r.Keeper.Where()))
+	return r.calledOff(errRotateLost(r.Keeper.Where()))
 }
 
 // calledOff ends a rotation that has changed nothing, or that nothing can be done
 // about.
 func (r Rotation) calledOff(problem error) error {
 	if err := r.Recovery.Remove(); err != nil {
-		r.Tell(stepSave, message.RecoveryLeft(r.Recovery.Path, err).Error())
+		r.Tell(stepSave, warnRecoveryLeft(r.Recovery.Path, err).Error())
 	}
 	return problem
 }
@@ -490,9 +490,9 @@ func (r Rotation) unfinished() error {
 	_, found, err := r.Recovery.Read()
 	switch {
 	case err != nil:
-		return message.RecoveryUnreadable(r.Recovery.Path, err)
+		return errRecoveryUnreadable(r.Recovery.Path, err)
 	case found:
-		return message.Unfinished(r.Recovery.Path)
+		return errUnfinished(r.Recovery.Path)
 	}
 	return nil
 }
@@ -506,7 +506,7 @@ func (r Rotation) read(ctx context.Context) (current, error) {
 	case !kept.Connected:
 		return current{}, message.NothingKept(r.Keeper.Where())
 	case kept.Fixed != nil:
-		return current{}, message.RotateNoWay(kept.Fixed)
+		return current{}, errRotateNoWay(kept.Fixed)
 	case kept.Problem != nil:
 		return current{}, kept.Problem
 	}
@@ -520,11 +520,11 @@ func (r Rotation) read(ctx context.Context) (current, error) {
 		where = old.from
 	}
 	if old.token.IsZero() {
-		return current{}, message.RotateOldMissing(r.Keeper.Where(), old.instance.String())
+		return current{}, errRotateOldMissing(r.Keeper.Where(), old.instance.String())
 	}
 	switch old.self, problem = r.verify(ctx, old.token, old, where); {
 	case problem != nil && dead(problem):
-		return current{}, message.RotateOldDead(problem)
+		return current{}, errRotateOldDead(problem)
 	case problem != nil:
 		return current{}, problem
 	}
@@ -557,7 +557,7 @@ func (r Rotation) sameUser(ctx context.Context, old current) error {
 	case user.State != access.Given:
 		return r.explain(old.instance, user.Reply)
 	case !strings.EqualFold(user.Username, old.kept.Username):
-		return message.RotateOtherUser(r.Keeper.Where())
+		return errRotateOtherUser(r.Keeper.Where())
 	}
 	return nil
 }
@@ -577,7 +577,7 @@ func (r Rotation) verify(ctx context.Context, tok token.Token, old current, wher
 	case verdict.Outcome != access.Granted:
 		return access.Self{}, message.Explain(verdict, r.subject(i, where))
 	case facts.Self.State != access.Given:
-		return access.Self{}, message.RotateOldGitLab(i.String())
+		return access.Self{}, errRotateOldGitLab(i.String())
 	}
 	return facts.Self, nil
 }
@@ -595,7 +595,7 @@ func (r Rotation) explain(i instance.Instance, reply access.Reply) error {
 	case access.Silent:
 		v.Outcome = access.Unverified
 	case access.Absent:
-		return message.RotateOldGitLab(i.String())
+		return errRotateOldGitLab(i.String())
 	}
 	return message.Explain(v, r.subject(i, r.Keeper.Where()))
 }
@@ -603,15 +603,15 @@ func (r Rotation) explain(i instance.Instance, reply access.Reply) error {
 // fits holds a new token against the old one.
 func (r Rotation) fits(self access.Self, old current) error {
 	if self.UserID != old.self.UserID {
-		return message.RotateOtherUser(r.Keeper.Where())
+		return errRotateOtherUser(r.Keeper.Where())
 	}
 	wanted := slices.Concat(r.Scopes, old.self.Scopes)
 	slices.Sort(wanted)
 	if missing := access.MissingScopes(slices.Compact(wanted), self.Scopes); len(missing) > 0 && !self.Granular {
-		return message.RotateScopes(missing)
+		return errRotateScopes(missing)
 	}
 	if !self.ExpiresAt.IsZero() && !old.self.ExpiresAt.IsZero() && !self.ExpiresAt.After(old.self.ExpiresAt) {
-		return message.RotateExpiry(self.ExpiresAt, old.self.ExpiresAt)
+		return errRotateExpiry(self.ExpiresAt, old.self.ExpiresAt)
 	}
 	return nil
 }
@@ -653,7 +653,7 @@ func (r Rotation) try(ctx context.Context, old current) error {
 	if problem == nil {
 		return nil
 	}
-	return message.RotateNoWay(problem)
+	return errRotateNoWay(problem)
 }
 
 // write stores a token. When only other things have changed in the place where it
@@ -675,7 +675,7 @@ func (r Rotation) write(ctx context.Context, old current, fresh token.Token) err
 		case Same(now.Token, fresh):
 			return nil // an interrupted try had come through
 		case !Same(now.Token, old.token) || now.Instance != old.instance:
-			return message.RotateOvertaken(r.Keeper.Where())
+			return errRotateOvertaken(r.Keeper.Where())
 		}
 		old.kept = now
 	}
@@ -687,13 +687,13 @@ const maxTries = 5
 func (r Rotation) revoke(ctx context.Context, old current) error {
 	client, problem := r.Connect(old.token, old.instance, old.kept.CA)
 	if problem != nil {
-		return message.RotateNotRevoked(problem, old.instance.URL())
+		return errRotateNotRevoked(problem, old.instance.URL())
 	}
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, r.Limit)
 	defer cancel()
 	if reply := client.Revoke(ctx); reply.State != access.Given {
-		return message.RotateNotRevoked(r.explain(old.instance, reply), old.instance.URL())
+		return errRotateNotRevoked(r.explain(old.instance, reply), old.instance.URL())
 	}
 	said := "the old token is revoked"
 	if old.kept.Token.IsZero() {

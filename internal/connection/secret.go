@@ -53,11 +53,11 @@ func (s Secret) Read(ctx context.Context) (Kept, error) {
 	}
 	kept := Kept{ID: object.UID, Server: s.Client.Server(), state: object}
 	if object.Immutable {
-		act := message.KubeAct{Verb: "patch", Resource: "secrets", Namespace: s.Name.Namespace, Name: s.Name.Name}
-		kept.Fixed = message.KubeImmutable(act)
+		act := kube.Act{Verb: "patch", Resource: "secrets", Namespace: s.Name.Namespace, Name: s.Name.Name}
+		kept.Fixed = kube.ErrImmutable(act)
 		if len(ours(object)) < len(object.Data) {
 			act.Verb = "delete"
-			kept.Stuck = message.KubeImmutable(act)
+			kept.Stuck = kube.ErrImmutable(act)
 		}
 	}
 	if found, there := s.Found(object); there {

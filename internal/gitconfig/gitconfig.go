@@ -81,14 +81,14 @@ func (g Git) Run(ctx context.Context, args ...string) (Result, error) {
 	case err == nil:
 		return Result{Out: string(out.text)}, nil
 	case errors.Is(context.Cause(ctx), errLate):
-		return Result{}, message.GitLate(limit)
+		return Result{}, errGitLate(limit)
 	case ctx.Err() != nil:
-		return Result{}, message.GitInterrupted()
+		return Result{}, errGitInterrupted()
 	case errors.As(err, &exit) && exit.ExitCode() > 0:
 		line, _, _ := strings.Cut(strings.TrimSpace(string(words.text)), "\n")
 		return Result{Out: string(out.text), Words: line, Code: exit.ExitCode()}, nil
 	}
-	return Result{}, message.GitBroken(g.Program, file.Cause(err))
+	return Result{}, errGitBroken(g.Program, file.Cause(err))
 }
 
 var (

@@ -197,7 +197,7 @@ func (h Helper) Find(ctx context.Context, req credential.Request) (*source.Found
 	case h.Only && match == instance.Foreign:
 		return nil, notOurs
 	case h.Only && match == instance.Downgraded:
-		return nil, stop(Failed, message.Downgraded(known.URL()))
+		return nil, stop(Failed, errDowngraded(known.URL()))
 	}
 	places, looked, wrong := h.Secrets(ctx, req)
 	found, result := choose(places, req)
@@ -209,7 +209,7 @@ func (h Helper) Find(ctx context.Context, req credential.Request) (*source.Found
 	case known != nil && match == instance.Foreign:
 		return nil, notOurs
 	case known != nil && match == instance.Downgraded:
-		return nil, stop(Failed, message.Downgraded(known.URL()))
+		return nil, stop(Failed, errDowngraded(known.URL()))
 	}
 	doubt := problem
 	for _, place := range places {
@@ -250,7 +250,7 @@ func choose(places []source.Found, req credential.Request) (*source.Found, Resul
 	for n, place := range places {
 		switch place.Instance.Match(req.Protocol, req.Host, req.Path) {
 		case instance.Downgraded:
-			why := message.Downgraded(place.Instance.URL())
+			why := errDowngraded(place.Instance.URL())
 			if message.Is(place.Problem, "instance-invalid") {
 				why = place.Problem // it is the instance's own URL that is http
 			}
@@ -260,7 +260,7 @@ func choose(places []source.Found, req credential.Request) (*source.Found, Resul
 			case chosen == nil || len(place.Instance.URL()) > len(chosen.Instance.URL()) && req.Path != "":
 				chosen = &places[n]
 			case req.Path == "" && place.Instance != chosen.Instance:
-				return nil, refuse(Refused, message.Ambiguous(chosen.Instance.String(), place.Instance.String()))
+				return nil, refuse(Refused, errAmbiguous(chosen.Instance.String(), place.Instance.String()))
 			}
 		}
 	}
@@ -303,10 +303,10 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 			asked.Found = newer
 			again := h.Verify(ctx, asked)
 			if again.refused() {
-				return message.RescueRefused(newer.Where, message.Explain(again.Verdict, SubjectOf(asked))), false
+				return warnRescueRefused(newer.Where, message.Explain(again.Verdict, SubjectOf(asked))), false
 			}
 			question, finding = asked, again
-			return message.Rescued(old.Where, newer.Where, old.Instance.String()), true
+			return warnRescued(old.Where, newer.Where, old.Instance.String()), true
 		})
 		if note != nil {
 			notes = append(notes, note)
@@ -323,7 +323,7 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 func (h Helper) Question(req credential.Request, found source.Found) (Question, Rules, error) {
 	project, err := found.Instance.Project(req.Path)
 	if err != nil {
-		return Question{}, Rules{}, message.MalformedPath(err)
+		return Question{}, Rules{}, errMalformedPath(err)
 	}
 	if found.Problem != nil {
 		return Question{}, Rules{}, found.Problem
@@ -371,7 +371,7 @@ func compare(old, newer source.Found) (note error, other bool) {
 	case newer.Problem != nil:
 		return message.RescueFailed(newer.Where, newer.Problem), false
 	case newer.Instance != old.Instance:
-		return message.RescueForeign(newer.Where, newer.Instance.String(), old.Instance.String()), false
+		return warnRescueForeign(newer.Where, newer.Instance.String(), old.Instance.String()), false
 	}
 	// Without a difference, it was not rotated, and the refusal says all.
 	return nil, newer.Token.Reveal() != old.Token.Reveal()
@@ -410,7 +410,7 @@ func conclude(req credential.Request, q Question, rules Rules, finding Finding) 
 	case rules.AllowUnverified && finding.Verdict.Reason != access.Interrupted:
 		result := grant(req, q, finding)
 		if result.Outcome == Answered {
-			result.Messages = append(result.Messages, message.AllowedUnverified(why))
+			result.Messages = append(result.Messages, errAllowedUnverified(why))
 		}
 		return result
 	}
@@ -446,11 +446,11 @@ func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 	redact := func(text string) string { return found.Token.Redact(failed.Redact(text)) }
 	switch {
 	case failed.Reveal() == found.Token.Reveal():
-		return Result{Outcome: Refused, Messages: []error{message.GitRefused(subject, known, false)}, Redact: redact}
+		return Result{Outcome: Refused, Messages: []error{errGitRefused(subject, known, false)}, Redact: redact}
 	case known:
-		return Result{Outcome: Refused, Messages: []error{message.Rotated(subject)}, Redact: redact}
+		return Result{Outcome: Refused, Messages: []error{errRotated(subject)}, Redact: redact}
 	case req.Username == user:
-		return Result{Outcome: Refused, Messages: []error{message.OtherPassword(subject)}, Redact: redact}
+		return Result{Outcome: Refused, Messages: []error{errOtherPassword(subject)}, Redact: redact}
 	}
 	// A password that was never ours, for our host.
 	return silent
@@ -468,11 +468,11 @@ func grant(req credential.Request, q Question, finding Finding) Result {
 	case failed == "" && !finding.Made.IsZero():
 		login.State = stateOf(q.Found.Token, finding.Made)
 	case failed != "" && hmac.Equal([]byte(failed), []byte(stateOf(q.Found.Token, made))):
-		return refuse(Refused, message.GitRefused(SubjectOf(q), finding.Verdict.Outcome == access.Granted, true))
+		return refuse(Refused, errGitRefused(SubjectOf(q), finding.Verdict.Outcome == access.Granted, true))
 	}
 	answer, err := req.Answer(login)
 	if err != nil {
-		return refuse(Refused, message.Unanswerable(err))
+		return refuse(Refused, errUnanswerable(err))
 	}
 	return Result{Outcome: Answered, Answer: answer, Redact: asIs}
 }

@@ -59,7 +59,7 @@ func place(t testing.TB, url string) source.Found {
 // broken is a place with a problem, whose instance is not known for url "".
 func broken(t testing.TB, url string) source.Found {
 	f := source.Found{Source: source.Mount, Where: "the Secret at /s", Renew: "reconnect", Belongs: "the key instanceUrl of the Secret",
-		Problem: message.TokenKeyMissing("the Secret at /s", "reconnect")}
+		Problem: &message.Error{Code: "token-key-missing", Topic: message.Configuration, What: "the Secret at /s has no token"}}
 	if url != "" {
 		f.Instance = parse(t, url)
 	}
@@ -69,7 +69,7 @@ func broken(t testing.TB, url string) source.Found {
 // silentPlace is a Secret of a cluster that does not answer.
 func silentPlace(t testing.TB, url string) source.Found {
 	f := broken(t, url)
-	f.Source, f.Problem = source.API, message.KubeTimeout(message.Cluster{Server: "10.0.0.1", Login: "somebody"})
+	f.Source, f.Problem = source.API, &message.Error{Code: "kube-timeout", Topic: message.NotVerified, What: "the server did not answer"}
 	return f
 }
 
@@ -255,7 +255,7 @@ func TestGetForeign(t *testing.T) {
 		"token":                 {places: []source.Found{place(t, "https://gitlab.example.com")}},
 		"broken Secret":         {places: []source.Found{broken(t, "https://gitlab.example.com")}},
 		"known":                 {known: &known},
-		"known, in doubt":       {known: &known, places: []source.Found{broken(t, "")}, secretsProblem: message.TwoForms("the Secret at /s", "token")},
+		"known, in doubt":       {known: &known, places: []source.Found{broken(t, "")}, secretsProblem: error(&message.Error{Code: "two-forms", Topic: message.Configuration, What: "the Secret at /s" + " has two forms"})},
 		"known, only":           {known: &known, only: true, places: []source.Found{place(t, "https://gitlab.example.com")}},
 		"known, token of other": {known: &known, places: []source.Found{place(t, "https://other.example")}},
 	}
@@ -330,10 +330,10 @@ func TestGetMalformed(t *testing.T) {
 func TestGetWithoutToken(t *testing.T) {
 	us, other := parse(t, "https://gitlab.example.com"), parse(t, "https://other.example")
 	below := parse(t, "https://gitlab.example.com/gitlab")
-	doubt := message.TwoForms("the Secret at /s", "token")
+	doubt := error(&message.Error{Code: "two-forms", Topic: message.Configuration, What: "the Secret at /s" + " has two forms"})
 	invalid := message.InstanceInvalid("--instance", errors.New("is wrong"))
 	good, unknown := place(t, "https://gitlab.example.com"), broken(t, "")
-	unheard := source.Found{Source: source.Backend, Where: "the platform", Problem: message.PlatformError(message.Platform{}, "502 Bad Gateway")}
+	unheard := source.Found{Source: source.Backend, Where: "the platform", Problem: &message.Error{Code: "platform-error", Topic: message.NotVerified, What: "the platform answers 502"}}
 	elsewhere := place(t, "https://other.example")
 	tests := []struct {
 		name    string
@@ -431,7 +431,7 @@ func TestGetVerdict(t *testing.T) {
 	interrupted := Finding{Verdict: access.Verdict{Outcome: access.Unverified, Reason: access.Interrupted}}
 	lateProject := silent
 	lateProject.Verdict.ExpiresAt = midnight
-	note := message.Wait(3*time.Second, access.ServerError, "gitlab.example.com")
+	note := error(&message.Error{Code: "waiting", Topic: message.Waiting, What: "gitlab.example.com answered with an error"})
 	noted := func(f Finding) Finding {
 		f.Notes = []error{note}
 		return f
@@ -711,14 +711,14 @@ func TestGetRescued(t *testing.T) {
 	newer := place(t, "https://gitlab.example.com")
 	newer.Source, newer.Token, newer.Where = source.API, pat(t, next), "the Secret team/mine in the cluster"
 	elsewhere, unusable := newer, newer
-	elsewhere.Instance, unusable.Problem = parse(t, "https://other.example"), message.TwoForms(newer.Where, "token")
+	elsewhere.Instance, unusable.Problem = parse(t, "https://other.example"), error(&message.Error{Code: "two-forms", Topic: message.Configuration, What: newer.Where + " has two forms"})
 	now := "username=oauth2\npassword=" + next + "\npassword_expiry_utc=1798675200\n"
 	because := func(reason access.Reason) Finding {
 		return Finding{Verdict: access.Verdict{Outcome: access.Refused, Reason: reason}}
 	}
 	same := newer
 	same.Token = pat(t, canary)
-	inVain := message.RescueFailed(newer.Where, message.KubeMissing(message.KubeAct{Resource: "secrets", Namespace: "team", Name: "mine"}, false))
+	inVain := message.RescueFailed(newer.Where, &message.Error{Code: "kube-missing", Topic: message.Configuration, What: "the Secret does not exist"})
 	tests := []struct {
 		name   string
 		source source.Source

@@ -11,7 +11,6 @@ import (
 	"runtime"
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // mode lets everybody run the copy: the containers that share a volume may have
@@ -33,29 +32,29 @@ func Name() string {
 func Copy(ctx context.Context, dir string) (path string, fresh bool, problem error) {
 	path = filepath.Join(dir, Name())
 	if info, err := os.Stat(dir); err != nil {
-		return path, false, message.InstallDirectory(dir, "can't be used: "+file.Cause(err))
+		return path, false, errDirectory(dir, "can't be used: "+file.Cause(err))
 	} else if !info.IsDir() {
-		return path, false, message.InstallDirectory(dir, "is not a directory")
+		return path, false, errDirectory(dir, "is not a directory")
 	}
 	program, err := running()
 	if err != nil {
-		return path, false, message.InstallFailed(path, "the running program can't be read: "+file.Cause(err))
+		return path, false, errFailed(path, "the running program can't be read: "+file.Cause(err))
 	}
 	defer func() { _ = program.Close() }()
 	info, err := program.Stat()
 	if err != nil {
-		return path, false, message.InstallFailed(path, "the running program can't be read: "+file.Cause(err))
+		return path, false, errFailed(path, "the running program can't be read: "+file.Cause(err))
 	}
 	// A link to this program is not this program: where the copy is used, it may
 	// lead nowhere.
 	switch there, err := os.Lstat(path); {
 	case err == nil && there.IsDir():
-		return path, false, message.InstallBlocked(path)
+		return path, false, errBlocked(path)
 	case err == nil && os.SameFile(there, info) && there.Mode().Perm()&mode == mode:
 		return path, false, nil
 	}
 	if err := put(path, content{ctx, program, info.Size()}); err != nil {
-		return path, false, message.InstallFailed(path, file.Cause(err))
+		return path, false, errFailed(path, file.Cause(err))
 	}
 	return path, true, nil
 }

@@ -106,13 +106,13 @@ func httpClient(config *rest.Config) (*http.Client, error) {
 
 // usable sees that an exec plugin can run without a terminal, and keeps it from
 // standard input, which is git's.
-func usable(plugin *api.ExecConfig, cluster message.Cluster) error {
+func usable(plugin *api.ExecConfig, cluster cluster) error {
 	plugin.StdinUnavailable = true
 	if plugin.InteractiveMode == api.AlwaysExecInteractiveMode {
-		return message.KubePluginUnusable(message.Quote(plugin.Command), cluster, "wants to ask at a terminal, which git's helpers don't have")
+		return errPluginUnusable(message.Quote(plugin.Command), cluster, "wants to ask at a terminal, which git's helpers don't have")
 	}
 	if _, err := exec.LookPath(plugin.Command); err != nil {
-		return message.KubePluginUnusable(message.Quote(plugin.Command), cluster, "is not there or can't be run")
+		return errPluginUnusable(message.Quote(plugin.Command), cluster, "is not there or can't be run")
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ type Config struct {
 type Client struct {
 	rest rest.Interface
 	// cluster is what messages call the server.
-	cluster message.Cluster
+	cluster cluster
 	// plugin is the exec plugin that logs in, "" for none.
 	plugin string
 	// unproven: the server does not have to show who it is.
@@ -73,7 +73,7 @@ func Open(ctx context.Context, c Config) (*Client, error) {
 		return result{client, problem}
 	})
 	if err != nil {
-		return nil, message.KubeconfigLate()
+		return nil, errKubeconfigLate()
 	}
 	return r.client, r.problem
 }
@@ -85,20 +85,20 @@ func (c Config) open() (*Client, error) {
 	}
 	at, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
-		return nil, message.KubeconfigInvalid(login, "the server's address is not a URL")
+		return nil, errKubeconfigInvalid(login, "the server's address is not a URL")
 	}
 	// An "@" after the host ends a password with a slash in it, and messages show the host.
 	if strings.Contains(at.Path+at.RawQuery+at.Fragment, "@") {
-		return nil, message.KubeconfigInvalid(login, "the server's address has a user name or password in it")
+		return nil, errKubeconfigInvalid(login, "the server's address has a user name or password in it")
 	}
 	if at.Scheme != "https" && !loopback(at.Hostname()) {
-		return nil, message.KubeconfigInvalid(login, "the server's address is not https, which would show the Secret to the network")
+		return nil, errKubeconfigInvalid(login, "the server's address is not https, which would show the Secret to the network")
 	}
 	if at.Scheme != "https" {
 		// A proxy would read the Secret on its way.
 		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
-	client := &Client{unproven: config.Insecure, cluster: message.Cluster{Server: message.Quote(at.Host), Login: login}, watch: &watch{}}
+	client := &Client{unproven: config.Insecure, cluster: cluster{Server: message.Quote(at.Host), Login: login}, watch: &watch{}}
 	if plugin := config.ExecProvider; plugin != nil {
 		client.plugin = message.Quote(plugin.Command)
 		if problem := usable(plugin, client.cluster); problem != nil {
@@ -109,7 +109,7 @@ func (c Config) open() (*Client, error) {
 	config.WarningHandler = rest.NoWarnings{}
 	config.WrapTransport = client.watch.wrap
 	if client.rest, err = restClient(config); err != nil {
-		return nil, message.KubeconfigInvalid(login, "its certificates, keys or plugin can't be used")
+		return nil, errKubeconfigInvalid(login, "its certificates, keys or plugin can't be used")
 	}
 	return client, nil
 }
@@ -134,7 +134,7 @@ func (c Config) find() (*rest.Config, string, error) {
 		}
 		looked = append(looked, message.Quote(path))
 	}
-	return nil, "", message.KubeconfigMissing(looked)
+	return nil, "", errKubeconfigMissing(looked)
 }
 
 func (c Config) serviceAccount() string {
@@ -181,12 +181,12 @@ func kubeconfig(files []string) (*rest.Config, string, error) {
 		}
 	}
 	if missing == len(files) {
-		return nil, "", message.KubeconfigMissing(looked)
+		return nil, "", errKubeconfigMissing(looked)
 	}
 	rules := &clientcmd.ClientConfigLoadingRules{Precedence: files}
 	merged, err := rules.Load()
 	if err != nil {
-		return nil, "", message.KubeconfigInvalid("the kubeconfig", "its files don't fit together")
+		return nil, "", errKubeconfigInvalid("the kubeconfig", "its files don't fit together")
 	}
 	name := merged.CurrentContext
 	if problem := complete(merged); problem != nil {
@@ -202,10 +202,10 @@ func kubeconfig(files []string) (*rest.Config, string, error) {
 		if errors.As(err, &unreadable) {
 			return nil, "", message.FileUnreadable(message.Quote(unreadable.Path), unreadable.Err.Error())
 		}
-		return nil, "", message.KubeconfigInvalid(login, "its cluster or user is not complete, or contradicts itself")
+		return nil, "", errKubeconfigInvalid(login, "its cluster or user is not complete, or contradicts itself")
 	}
 	if config.AuthProvider != nil {
-		return nil, "", message.KubeconfigInvalid(login, "it logs in by an auth-provider, which client-go has given up for exec plugins")
+		return nil, "", errKubeconfigInvalid(login, "it logs in by an auth-provider, which client-go has given up for exec plugins")
 	}
 	return config, login, nil
 }
@@ -219,7 +219,7 @@ const maxKubeconfig = 16 << 20
 // that it is working in, and a kubeconfig from there could start any program.
 func check(path string) (there bool, problem error) {
 	if !filepath.IsAbs(path) {
-		return false, message.KubeconfigInvalid(message.Quote(path), "a path that is not absolute could lead into a repository")
+		return false, errKubeconfigInvalid(message.Quote(path), "a path that is not absolute could lead into a repository")
 	}
 	data, err := file.Read(path, maxKubeconfig)
 	switch {
@@ -230,7 +230,7 @@ func check(path string) (there bool, problem error) {
 	}
 	// The error of the decoder is not told: it can quote a password.
 	if _, err := clientcmd.Load(data); err != nil {
-		return false, message.KubeconfigInvalid(message.Quote(path), "it can't be understood")
+		return false, errKubeconfigInvalid(message.Quote(path), "it can't be understood")
 	}
 	return true, nil
 }
@@ -239,17 +239,17 @@ func check(path string) (there bool, problem error) {
 func complete(config *api.Config) error {
 	name := config.CurrentContext
 	if name == "" {
-		return message.KubeContext("no current context is set in the kubeconfig")
+		return errContext("no current context is set in the kubeconfig")
 	}
 	said := "the current context " + message.Quote(name) + " of the kubeconfig"
 	current := config.Contexts[name]
 	switch {
 	case current == nil:
-		return message.KubeContext(said + " does not exist")
+		return errContext(said + " does not exist")
 	case config.Clusters[current.Cluster] == nil:
-		return message.KubeContext(said + " names the cluster " + message.Quote(current.Cluster) + ", which does not exist")
+		return errContext(said + " names the cluster " + message.Quote(current.Cluster) + ", which does not exist")
 	case config.AuthInfos[current.AuthInfo] == nil:
-		return message.KubeContext(said + " names the user " + message.Quote(current.AuthInfo) + ", which does not exist")
+		return errContext(said + " names the user " + message.Quote(current.AuthInfo) + ", which does not exist")
 	}
 	return nil
 }

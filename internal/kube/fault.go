@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
@@ -22,12 +21,12 @@ func (c *Client) explain(ctx context.Context, verb string, r resource, name Name
 	var status apierrors.APIStatus
 	switch {
 	case errors.As(err, &status):
-		act := message.KubeAct{Verb: verb, Resource: r.plural, Namespace: name.Namespace, Name: name.Name}
+		act := Act{Verb: verb, Resource: r.plural, Namespace: name.Namespace, Name: name.Name}
 		return c.refused(act, status.Status())
 	case errors.Is(ctx.Err(), context.Canceled):
-		return message.KubeInterrupted(c.cluster)
+		return errInterrupted(c.cluster)
 	case c.plugin != "" && !c.watch.reached.Load():
-		return message.KubePluginFailed(c.plugin, c.cluster, ctx.Err() != nil)
+		return errPluginFailed(c.plugin, c.cluster, ctx.Err() != nil)
 	}
 	return c.silence(err)
 }
@@ -44,61 +43,61 @@ func (c *Client) silence(err error) error {
 	reason, cause := transport.TLSFault(err)
 	switch {
 	case reason != "":
-		return message.KubeTLS(c.cluster, access.Verdict{Reason: reason, Detail: cause})
+		return errTLS(c.cluster, access.Verdict{Reason: reason, Detail: cause})
 	case errors.As(err, &proxy) && proxy.Status == http.StatusProxyAuthRequired:
-		return message.KubeProxyLogin(c.cluster)
+		return errProxyLogin(c.cluster)
 	case errors.As(err, &proxy):
-		return message.KubeUnreachable(c.cluster, "the proxy answers "+strconv.Itoa(proxy.Status))
+		return errUnreachable(c.cluster, "the proxy answers "+strconv.Itoa(proxy.Status))
 	case errors.As(err, &op) && op.Op == "proxyconnect":
-		return message.KubeUnreachable(c.cluster, "the proxy gives no connection")
+		return errUnreachable(c.cluster, "the proxy gives no connection")
 	case errors.As(err, &dns) && !dns.IsNotFound:
-		return message.KubeUnreachable(c.cluster, "the DNS server did not answer for its host name")
+		return errUnreachable(c.cluster, "the DNS server did not answer for its host name")
 	case errors.As(err, &dns):
-		return message.KubeUnreachable(c.cluster, "its host name can't be resolved")
+		return errUnreachable(c.cluster, "its host name can't be resolved")
 	case errors.As(err, &op) && op.Op == "dial":
-		return message.KubeUnreachable(c.cluster, "there is no connection")
+		return errUnreachable(c.cluster, "there is no connection")
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		return message.KubeTimeout(c.cluster)
+		return errTimeout(c.cluster)
 	case errors.Is(err, errTooLarge), errors.Is(err, errOther):
-		return message.KubeOther(c.cluster, err.Error())
+		return errNotAPI(c.cluster, err.Error())
 	case errors.As(err, &network):
-		return message.KubeUnreachable(c.cluster, "no connection could be made, or it broke")
+		return errUnreachable(c.cluster, "no connection could be made, or it broke")
 	}
-	return message.KubeOther(c.cluster, "an answer that can't be understood")
+	return errNotAPI(c.cluster, "an answer that can't be understood")
 }
 
 // refused gives the words for an answer that is not what was wanted.
-func (c *Client) refused(act message.KubeAct, status metav1.Status) error {
+func (c *Client) refused(act Act, status metav1.Status) error {
 	code := int(status.Code)
 	answer := strconv.Itoa(code) + " " + http.StatusText(code)
 	switch {
 	case code == http.StatusTooManyRequests || code >= http.StatusInternalServerError:
-		return message.KubeBusy(c.cluster, answer)
+		return errBusy(c.cluster, answer)
 	case code == http.StatusNotFound && foreign(status) && act.Resource == sessions.plural:
-		return message.KubeNoSessions(c.cluster)
+		return errNoSessions(c.cluster)
 	case foreign(status):
-		return message.KubeOther(c.cluster, answer)
+		return errNotAPI(c.cluster, answer)
 	case code == http.StatusUnauthorized:
-		return message.KubeLogin(c.cluster)
+		return errLogin(c.cluster)
 	case code == http.StatusForbidden && caused(status, metav1.CauseType("NamespaceTerminating"), ""):
-		return message.KubeRefused(act, "its namespace is being deleted")
+		return errRefused(act, "its namespace is being deleted")
 	case code == http.StatusForbidden:
 		act.Account, act.Verb = account(status.Message), verbOf(status.Message, act.Verb)
-		return message.KubeForbidden(act)
+		return errForbidden(act)
 	case code == http.StatusNotFound && act.Resource == sessions.plural:
-		return message.KubeSessionMissing(act)
+		return errSessionMissing(act)
 	case code == http.StatusNotFound:
-		return message.KubeMissing(act, status.Details != nil && status.Details.Kind == "namespaces")
+		return errMissing(act, status.Details != nil && status.Details.Kind == "namespaces")
 	case code == http.StatusConflict && caused(status, metav1.CauseTypeFieldManagerConflict, ""):
-		return message.KubeFieldConflict(act)
+		return errFieldConflict(act)
 	case code == http.StatusConflict:
-		return message.KubeConflict(act)
+		return errConflict(act)
 	case caused(status, metav1.CauseTypeForbidden, "data"):
-		return message.KubeImmutable(act)
+		return ErrImmutable(act)
 	case caused(status, metav1.CauseTypeFieldValueInvalid, "type"):
-		return message.KubeRefused(act, "it is of another type than "+Opaque+", and the type of a Secret can't be changed")
+		return errRefused(act, "it is of another type than "+Opaque+", and the type of a Secret can't be changed")
 	}
-	return message.KubeRefused(act, "the answer is "+answer)
+	return errRefused(act, "the answer is "+answer)
 }
 
 // foreign reports an answer that is no API server's own: client-go notes that

@@ -137,7 +137,7 @@ type Wanted struct {
 // have to show who it is.
 func (c *Client) Apply(ctx context.Context, name Name, wanted Wanted) (Secret, error) {
 	if c.unproven {
-		return Secret{}, message.KubeUnproven(c.cluster)
+		return Secret{}, errUnproven(c.cluster)
 	}
 	o := object{TypeMeta: metav1.TypeMeta{APIVersion: secrets.version, Kind: secrets.kind}, Type: Opaque, Data: revealed(wanted.Data)}
 	o.Namespace, o.Name, o.Labels = name.Namespace, name.Name, wanted.Labels

@@ -8,8 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // maxPods bounds how many pods one call annotates.
@@ -69,7 +67,7 @@ func (c *Client) podNames(ctx context.Context, namespace, selector string) ([]Na
 	case err != nil:
 		return nil, c.explain(ctx, "list", pods, everything, err)
 	case list.Continue != "":
-		return nil, message.PodsTooMany(namespace, maxPods)
+		return nil, errPodsTooMany(namespace, maxPods)
 	}
 	var names []Name
 	for _, pod := range list.Items {

@@ -18,14 +18,14 @@ func FuzzWords(f *testing.F) {
 		s := Subject{Instance: "gitlab.example.com", URL: "https://gitlab.example.com", Project: project,
 			Where: "the Secret at " + Quote(path), Renew: "write it to " + Quote(path)}
 		messages := []error{
-			FileUnreadable(Quote(path), "permission denied"), FileTooLarge(Quote(path), number), SecretNotDirectory(path), TwoForms(Quote(path), "token"),
-			TokenKeyMissing(Quote(path), "write it to "+Quote(path)), CredentialsGarbled(Quote(path)), GitRefused(s, true, false), Rotated(s),
+			FileUnreadable(Quote(path), "permission denied"), FileTooLarge(Quote(path), number),
+			CredentialsGarbled(Quote(path)),
 			Expiry(access.Verdict{Outcome: access.Granted, ExpiresAt: time.Unix(int64(number), 0).UTC()}, time.Unix(0, 0), s),
 		}
 		reasons := access.Reasons()
 		v := access.Verdict{Outcome: access.Unverified, Reason: reasons[int(which)%len(reasons)],
 			Detail: Quote(name), Level: number, Minimum: number, Wait: time.Duration(number)}
-		messages = append(messages, Explain(v, s), Bridged(v, time.Duration(number), s))
+		messages = append(messages, Explain(v, s))
 		v.Outcome = access.Refused
 		messages = append(messages, Explain(v, s))
 		for _, m := range messages {

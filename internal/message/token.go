@@ -13,7 +13,7 @@ func TokenFault(e *token.Error, where, renew string) error {
 		m.What += ", as from a broken paste"
 		m.Hint = "copy the whole token on one line"
 	case token.OtherKind, token.Placeholder:
-		m.Hint = "create a PAT with the scopes " + scopeList
+		m.Hint = "create a PAT with the scopes " + ScopeList
 	case token.Damaged:
 		m.Hint = "copy the whole token, to its last character"
 	case token.Quoted:
@@ -35,4 +35,5 @@ func TokenFault(e *token.Error, where, renew string) error {
 	return m
 }
 
-const scopeList = "api, read_api, read_user and write_repository"
+// ScopeList is the scopes that a token needs, as a sentence lists them.
+const ScopeList = "api, read_api, read_user and write_repository"

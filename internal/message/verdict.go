@@ -24,14 +24,15 @@ type Subject struct {
 	Trust string
 }
 
-func (s Subject) project() string { return Quote(s.Project) + " on " + s.Instance }
+// ProjectName is the project as messages name it, quoted, with its instance.
+func (s Subject) ProjectName() string { return Quote(s.Project) + " on " + s.Instance }
 
 // TokensPage is where an instance, by its URL, lists and makes a user's tokens
 // (GitLab's documentation, "Personal access tokens").
 func TokensPage(url string) string { return url + "/-/profile/personal_access_tokens" }
 
-// newToken is what to do about a token that is no good any more.
-func (s Subject) newToken() string { return s.newTokenWith(nil) }
+// NewToken is what to do about a token that is no good any more.
+func (s Subject) NewToken() string { return s.newTokenWith(nil) }
 
 // newTokenWith names scopes that are asked for besides the usual ones.
 func (s Subject) newTokenWith(scopes []string) string {
@@ -41,7 +42,7 @@ func (s Subject) newTokenWith(scopes []string) string {
 			wanted = append(wanted, scope)
 		}
 	}
-	return "create a new token with the scopes " + and(wanted) + " at " + TokensPage(s.URL) + ", then " + s.Renew
+	return "create a new token with the scopes " + List(wanted) + " at " + TokensPage(s.URL) + ", then " + s.Renew
 }
 
 func (s Subject) account(what, todo string) (Topic, string, string) {
@@ -64,19 +65,19 @@ func explain(v access.Verdict, s Subject) (topic Topic, what, hint string) {
 	switch v.Reason {
 	case access.TokenUnknown:
 		return Authentication, "the GitLab token from " + s.Where + " is invalid: " + s.Instance + " does not know it",
-			"see that it was copied whole and belongs to " + s.Instance + "; else " + s.newToken()
+			"see that it was copied whole and belongs to " + s.Instance + "; else " + s.NewToken()
 	case access.TokenExpired:
 		what = "the GitLab token from " + s.Where + " has expired"
 		if !v.ExpiresAt.IsZero() {
 			what = "the GitLab token from " + s.Where + " expired on " + v.ExpiresAt.Format(time.DateOnly)
 		}
-		return Authentication, what, s.newToken()
+		return Authentication, what, s.NewToken()
 	case access.TokenRevoked:
-		return Authentication, "the GitLab token from " + s.Where + " was revoked", s.newToken()
+		return Authentication, "the GitLab token from " + s.Where + " was revoked", s.NewToken()
 	case access.TokenInactive:
-		return Authentication, s.Instance + " calls the token from " + s.Where + " inactive", s.newToken()
+		return Authentication, s.Instance + " calls the token from " + s.Where + " inactive", s.NewToken()
 	case access.TokenNotPersonal:
-		return Authentication, "the token from " + s.Where + " is not a Personal Access Token", s.newToken()
+		return Authentication, "the token from " + s.Where + " is not a Personal Access Token", s.NewToken()
 	case access.AccountBlocked:
 		return s.account("is blocked on "+s.Instance, "ask an administrator of "+s.Instance+" to unblock it")
 	case access.AccountPending:
@@ -97,20 +98,20 @@ func explainPermissions(v access.Verdict, s Subject) (topic Topic, what, hint st
 	topic = Permissions
 	switch v.Reason {
 	case access.ScopeMissing:
-		what = "the GitLab token from " + s.Where + " lacks the " + plural("scope", v.Missing) + " on " + s.Instance
+		what = "the GitLab token from " + s.Where + " lacks the " + Plural("scope", v.Missing) + " on " + s.Instance
 		hint = "scopes can't be added to a token: " + s.newTokenWith(v.Missing)
 		if slices.Equal(v.Missing, []string{"write_repository"}) {
 			hint += " (api alone does not stand for write_repository)"
 		}
 	case access.GrantMissing:
 		what = "the fine-grained token from " + s.Where + " has no permission to read " + s.subject()
-		hint = "use a token with scopes instead: " + s.newToken()
+		hint = "use a token with scopes instead: " + s.NewToken()
 	case access.ProjectNotFound:
-		what = "the project " + s.project() + " was not found or you don't have access to it"
+		what = "the project " + s.ProjectName() + " was not found or you don't have access to it"
 		hint = "check that the remote's URL is right; if it is, ask a maintainer of the project for " + roleName(v.Minimum)
 	case access.LevelTooLow:
 		what = fmt.Sprintf("you have %s on the project %s; you need at least %s access level",
-			access.LevelName(v.Level), s.project(), access.LevelName(v.Minimum))
+			access.LevelName(v.Level), s.ProjectName(), access.LevelName(v.Minimum))
 		hint = levelHint(v, s)
 	default:
 		what = s.Instance + " forbids the token from " + s.Where + " to read " + s.subject()
@@ -157,7 +158,7 @@ func explainGit(v access.Verdict, s Subject) (topic Topic, what, hint string) {
 	case access.GitLogin:
 		topic = Authentication
 		what = "git on " + s.Instance + " refuses the token from " + s.Where + ", which the API accepts"
-		hint = "see whether an IP allow list or single sign-on is in the way; else " + s.newToken()
+		hint = "see whether an IP allow list or single sign-on is in the way; else " + s.NewToken()
 	case access.GitBanned:
 		topic = Authentication
 		what = s.Instance + " has banned this address after too many failed logins over git"
@@ -167,18 +168,18 @@ func explainGit(v access.Verdict, s Subject) (topic Topic, what, hint string) {
 		hint = "see under the project's settings whether the repository is switched off"
 	case access.GitScope:
 		what = "git on " + s.Instance + " does not let the token from " + s.Where + " do this: a scope is missing"
-		hint = "scopes can't be added to a token: " + s.newToken()
+		hint = "scopes can't be added to a token: " + s.NewToken()
 	case access.GitRole:
 		what = "git on " + s.Instance + " does not let you do this in the project " + Quote(s.Project)
 		hint = "ask a maintainer of the project for " + roleName(v.Minimum) + ", and check whether the repository is for members only"
 	case access.GitArchived:
-		what = "the project " + s.project() + " is archived: it can be fetched from, not pushed to"
+		what = "the project " + s.ProjectName() + " is archived: it can be fetched from, not pushed to"
 		hint = "ask an owner of the project to unarchive it, or work on a fork"
 	case access.GitHTTPOff:
 		what = s.Instance + " has switched off this use of git over https"
 		hint = "ask an administrator of " + s.Instance + " to allow Git access over HTTP"
 	case access.GitSSO:
-		what = "the group of the project " + s.project() + " wants a single sign-on session that is not there"
+		what = "the group of the project " + s.ProjectName() + " wants a single sign-on session that is not there"
 		hint = "sign in to the group at " + s.URL + " in the browser, then try again"
 	default:
 		what = "git on " + s.Instance + " forbids the token from " + s.Where + " to use the project " + Quote(s.Project) + ", for a reason that is not known here (403)"
@@ -194,19 +195,20 @@ func (s Subject) subject() string {
 	return "the project " + Quote(s.Project)
 }
 
-func plural(noun string, items []string) string {
+// Plural is noun with items, as a singular or a plural.
+func Plural(noun string, items []string) string {
 	switch len(items) {
 	case 0:
 		return noun + "s needed"
 	case 1:
 		return noun + " " + items[0]
 	}
-	return noun + "s " + and(items)
+	return noun + "s " + List(items)
 }
 
 func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint string) {
 	if strings.HasPrefix(string(v.Reason), "tls-") {
-		what, hint = explainTLS(v, s)
+		what, hint = ExplainTLS(v, s)
 		return NotVerified, what, hint
 	}
 	topic = NotVerified
@@ -216,7 +218,7 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 		topic, what = RateLimit, s.Instance+" answers 429, too many requests"
 		hint = "wait a minute, and look for a loop that calls git or the API without pause"
 		if v.Wait > 0 {
-			hint = fmt.Sprintf("wait %d s, and look for a loop that calls git or the API without pause", seconds(v.Wait))
+			hint = fmt.Sprintf("wait %d s, and look for a loop that calls git or the API without pause", Seconds(v.Wait))
 		}
 	case access.Timeout:
 		what = s.Instance + " did not answer within the time limit (" + v.Detail + ")"
@@ -240,7 +242,7 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 		if v.Detail == "" {
 			what = "a proxy in front of " + s.Instance + " wants a login (407)"
 		}
-		hint = proxyLogin(v.Detail, s.URL)
+		hint = ProxyLogin(v.Detail, s.URL)
 	case access.ServerError:
 		what, hint = s.Instance+" answers "+v.Detail, again
 	case access.InFront:
@@ -259,34 +261,34 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 	return topic, what, hint
 }
 
-// explainTLS has the words for TLS that could not be set up.
-func explainTLS(v access.Verdict, s Subject) (what, hint string) {
+// ExplainTLS has the words for TLS that could not be set up.
+func ExplainTLS(v access.Verdict, s Subject) (what, hint string) {
 	reissue := "ask an administrator of " + s.Instance + " "
 	switch v.Reason {
 	case access.TLSUntrusted:
 		what = "the certificate of " + s.Instance + " is signed by an authority that is not trusted here"
-		hint = also(cmp.Or(s.Trust, caSettings), v.Detail)
+		hint = Also(cmp.Or(s.Trust, caSettings), v.Detail)
 	case access.TLSWrongName:
 		what = "the certificate of " + s.Instance + " is for another host"
-		hint = also("check that the instance URL is right; if it is, something else answers in the instance's place", v.Detail)
+		hint = Also("check that the instance URL is right; if it is, something else answers in the instance's place", v.Detail)
 	case access.TLSNoName:
 		what = "the certificate of " + s.Instance + " has no subjectAltName; a Common Name alone is not accepted"
-		hint = also(reissue+"for a certificate with its host name as subjectAltName", v.Detail)
+		hint = Also(reissue+"for a certificate with its host name as subjectAltName", v.Detail)
 	case access.TLSExpired:
 		what = "the certificate of " + s.Instance + " has expired or is not valid yet"
-		hint = also("check that the clock here is right; if it is, "+reissue+"to renew the certificate", v.Detail)
+		hint = Also("check that the clock here is right; if it is, "+reissue+"to renew the certificate", v.Detail)
 	case access.TLSUnusable:
 		what = "the certificate of " + s.Instance + " can't be used: " + v.Detail
 		hint = reissue + "for a new certificate and chain, and check that the authority's certificate here is the current one"
 	case access.TLSVersion:
 		what = s.Instance + " speaks only TLS 1.1 or older; TLS 1.2 is the oldest that is used here"
-		hint = also(reissue+"to enable TLS 1.2 or 1.3", v.Detail)
+		hint = Also(reissue+"to enable TLS 1.2 or 1.3", v.Detail)
 	case access.TLSCiphers:
 		what = s.Instance + " accepts none of the TLS cipher suites that are offered here (ECDHE key exchange with AES-GCM or ChaCha20)"
-		hint = also(reissue+"to enable one; if it has RSA key exchange only, GODEBUG=tlsrsakex=1 in git's environment allows that, too", v.Detail)
+		hint = Also(reissue+"to enable one; if it has RSA key exchange only, GODEBUG=tlsrsakex=1 in git's environment allows that, too", v.Detail)
 	case access.TLSPlain:
 		what = s.Instance + " answers in plain http, without TLS"
-		hint = also("check that the port in the instance URL is the one for https", v.Detail)
+		hint = Also("check that the port in the instance URL is the one for https", v.Detail)
 	case access.TLSClient:
 		what, hint = s.Instance+" wants a client certificate", clientSettings
 		if v.Detail != "" {
@@ -294,82 +296,13 @@ func explainTLS(v access.Verdict, s Subject) (what, hint string) {
 		}
 	default:
 		what = "no TLS connection can be made with " + s.Instance
-		hint = also("check that the instance URL has the right port, and that nothing in between intercepts TLS", v.Detail)
+		hint = Also("check that the instance URL has the right port, and that nothing in between intercepts TLS", v.Detail)
 	}
 	return what, hint
 }
 
-// Wait is said before a wait that people would notice.
-func Wait(wait time.Duration, why access.Reason, instance string) error {
-	what := instance + " answered with an error"
-	switch why {
-	case access.RateLimited:
-		what = "rate limited by " + instance
-	case access.DNSFailed:
-		what = "the DNS server did not answer for " + instance
-	case access.Unreachable, access.ProxyFailed:
-		what = "no connection to " + instance
-	}
-	return &Error{Code: "waiting", Topic: Waiting, What: fmt.Sprintf("%s; retrying in %d s", what, seconds(wait))}
-}
-
-// WaitForOther is said while another call is waited for.
-func WaitForOther(instance string) error {
-	return &Error{Code: "waiting-for-other", Topic: Waiting,
-		What: "another call is asking " + instance + " the same; its answer will serve this one"}
-}
-
-// GitRefused is said when GitLab's git refused a token; accepted says that its
-// API did not, and checked that the API was asked after git's refusal.
-func GitRefused(s Subject, accepted, checked bool) error {
-	what := "git on " + s.Instance + " refused the token from " + s.Where
-	if accepted {
-		what += ", which the API accepted"
-	}
-	hint := "try again: the token is checked anew; if it goes on, see whether "
-	if checked {
-		hint = "see whether "
-	}
-	return &Error{Code: "git-refused", Topic: Authentication, What: what,
-		Hint: hint + "an IP allow list, single sign-on or switched-off Git access over HTTP is in the way"}
-}
-
-// Rotated is said when git was refused a token that is no longer the current
-// one.
-func Rotated(s Subject) error {
-	return &Error{Code: "rotated", Topic: Authentication,
-		What: "git on " + s.Instance + " refused a token that has been replaced since",
-		Hint: "try again: " + s.Where + " has another one now"}
-}
-
-// OtherPassword is said when git was refused a password that came with this
-// helper's user name, and of which nothing is known here.
-func OtherPassword(s Subject) error {
-	return &Error{Code: "other-password", Topic: Authentication,
-		What: "git on " + s.Instance + " refused a password that is not the token from " + s.Where,
-		Hint: "if that was replaced a moment ago, try again; else see whether a password stands in the remote's URL (git remote -v), or another helper keeps one"}
-}
-
-// Bridged is said when the last good verdict stands in for one that could not be
-// had because of trouble.
-func Bridged(trouble access.Verdict, age time.Duration, s Subject) error {
-	m := As(Explain(trouble, s))
-	return &Error{Code: "bridged", Topic: m.Topic,
-		What: m.What + "; the token was found good " + ago(age) + " ago, which counts for up to 12 hours"}
-}
-
-// seconds is a wait in whole seconds, rounded up.
-func seconds(wait time.Duration) int { return int((wait + time.Second - 1) / time.Second) }
-
-func ago(age time.Duration) string {
-	switch {
-	case age < time.Minute:
-		return fmt.Sprintf("%d s", int(age.Seconds()))
-	case age < time.Hour:
-		return fmt.Sprintf("%d min", int(age.Minutes()))
-	}
-	return fmt.Sprintf("%d h %d min", int(age.Hours()), int(age.Minutes())%60)
-}
+// Seconds is a wait in whole seconds, rounded up.
+func Seconds(wait time.Duration) int { return int((wait + time.Second - 1) / time.Second) }
 
 // Expiry is the warning about a good token that soon expires, or never does.
 func Expiry(v access.Verdict, now time.Time, s Subject) error {
@@ -388,5 +321,5 @@ func Expiry(v access.Verdict, now time.Time, s Subject) error {
 	}
 	return &Error{Code: "expires-soon", Topic: Warning,
 		What: "the GitLab token from " + s.Where + " expires on " + v.ExpiresAt.Format(time.DateOnly) + " at 00:00 UTC, " + in,
-		Hint: s.newToken()}
+		Hint: s.NewToken()}
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/strictjson"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
@@ -88,7 +87,7 @@ func (c *Client) ask(ctx context.Context, q question) (answer, error) {
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 	got, problem, learned := c.send(ctx, q)
 	if q.changes && !learned && sent.Load() {
-		problem = message.PlatformUncertain(problem)
+		problem = errUncertain(problem)
 	}
 	return got, problem
 }
@@ -123,14 +122,14 @@ func (c *Client) send(ctx context.Context, q question) (got answer, problem erro
 		if location := resp.Header[notFollowed]; len(location) > 0 {
 			to, _ = transport.Target(c.config.Base.URL()+"/", location[0])
 		}
-		return got, message.PlatformRedirect(c.platform, status, to), true
+		return got, errRedirect(c.platform, status, to), true
 	case status == http.StatusProxyAuthRequired:
 		return got, c.told(access.ProxyLogin, ""), true
 	case !transport.IsJSON(resp.Header):
 		if status == http.StatusNotFound {
-			return got, message.PlatformAbsent(c.platform), true
+			return got, errAbsent(c.platform), true
 		}
-		return got, message.PlatformPage(c.platform, strconv.Itoa(status)+" and no JSON"), true
+		return got, errPage(c.platform, strconv.Itoa(status)+" and no JSON"), true
 	}
 	got.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
@@ -152,13 +151,13 @@ func (c *Client) denied(got answer) error {
 	said := got.said()
 	switch {
 	case said == "":
-		return message.PlatformPage(c.platform, strconv.Itoa(got.status)+", and not the platform's")
+		return errPage(c.platform, strconv.Itoa(got.status)+", and not the platform's")
 	case strings.HasPrefix(said, "User authentication required"):
-		return message.PlatformNoUser(c.platform)
+		return errNoUser(c.platform)
 	case got.status == http.StatusUnauthorized:
-		return message.PlatformUnauthorized(c.platform)
+		return errUnauthorized(c.platform)
 	}
-	return message.PlatformForbidden(c.platform)
+	return errForbidden(c.platform)
 }
 
 func (c *Client) request(ctx context.Context, q question) (*retryablehttp.Request, error) {
@@ -245,12 +244,12 @@ func (t *tries) failed(ctx context.Context, err error) error {
 // refusedService is the message for a status that means "not now".
 func (c *Client) refusedService(resp *http.Response) error {
 	if resp.StatusCode == http.StatusTooManyRequests {
-		return message.PlatformBusy(c.platform, transport.RetryAfter(resp.Header, time.Now()))
+		return errBusy(c.platform, transport.RetryAfter(resp.Header, time.Now()))
 	}
-	return message.PlatformError(c.platform, transport.Status(resp.StatusCode))
+	return errError(c.platform, transport.Status(resp.StatusCode))
 }
 
-// silent is the message for a fault of the connection.
+// errSilent is the message for a fault of the connection.
 func (c *Client) silent(err error) error {
 	reason, detail := c.transport.Fault(err)
 	switch reason {
@@ -263,5 +262,5 @@ func (c *Client) silent(err error) error {
 }
 
 func (c *Client) told(reason access.Reason, detail string) error {
-	return message.PlatformSilent(access.Verdict{Reason: reason, Detail: detail}, c.platform)
+	return errSilent(access.Verdict{Reason: reason, Detail: detail}, c.platform)
 }

@@ -57,7 +57,7 @@ type Client struct {
 	config    Config
 	http      *http.Client
 	transport *transport.Transport
-	platform  message.Platform
+	platform  Endpoint
 }
 
 // New makes a client. It opens no connection.
@@ -66,7 +66,7 @@ func New(config Config) *Client {
 		config.Proxy = nil
 	}
 	c := &Client{config: config, transport: transport.New(transport.Network{Roots: config.Roots, Proxy: config.Proxy, ProxyBy: config.ProxyBy}),
-		platform: message.Platform{URL: config.Base.URL(), Where: config.TokenFrom}}
+		platform: Endpoint{URL: config.Base.URL(), Where: config.TokenFrom}}
 	c.http = &http.Client{Transport: still{c.transport.Told(config.OnExchange)}}
 	return c
 }
@@ -75,7 +75,7 @@ func New(config Config) *Client {
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
 // Platform is what messages call this platform.
-func (c *Client) Platform() message.Platform { return c.platform }
+func (c *Client) Platform() Endpoint { return c.platform }
 
 // Connection is a GitLab connection as the platform sees it. The zero value is
 // none.
@@ -113,10 +113,10 @@ func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instan
 	}
 	if strictjson.Decode(answer.body, &body) != nil || body.InstanceURL == nil ||
 		body.Connected == nil && body.Message == "" || body.Connected != nil && !*body.Connected {
-		return Connection{}, message.PlatformUncertain(c.garbled("no word of a connection"))
+		return Connection{}, errUncertain(c.garbled("no word of a connection"))
 	}
 	if stored, err := c.instance(*body.InstanceURL); err != nil || stored != i {
-		return Connection{}, message.PlatformUncertain(c.garbled("a connection to another instance"))
+		return Connection{}, errUncertain(c.garbled("a connection to another instance"))
 	}
 	return Connection{Connected: true, Instance: i, Username: body.Username}, nil
 }
@@ -210,7 +210,7 @@ func (c *Client) SessionCredentials(ctx context.Context, project, session Name) 
 	case answer.status == http.StatusNotFound && strings.HasPrefix(answer.said(), "GitLab credentials not configured"):
 		return Credentials{}, nil
 	case answer.status == http.StatusNotFound && strings.HasPrefix(answer.said(), "Session not found"):
-		return Credentials{}, message.SessionNotFound(c.platform, project.text+"/"+session.text)
+		return Credentials{}, errSessionNotFound(c.platform, project.text+"/"+session.text)
 	case answer.status != http.StatusOK:
 		return Credentials{}, c.unknown(answer)
 	}
@@ -261,23 +261,23 @@ func (c *Client) refusedInput(answer answer, i instance.Instance) error {
 	said := answer.said()
 	switch {
 	case strings.HasPrefix(said, "GitLab connectivity check failed"):
-		return message.PlatformCheck(c.platform, i.String())
+		return errCheck(c.platform, i.String())
 	case strings.HasPrefix(said, "Invalid input: instance URL"):
-		return message.PlatformInput(c.platform, "the address of "+i.String())
+		return errInput(c.platform, "the address of "+i.String())
 	case strings.HasPrefix(said, "Invalid input: token"):
-		return message.PlatformInput(c.platform, "the form of the token")
+		return errInput(c.platform, "the form of the token")
 	}
-	return message.PlatformInput(c.platform, "the token or the address of "+i.String())
+	return errInput(c.platform, "the token or the address of "+i.String())
 }
 
 func (c *Client) garbled(what string) error {
-	return message.PlatformGarbled(c.platform, what)
+	return errGarbled(c.platform, what)
 }
 
 // unknown is for a status of the platform's own that it has no reason to answer.
 func (c *Client) unknown(answer answer) error {
 	if answer.status == http.StatusNotFound {
-		return message.PlatformAbsent(c.platform)
+		return errAbsent(c.platform)
 	}
 	return c.garbled("the status " + strconv.Itoa(answer.status))
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // Scope is one of git's files of configuration, as the flag of git config.
@@ -51,11 +50,11 @@ func Open(ctx context.Context, git gitconfig.Git, scope Scope, path string) (*Co
 		case problem != nil:
 			return nil, problem
 		case r.Code != 0:
-			return nil, message.NoRepository(r.Words)
+			return nil, errNoRepository(r.Words)
 		}
 		path, err := filepath.Abs(strings.TrimSuffix(r.Out, "\n"))
 		if err != nil {
-			return nil, message.NoRepository(file.Cause(err))
+			return nil, errNoRepository(file.Cause(err))
 		}
 		c.path = path
 	}
@@ -74,7 +73,7 @@ func (c *Config) read() (text string, there bool, problem error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", false, nil
 	case err != nil:
-		return "", false, message.GitConfigFile(c.path, file.Cause(err))
+		return "", false, errGitConfigFile(c.path, file.Cause(err))
 	}
 	return string(data), true, nil
 }
@@ -94,7 +93,7 @@ func (c *Config) list(ctx context.Context, args ...string) ([]string, error) {
 	case r.Code == codeNotFound:
 		return nil, nil
 	case r.Code != 0:
-		return nil, message.GitFailed(r.Words)
+		return nil, errGitFailed(r.Words)
 	}
 	return strings.Split(strings.TrimSuffix(r.Out, "\x00"), "\x00"), nil
 }
@@ -107,7 +106,7 @@ func (c *Config) sections(ctx context.Context) (sections []Section, text string,
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, "", nil
 	case err != nil:
-		return nil, "", message.GitConfigFile(c.ours(), file.Cause(err))
+		return nil, "", errGitConfigFile(c.ours(), file.Cause(err))
 	}
 	lines, problem := c.list(ctx, "--file", c.ours(), "--get-regexp", ".")
 	return slices.DeleteFunc(parse(lines), func(s Section) bool {
@@ -135,7 +134,7 @@ func (c *Config) whole(ctx context.Context) (gitconfig.Config, error) {
 	case !exists(c.path):
 		return gitconfig.Config{}, nil
 	}
-	return gitconfig.Config{}, message.GitFailed(r.Words)
+	return gitconfig.Config{}, errGitFailed(r.Words)
 }
 
 func exists(path string) bool {
@@ -148,7 +147,7 @@ func exists(path string) bool {
 func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, problem error) {
 	if text, _, problem := c.read(); problem != nil || continued(text) {
 		if problem == nil {
-			problem = message.GitConfigFile(c.path, "its last line ends in a backslash, which would join it to what is written")
+			problem = errGitConfigFile(c.path, "its last line ends in a backslash, which would join it to what is written")
 		}
 		return false, problem
 	}
@@ -221,7 +220,7 @@ func (c *Config) save(sections []Section) error {
 		err = replace(c.ours(), header+File(sections))
 	}
 	if err != nil && !(len(sections) == 0 && errors.Is(err, fs.ErrNotExist)) {
-		return message.GitConfigUnwritable(c.ours(), file.Cause(err))
+		return errGitConfigUnwritable(c.ours(), file.Cause(err))
 	}
 	return nil
 }
@@ -272,7 +271,7 @@ func (c *Config) setIdentity(ctx context.Context, s Section) (Section, error) {
 func (c *Config) unset(ctx context.Context, key, value string) error {
 	r, problem := c.call(ctx, "--unset-all", key, "^"+regexp.QuoteMeta(value)+"$")
 	if problem == nil && r.Code != 0 && r.Code != codeUnset {
-		problem = message.GitFailed(r.Words)
+		problem = errGitFailed(r.Words)
 	}
 	return problem
 }
@@ -382,7 +381,7 @@ func divide(sections []Section, only Part) (wanted, kept []Section) {
 func (c *Config) write(ctx context.Context, args ...string) error {
 	r, problem := c.call(ctx, args...)
 	if problem == nil && r.Code != 0 {
-		problem = message.GitFailed(r.Words)
+		problem = errGitFailed(r.Words)
 	}
 	return problem
 }
@@ -406,16 +405,16 @@ func (c *Config) call(ctx context.Context, args ...string) (gitconfig.Result, er
 		// just be gone, so it is tried again.
 		why := reason(r.Words)
 		if why != "" && why != "File exists" {
-			return r, message.GitConfigUnwritable(c.path, why)
+			return r, errGitConfigUnwritable(c.path, why)
 		}
 		if time.Now().Before(end) {
 			continue
 		}
 		lock := c.target() + lockSuffix
 		if _, err := os.Lstat(lock); err != nil {
-			return r, message.GitConfigUnwritable(c.path, "git can't make "+lock)
+			return r, errGitConfigUnwritable(c.path, "git can't make "+lock)
 		}
-		return r, message.GitConfigLocked(lock)
+		return r, errGitConfigLocked(lock)
 	}
 }
 

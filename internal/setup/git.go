@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // Exit codes of git config (git-config(1)).
@@ -25,7 +24,7 @@ func Knows(ctx context.Context, g gitconfig.Git, key string, scope ...string) (b
 	case r.Code == 0 || r.Code == codeNotFound:
 		return r.Code == 0, nil
 	}
-	return false, message.GitFailed(r.Words)
+	return false, errGitFailed(r.Words)
 }
 
 // Finds reports whether git finds the helper Program by itself: beside git's own

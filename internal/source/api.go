@@ -37,7 +37,7 @@ func Read(name string, object Object, allowHTTPLoopback bool) Found {
 	f := Place(name)
 	f.Changed = func() time.Time { return object.Changed }
 	if object.Type != opaque {
-		f.Problem = message.SecretType(f.Where, object.Type)
+		f.Problem = errSecretType(f.Where, object.Type)
 		return f
 	}
 	keys := map[string]content{}

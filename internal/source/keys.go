@@ -29,7 +29,7 @@ func TwoForms(where string, bare bool) error {
 	if bare {
 		key = KeyToken
 	}
-	return message.TwoForms(where, key)
+	return errTwoForms(where, key)
 }
 
 // take makes of a Secret's deciding keys what there is to know; place names a
@@ -65,7 +65,7 @@ func (f *Found) take(keys map[string]content, empty func() (bool, error), place 
 		case none && !url.there:
 			return false
 		}
-		f.Problem, f.Fault = message.TokenKeyMissing(f.Where, f.Renew), token.Empty
+		f.Problem, f.Fault = errTokenKeyMissing(f.Where, f.Renew), token.Empty
 	}
 	f.setInstance(url.text, place(KeyInstance), allowHTTPLoopback)
 	return true

@@ -56,7 +56,7 @@ func placeIn(dir string) func(key string) string {
 func openSecret(dir string) (*os.Root, error) {
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
-		return nil, message.SecretNotDirectory(dir)
+		return nil, errSecretNotDirectory(dir)
 	}
 	root, err := os.OpenRoot(dir)
 	switch {

@@ -253,7 +253,7 @@ func ParseSource(text string) (Source, error) {
 	for _, s := range Sources() {
 		known = append(known, string(s))
 	}
-	return Auto, message.SourceUnknown(known)
+	return Auto, sourceUnknown(known)
 }
 
 // file reads the token file; there is false, and the place says so, when it does not
@@ -269,9 +269,9 @@ func (c Config) file() (f Found, there bool) {
 	case there:
 		f.setToken(text)
 	case c.ofRunner():
-		f.Problem, f.Fault = message.NoTurn(c.TokenFile), token.Empty
+		f.Problem, f.Fault = errNoTurn(c.TokenFile), token.Empty
 	default:
-		f.Problem, f.Fault = message.TokenFileMissing(c.TokenFile, c.Connect()), token.Empty
+		f.Problem, f.Fault = errTokenFileMissing(c.TokenFile, c.Connect()), token.Empty
 	}
 	f.ByDefault = strings.TrimSpace(c.InstanceURL) == ""
 	f.setInstance(c.InstanceURL, "ACP_GITLAB_INSTANCE_URL", c.AllowHTTPLoopback)

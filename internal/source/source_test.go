@@ -627,7 +627,7 @@ func TestFindBackend(t *testing.T) {
 		return Config{Source: Backend, TokenEnv: func() string { return canary }, Backend: func() Answer { asked++; return answer }}
 	}
 	token := func(text string) func() string { return func() string { return text } }
-	down := message.PlatformError(message.Platform{}, "500 Internal Server Error")
+	down := error(&message.Error{Code: "platform-error", Topic: message.NotVerified, What: "the platform answers 500"})
 	for name, test := range map[string]struct {
 		answer         Answer
 		code, instance string

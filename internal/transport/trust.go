@@ -236,17 +236,17 @@ func Identity(certificate, key Named) (*tls.Certificate, error) {
 		return nil, problem
 	}
 	if !holds(chain, func(block *pem.Block) bool { return block.Type == "CERTIFICATE" }) {
-		return nil, message.ClientCertificateInvalid(certificate.where(), "there is no certificate in it")
+		return nil, errClientCertificateInvalid(certificate.where(), "there is no certificate in it")
 	}
 	if !holds(private, func(block *pem.Block) bool { return strings.HasSuffix(block.Type, "PRIVATE KEY") }) {
-		return nil, message.ClientCertificateInvalid(key.where(), "there is no key in it")
+		return nil, errClientCertificateInvalid(key.where(), "there is no key in it")
 	}
 	if holds(private, encrypted) {
-		return nil, message.ClientCertificateInvalid(key.where(), "its key is protected by a password, which nobody can be asked for")
+		return nil, errClientCertificateInvalid(key.where(), "its key is protected by a password, which nobody can be asked for")
 	}
 	pair, err := tls.X509KeyPair(chain, private)
 	if err != nil {
-		return nil, message.ClientCertificateInvalid(certificate.where(), "certificate and key don't belong together, or are damaged")
+		return nil, errClientCertificateInvalid(certificate.where(), "certificate and key don't belong together, or are damaged")
 	}
 	return &pair, nil
 }
@@ -254,7 +254,7 @@ func Identity(certificate, key Named) (*tls.Certificate, error) {
 func readIdentity(n Named) ([]byte, error) {
 	data, err := file.Read(n.Path, maxBundle)
 	if err != nil {
-		return nil, message.ClientCertificateInvalid(n.where(), "it can't be read: "+file.Cause(err))
+		return nil, errClientCertificateInvalid(n.where(), "it can't be read: "+file.Cause(err))
 	}
 	return withLines(data), nil
 }

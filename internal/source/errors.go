@@ -1,0 +1,58 @@
+package source
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// errSecretType is for a Secret, named by where, of a type that is no token's.
+func errSecretType(where, kind string) error {
+	return &message.Error{Code: "secret-type", Topic: message.Configuration,
+		What: where + " is of type " + message.Quote(kind) + "; a GitLab token is in one of type Opaque",
+		Hint: "see that ACP_GITLAB_SECRET names the right Secret; else make one of type Opaque with the key token"}
+}
+
+// errTokenFileMissing is for a token file that does not exist, where there is no other
+// source; connect is as for NotConnected.
+func errTokenFileMissing(path, connect string) error {
+	return &message.Error{Code: "token-file-missing", Topic: message.Configuration,
+		What: "GitLab is not connected: the token file " + message.Quote(path) + ", which ACP_GITLAB_TOKEN_FILE names, does not exist", Hint: connect}
+}
+
+// errNoTurn is for the token file of the platform's runner, while it does not exist.
+func errNoTurn(path string) error {
+	return &message.Error{Code: "no-turn", Topic: message.Configuration,
+		What: "no user's turn is running: the platform's runner writes the token to " + message.Quote(path) + " at each turn, and removes it afterwards",
+		Hint: "run git within a turn; if this is one, its user has to connect GitLab under Settings → Integrations → GitLab"}
+}
+
+// errSecretNotDirectory is for a Secret's place that is something else.
+func errSecretNotDirectory(path string) error {
+	return &message.Error{Code: "secret-not-directory", Topic: message.Configuration,
+		What: message.Quote(path) + " is not a directory",
+		Hint: "set ACP_GITLAB_SECRET_DIR to the directory where the Secret is mounted; for a single file there is ACP_GITLAB_TOKEN_FILE"}
+}
+
+// errTokenKeyMissing is for a Secret, named by where, that holds no token. renew says
+// how to bring one there.
+func errTokenKeyMissing(where, renew string) error {
+	return &message.Error{Code: "token-key-missing", Topic: message.Configuration,
+		What: where + " has neither a key token nor a key credentials.json",
+		Hint: renew + ", or write the token to the Secret's key token"}
+}
+
+// errTwoForms is for a Secret, named by where, that has the keys of both forms, key
+// among them, so that nobody knows which counts.
+func errTwoForms(where, key string) error {
+	return &message.Error{Code: "two-forms", Topic: message.Configuration,
+		What: where + " has both a key " + key + " and a key credentials.json",
+		Hint: "remove one of the two keys from the Secret"}
+}
+
+// sourceUnknown is for an ACP_GITLAB_SOURCE that is none; known lists the ones
+// there are.
+func sourceUnknown(known []string) error {
+	return message.SettingInvalid("ACP_GITLAB_SOURCE", fmt.Errorf("not one of %s", strings.Join(known, ", ")))
+}
