@@ -275,6 +275,9 @@ func (a *app) runGit(ctx context.Context, redact func(string) string, args ...st
 		}
 	}
 	cmd.Env = append(cmd.Env, unasking...)
+	if a.minAccess != nil {
+		cmd.Env = append(cmd.Env, envMinAccess+"="+*a.minAccess) // for the helper that git runs
+	}
 	cmd.WaitDelay = 100 * time.Millisecond
 	var words ending
 	cmd.Stderr = &words
