@@ -426,6 +426,8 @@ func noteWait(wait time.Duration, why access.Reason, instance string) error {
 		what = "the DNS server did not answer for " + instance
 	case access.Unreachable, access.ProxyFailed:
 		what = "no connection to " + instance
+	case access.InFront, access.NotGitLab:
+		what = "something in front of GitLab answered for " + instance
 	}
 	return &message.Error{Code: "waiting", Topic: message.Waiting, What: fmt.Sprintf("%s; retrying in %d s", what, message.Seconds(wait))}
 }

@@ -156,11 +156,11 @@ func incomplete(of string) access.Reply {
 }
 
 // answered turns a response into a reply, and decodes it when it is a 200; where
-// nothing is to be told, answer is nil, and a 204 it is.
-func (a *attempt) answered(resp *http.Response, answer any) access.Reply {
+// nothing is to be told, a.answer is nil, and a 204 it is.
+func (a *attempt) answered(resp *http.Response) access.Reply {
 	isJSON := transport.IsJSON(resp.Header)
 	switch status := resp.StatusCode; {
-	case status == http.StatusNoContent && answer == nil:
+	case status == http.StatusNoContent && a.answer == nil:
 		return access.Reply{State: access.Given}
 	case status == http.StatusTooManyRequests || status >= 500:
 		return refusedService(resp, a.client.config.Now())
@@ -173,7 +173,7 @@ func (a *attempt) answered(resp *http.Response, answer any) access.Reply {
 	case !isJSON:
 		return silent(access.InFront, strconv.Itoa(status)+" and no JSON")
 	case status == http.StatusOK || status == http.StatusCreated && a.once:
-		if err := strictjson.Decode(a.body, answer); err != nil {
+		if err := strictjson.Decode(a.body, a.answer); err != nil {
 			return silent(access.Garbled, err.Error())
 		}
 		return access.Reply{State: access.Given}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -139,7 +140,9 @@ func TestAnswers(t *testing.T) {
 		for _, contentType := range []string{"", "text/html", "text/plain; charset=utf-8", "text/json", "application/jsonp", "application/x-json",
 			"application/json, text/html", "application/json;;", "application/json; a=b; a=c", "json", "application/json/x", "*/*", "\x00"} {
 			t.Run(fmt.Sprintf("%s as %q", at, contentType), func(t *testing.T) {
-				wantReason(t, ask(t.Context(), t, answering(t, at, 200, whole, "Content-Type", contentType), guide), access.Unverified, access.InFront)
+				synctest.Test(t, func(t *testing.T) {
+					wantReason(t, ask(t.Context(), t, answering(t, at, 200, whole, "Content-Type", contentType), guide), access.Unverified, access.InFront)
+				})
 			})
 		}
 		for _, contentType := range []string{"application/json; charset=utf-8", "APPLICATION/JSON", " application/json ", "application/vnd.gitlab+json"} {
@@ -345,14 +348,14 @@ func TestRedirected(t *testing.T) {
 // answered makes a reply of a status, a type and a body, as attempt does.
 func answered(t testing.TB, status int, contentType, body string, header ...string) access.Reply {
 	t.Helper()
-	a := &attempt{client: connect(t, "https://gitlab.example.com", ""), ctx: t.Context(), body: []byte(body)}
 	var answer struct {
 		ID     int64    `json:"id"`
 		Name   string   `json:"name"`
 		Scopes []string `json:"scopes"`
 		Active *bool    `json:"active"`
 	}
-	return a.answered(reply(nil, status, "", append(header, "Content-Type", contentType)...), &answer)
+	a := &attempt{client: connect(t, "https://gitlab.example.com", ""), ctx: t.Context(), body: []byte(body), answer: &answer}
+	return a.answered(reply(nil, status, "", append(header, "Content-Type", contentType)...))
 }
 
 // A token stops at midnight UTC at the beginning of its last date.

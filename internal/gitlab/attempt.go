@@ -22,7 +22,11 @@ type attempt struct {
 	once   bool
 	client *Client
 	ctx    context.Context
+	// answer is where a 200 is decoded to, and reply what the last try's answer
+	// says; its zero value means that it was not read.
+	answer any
 	body   []byte
+	reply  access.Reply
 	// tries counts the waits so far, and wait is the one that comes next.
 	tries int
 	wait  time.Duration
@@ -63,6 +67,7 @@ func (a *attempt) read(resp *http.Response) error {
 		return errTooLarge
 	}
 	a.body = body
+	a.reply = a.answered(resp)
 	return nil
 }
 
@@ -79,6 +84,11 @@ func (a *attempt) check(ctx context.Context, resp *http.Response, err error) (bo
 	case err != nil:
 		a.last = a.client.silence(err)
 		return passing(a.last.Reason) && !lasting(err) && a.waitable(ctx), err
+	case a.reply.Reason == access.InFront || a.reply.Reason == access.NotGitLab:
+		// Not GitLab's answer: what is in front of it may let the next try through.
+		a.last = a.reply
+		a.last.Wait = transport.RetryAfter(resp.Header, a.client.config.Now())
+		return a.waitable(ctx), nil
 	case !transport.NotNow(resp.StatusCode):
 		return false, nil
 	}
@@ -118,6 +128,7 @@ func (a *attempt) waitable(ctx context.Context) bool {
 
 // backoff is called before a wait.
 func (a *attempt) backoff(_, _ time.Duration, _ int, _ *http.Response) time.Duration {
+	a.reply = access.Reply{}
 	a.client.announce(a.wait, a.last.Reason)
 	return a.wait
 }

@@ -335,7 +335,7 @@ func (c *Client) ask(ctx context.Context, path string, answer any) access.Reply 
 
 // do makes a request of the API, and makes it again up to that many times.
 func (c *Client) do(ctx context.Context, method, path string, body any, retries int, answer any) access.Reply {
-	attempt := &attempt{client: c, ctx: ctx, once: retries == 0}
+	attempt := &attempt{client: c, ctx: ctx, once: retries == 0, answer: answer}
 	// A retry client of its own holds what this one request has met.
 	retry := &retryablehttp.Client{
 		HTTPClient:   c.http,
@@ -371,5 +371,8 @@ func (c *Client) do(ctx context.Context, method, path string, body any, retries 
 		return attempt.failed(err)
 	}
 	c.note(resp.Header)
-	return attempt.answered(resp, answer)
+	if attempt.reply.State != access.Unasked {
+		return attempt.reply
+	}
+	return attempt.answered(resp)
 }

@@ -579,7 +579,13 @@ func TestRetryStatus(t *testing.T) {
 				begun := time.Now()
 				v := ask(t.Context(), t, c, alone)
 				took := time.Since(begun)
-				if status != 429 && (status < 500 || status == 501) {
+				want := access.ServerError
+				switch {
+				case status == 429:
+					want = access.RateLimited
+				case body != "no JSON" && (status == 401 || status == 403 || status == 404):
+					want = access.InFront
+				case status < 500 || status == 501:
 					if tries != 1 || took != 0 {
 						t.Errorf("%d: %d tries in %v", status, tries, took)
 					}
@@ -588,10 +594,6 @@ func TestRetryStatus(t *testing.T) {
 				const shortest = 3750 * time.Millisecond
 				if tries != 5 || took < shortest || took > shortest*5/4+4*time.Millisecond {
 					t.Errorf("%d: %d tries in %v", status, tries, took)
-				}
-				want := access.ServerError
-				if status == 429 {
-					want = access.RateLimited
 				}
 				wantReason(t, v, access.Unverified, want)
 			})

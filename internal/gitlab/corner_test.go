@@ -1,6 +1,7 @@
 package gitlab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -182,6 +183,51 @@ func TestStatusBeforeBody(t *testing.T) {
 				v := ask(ctx, t, c, alone)
 				if v.Reason != want {
 					t.Errorf("%d cut: %d tries, %+v, want %s", status, tries, v, want)
+				}
+			})
+		})
+	}
+}
+
+// An answer that is not GitLab's own is retried like a 503, and told when the
+// retries are used up.
+func TestInFrontRetried(t *testing.T) {
+	page := http.Header{"Content-Type": {"text/html"}}
+	data := http.Header{"Content-Type": {"application/json"}}
+	for name, front := range map[string]struct {
+		fault gitlabtest.Fault
+		want  access.Reason
+	}{
+		"JSON 401":     {gitlabtest.Fault{Status: 401, Header: data, Body: `{"message":"Unauthorized"}`}, access.InFront},
+		"JSON 403":     {gitlabtest.Fault{Status: 403, Header: data, Body: `{"message":"Forbidden"}`}, access.InFront},
+		"JSON 404":     {gitlabtest.Fault{Status: 404, Header: data, Body: `{"message":"404 page not found"}`}, access.InFront},
+		"HTML":         {gitlabtest.Fault{HTML: true}, access.InFront},
+		"HTML 403":     {gitlabtest.Fault{HTML: true, Status: 403}, access.InFront},
+		"HTML 404":     {gitlabtest.Fault{HTML: true, Status: 404}, access.NotGitLab},
+		"text 404":     {gitlabtest.Fault{Status: 404, Header: http.Header{"Content-Type": {"text/plain"}}, Body: "default backend - 404"}, access.NotGitLab},
+		"page as JSON": {gitlabtest.Fault{Status: 401, Header: page, Body: `{"message":"401 Unauthorized"}`}, access.InFront},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := stand(t, gitlabtest.Options{})
+			front.fault.Match, front.fault.Times = "self", 1
+			server.AddFault(front.fault)
+			v := ask(t.Context(), t, connect(t, server.URL(), server.CAFile()), alone)
+			if v.Outcome != access.Granted || server.Count("all") != 2 {
+				t.Errorf("%d requests: %+v", server.Count("all"), v)
+			}
+		})
+		t.Run(name+" for ever", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tries := 0
+				c := stubbed(t, func(r *http.Request) (*http.Response, error) {
+					tries++
+					contentType := cmp.Or(front.fault.Header.Get("Content-Type"), "text/html")
+					return reply(r, cmp.Or(front.fault.Status, 200), front.fault.Body, "Content-Type", contentType), nil
+				})
+				began := time.Now()
+				v := ask(t.Context(), t, c, alone)
+				if took := time.Since(began); v.Reason != front.want || tries != 1+maxRetries || took > 5*time.Second {
+					t.Errorf("%d tries in %v: %+v", tries, took, v)
 				}
 			})
 		})
