@@ -2,6 +2,7 @@ package instance
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -39,8 +40,13 @@ func misread(text string) *Error {
 		return mistaken("has quotes or other marks around it", strings.Trim(text, marks))
 	case strings.HasPrefix(text, "$") || strings.Contains(text, "${") || strings.Contains(text, "$(") || strings.Contains(text, "{{"):
 		return &Error{why: "is a variable that was not replaced by its value"}
+	case strings.HasPrefix(lower, "https://https://"), strings.HasPrefix(lower, "https://http://"):
+		return mistaken("has a scheme twice", "https://"+text[strings.LastIndex(text, "//")+2:])
 	case strings.Index(lower, "https://") > 0:
 		return mistaken("does not begin with https://, but has it further on", text[strings.Index(lower, "https://"):])
+	}
+	if strings.ContainsAny(text, " \t\r\n") {
+		return &Error{why: "has white space or a line break within it, which no address has"}
 	}
 	scheme, rest, found := strings.Cut(text, "://")
 	user, address, at := strings.Cut(text, "@")
@@ -117,6 +123,13 @@ func shown(host string) bool {
 var rootPages = []string{"api/v4", "api/graphql", "users/sign_in", "users/sign_up", "users/auth", "users/password", "oauth/authorize", "-/profile", "-/user_settings",
 	"-/health", "-/readiness", "-/liveness", "-/metrics", "-/ide", "-/graphql-explorer", "-/snippets", "-/whats_new", "-/settings"}
 
+// topPages are pages that stand at the top of an instance, and topGroups names below
+// which others do; no group can have these names (lib/gitlab/path_regex.rb).
+var (
+	topPages  = []string{"admin", "dashboard", "explore", "help", "profile", "search"}
+	topGroups = []string{"groups", "users", "projects", "oauth", "import"}
+)
+
 // ownPath takes from a path what belongs to a page or a project, and says in words
 // what it is, "" for a path that may be an instance's own. whole is false when
 // nobody can tell where the instance's own path ends.
@@ -130,15 +143,17 @@ func ownPath(path, host string) (own, page string, whole bool) {
 			return strings.Trim(below[:at], "/"), "is the address of a page, not of the instance", true
 		}
 	}
-	first, _, _ := strings.Cut(path, "/")
+	first, rest, _ := strings.Cut(path, "/")
 	switch {
-	case first == "explore", first == "dashboard":
+	case slices.Contains(topPages, first), rest != "" && slices.Contains(topGroups, first):
 		return "", "is the address of a page, not of the instance", true
-	case host == "gitlab.com" && strings.Contains(path, "/"):
-		return "", "is the address of a project, not of the instance", true
+	case host == "gitlab.com" && path != "":
+		return "", "is the address of a group or project, not of the instance", true
+	case path == "api" || strings.HasSuffix(path, "/api"):
+		return strings.Trim(strings.TrimSuffix(path, "api"), "/"), "is the address of the API; leave out /api", true
 	case strings.Contains(below, "/-/"):
 		return "", "is the address of a page, not of the instance", false
-	case strings.HasSuffix(path, ".git"):
+	case strings.Contains(lower(below), ".git/"):
 		return "", "is the address of a repository, not of the instance", false
 	}
 	return path, "", true

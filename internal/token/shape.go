@@ -55,13 +55,18 @@ var shapes = []struct {
 	{Wrapped, "an entry of a .netrc file", netrc},
 	{Wrapped, "a line of the form NAME=value or name: value", assignment},
 	{Wrapped, "a URL", address},
+	{Wrapped, "a reference to a secret that is kept elsewhere", func(_, lower string) bool {
+		return hasAnyPrefix(lower, "arn:", "vault:", "!vault", "!reference", "op:", "ref+", "enc[")
+	}},
 	{Wrapped, "a user name and a token, with a colon between them", withUser},
 	{Wrapped, "a token with other text behind it", followed},
 	{Wrapped, "two tokens, one right behind the other", func(text, _ string) bool {
 		_, rest, _ := strings.Cut(text, personal)
 		return strings.Index(rest, personal) >= generated && !strings.ContainsAny(rest, space)
 	}},
+	{Wrapped, "a token whose prefix stands there twice", func(text, _ string) bool { return strings.HasPrefix(text, personal+personal) }},
 	{Path, "", filePath},
+	{Wrapped, "a host name or an e-mail address", domain},
 }
 
 const space = " \t\r\n\v\f"
@@ -120,7 +125,7 @@ func masked(text, lower string) bool {
 	}
 	body := strings.TrimPrefix(text, personal)
 	rest := strings.NewReplacer("-", "", "_", "", ".", "", " ", "").Replace(body)
-	return len(body) >= 3 && (rest == "" || len(rest) >= 3 && strings.ContainsAny(rest[:1], "xX#?0") && strings.Trim(rest, rest[:1]) == "")
+	return body != "" && (rest == "" || len(rest) >= 3 && strings.ContainsAny(rest[:1], "xX#?0") && strings.Trim(rest, rest[:1]) == "")
 }
 
 // bracketed reports a description in brackets, such as <your token>.
@@ -208,6 +213,25 @@ func address(text, _ string) bool {
 	return strings.Contains(text, "://") || strings.Contains(text, "@") && strings.Contains(text, ":") && strings.HasSuffix(text, ".git")
 }
 
+// domain reports a text that ends as a host name does. No token does: a routable one
+// has digits behind its last dot.
+func domain(text, lower string) bool {
+	_, host, _ := cutLast(lower, "@")
+	name, top, dotted := cutLast(host, ".")
+	return dotted && text[0] != '.' && len(top) >= 2 && strings.Trim(top, "abcdefghijklmnopqrstuvwxyz") == "" &&
+		name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == "" && !strings.Contains(lower, personal)
+}
+
+// cutLast divides a text at the last of its separators; all of it stands after one
+// that is missing.
+func cutLast(text, separator string) (before, after string, found bool) {
+	at := strings.LastIndex(text, separator)
+	if at < 0 {
+		return "", text, false
+	}
+	return text[:at], text[at+len(separator):], true
+}
+
 func withUser(text, lower string) bool {
 	_, rest, found := strings.Cut(text, ":")
 	known := hasAnyPrefix(rest, personal) || hasAnyPrefix(rest, prefixes()...)
@@ -226,6 +250,7 @@ var roots = []string{"~/", "./", "../", "/var/", "/run/", "/tmp/", "/home/", "/e
 	"/usr/", "/secret/", "/secrets/", "/data/", "/srv/", "/dev/", "/proc/", "/users/", "/private/", "/vault/", "/config/", "/path/", "file:/"}
 
 func filePath(text, lower string) bool {
+	text, lower = strings.TrimPrefix(text, "@"), strings.TrimPrefix(lower, "@") // as curl names a file
 	drive := len(text) > 2 && text[1] == ':' && (text[2] == '\\' || text[2] == '/')
 	names := strings.Contains(text, "/") && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz._-/") == ""
 	ending := slices.ContainsFunc([]string{".txt", ".json", ".yaml", ".yml", ".env", ".pem", ".key"}, func(end string) bool { return strings.HasSuffix(lower, end) })

@@ -118,6 +118,7 @@ var kinds = []struct{ prefix, name string }{
 	{"ghu_", "a GitHub token"},
 	{"ghr_", "a GitHub token"},
 	{"sha256~", "an OpenShift token"},
+	{"sk-ant-", "an Anthropic API key"},
 }
 
 // personal is the usual prefix of a PAT. It can be changed for an instance, and
