@@ -207,9 +207,13 @@ func (a *attempt) refusal(status int, header http.Header) access.Reply {
 	var body struct {
 		Error       string          `json:"error"`
 		Description string          `json:"error_description"`
+		Scope       json.RawMessage `json:"scope"`
 		Message     json.RawMessage `json:"message"`
 	}
 	if err := strictjson.Decode(a.body, &body); err != nil {
+		if json.Valid(a.body) && slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, status) {
+			return silent(access.InFront, strconv.Itoa(status)+", and not GitLab's")
+		}
 		return silent(access.Garbled, err.Error())
 	}
 	var text string
@@ -221,7 +225,8 @@ func (a *attempt) refusal(status int, header http.Header) access.Reply {
 		}
 		return access.Reply{State: access.Rejected, Reason: rejection(body.Error, body.Description)}
 	case http.StatusForbidden:
-		if !strings.HasPrefix(body.Error, "insufficient_") && !form(text, "403 Forbidden") && !form(body.Error, "403 Forbidden") {
+		// Other OAuth servers say insufficient_scope, too (RFC 6750), without the scopes.
+		if !(body.Error == "insufficient_scope" && len(body.Scope) > 0) && body.Error != "insufficient_granular_scope" && !form(text, "403 Forbidden") && !form(body.Error, "403 Forbidden") {
 			return silent(access.InFront, "403, and not GitLab's")
 		}
 		return access.Reply{State: access.Forbidden, Reason: prohibition(body.Error, text)}

@@ -231,9 +231,9 @@ func TestRefusals(t *testing.T) {
 		{"401 with nothing", 401, `{}`, silent(access.InFront, "401, and not GitLab's")},
 		{"401 of other types", 401, `{"message":{"error":["x"]}}`, silent(access.InFront, "401, and not GitLab's")},
 		{"401 of a proxy", 401, `{"error":"proxy login"}`, silent(access.InFront, "401, and not GitLab's")},
-		{"401 with a code of another type", 401, `{"error":{"invalid_token":true}}`, silent(access.Garbled, "broken JSON")},
+		{"401 with a code of another type", 401, `{"error":{"invalid_token":true}}`, silent(access.InFront, "401, and not GitLab's")},
 		{"401, broken", 401, `{"error":"invalid_token"`, silent(access.Garbled, "broken JSON")},
-		{"401, a list", 401, `["invalid_token"]`, silent(access.Garbled, "broken JSON")},
+		{"401, a list", 401, `["invalid_token"]`, silent(access.InFront, "401, and not GitLab's")},
 
 		{"no scope", 403, `{"error":"insufficient_scope","error_description":"x","scope":"api read_api"}`, access.Reply{State: access.Forbidden, Reason: access.ScopeMissing}},
 		{"no grant", 403, `{"error":"insufficient_granular_scope","error_description":"Access denied: x"}`, access.Reply{State: access.Forbidden, Reason: access.GrantMissing}},
@@ -251,6 +251,10 @@ func TestRefusals(t *testing.T) {
 		{"403 of an API gateway", 403, `{"message":"Forbidden"}`, silent(access.InFront, "403, and not GitLab's")},
 		{"403 of a firewall", 403, `{"error":"access_denied","message":"Your account has been blocked."}`, silent(access.InFront, "403, and not GitLab's")},
 		{"403 with a number", 403, `{"statusCode":403,"message":"Forbidden resource","error":"Forbidden"}`, silent(access.InFront, "403, and not GitLab's")},
+		{"403 of another OAuth server", 403, `{"error":"insufficient_scope","error_description":"Missing openid scope"}`, silent(access.InFront, "403, and not GitLab's")},
+		{"403 of a login server", 403, `{"error":"insufficient_user_authentication"}`, silent(access.InFront, "403, and not GitLab's")},
+		{"403 with an object", 403, `{"error":{"code":403,"message":"Forbidden"}}`, silent(access.InFront, "403, and not GitLab's")},
+		{"403 with a text", 403, `"Forbidden"`, silent(access.InFront, "403, and not GitLab's")},
 		{"403, broken", 403, `{`, silent(access.Garbled, "broken JSON")},
 
 		{"not found", 404, `{"message":"404 Project Not Found"}`, access.Reply{State: access.Absent}},
