@@ -1,8 +1,7 @@
-# The program is static: it has to run in containers with another libc or none.
+# A static binary, for containers with another libc or none.
 export CGO_ENABLED = 0
 
-# What the program says it was built from. Without git, or outside of a clone,
-# it says nothing of that.
+# Build information; empty without git or outside a clone.
 VERSION ?= $(shell git describe --tags --dirty --always --abbrev=12 2>/dev/null)
 COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 COMMITTED ?= $(shell TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
@@ -19,8 +18,7 @@ $(PROGRAM):
 		-ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.committed=$(COMMITTED)" \
 		./cmd/git-credential-acp
 
-# The race detector needs cgo and a C compiler; where there is none, the tests
-# run without it.
+# With a C compiler, tests use the race detector.
 test:
 	@if command -v "$$(go env CC)" >/dev/null; then \
 		echo 'CGO_ENABLED=1 go test -race -timeout 20m ./...'; CGO_ENABLED=1 go test -race -timeout 20m ./...; \
@@ -28,9 +26,8 @@ test:
 		echo 'go test ./... (no C compiler: without the race detector)'; go test -timeout 20m ./...; \
 	fi
 
-# The tests that run git, with a newer git and with git-lfs, which are unpacked
-# once and kept beside Go's build cache; then the scripts with this machine's git
-# and git-lfs.
+# The tests that run git, with a newer git and git-lfs, unpacked once next to Go's
+# build cache; then the scripts with the local git and the newer git-lfs.
 ACP_GIT_ASSETS ?= $(dir $(shell go env GOCACHE))git-credential-acp/git-trixie
 
 .PHONY: test-git
@@ -39,9 +36,9 @@ test-git:
 	PATH="$(ACP_GIT_ASSETS)/git:$(ACP_GIT_ASSETS)/git-lfs:$$PATH" go test -count=1 -timeout 20m ./cmd/... ./internal/cli ./internal/gitconfig ./internal/gitlabtest ./internal/setup
 	PATH="$(ACP_GIT_ASSETS)/git-lfs:$$PATH" go test -count=1 -timeout 20m -run TestScripts ./cmd/...
 
-# The tests against a real Kubernetes API server and etcd are a module of their
-# own. The two programs are built from source once for each version (ten minutes
-# or more), and kept beside Go's build cache, where they outlive a checkout.
+# Tests against a real Kubernetes API server and etcd, in a module of their own.
+# Both are built from source once per version (ten minutes or more) and kept next
+# to Go's build cache.
 KUBETEST := internal/kubetest
 KUBE_VERSION = $(shell go -C $(KUBETEST) list -m -f '{{.Version}}' k8s.io/kubernetes)
 ETCD_VERSION = $(shell go -C $(KUBETEST) list -m -f '{{.Version}}' go.etcd.io/etcd/server/v3)
@@ -54,7 +51,7 @@ test-kube:
 	go -C $(KUBETEST) vet ./...
 	ACP_KUBE_ASSETS="$(ACP_KUBE_ASSETS)" go -C $(KUBETEST) test -count=1 ./...
 
-# Whole or not at all: an interrupted build must not be taken for one.
+# Build to a temporary name, then rename.
 assemble = set -e; program="$(ACP_KUBE_ASSETS)/$(1)"; test -x "$$program" || { echo "building $$program"; mkdir -p "$(ACP_KUBE_ASSETS)"; \
 	go -C $(KUBETEST) build -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION)" -o "$$program.new" $(2); \
 	mv "$$program.new" "$$program"; }
@@ -62,19 +59,18 @@ assemble = set -e; program="$(ACP_KUBE_ASSETS)/$(1)"; test -x "$$program" || { e
 demo: $(PROGRAM)
 	go run ./internal/demo $(PROGRAM)
 
-# Leaves the demo's GitLab running until Ctrl-C, for trying the program by hand.
+# Runs the demo's fake GitLab until Ctrl-C, to try the program by hand.
 demo-server: $(PROGRAM)
 	@go build -o bin/demo ./internal/demo
 	@bin/demo -server $(PROGRAM)
 
-# Measures the program against its rivals and fails when a row is over its limit;
-# BENCH=-quick has too few rounds to judge times, and holds only counts to them.
+# Fails if a row exceeds its limit. BENCH=-quick has too few rounds to judge times
+# and checks only counts.
 bench: $(PROGRAM)
 	go run ./internal/bench $(BENCH) $(PROGRAM)
 
-# Every fuzz target for FUZZTIME: a time, or a number of inputs (10000x). Each
-# begins with the inputs in its testdata/fuzz, where one that fails is written
-# too: commit it with what mends it.
+# Each fuzz target for FUZZTIME: a duration, or a number of inputs (10000x). A
+# failing input is written to testdata/fuzz: commit it with the fix.
 fuzz:
 	@set -e; grep -or --include='*_test.go' '^func Fuzz[A-Za-z]*' internal | sed 's,/[^/]*:func , ,' | sort | \
 	while read -r package target; do \
@@ -82,8 +78,8 @@ fuzz:
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "./$$package"; \
 	done
 
-# What a release holds beside the program: completions, manual pages, licenses
-# and root certificates, in bin/extras.
+# Completions, manual pages, licenses and root certificates for a release, in
+# bin/extras.
 EXTRAS := bin/extras
 GO_LICENSES := github.com/google/go-licenses@v1.6.0
 
@@ -98,9 +94,8 @@ extras: $(PROGRAM)
 	go run ./internal/release roots $(EXTRAS)/ca-certificates.crt
 	bash internal/release/licenses.sh $(GO_LICENSES) $(EXTRAS)/THIRD-PARTY-LICENSES
 
-# Checks with other programs: man and mandoc render the manual pages without a
-# warning, and real shells complete. Needs man-db, mandoc, bash-completion, fish
-# and zsh.
+# man and mandoc must render the manual pages without warnings, and real shells
+# must complete. Needs man-db, mandoc, bash-completion, fish and zsh.
 extras-check: extras
 	mandoc -Tlint -Werror $(EXTRAS)/man/*
 	@set -e; for page in $(EXTRAS)/man/*; do \
@@ -129,8 +124,8 @@ lint:
 
 .PHONY: govulncheck
 
-# Known vulnerabilities in linked code. It downloads Go's vulnerability database, so
-# the workflow runs it and .ci/run, which has only the module proxy, does not.
+# Known vulnerabilities in linked code. It downloads Go's vulnerability database,
+# so the workflow runs it, but .ci/run doesn't.
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 govulncheck:
@@ -142,22 +137,22 @@ GORELEASER := github.com/goreleaser/goreleaser/v2@v2.16.0
 TAG = $(shell git describe --exact-match --tags --match 'v*' 2>/dev/null)
 EPOCH = $(shell git log -1 --format=%ct 2>/dev/null)
 
-# All of a release, in dist: of the tag that is checked out, or a snapshot.
+# A release in dist: of the tag that is checked out, or a snapshot.
 release:
-	@git rev-parse --quiet --verify HEAD >/dev/null || { echo 'a release is made from a commit: this is no clone' >&2; exit 1; }
+	@git rev-parse --quiet --verify HEAD >/dev/null || { echo 'a release is made from a commit: this is not a clone' >&2; exit 1; }
 	@$(if $(TAG),$(notes))
 	$(goreleaser) $(if $(TAG),--skip=publish --release-notes bin/notes.md,--snapshot)
 	$(MAKE) image
 
-# With several tags on one commit, the same one everywhere.
+# If a commit has several tags, use the same one everywhere.
 goreleaser = $(if $(TAG),GORELEASER_CURRENT_TAG=$(TAG) )go run $(GORELEASER) release --clean
 
-# The part of CHANGELOG.md about the tag.
+# The section of CHANGELOG.md for the tag.
 notes = mkdir -p bin && awk '/^\#\# /{on = index($$2, "[$(TAG:v%=%)]")} on && !/^\#\# /' CHANGELOG.md >bin/notes.md && \
 	test -s bin/notes.md || { echo 'CHANGELOG.md has no entry for $(TAG)' >&2; exit 1; }
 
-# The files of the image, for Dockerfile: the programs of dist where a release was
-# made, else built here.
+# Build context for Dockerfile: the binaries in dist after a release, otherwise
+# built here.
 image-context: extras
 	rm -rf bin/image
 	@set -e; for arch in amd64 arm64; do \
@@ -167,19 +162,19 @@ image-context: extras
 	done
 	install -m 0644 LICENSE $(EXTRAS)/THIRD-PARTY-LICENSES $(EXTRAS)/ca-certificates.crt bin/image
 
-# The version that goreleaser gave the programs.
+# The version that goreleaser set.
 RELEASED = $(shell sed -n 's/.*"version":"\([^"]*\)".*/v\1/p' dist/metadata.json 2>/dev/null)
 
 image: image-context
 	bash internal/release/image.sh build "$(RELEASED)" "$(COMMIT)" "$(EPOCH)"
 
-# Runs the program in the image, which takes root.
+# Runs the program in the image; needs root.
 image-check:
 	bash internal/release/image.sh check "$(RELEASED)"
 
-# Makes the release again: from a clone in another place, in another time zone,
-# with other permissions, compiling everything anew. The result has to be the same
-# bit for bit, except for goreleaser's records of its run.
+# Builds the release again from a clone in another directory, with another time
+# zone and umask and no build cache. The result must be identical, except for
+# goreleaser's records of its run.
 reproducible: release
 	@test -z "$$(git status --porcelain)" || { echo 'the second build has only what is committed: commit first' >&2; exit 1; }
 	set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
@@ -188,8 +183,8 @@ reproducible: release
 	diff -r -x metadata.json -x artifacts.json -x config.yaml dist "$$dir/another/place/dist"
 	cd dist && sha256sum --check --quiet SHA256SUMS && sha256sum SHA256SUMS
 
-# For a maintainer, on a tag: the release on GitHub, and the image in a registry
-# (TO, a name without a tag). Needs GITHUB_TOKEN and a login (buildah login).
+# For maintainers, on a tag: publish the release on GitHub and the image in a
+# registry (TO, a name without a tag). Needs GITHUB_TOKEN and buildah login.
 publish:
 	@test -n "$(TAG)" || { echo 'no tag is checked out: tag the commit first (v1.2.3)' >&2; exit 1; }
 	@test -n "$(TO)" || { echo 'set TO to the name of the image: make publish TO=registry/name' >&2; exit 1; }
