@@ -32,7 +32,7 @@ type Step struct {
 	// Text says what was found, Hint what to do about it.
 	Text string `json:"text"`
 	Hint string `json:"hint,omitempty"`
-	// Code is the message's, for what is wrong; docs/troubleshooting.md has an
+	// Code is the message's, for what is wrong; docs/messages.md has an
 	// entry for it.
 	Code string `json:"code,omitempty"`
 	// Instance is the one that the step is about, as people name it.

@@ -36,7 +36,7 @@ const (
 // Error is something to tell people: what is wrong and what to do about it.
 type Error struct {
 	// Code is the stable name of the message, and its anchor in
-	// docs/troubleshooting.md.
+	// docs/messages.md.
 	Code  string
 	Topic Topic
 	// What says what is wrong; Hint what to do about it, or is empty.
