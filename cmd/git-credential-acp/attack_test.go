@@ -1,30 +1,17 @@
 package main
 
 import (
-	"crypto/sha256"
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/rogpeppe/go-internal/testscript"
-
-	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
 // attacks is where the attack suite is: a file for each input or behaviour of a
 // server.
 var attacks = filepath.Join(scripts, "attacks")
-
-// The attacks are on the program as it is built for release.
-func TestAttacks(t *testing.T) { runScripts(t, attacks, program(t)) }
 
 // Each file of the suite says where the attack comes from and what has to
 // happen, and asserts all of it: of each call the exit code, standard output and
@@ -100,165 +87,4 @@ func TestAttacksAssertAll(t *testing.T) {
 			}
 		}
 	}
-}
-
-// victim makes a machine to attack: gitlab.example.com (GITLAB), a user with a
-// good token for it (dev) and the project group/project, the token in a mounted
-// Secret, and a proxy through which every other name and port (EVIL is one)
-// leads to the attacker, who has a good certificate for each:
-//
-//	victim [host=NAME[:PORT]] [OPTIONS OF gitlab]
-//
-// Verdicts are remembered in $WORK/cache.
-func (s *machineScript) victim(ts *testscript.TestScript, m *machine, args []string) error {
-	host, options := "gitlab.example.com", args
-	if len(args) > 0 && strings.HasPrefix(args[0], "host=") {
-		host, options = args[0][len("host="):], args[1:]
-	}
-	at := host
-	if !strings.Contains(host, ":") {
-		at += ":443"
-	}
-	path := ""
-	for _, option := range options {
-		if value, found := strings.CutPrefix(option, "path="); found {
-			path = value
-		}
-	}
-	if err := s.gitlab(ts, m, append(options, "hosts="+at[:strings.LastIndexByte(at, ':')])); err != nil {
-		return err
-	}
-	ts.Setenv("GITLAB", "https://"+host+path)
-	ts.Setenv("GITLAB_HOST", host)
-	for _, step := range []struct {
-		do   func(*testscript.TestScript, *machine, []string) error
-		args []string
-	}{
-		{s.user, []string{"dev"}},
-		{s.token, []string{"dev", "user=dev", "expires=2099-12-31"}},
-		{s.project, []string{"group/project", "dev=30"}},
-		{s.secret, []string{"dev", "instanceUrl=https://" + host + path}},
-		{s.listener, []string{"EVIL", "any"}},
-		{s.listener, []string{"EVIL", "http"}},
-		{s.proxy, []string{at}},
-	} {
-		if err := step.do(ts, m, step.args); err != nil {
-			return err
-		}
-	}
-	p := m.proxies[len(m.proxies)-1]
-	p.Route("*", m.listeners["EVIL"][0].Addr())
-	p.Route("*:80", m.listeners["EVIL"][1].Addr())
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
-		ts.Setenv(name, p.URL())
-	}
-	m.at = at
-	ts.Setenv("EVIL", "https://evil.example")
-	ts.Setenv("ACP_GITLAB_CACHE_DIR", filepath.Join(m.dir, "cache"))
-	ts.Setenv("UID", strconv.Itoa(os.Getuid()))
-	m.gitlab.ResetRequests()
-	return s.left(ts, m, []string{"reset"})
-}
-
-// intercept puts somebody else in the place of gitlab.example.com: the attacker,
-// whose certificate is signed by another authority, or who speaks no TLS:
-//
-//	intercept [plain]
-func (*machineScript) intercept(_ *testscript.TestScript, m *machine, args []string) error {
-	to := m.listeners["EVIL"][1]
-	if len(args) == 0 {
-		var err error
-		if to, err = gitlabtest.StartListener(filepath.Join(m.dir, "gitlab", "other"), gitlabtest.ListenerOptions{AnyName: true}); err != nil {
-			return err
-		}
-		m.listeners["EVIL"], m.closers = append(m.listeners["EVIL"], to), append(m.closers, to.Close)
-	}
-	m.proxies[0].Route(m.at, to.Addr())
-	return nil
-}
-
-// exits runs a program, which has to end with that exit code:
-//
-//	exits CODE PROGRAM [ARGUMENT]…
-func (*machineScript) exits(ts *testscript.TestScript, _ *machine, args []string) error {
-	want, err := strconv.Atoi(args[0])
-	if err != nil {
-		return err
-	}
-	err = ts.Exec(args[1], args[2:]...)
-	var exit *exec.ExitError
-	code := 0
-	if errors.As(err, &exit) {
-		code, err = exit.ExitCode(), nil
-	}
-	if err == nil && code != want {
-		err = fmt.Errorf("exit code %d, want %d", code, want)
-	}
-	return err
-}
-
-// left asserts that no files were made or changed since the script began, but
-// those that are named and what lies below them:
-//
-//	left [PATH]…
-//	left reset
-func (*machineScript) left(_ *testscript.TestScript, m *machine, args []string) error {
-	now := m.files()
-	if len(args) == 1 && args[0] == "reset" {
-		m.before = now
-		return nil
-	}
-	for name, is := range now {
-		expected := is == m.before[name]
-		for _, path := range args {
-			expected = expected || name == path || strings.HasPrefix(name, path+"/")
-		}
-		if !expected {
-			return fmt.Errorf("%s was left or changed", name)
-		}
-	}
-	for name := range m.before {
-		if _, there := now[name]; !there {
-			return fmt.Errorf("%s is gone", name)
-		}
-	}
-	for _, path := range args {
-		if _, there := now[path]; !there {
-			return fmt.Errorf("%s is not there", path)
-		}
-	}
-	return nil
-}
-
-// files are all files of the machine, but those of the stand-in and of Secrets,
-// with what is in them.
-func (m *machine) files() map[string]string {
-	found := map[string]string{}
-	_ = filepath.WalkDir(m.dir, func(path string, entry fs.DirEntry, err error) error {
-		name, _ := filepath.Rel(m.dir, path)
-		switch {
-		case err != nil:
-			return nil
-		case (m.secrets[path] || name == "record") && entry.IsDir():
-			return filepath.SkipDir
-		case m.secrets[path]:
-			return nil
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return nil
-		}
-		is := info.Mode().String()
-		switch {
-		case info.Mode().IsRegular():
-			data, err := os.ReadFile(path)
-			is = fmt.Sprintf("%s %x %v", is, sha256.Sum256(data), err)
-		case info.Mode()&fs.ModeSymlink != 0:
-			to, _ := os.Readlink(path)
-			is += " " + to
-		}
-		found[name] = is
-		return nil
-	})
-	return found
 }

@@ -9,13 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/ambient-code/git-credential-acp/internal/check"
@@ -81,46 +79,6 @@ func parseCheck(document []byte) (result checkResult, err error) {
 		return result, fmt.Errorf("it ends with step %d, after %d failures and %d warnings", at, failures, warnings)
 	}
 	return result, nil
-}
-
-// valid asserts that a file is what check --json is documented to print, and that
-// it ended in a certain way for a certain reason:
-//
-//	valid FILE OUTCOME [CODE]
-func (*machineScript) valid(ts *testscript.TestScript, _ *machine, args []string) error {
-	result, err := parseCheck([]byte(ts.ReadFile(args[0])))
-	if err != nil {
-		return err
-	}
-	if want := append(args, "")[2]; result.Outcome != args[1] || result.Reason.Code != want {
-		return fmt.Errorf("it ended %s, %q; want %s, %q", result.Outcome, result.Reason.Code, args[1], want)
-	}
-	return nil
-}
-
-// condition tells scripts what there is: root, to be root; bindmounts, to make
-// mounts in a name space of one's own.
-func condition(name string) (bool, error) {
-	switch name {
-	case "root":
-		return os.Getuid() == 0, nil
-	case "gitstate":
-		// git 2.46 and newer.
-		out, err := exec.Command("git", "credential", "capability").Output()
-		return err == nil && strings.Contains(string(out), "capability state\n"), nil
-	case "bindmounts":
-		return exec.Command("unshare", "-rm", "mount", "--bind", "/etc/passwd", "/etc/passwd").Run() == nil, nil
-	}
-	return false, fmt.Errorf("no condition %q", name)
-}
-
-// ratelimit allows each token so many API requests an hour:
-//
-//	ratelimit N
-func (*machineScript) ratelimit(_ *testscript.TestScript, m *machine, args []string) error {
-	limit, err := strconv.Atoi(args[0])
-	m.gitlab.SetRateLimit(limit, time.Hour)
-	return err
 }
 
 // invisible is a name of characters that a terminal acts on or does not show.

@@ -68,7 +68,7 @@ var leaves = map[string]string{
 var heavy = []string{
 	"k8s.io/client-go/kubernetes", "k8s.io/client-go/dynamic", "k8s.io/client-go/applyconfigurations", "k8s.io/api",
 	"github.com/go-git/go-git/v5/storage/filesystem", "github.com/google/gnostic-models", "testing",
-	module + "/internal/gitlabtest",
+	module + "/internal/gitlabtest", module + "/internal/scripttest",
 }
 
 // inner is a package of the program.

@@ -150,7 +150,7 @@ func TestRenewRefused(t *testing.T) {
 		words   string
 	}{
 		"too late a date":  {nil, []string{"--new", "--expires", "2999-01-31"}, 1, "makes no new token that expires on 2999-01-31 for this one; nothing was changed"},
-		"no later date":    {nil, []string{"--new", "--expires", date("20d")}, 1, "not later than the old one"},
+		"no later date":    {nil, []string{"--new", "--expires", time.Now().UTC().AddDate(0, 0, 20).Format(time.DateOnly)}, 1, "not later than the old one"},
 		"no scope for it":  {func(r *rotation) { r.scopes(podToken, "write_repository", "read_api") }, []string{"--new"}, 1, "has neither of the scopes api and self_rotate"},
 		"another's token":  {func(r *rotation) { r.status("somebody.else") }, []string{"--new"}, 1, "belongs to another user"},
 		"another instance": {nil, []string{"--new", "--instance", "https://other.example"}, 1, "and the one here is of other.example"},

@@ -35,7 +35,7 @@ func newRotation(t *testing.T) *rotation {
 	platform.AddUser("dev", platformToken)
 	platform.SetConnection("dev", &gitlabtest.PlatformConnection{Token: podToken, InstanceURL: r.gitlab.URL()})
 	for token, days := range map[string]int{podToken: 20, otherToken: 60} {
-		if err := r.gitlab.UpdateToken(token, func(t *gitlabtest.Token) { t.ExpiresAt = date(fmt.Sprintf("%dd", days)) }); err != nil {
+		if err := r.gitlab.UpdateToken(token, func(t *gitlabtest.Token) { t.ExpiresAt = time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }); err != nil {
 			t.Fatal(err)
 		}
 	}
