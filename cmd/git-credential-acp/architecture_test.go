@@ -95,69 +95,6 @@ func TestChildren(t *testing.T) {
 	}
 }
 
-// What people read when something is wrong is made in package message, and
-// printed in one place: else no test would ask for an entry in the guide, and
-// nothing would take a token out of it.
-func TestOnePlaceOfWords(t *testing.T) {
-	// What prints to standard error otherwise: a trace, and a question at a terminal.
-	prints := []string{"line", "tracer", "prompted", "Run"}
-	seen := 0
-	functions(t, func(pkg string, f *ast.FuncDecl) {
-		ast.Inspect(f, func(node ast.Node) bool {
-			switch n := node.(type) {
-			case *ast.CompositeLit:
-				if spelled(n.Type) == "message.Error" && !strings.Contains(at(n), "errors.go:") {
-					t.Errorf("%s: a message is made outside of errors.go", at(n))
-				}
-			case *ast.AssignStmt:
-				for _, left := range n.Lhs {
-					if name := spelled(left); strings.HasSuffix(name, ".Code") || strings.HasSuffix(name, ".What") || strings.HasSuffix(name, ".Topic") {
-						if pkg != "message" && !strings.Contains(at(n), "errors.go:") {
-							t.Errorf("%s: a message is changed outside of errors.go", at(n))
-						}
-					}
-				}
-			case *ast.SelectorExpr:
-				if name := spelled(n); name == "os.Stderr" && pkg != "process" && pkg != "kube" || name == "a.env.Stderr" || name == "env.Stderr" || name == "r.env.Stderr" {
-					seen++
-					if pkg != "cli" || !slices.Contains(prints, f.Name.Name) {
-						t.Errorf("%s: %s in %s: what is printed goes through line", at(n), name, f.Name.Name)
-					}
-				}
-			}
-			return true
-		})
-	})
-	if seen < 3 {
-		t.Errorf("standard error was found %d times", seen)
-	}
-}
-
-// Every package has its line in the table of them, and every line a package.
-func TestPackageTable(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(root, "docs", "architecture.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, _ := strings.Cut(string(text), "| package |")
-	table, _, _ = strings.Cut(table, "\n\n")
-	var rows, packages []string
-	for line := range strings.Lines(table) {
-		cells := strings.Split(line, "|")
-		for _, match := range regexp.MustCompile("`([a-z]+)`").FindAllStringSubmatch(cells[1], -1) {
-			rows = append(rows, match[1])
-		}
-	}
-	entries, err := os.ReadDir(filepath.Join(root, "internal"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range entries {
-		packages = append(packages, entry.Name())
-	}
-	agree(t, "a package", packages, "in the table of docs/architecture.md", rows)
-}
-
 // agree fails for each name that one list has and the other has not.
 func agree(t *testing.T, one string, ones []string, other string, others []string) {
 	t.Helper()

@@ -2,10 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -73,8 +69,7 @@ var heavy = []string{
 
 // inner is a package of the program.
 type inner struct {
-	own, others    []string
-	files, network bool
+	own, others []string
 }
 
 // packages are those of the program, by name; linked is all that it is made of.
@@ -108,8 +103,6 @@ func packages(t *testing.T) (ours map[string]inner, linked []string) {
 			} else if strings.Contains(first, ".") {
 				in.others = append(in.others, moduleOf(path))
 			}
-			in.files = in.files || path == "os"
-			in.network = in.network || path == "net" || path == "net/http"
 		}
 		slices.Sort(in.others)
 		in.others = slices.Compact(in.others)
@@ -174,149 +167,6 @@ func TestLinked(t *testing.T) {
 	}
 	agree(t, "linked (GODEBUG=inittrace=1 tells what it costs at each start)", linked,
 		"on the list in cmd/git-credential-acp/"+list+" (go test -run TestLinked -update writes it)", strings.Fields(string(known)))
-}
-
-// What docs/architecture.md says that a package may use is what it uses: files
-// (os), and the network (net, net/http).
-func TestArchitectureUses(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(root, "docs", "architecture.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, _ := strings.Cut(string(text), "| package |")
-	table, _, _ = strings.Cut(table, "\n\n")
-	ours, _ := packages(t)
-	rows := 0
-	for line := range strings.Lines(table) {
-		cells := strings.Split(line, "|")
-		if len(cells) < 5 {
-			continue
-		}
-		pkg, there := ours[strings.Trim(cells[1], " `")]
-		uses := strings.ReplaceAll(cells[3], "no files, no network", "")
-		if !there || strings.HasPrefix(uses, " the above ") || strings.HasPrefix(uses, " all ") || strings.HasPrefix(uses, " the system ") {
-			continue
-		}
-		rows++
-		if says := strings.Contains(uses, "files"); says != pkg.files {
-			t.Errorf("%s: files %t, imports os: %t", strings.TrimSpace(cells[1]), says, pkg.files)
-		}
-		if says := strings.Contains(uses, "the network"); says != pkg.network {
-			t.Errorf("%s: the network %t, imports net: %t", strings.TrimSpace(cells[1]), says, pkg.network)
-		}
-	}
-	if rows < 10 {
-		t.Errorf("only %d rows were understood", rows)
-	}
-}
-
-// Every package says in its first words what it is, and every name that others
-// may use, methods and groups of constants too, what it means.
-func TestDocstrings(t *testing.T) {
-	names := 0
-	for _, dir := range []string{"cmd", "internal"} {
-		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || !entry.IsDir() {
-				return err
-			}
-			names += documented(t, path)
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if names < 300 {
-		t.Errorf("only %d names were found", names)
-	}
-}
-
-// documented fails for what has no docstring in a directory, and counts what it
-// looked at.
-func documented(t *testing.T, dir string) (names int) {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fset := token.NewFileSet()
-	named, code := false, false
-	for _, path := range files {
-		if strings.HasSuffix(path, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		code = true
-		if doc := file.Doc.Text(); strings.HasPrefix(doc, "Package "+file.Name.Name+" ") ||
-			file.Name.Name == "main" && strings.HasPrefix(doc, "Command "+filepath.Base(dir)+" ") {
-			named = true
-		}
-		need := func(name *ast.Ident, docs ...*ast.CommentGroup) {
-			if !name.IsExported() {
-				return
-			}
-			names++
-			for _, doc := range docs {
-				if strings.TrimSpace(doc.Text()) != "" {
-					return
-				}
-			}
-			t.Errorf("%s: %s has no docstring", fset.Position(name.Pos()), name.Name)
-		}
-		for _, decl := range file.Decls {
-			switch d := decl.(type) {
-			case *ast.FuncDecl:
-				if receiver(d).IsExported() {
-					need(d.Name, d.Doc)
-				}
-			case *ast.GenDecl:
-				for _, spec := range d.Specs {
-					switch s := spec.(type) {
-					case *ast.TypeSpec:
-						need(s.Name, s.Doc, d.Doc)
-						if face, ok := s.Type.(*ast.InterfaceType); ok && s.Name.IsExported() {
-							for _, method := range face.Methods.List {
-								for _, name := range method.Names {
-									need(name, method.Doc, method.Comment)
-								}
-							}
-						}
-					case *ast.ValueSpec:
-						for _, name := range s.Names {
-							need(name, s.Doc, s.Comment, d.Doc)
-						}
-					}
-				}
-			}
-		}
-	}
-	if code && !named {
-		t.Errorf("%s: no file begins with what the package is", dir)
-	}
-	return names
-}
-
-// receiver is the type of a method; the function's own name for a function.
-func receiver(d *ast.FuncDecl) *ast.Ident {
-	if d.Recv == nil {
-		return d.Name
-	}
-	kind := d.Recv.List[0].Type
-	for {
-		switch k := kind.(type) {
-		case *ast.StarExpr:
-			kind = k.X
-		case *ast.IndexExpr:
-			kind = k.X
-		case *ast.Ident:
-			return k
-		default:
-			return d.Name
-		}
-	}
 }
 
 // docs/settings.md lists every source, and so does the description of check's JSON,
