@@ -1,5 +1,5 @@
-// Command git-credential-acp is a git credential helper that hands a GitLab
-// token to its own instance, after asking GitLab whether it will work.
+// Command git-credential-acp is a git credential helper that gives git a GitLab
+// token for the token's own instance, after asking GitLab whether it will work.
 package main
 
 import (

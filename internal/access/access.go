@@ -1,5 +1,5 @@
-// Package access is the policy: what GitLab said about a token and a project
-// becomes a verdict. It asks nobody anything; it says what it would need to
+// Package access is the policy: it turns what GitLab said about a token and a
+// project into a verdict. It makes no requests; it returns what else it needs to
 // know.
 package access
 

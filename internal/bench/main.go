@@ -1,7 +1,6 @@
-// Command bench measures the helper against its rivals, each row in one run on
-// one machine, and prints a table. It names the rows that are over their limits,
-// and fails when there are any. A quick run has too few rounds to judge times, and
-// fails only for counts (requests, failures, bytes).
+// Command bench measures the helper against its rivals in one run and prints a
+// table. It fails if a row exceeds its limit. A quick run has too few rounds to
+// judge times and fails only for counts (requests, failures, bytes).
 //
 //	bench [-quick] PATH-OF-git-credential-acp
 package main

@@ -1,7 +1,6 @@
-// Package cache remembers what was learned about tokens, on disk, for all the
-// calls of git on a machine: a verdict serves at once and for many, and through
-// an outage of GitLab. Whatever is wrong with the directory, the answer is the
-// same as without it.
+// Package cache stores verdicts on disk, for all calls of git on a machine: one
+// request serves concurrent and later calls, and outages of GitLab. It fails soft:
+// if the directory can't be used, the answer is the same as without a cache.
 package cache
 
 import (

@@ -1,10 +1,10 @@
-// Package check goes through everything that stands between git and a push, in
-// order, and reports each step as it is made: where the token comes from, how
-// the instance is reached, what GitLab says of the token and the project, what
-// git itself says, and how git is set up on this machine.
+// Package check tests everything that git needs for a push, in order, and reports
+// each step: where the token comes from, how the instance is reached, what GitLab
+// says about the token and the project, git's own login, and git's configuration
+// on this machine.
 //
-// It decides nothing of its own: whether a request is ours, which token counts
-// and what GitLab's answers mean is found by the parts that answer git.
+// It makes no decisions of its own: the packages that answer git decide whether a
+// request is ours, which token is used and what GitLab's replies mean.
 package check
 
 import (

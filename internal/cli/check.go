@@ -37,21 +37,20 @@ func (a *app) check() *cobra.Command {
 	var flags checkFlags
 	command := &cobra.Command{
 		Use: "check [REPOSITORY-URL]", SuggestFor: []string{"verify", "test", "doctor", "validate"},
-		Short: "Check everything between git and a push, a line for each step",
-		Long: `check goes through everything that git needs, in order, and prints a line for
-each step as it is made: ✓ good, ! a warning, ✗ wrong, with what to do about it.
+		Short: "Check everything that git needs for a push, one line per step",
+		Long: `check tests everything that git needs, in order, and prints one line per step:
+✓ good, ! warning, ✗ failed, - skipped, with a hint what to do.
 
-With a repository's URL, it checks that project; without, the one of the
-repository in the working directory, or else everything up to the token. It
-sends the token to nobody but its own GitLab instance.
+It checks the project of the repository URL, or of the repository in the working
+directory; without either, everything up to the token. The token goes only to its
+own GitLab instance.
 
-The exit code is 0 when all is well, perhaps with warnings, 1 when something is
-wrong, 2 when the command line is, and 3 when something that decides could not be
-learned.`,
+Exit codes: 0 good, possibly with warnings; 1 something is wrong; 2 wrong usage;
+3 could not be verified.`,
 		Example: `  git-credential-acp check https://gitlab.example.com/group/project.git
   git-credential-acp check --branch main
   git-credential-acp check --json | jq -r .outcome`,
-		Args: cobra.ArbitraryArgs, // told in words of our own, and in JSON
+		Args: cobra.ArbitraryArgs, // reported by runCheck, in JSON too
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			flags.branchGiven = cmd.Flags().Changed("branch")
@@ -59,10 +58,10 @@ learned.`,
 		},
 	}
 	a.takesMinAccess(command)
-	command.Flags().StringVar(&flags.branch, "branch", "", "see whether this `branch` can be pushed to")
+	command.Flags().StringVar(&flags.branch, "branch", "", "check whether you may push to this `branch`")
 	command.Flags().BoolVar(&flags.json, "json", false, "print one JSON document (docs/check.schema.json describes it)")
-	command.Flags().StringVar(&flags.color, "color", "auto", "colour the marks, `when`: auto (on a terminal, without NO_COLOR), always or never")
-	command.Flags().StringVar(&flags.terminationLog, "termination-log", "", "if something is wrong, write the reason and its hint to this `file` too (/dev/termination-log in a pod)")
+	command.Flags().StringVar(&flags.color, "color", "auto", "color the marks, `when`: auto (on a terminal, without NO_COLOR), always or never")
+	command.Flags().StringVar(&flags.terminationLog, "termination-log", "", "on failure, also write the reason and the hint to this `file` (/dev/termination-log in a pod)")
 	complete(command, "branch", cobra.NoFileCompletions)
 	complete(command, "color", words("auto", "always", "never"))
 	complete(command, "termination-log", aFile)

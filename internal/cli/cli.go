@@ -1,5 +1,5 @@
-// Package cli is the command line: it wires the parts together, runs a command
-// and prints what it has to say. It is the only place that builds the parts.
+// Package cli is the command line: it parses flags and settings, wires the other
+// packages together, runs a command and prints the result.
 package cli
 
 import (
@@ -204,13 +204,12 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   Name,
 		Short: "git credential helper for GitLab on the Ambient Code Platform",
-		Long: `git-credential-acp hands the user's GitLab token to git: only for the user's own
-instance, over TLS, and after asking GitLab whether the token is alive, has the
-scopes and gives access to the project. When it refuses, it says why and what
-to do.
+		Long: `git-credential-acp gives git the user's GitLab token: only for the user's own
+instance, over TLS, and after asking GitLab whether the token is active, has the
+required scopes and gives access to the project. When it refuses, it says why and
+what to do.
 
-git calls it with get, store, erase and capability once setup has made it a
-helper.`,
+After setup, git runs it with get, store, erase or capability.`,
 		Example: `  git-credential-acp check
   git-credential-acp setup`,
 		Args:                       cobra.ArbitraryArgs,
@@ -235,7 +234,7 @@ helper.`,
 		},
 	}
 	root.PersistentFlags().StringVar(&a.instanceFlag, flagInstance, "",
-		"`URL` of the one instance to answer for; a missing token is then told in words")
+		"`URL` of the only instance to answer for; a missing token is then reported")
 	complete(root, flagInstance, cobra.NoFileCompletions)
 	a.takesMinAccess(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

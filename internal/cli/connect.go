@@ -30,10 +30,10 @@ func (a *app) connect() *cobra.Command {
 	var flags connectFlags
 	command := &cobra.Command{
 		Use: "connect [REPOSITORY-URL]", SuggestFor: []string{"login", "auth", "add"},
-		Short: "Check a GitLab token and have the platform, or a Secret, keep it",
-		Long: `connect reads a token from standard input (a prompt, on a terminal) or a file,
-never from an argument; makes every check of it that can be made, with a
-repository's URL those of that project too; and only then has it kept.`,
+		Short: "Check a GitLab token and store it in the platform or a Secret",
+		Long: `connect reads a token from standard input (with a prompt on a terminal) or a file,
+never from an argument. It checks the token, and with a repository URL the
+project, and stores the token if the checks pass.`,
 		Example: `  git-credential-acp connect --platform --instance https://gitlab.example.com
   git-credential-acp connect --secret team/my-gitlab --owner my-session < token`,
 		Args: cobra.ArbitraryArgs,
@@ -46,9 +46,9 @@ repository's URL those of that project too; and only then has it kept.`,
 	}
 	flags.add(command)
 	command.Flags().StringVar(&flags.tokenFile, "token-file", "", "read the token from this `file`")
-	command.Flags().StringVar(&flags.caFile, "ca-file", "", "store the authorities in this `file`, which signed the instance's certificate, in the Secret")
-	command.Flags().StringVar(&flags.owner, "owner", "", "the AgenticSession, by `name`, with which a new Secret goes")
-	command.Flags().BoolVar(&flags.force, "force", false, "take over keys of the Secret that another program has set")
+	command.Flags().StringVar(&flags.caFile, "ca-file", "", "store the CA certificates in this `file` in the Secret")
+	command.Flags().StringVar(&flags.owner, "owner", "", "`name` of the AgenticSession that owns a new Secret")
+	command.Flags().BoolVar(&flags.force, "force", false, "overwrite keys of the Secret that another program has set")
 	complete(command, "token-file", aFile)
 	complete(command, "ca-file", aFile)
 	complete(command, "owner", cobra.NoFileCompletions)

@@ -30,9 +30,9 @@ type keeperFlags struct {
 
 func (f *keeperFlags) add(command *cobra.Command) {
 	flags := command.Flags()
-	flags.BoolVar(&f.platform, "platform", false, "the platform keeps the token, as under Settings → Integrations → GitLab")
+	flags.BoolVar(&f.platform, "platform", false, "the platform stores the token, as in Settings → Integrations → GitLab")
 	flags.StringVar(&f.backend, "backend", "", "`URL` of the platform's API (default: ACP_BACKEND_URL, else BACKEND_API_URL)")
-	flags.StringVar(&f.secret, "secret", "", "a Secret of one's own keeps it, `namespace/name` (default: ACP_GITLAB_SECRET)")
+	flags.StringVar(&f.secret, "secret", "", "a Secret `namespace/name` stores the token (default: ACP_GITLAB_SECRET)")
 	complete(command, "backend", cobra.NoFileCompletions)
 	complete(command, "secret", cobra.NoFileCompletions)
 }

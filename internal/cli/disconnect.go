@@ -24,7 +24,7 @@ func (a *app) disconnect() *cobra.Command {
 	var flags disconnectFlags
 	command := &cobra.Command{
 		Use: "disconnect", SuggestFor: []string{"logout", "remove", "delete"},
-		Short: "Have the platform, or a Secret, keep the GitLab token no more",
+		Short: "Remove the GitLab token from the platform or a Secret",
 		Example: `  git-credential-acp disconnect --platform
   git-credential-acp disconnect --secret team/my-gitlab --revoke`,
 		Args: alone,
@@ -36,7 +36,7 @@ func (a *app) disconnect() *cobra.Command {
 		},
 	}
 	flags.add(command)
-	command.Flags().BoolVar(&flags.revoke, "revoke", false, "have GitLab revoke the token first, after asking")
+	command.Flags().BoolVar(&flags.revoke, "revoke", false, "revoke the token on GitLab first, after asking")
 	command.Flags().BoolVar(&flags.yes, "yes", false, "revoke without asking")
 	return command
 }

@@ -14,10 +14,9 @@ import (
 func (a *app) install() *cobra.Command {
 	return &cobra.Command{
 		Use:   "install DIR",
-		Short: "Copy this program to a directory, for an init container",
-		Long: `install copies this program into a directory, as git-credential-acp, which is
-what git looks for: whole and executable for everybody, or not at all. What has
-that name there is replaced. An image needs neither a shell nor cp for it.`,
+		Short: "Copy this program into a directory, for an init container",
+		Long: `install copies this program into a directory as git-credential-acp, executable for
+everyone. It replaces an existing file atomically, and needs neither a shell nor cp.`,
 		Example: "  git-credential-acp install /shared",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runInstall(cmd.Context(), args[0]) },

@@ -27,22 +27,22 @@ type operation struct {
 
 func operations() []operation {
 	return []operation{
-		{"get", "Answer git's request for a credential (on stdin)",
+		{"get", "Answer a credential request from git on stdin",
 			func(a *app, ctx context.Context) error {
 				a.last = credential.Quit()
 				return a.conclude(a.helper().Get(ctx, a.input()))
 			}},
 		// The input is left unread: git does not mind.
-		{"store", "Do nothing: tokens are kept by the Secret, not by git",
+		{"store", "Do nothing: git does not store the token",
 			func(*app, context.Context) error { return nil }},
-		{"erase", "Forget what is remembered of a token that git was refused (on stdin)",
+		{"erase", "Drop cached verdicts of a token that failed (from git on stdin)",
 			func(a *app, ctx context.Context) error {
 				// What people are told is about the login. That it is forgotten is
 				// what git asked for.
 				_ = a.conclude(a.helper().Erase(ctx, a.input()))
 				return nil
 			}},
-		{"capability", "Tell git what this helper can do",
+		{"capability", "Print the protocol capabilities of this helper",
 			func(a *app, _ context.Context) error { return a.answer(credential.Capabilities()) }},
 	}
 }
@@ -91,7 +91,7 @@ func (o operation) command(a *app) *cobra.Command {
 // takesMinAccess adds --min-access to a command. git appends the operation to the
 // helper's command line, so every operation takes the flag; only get uses it.
 func (a *app) takesMinAccess(command *cobra.Command) {
-	command.Flags().Func(flagMinAccess, "lowest access `level` on the project that will do, instead of "+envMinAccess+
+	command.Flags().Func(flagMinAccess, "minimum access `level` on the project, instead of "+envMinAccess+
 		": none, guest, planner, reporter, developer, maintainer, owner or a number",
 		func(text string) error { a.minAccess = &text; return nil })
 	complete(command, flagMinAccess, words("none", "guest", "planner", "reporter", "developer", "maintainer", "owner"))

@@ -46,18 +46,17 @@ func (a *app) rotate() *cobra.Command {
 	var flags rotateFlags
 	command := &cobra.Command{
 		Use:   "rotate",
-		Short: "Replace the GitLab token that the platform, or a Secret, keeps",
-		Long: `rotate replaces the token by a new one, which it reads from standard input (a
-prompt, on a terminal) or a file, or, with --new, has GitLab make. The old token
-is revoked only when the new one is stored, read back and found to work.
+		Short: "Replace the GitLab token in the platform or a Secret",
+		Long: `rotate replaces the token with a new one from standard input (with a prompt on a
+terminal) or a file. It revokes the old token only after the new one is stored, read
+back and verified.
 
 Pods that mount the Secret get the new token within two minutes. --grace keeps the
-old token alive for that long, and to test the new one. --pods makes kubelet bring
-the new token at once.
+old token valid for a while; --pods makes kubelet update the pods at once.
 
-With --new, GitLab revokes the old token at once. The new one is therefore written
-to a file of yours before anything else; the file goes when the token is stored,
-and --resume finishes what was interrupted.`,
+With --new, GitLab creates the token and revokes the old one at the same moment. The
+new token is saved to a file until it is stored; --resume continues after an
+interruption.`,
 		Example: `  git-credential-acp rotate --secret team/my-gitlab --new
   git-credential-acp rotate --secret team/my-gitlab --pods app=session
   git-credential-acp rotate --platform --token-file new-token --grace 10m`,
@@ -74,14 +73,14 @@ and --resume finishes what was interrupted.`,
 		},
 	}
 	flags.add(command)
-	command.Flags().BoolVar(&flags.anew, "new", false, "have GitLab make the new token (GitLab 16.10)")
-	command.Flags().StringVar(&flags.expires, "expires", "", "with --new: the `date` on which it expires, as 2027-01-31 (default: in 90 days)")
+	command.Flags().BoolVar(&flags.anew, "new", false, "let GitLab create the new token (GitLab 16.10)")
+	command.Flags().StringVar(&flags.expires, "expires", "", "with --new: expiration `date`, such as 2027-01-31 (default: in 90 days)")
 	command.Flags().StringVar(&flags.tokenFile, "token-file", "", "read the new token from this `file`")
-	command.Flags().DurationVar(&flags.grace, "grace", 0, "wait this `duration` (as 10m) before the old token is revoked (default: none; 10s with --pods)")
-	command.Flags().StringVar(&flags.pods, "pods", "", "annotate the pods that this label `selector` matches, in the Secret's namespace, so that kubelet brings them the new token at once")
+	command.Flags().DurationVar(&flags.grace, "grace", 0, "`duration` to wait before revoking the old token, such as 10m (default: none; 10s with --pods)")
+	command.Flags().StringVar(&flags.pods, "pods", "", "annotate the pods that match this label `selector` in the Secret's namespace, so that kubelet updates them at once")
 	command.Flags().BoolVar(&flags.resume, "resume", false, "finish an interrupted rotate --new")
-	command.Flags().BoolVar(&flags.dryRun, "dry-run", false, "say what would happen, and change nothing")
-	command.Flags().StringVar(&flags.recoveryDir, "recovery-dir", "", "`directory` in which a new token is safe until it is stored (default: $XDG_STATE_HOME/git-credential-acp, else ~/.local/state/git-credential-acp)")
+	command.Flags().BoolVar(&flags.dryRun, "dry-run", false, "show what would happen, and change nothing")
+	command.Flags().StringVar(&flags.recoveryDir, "recovery-dir", "", "`directory` in which a new token is saved until it is stored (default: $XDG_STATE_HOME/git-credential-acp, else ~/.local/state/git-credential-acp)")
 	complete(command, "expires", cobra.NoFileCompletions)
 	complete(command, "grace", cobra.NoFileCompletions)
 	complete(command, "pods", cobra.NoFileCompletions)

@@ -55,16 +55,15 @@ func (a *app) setup() *cobra.Command {
 	run := &setupRun{app: a}
 	cmd := &cobra.Command{
 		Use: "setup [URL]", SuggestFor: []string{"configure", "config", "init"},
-		Short: "Have git ask this helper, or show the configuration for it",
-		Long: `setup makes git ask this helper for the user's GitLab instance: the one of
---instance, else those that a token was found for, else ACP_GITLAB_INSTANCE_URL.
-It writes a file beside git's configuration, which includes that file. Helpers for
-other hosts are left alone. --remove removes what was written, the identity
-included, and nothing else.
+		Short: "Configure git to use this helper, or print the configuration",
+		Long: `setup configures git to use this helper for the user's GitLab instance: that of
+--instance, else those for which a token is found, else ACP_GITLAB_INSTANCE_URL.
+It writes a file next to git's configuration and includes it. Helpers for other
+hosts are not changed. --remove removes exactly what was written.
 
-An http:// URL of the instance is refused with an error message. --min-access LEVEL
-URL sets the minimum access level for a group or project: "reporter" where git only
-fetches, "none" for internal and public projects.
+The helper then refuses http:// URLs of the instance. --min-access LEVEL URL sets
+the minimum access level for a group or project: reporter to fetch only, none for
+internal and public projects.
 
 --print and --env write nothing and need no git program.`,
 		Example: `  git-credential-acp setup
@@ -87,15 +86,15 @@ fetches, "none" for internal and public projects.
 	flags := cmd.Flags()
 	flags.BoolVar(&run.global, "global", false, "write to the user's configuration (the default)")
 	flags.BoolVar(&run.system, "system", false, "write to the system's configuration")
-	flags.BoolVar(&run.local, "local", false, "write to the configuration of the repository here")
-	flags.BoolVar(&run.print, "print", false, "print it as it would stand in a file")
-	flags.StringVar(&run.form, "env", "", "print it for the environment (git 2.31 and newer): in the `form` shell, or kubernetes (a YAML list)")
+	flags.BoolVar(&run.local, "local", false, "write to the current repository's configuration")
+	flags.BoolVar(&run.print, "print", false, "print the configuration as a file")
+	flags.StringVar(&run.form, "env", "", "print the configuration as environment variables (git 2.31 and newer), in the `form` shell or kubernetes (a YAML list)")
 	flags.Lookup("env").NoOptDefVal = formShell
-	flags.BoolVar(&run.remove, "remove", false, "take out what was written before")
-	flags.IntVar(&run.sshPort, "rewrite-ssh", 0, "use https for the instance's ssh addresses, too; name the `port` that stands in them, if one does")
+	flags.BoolVar(&run.remove, "remove", false, "remove what setup wrote")
+	flags.IntVar(&run.sshPort, "rewrite-ssh", 0, "use https for the instance's ssh addresses too; `port` is the one in them, if any")
 	flags.Lookup("rewrite-ssh").NoOptDefVal = "22"
-	flags.BoolVar(&run.identity, "identity", false, "set user.name and user.email, where unset, from the profile on GitLab")
-	flags.StringVar(&run.program, "helper", "", "`path` of this program, for where it is not on the PATH")
+	flags.BoolVar(&run.identity, "identity", false, "set user.name and user.email, if unset, from the GitLab profile")
+	flags.StringVar(&run.program, "helper", "", "`path` of this program, if it is not on the PATH")
 	cmd.MarkFlagsMutuallyExclusive("global", "system", "local", "print", "env")
 	a.takesMinAccess(cmd)
 	cmd.MarkFlagsMutuallyExclusive("remove", flagMinAccess)

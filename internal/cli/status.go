@@ -22,11 +22,10 @@ func (a *app) status() *cobra.Command {
 	var asJSON bool
 	command := &cobra.Command{
 		Use: "status", SuggestFor: []string{"whoami", "show", "list"},
-		Short: "Show the GitLab connection as the platform, the Secret and GitLab see it",
-		Long: `status looks at every place that it knows of: the platform (--platform, or when
-ACP_BACKEND_URL or BACKEND_API_URL is set), a Secret (--secret, or
-ACP_GITLAB_SECRET) and the token that git would get here. It asks GitLab about
-each token, and says where the places differ.`,
+		Short: "Show the GitLab connection in the platform, a Secret and here",
+		Long: `status shows the connection in the platform (--platform, or if ACP_BACKEND_URL or
+BACKEND_API_URL is set), in a Secret (--secret, or ACP_GITLAB_SECRET) and the token
+that git gets here. It asks GitLab about each token and reports differences.`,
 		Args: alone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)

@@ -24,7 +24,7 @@ type Build struct {
 func (a *app) version() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print the version, and the commit it was built from",
+		Short: "Print the version and the commit it was built from",
 		Args:  alone,
 		RunE:  func(*cobra.Command, []string) error { return a.printVersion() },
 	}

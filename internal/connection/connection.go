@@ -1,6 +1,5 @@
-// Package connection is a user's GitLab connection: where its token is kept, and
-// how that token is replaced and revoked without a moment in which the only good
-// one is lost.
+// Package connection is a user's GitLab connection: it stores, replaces and revokes
+// the token, and never loses the only valid one.
 package connection
 
 import (

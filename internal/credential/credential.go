@@ -1,6 +1,5 @@
-// Package credential is git's credential-helper wire format, and nothing else:
-// lines of key=value in, lines of key=value out. It knows no file, no network
-// and no policy.
+// Package credential is git's credential-helper wire format: lines of key=value
+// in and out. It uses no files and no network and has no policy.
 //
 // The format is git's (git-credential(1), "INPUT/OUTPUT FORMAT", and
 // git's credential.c). This reader is stricter than git's own, because what

@@ -1,9 +1,9 @@
-// Command demo shows the helper at work: a private project on a GitLab made for
-// the occasion, a token in a directory as kubelet mounts a Secret, and the real
-// git in between. It fails when anything does not go as told.
+// Command demo shows the helper at work: a private project on a local fake GitLab,
+// a token in a directory like a mounted Secret, and the real git. It fails if
+// anything goes wrong.
 //
-// With -server, it plays nothing: it leaves such a GitLab running until it is
-// interrupted, and prints what to type to try the helper by hand.
+// With -server, it only leaves the fake GitLab running until it is interrupted, and
+// prints what to type to try the helper by hand.
 package main
 
 import (

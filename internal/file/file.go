@@ -1,6 +1,6 @@
-// Package file reads small files that others name or could have put there: a
-// Secret's, authorities, a repository's configuration. A read never waits and
-// never takes more than its limit, whatever stands in the file's place.
+// Package file reads small untrusted files: a Secret's, CA bundles, a repository's
+// configuration. A read never blocks and never exceeds its limit, even if the path
+// is a FIFO or a device.
 package file
 
 import (

@@ -1,10 +1,8 @@
-// Package gitconfig has git read its configuration, and says what follows from
-// it: which remotes the repository has, which settings apply to a URL, which
-// credential helpers git asks.
+// Package gitconfig reads git's configuration with git itself: the repository's
+// remotes, the settings that apply to a URL, the credential helpers that git asks.
 //
-// Whoever works in a repository can write its configuration. So nothing that
-// comes from there (see Scope.Trusted) may decide whom to trust, what to send or
-// where.
+// A repository's configuration is untrusted (see Scope.Trusted): it must not decide
+// whom to trust, or what to send where.
 package gitconfig
 
 import (

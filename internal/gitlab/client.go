@@ -1,6 +1,5 @@
-// Package gitlab asks a GitLab instance about a token and a project over its
-// REST API, version 4. It turns statuses and bodies into facts; what they mean
-// is for package access to say.
+// Package gitlab asks a GitLab instance about a token and a project over its REST
+// API, version 4. It turns replies into facts; package access judges them.
 package gitlab
 
 import (

@@ -1,5 +1,5 @@
-// Package helper answers git: the steps from a request to a credential or a
-// refusal, in their order.
+// Package helper answers git: it has the steps from a request to a credential or a
+// refusal, in order.
 package helper
 
 import (

@@ -1,5 +1,5 @@
-// Package install copies the running program to a directory, for images that have
-// nothing to copy with: whole and executable, or not at all.
+// Package install copies the running program into a directory atomically, for
+// images without a shell or cp.
 package install
 
 import (

@@ -1,7 +1,6 @@
-// Package instance knows what a GitLab instance's address is, whether a
-// request of git's is for that instance, and which project it is about. Every
-// decision compares parsed values for equality: a host that only looks like
-// the instance's is another host.
+// Package instance parses a GitLab instance's URL, and tells whether a request from
+// git is for that instance and for which project. It compares parsed values for
+// equality: a host that only looks like the instance's is another host.
 package instance
 
 import (

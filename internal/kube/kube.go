@@ -1,6 +1,5 @@
-// Package kube reads and writes one Secret through the Kubernetes API, from
-// within a pod or by a kubeconfig. What it can't do is told in messages, never
-// in a server's words.
+// Package kube reads and writes one Secret through the Kubernetes API, from a pod
+// or with a kubeconfig. Its errors never contain a server's text.
 package kube
 
 import (

@@ -1,7 +1,5 @@
-// Package message holds the words of the program: every line that people read
-// when something is wrong, in one place, so that code, documents and tests
-// agree. A message says first what is wrong and then what to do. No message
-// ever holds a token or text that a server sent.
+// Package message has the errors that users see, with a code, what is wrong, and a
+// hint what to do. No message contains a token or text from a server.
 package message
 
 import (

@@ -1,6 +1,5 @@
-// Package platform asks the Ambient Code Platform about a user's GitLab connection,
-// over the platform's own API. What it learns comes back as values, or as the
-// message to tell people.
+// Package platform is a client for the Ambient Code Platform's API: a user's GitLab
+// connection and a session's credentials.
 package platform
 
 import (

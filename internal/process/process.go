@@ -1,6 +1,5 @@
-// Package process keeps to the process what it holds: no dump of its memory, no
-// reading of it by others, and nothing on standard error but what the program
-// itself says.
+// Package process hardens the process: no core dumps, no ptrace, and no output on
+// standard error except the program's own messages.
 package process
 
 import "os"

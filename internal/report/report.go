@@ -1,6 +1,5 @@
-// Package report prints what a command found: lines for people, and one JSON
-// document for programs. What it prints never acts on a terminal and never holds
-// a secret that its redact function knows.
+// Package report prints results as lines for people and as a JSON document for
+// programs. It escapes control characters and redacts secrets.
 package report
 
 import (

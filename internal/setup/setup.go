@@ -1,6 +1,5 @@
-// Package setup knows what git's configuration must say so that git asks this
-// helper for an instance. It shows that in several forms, has git's own program
-// write it, and takes out again just what was written.
+// Package setup builds the git configuration for an instance. It prints it in
+// several forms, lets git write it, and removes exactly what was written.
 package setup
 
 import (

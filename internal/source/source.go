@@ -1,7 +1,7 @@
-// Package source finds the user's token: in a mounted Kubernetes Secret, one that
-// is read through the API, a file, the environment or, if that is asked for, on
-// the platform. It reads afresh at every call, because kubelet swaps a
-// rotated Secret under a running pod.
+// Package source finds the user's token: in a mounted Kubernetes Secret, a Secret
+// read through the Kubernetes API, a file, the environment, or, only if configured,
+// on the platform. It reads again at every call, because kubelet replaces a rotated
+// Secret in a running pod.
 package source
 
 import (

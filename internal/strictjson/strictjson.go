@@ -1,7 +1,6 @@
-// Package strictjson reads JSON of which there must be one reading only. The
-// standard decoder takes the last of several keys of one name, and takes names
-// for the same that differ in case: what one reader checked, another would not
-// see.
+// Package strictjson decodes JSON that must have one reading only. encoding/json
+// accepts repeated keys and ignores case, so two readers could see different
+// values.
 package strictjson
 
 import (

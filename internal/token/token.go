@@ -1,6 +1,6 @@
 // Package token holds a GitLab Personal Access Token (PAT) so that it can't be
-// printed by accident, and finds what can be known of one without asking
-// GitLab: whether it is a token at all, of another kind, or cut in pasting.
+// printed by accident, and rejects what can't be one without asking GitLab: other
+// text, other kinds of tokens, truncated tokens.
 package token
 
 import (

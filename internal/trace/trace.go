@@ -1,7 +1,6 @@
-// Package trace writes what the program does, a line for each step with how long
-// it took, for people who want to know why a call was slow or was refused. A line
-// holds values under the keys of a fixed list, and no others, so that nothing
-// gets into it that nobody thought about.
+// Package trace writes one line per step with its duration, to show why a call was
+// slow or refused. A line has values for a fixed list of keys only, so that no
+// secret gets in by accident.
 package trace
 
 import (

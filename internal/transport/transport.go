@@ -1,6 +1,5 @@
-// Package transport makes HTTP connections as this program wants them: over TLS
-// 1.2 or newer, with bounds on time and headers. It says whom to trust, and what
-// was in the way when there is no answer.
+// Package transport makes HTTP connections over TLS 1.2 or newer, with limits on
+// time and headers. It loads CA bundles and names the causes of failures.
 package transport
 
 import (
