@@ -90,7 +90,7 @@ extras: $(PROGRAM)
 	$(PROGRAM) completion zsh >$(EXTRAS)/completions/_git-credential-acp
 	$(PROGRAM) completion fish >$(EXTRAS)/completions/git-credential-acp.fish
 	$(PROGRAM) completion powershell >$(EXTRAS)/completions/git-credential-acp.ps1
-	SOURCE_DATE_EPOCH=$(EPOCH) go run ./internal/release man docs/settings.md $(EXTRAS)/man
+	SOURCE_DATE_EPOCH=$(EPOCH) go run ./internal/release man $(EXTRAS)/man
 	go run ./internal/release roots $(EXTRAS)/ca-certificates.crt
 	bash internal/release/licenses.sh $(GO_LICENSES) $(EXTRAS)/THIRD-PARTY-LICENSES
 

@@ -246,101 +246,24 @@ func parsed(t *testing.T, dir string) []*ast.File {
 	return all
 }
 
-// Every environment variable that is read has a row in docs/settings.md, or in
-// that of git's own variables, and every row is read.
-func TestEnvironmentTable(t *testing.T) {
-	var rows []string
-	for _, document := range []string{"docs/settings.md", "docs/architecture.md"} {
-		text, err := os.ReadFile(filepath.Join(root, document))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, match := range regexp.MustCompile("(?m)^\\| `([A-Z_]+|[a-z]+_proxy)` \\|").FindAllStringSubmatch(string(text), -1) {
-			rows = append(rows, match[1])
-		}
-	}
-	names := environmentNames(t)
-	if len(names) == 0 {
-		t.Error("no variables were found")
-	}
-	agree(t, "read from the environment", names, "in the tables of docs/settings.md and docs/architecture.md", rows)
-}
-
-// environmentNames are the values of cli's constants env… and prefix…, which are
-// all that it asks the environment for, and what main asks it for besides. A
-// linter sees to it that each constant is used.
-func environmentNames(t *testing.T) []string {
-	var names []string
-	for _, file := range sources(t, "cli") {
-		ast.Inspect(file, func(node ast.Node) bool {
-			if n, ok := node.(*ast.ValueSpec); ok {
-				for i, value := range n.Values {
-					if literal, ok := value.(*ast.BasicLit); ok && (strings.HasPrefix(n.Names[i].Name, "env") || strings.HasPrefix(n.Names[i].Name, "prefix")) {
-						name, _ := strconv.Unquote(literal.Value)
-						names = append(names, name)
-					}
-				}
-			}
-			return true
-		})
-	}
+// The environment is main's: whatever is below it gets what config.Read has read, and
+// no function of Go's that looks there itself.
+func TestEnvironment(t *testing.T) {
+	readers := []string{"os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.TempDir", "os.UserHomeDir", "os.UserCacheDir",
+		"os.UserConfigDir", "syscall.Getenv", "syscall.Environ", "http.ProxyFromEnvironment"}
 	functions(t, func(pkg string, f *ast.FuncDecl) {
-		called := map[ast.Node]bool{}
 		ast.Inspect(f, func(node ast.Node) bool {
-			if call, ok := node.(*ast.CallExpr); ok && asksEnvironment(call.Fun) {
-				called[call.Fun] = true
-				if pkg != "main" && !constantName(f, call.Args[0]) {
-					t.Errorf("%s: it asks for something that is no constant env…", at(call))
-				}
-				return true
-			}
 			name, _ := node.(*ast.SelectorExpr)
 			switch {
-			case name == nil:
-			case spelled(name) == "os.TempDir" && pkg == "main":
-				names = append(names, "TMPDIR")
-			case asksEnvironment(name) && pkg != "main" && !called[name]:
-				t.Errorf("%s: the environment is handed on, so that nobody sees what it is asked for", at(name))
-			case slices.Contains(readers, spelled(name)) && pkg != "main":
+			case name == nil || pkg == "main":
+			case slices.Contains(readers, spelled(name)):
 				t.Errorf("%s: %s reads the environment, which is main's", at(name), spelled(name))
+			case name.Sel.Name == "LookupEnv" && (pkg != "cli" || f.Name.Name != "Run"):
+				t.Errorf("%s: only cli.Run reads the environment, through config.Read", at(name))
 			}
 			return true
 		})
 	})
-	return names
-}
-
-// readers are the functions of Go that read the environment.
-var readers = []string{"os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.TempDir", "os.UserHomeDir", "os.UserCacheDir",
-	"os.UserConfigDir", "syscall.Getenv", "syscall.Environ", "http.ProxyFromEnvironment"}
-
-func asksEnvironment(called ast.Expr) bool {
-	name, ok := called.(*ast.SelectorExpr)
-	return ok && (name.Sel.Name == "Getenv" || name.Sel.Name == "LookupEnv")
-}
-
-// constantName reports whether an argument is one of the constants, perhaps with
-// a number behind it, or name: what a function was handed, or goes through, as
-// one.
-func constantName(f *ast.FuncDecl, argument ast.Expr) bool {
-	if sum, ok := argument.(*ast.BinaryExpr); ok {
-		argument = sum.X
-	}
-	name, ok := argument.(*ast.Ident)
-	if !ok || name.Name != "name" {
-		return ok && (strings.HasPrefix(name.Name, "env") || strings.HasPrefix(name.Name, "prefix"))
-	}
-	handed := slices.ContainsFunc(f.Type.Params.List, func(field *ast.Field) bool {
-		return slices.ContainsFunc(field.Names, func(n *ast.Ident) bool { return n.Name == "name" })
-	})
-	ast.Inspect(f, func(node ast.Node) bool {
-		if loop, ok := node.(*ast.RangeStmt); ok {
-			value, _ := loop.Value.(*ast.Ident)
-			handed = handed || value != nil && value.Name == "name"
-		}
-		return true
-	})
-	return handed
 }
 
 // functions shows every function of the program to visit, with its package.

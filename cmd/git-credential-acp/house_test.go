@@ -34,6 +34,7 @@ var arrows = map[string]string{
 	"install":   "file message",
 	"source":    "file instance message strictjson token",
 	"gitconfig": "file message token",
+	"config":    "access message",
 	"setup":     "file gitconfig instance message report",
 	"cache":     "access file instance message token",
 	"transport": "access file message",
@@ -44,7 +45,7 @@ var arrows = map[string]string{
 	"helper":     "access credential instance message source token",
 	"check":      "access credential file gitconfig gitlab helper instance message report source token",
 	"connection": "access file gitlab instance kube message platform source token",
-	"cli": "access cache check connection credential file gitconfig gitlab helper install instance kube message" +
+	"cli": "access cache check config connection credential file gitconfig gitlab helper install instance kube message" +
 		" platform report setup source token trace transport",
 }
 

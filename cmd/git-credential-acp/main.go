@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/ambient-code/git-credential-acp/internal/cli"
+	"github.com/ambient-code/git-credential-acp/internal/config"
 	"github.com/ambient-code/git-credential-acp/internal/process"
 )
 
@@ -26,11 +27,9 @@ func run(stdout, stderr io.Writer) int {
 	if len(os.Args) > 1 && os.Args[len(os.Args)-1] == "get" && process.StdoutClosed() {
 		stdout = closed{}
 	}
-	lookup := hiding(cli.TokenVariables())
 	return cli.Run(context.Background(), cli.Env{
 		Stdin: os.Stdin, Stdout: stdout, Stderr: stderr, NoFiles: process.NoFiles(),
-		Getenv:    func(name string) string { value, _ := lookup(name); return value },
-		LookupEnv: lookup, Environ: os.Environ, Getwd: os.Getwd, Exit: os.Exit,
+		LookupEnv: hiding(config.TokenVariables()), Environ: os.Environ, Getwd: os.Getwd, Exit: os.Exit,
 		TempDir: os.TempDir(), UserID: os.Getuid(),
 		Build: cli.Build{Version: version, Commit: commit, Date: committed},
 	}, os.Args[1:])

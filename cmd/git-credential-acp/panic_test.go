@@ -23,15 +23,15 @@ func panics() {
 	if len(os.Args) < 4 || os.Args[3] != "open" {
 		stderr = process.Harden()
 	}
-	fail := func(string) string { panic(value) }
-	env := cli.Env{Stdin: strings.NewReader("protocol=https\nhost=h\n"), Stdout: os.Stdout, Stderr: stderr, Getenv: fail}
+	fail := func(string) (string, bool) { panic(value) }
+	env := cli.Env{Stdin: strings.NewReader("protocol=https\nhost=h\n"), Stdout: os.Stdout, Stderr: stderr, LookupEnv: fail}
 	if where == "library" {
-		env.Getenv = func(string) string {
+		env.LookupEnv = func(string) (string, bool) {
 			transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 				panic(value)
 			}}
 			_, err := (&http.Client{Transport: transport}).Get("http://127.0.0.1")
-			return err.Error()
+			return err.Error(), true
 		}
 	}
 	os.Exit(cli.Run(context.Background(), env, []string{"get"}))

@@ -13,17 +13,17 @@ import (
 func TestBug(t *testing.T) {
 	const canary = "glpat-CanaryInAPanic0123"
 	var array []string
-	for name, panics := range map[string]func(string) string{
-		"a text":          func(string) string { panic("bad token " + canary) },
-		"the runtime's":   func(name string) string { return array[len(name)] },
-		"an error":        func(string) string { panic(context.DeadlineExceeded) },
-		"nothing special": func(string) string { panic(nil) },
+	for name, panics := range map[string]func(string) (string, bool){
+		"a text":          func(string) (string, bool) { panic("bad token " + canary) },
+		"the runtime's":   func(name string) (string, bool) { return array[len(name)], true },
+		"an error":        func(string) (string, bool) { panic(context.DeadlineExceeded) },
+		"nothing special": func(string) (string, bool) { panic(nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out, said bytes.Buffer
 			code := Run(t.Context(), Env{
 				Stdin:  strings.NewReader("protocol=https\nhost=gitlab.example.com\n"),
-				Stdout: &out, Stderr: &said, Getenv: panics, Build: Build{Version: "v1.2.3"},
+				Stdout: &out, Stderr: &said, LookupEnv: panics, Build: Build{Version: "v1.2.3"},
 			}, []string{"get"})
 			want := regexp.MustCompile(`^git-credential-acp: internal error: this is a bug in git-credential-acp v1\.2\.3 \(in cli\.TestBug\.func\d+, bug_test\.go:\d+\)
 git-credential-acp: hint: report this line at https://\S+; running the same again may help
@@ -39,7 +39,7 @@ $`)
 // terminal.
 func TestUsageIsPrintable(t *testing.T) {
 	var said bytes.Buffer
-	code := Run(t.Context(), Env{Stdout: &said, Stderr: &said, Getenv: func(string) string { return "" }}, []string{"get", "--\x1b[2Kname\nglpat-CanaryInAFlag0123"})
+	code := Run(t.Context(), Env{Stdout: &said, Stderr: &said, LookupEnv: func(string) (string, bool) { return "", false }}, []string{"get", "--\x1b[2Kname\nglpat-CanaryInAFlag0123"})
 	if code != exitUsage || !strings.HasPrefix(said.String(), `git-credential-acp: unknown flag: --\x1b[2Kname\n[redacted]`+"\n") {
 		t.Errorf("exit code %d, said %q", code, &said)
 	}

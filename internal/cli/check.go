@@ -115,7 +115,7 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 			return c, target, errFlagInvalid("--branch", err.Error())
 		}
 	}
-	limit, invalid := a.timeout()
+	limit, invalid := a.config.Timeout()
 	h := a.helper()
 	if a.minAccess != nil {
 		h.MinAccess = nil // what is asked for here counts
@@ -130,7 +130,7 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 			_, problem = a.verdicts()
 		}
 		if problem == nil {
-			_, problem = a.rateWait()
+			_, problem = a.config.RateLimitWait()
 		}
 		return found, problem
 	}
@@ -237,7 +237,7 @@ func (a *app) colored(when string) bool {
 		return when == "always"
 	}
 	out, ok := a.env.Stdout.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(out.Fd())) && a.env.Getenv(envNoColor) == "" && a.env.Getenv(envTerm) != "dumb"
+	return ok && term.IsTerminal(int(out.Fd())) && a.config.Color()
 }
 
 // maxOutput bounds what is taken of a program's output, in bytes.
@@ -247,7 +247,7 @@ const maxOutput = 4 << 10
 // nothing of the environment but where programs are.
 func (a *app) output(ctx context.Context, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = []string{envPath + "=" + a.env.Getenv(envPath)}
+	cmd.Env = []string{a.config.Path.Name + "=" + a.config.Path.Value}
 	// Programs that it has started, and that go on, are not waited for.
 	cmd.WaitDelay = 100 * time.Millisecond
 	out := &beginning{}
@@ -259,7 +259,7 @@ func (a *app) output(ctx context.Context, program string, args ...string) (strin
 
 // unasking are variables that keep git from asking anybody, and its words as they
 // are in English.
-var unasking = []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GCM_INTERACTIVE=never", envTrace + "="}
+var unasking = []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GCM_INTERACTIVE=never", "ACP_GITLAB_TRACE="}
 
 // runGit runs git as [check.Check] describes it. What git traces goes nowhere.
 func (a *app) runGit(ctx context.Context, redact func(string) string, args ...string) (said string, code int) {
@@ -275,7 +275,7 @@ func (a *app) runGit(ctx context.Context, redact func(string) string, args ...st
 	}
 	cmd.Env = append(cmd.Env, unasking...)
 	if a.minAccess != nil {
-		cmd.Env = append(cmd.Env, envMinAccess+"="+*a.minAccess) // for the helper that git runs
+		cmd.Env = append(cmd.Env, "ACP_GITLAB_MIN_ACCESS="+*a.minAccess) // for the helper that git runs
 	}
 	cmd.WaitDelay = 100 * time.Millisecond
 	var words ending
@@ -300,7 +300,7 @@ const maxNetrc = 1 << 20
 
 // netrc finds the file of logins as libcurl does (lib/netrc.c).
 func (a *app) netrc() (path, content string) {
-	home := a.env.Getenv(envHome)
+	home := a.config.Home.Value
 	for _, name := range []string{".netrc", "_netrc"} {
 		path = filepath.Join(home, name)
 		if text, err := file.Read(path, maxNetrc); home != "" && err == nil {

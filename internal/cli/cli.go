@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/ambient-code/git-credential-acp/internal/config"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
@@ -59,8 +60,7 @@ type Env struct {
 	NoFiles        error
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	Getenv         func(string) string
-	// LookupEnv tells an empty variable from none, where git does.
+	// LookupEnv reads a variable of the environment; false when it is not set.
 	LookupEnv func(string) (string, bool)
 	// Environ is all of the environment, for the programs that are started.
 	Environ func() []string
@@ -95,6 +95,7 @@ func Run(ctx context.Context, env Env, args []string) (code int) {
 			code = exitRefused
 		}
 	}()
+	a.config = config.Read(env.LookupEnv)
 	op, found := a.direct(args)
 	if env.NoFiles != nil {
 		a.tell(errFilesExhausted(env.NoFiles.Error()), asIs)
@@ -176,8 +177,9 @@ func (o *output) Fd() uintptr {
 
 // app is one run of the program.
 type app struct {
-	env Env
-	out *output
+	env    Env
+	config config.Config
+	out    *output
 	// args is the command line.
 	args []string
 	// instanceFlag counts when it was given, even if it is empty.
@@ -249,7 +251,7 @@ After setup, git runs it with get, store, erase or capability.`,
 	for _, op := range operations() {
 		root.AddCommand(op.command(a))
 	}
-	root.AddCommand(a.setup(), a.check(), a.connect(), a.status(), a.rotate(), a.disconnect(), a.install(), a.version())
+	root.AddCommand(environment(), a.setup(), a.check(), a.connect(), a.status(), a.rotate(), a.disconnect(), a.install(), a.version())
 	// cobra's completion commands keep what is the output when they are made.
 	root.SetOut(a.env.Stdout)
 	a.strict(root)

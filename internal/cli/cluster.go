@@ -16,10 +16,10 @@ import (
 // cluster is how to reach the Kubernetes API.
 func (a *app) cluster() kube.Config {
 	return kube.Config{
-		Kubeconfig:  a.env.Getenv(envKubeconfig),
-		Home:        a.env.Getenv(envHome),
-		ServiceHost: a.env.Getenv(envServiceHost),
-		ServicePort: a.env.Getenv(envServicePort),
+		Kubeconfig:  a.config.Kubeconfig.Value,
+		Home:        a.config.Home.Value,
+		ServiceHost: a.config.ServiceHost.Value,
+		ServicePort: a.config.ServicePort.Value,
 		UserAgent:   Name + "/" + a.env.Build.known().Version,
 	}
 }
@@ -28,18 +28,18 @@ func (a *app) cluster() kube.Config {
 // be for its instance; false when there is no such Secret. where names it; what
 // the variable holds is shown only when it is a name.
 func (a *app) clusterSecret(ctx context.Context, req credential.Request) (read func() (source.Found, bool), where string) {
-	text := a.env.Getenv(envSecret)
+	text := a.config.Secret.Value
 	name, err := kube.ParseName(text)
 	if err != nil {
-		problem := message.SettingInvalid(envSecret, err)
+		problem := message.SettingInvalid(a.config.Secret.Name, err)
 		if text == "" {
 			problem = errClusterSecretUnset()
 		}
 		return func() (source.Found, bool) {
 			place := source.Place("")
-			place.Where, place.Problem = envSecret, problem
+			place.Where, place.Problem = a.config.Secret.Name, problem
 			return place, true
-		}, envSecret
+		}, a.config.Secret.Name
 	}
 	return func() (source.Found, bool) {
 		expected, settled := a.expected(name)
@@ -84,7 +84,7 @@ func (a *app) expected(name kube.Name) (i instance.Instance, settled bool) {
 	if !known {
 		return instance.Instance{}, false
 	}
-	i, err := instance.Parse(url, a.allowHTTPLoopback())
+	i, err := instance.Parse(url, a.config.AllowHTTPLoopback)
 	return i, fresh && err == nil
 }
 
@@ -106,7 +106,7 @@ func (a *app) readSecret(ctx context.Context, name kube.Name) (source.Found, err
 	if problem != nil {
 		return source.Found{}, problem
 	}
-	found := source.Read(name.String(), objectOf(s), a.allowHTTPLoopback())
+	found := source.Read(name.String(), objectOf(s), a.config.AllowHTTPLoopback)
 	if store, problem := a.verdicts(); problem == nil && found.Instance != (instance.Instance{}) {
 		store.SaveInstance(a.placeOf(name), found.Instance.URL())
 	}
@@ -134,13 +134,13 @@ func (a *app) rescue(ctx context.Context, dead token.Token, try helper.Try) erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return store.OncePerDeadToken(ctx, dead, a.env.Getenv(envSecret), func() (error, bool) { return a.tryCluster(ctx, try) })
+	return store.OncePerDeadToken(ctx, dead, a.config.Secret.Value, func() (error, bool) { return a.tryCluster(ctx, try) })
 }
 
 func (a *app) tryCluster(ctx context.Context, try helper.Try) (note error, helped bool) {
-	name, err := kube.ParseName(a.env.Getenv(envSecret))
+	name, err := kube.ParseName(a.config.Secret.Value)
 	if err != nil {
-		return message.SettingInvalid(envSecret, err), false
+		return message.SettingInvalid(a.config.Secret.Name, err), false
 	}
 	found, problem := a.readSecret(ctx, name)
 	if problem != nil {

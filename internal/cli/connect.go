@@ -64,7 +64,7 @@ func (a *app) runConnect(ctx context.Context, flags connectFlags, args []string)
 	if problem != nil {
 		return a.failed(problem, asIs)
 	}
-	limit, problem := a.timeout()
+	limit, problem := a.config.Timeout()
 	if problem != nil {
 		return a.failed(problem, asIs)
 	}

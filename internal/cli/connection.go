@@ -49,14 +49,14 @@ func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit t
 		}
 		return connection.Platform{Client: client}, nil
 	}
-	text := cmp.Or(f.secret, a.env.Getenv(envSecret))
+	text := cmp.Or(f.secret, a.config.Secret.Value)
 	if text == "" {
 		return nil, errKeeperUnset(command)
 	}
 	name, err := kube.ParseName(text)
 	switch {
 	case err != nil && f.secret == "":
-		return nil, message.SettingInvalid(envSecret, err)
+		return nil, message.SettingInvalid(a.config.Secret.Name, err)
 	case err != nil:
 		return nil, errFlagInvalid("--secret", "is "+err.Error())
 	}
@@ -69,7 +69,7 @@ func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit t
 
 // secretKeeper keeps the token in a Secret.
 func (a *app) secretKeeper(ctx context.Context, name kube.Name) (*connection.Secret, error) {
-	limit, problem := a.timeout()
+	limit, problem := a.config.Timeout()
 	if problem != nil {
 		return nil, problem
 	}
@@ -80,7 +80,7 @@ func (a *app) secretKeeper(ctx context.Context, name kube.Name) (*connection.Sec
 		return nil, problem
 	}
 	return &connection.Secret{Client: client, Name: name, Found: func(s kube.Secret) (source.Found, bool) {
-		return source.Read(name.String(), objectOf(s), a.allowHTTPLoopback()), len(s.Data) > 0
+		return source.Read(name.String(), objectOf(s), a.config.AllowHTTPLoopback), len(s.Data) > 0
 	}}, nil
 }
 

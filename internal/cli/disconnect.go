@@ -42,7 +42,7 @@ func (a *app) disconnect() *cobra.Command {
 }
 
 func (a *app) runDisconnect(ctx context.Context, flags disconnectFlags) error {
-	limit, problem := a.timeout()
+	limit, problem := a.config.Timeout()
 	if problem != nil {
 		return a.failed(problem, asIs)
 	}
@@ -122,7 +122,7 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 	if !yes && !a.confirmed(ctx, "revoke "+name+" on "+kept.Instance.String()+"? Everything that uses it stops working.") {
 		return "", errRevokeUnconfirmed()
 	}
-	limit, problem := a.timeout()
+	limit, problem := a.config.Timeout()
 	if problem != nil {
 		return "", problem
 	}
@@ -148,7 +148,7 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 
 // self is what GitLab says of a token.
 func (a *app) self(ctx context.Context, tok token.Token, i instance.Instance, ca authorities, where string) (access.Self, error) {
-	limit, problem := a.timeout()
+	limit, problem := a.config.Timeout()
 	if problem != nil {
 		return access.Self{}, problem
 	}

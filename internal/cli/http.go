@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/config"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
@@ -32,7 +33,7 @@ func (n network) speak(reach *transport.Network) error {
 		}
 	}
 	reach.Addresses = addresses(n.config.MatchAll("http", "curloptresolve", n.url))
-	cookies, problem := n.file("", "cookiefile")
+	cookies, problem := n.file(config.Setting{}, "cookiefile")
 	if problem != nil || cookies.Path == "" {
 		return problem
 	}
@@ -169,7 +170,7 @@ func (n network) unfollowedHTTP() []string {
 			all = append(all, called(e))
 		}
 	}
-	if cookies, _ := n.file("", "cookiefile"); cookies.Path != "" {
+	if cookies, _ := n.file(config.Setting{}, "cookiefile"); cookies.Path != "" {
 		if _, err := file.Read(cookies.Path, maxCookies); err != nil {
 			all = append(all, called(n.settings["cookiefile"]))
 		}

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"iter"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/ambient-code/git-credential-acp/internal/config"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
@@ -39,10 +41,10 @@ func (a *app) network(url string) network {
 func (n network) reach(trust transport.Trust) (transport.Network, error) {
 	var reach transport.Network
 	var problem error
-	if trust.Required, problem = n.file(envGitCAInfo, "sslcainfo"); problem != nil {
+	if trust.Required, problem = n.file(n.app.config.CAInfo, "sslcainfo"); problem != nil {
 		return reach, problem
 	}
-	if trust.Directory, problem = n.file(envGitCAPath, "sslcapath"); problem != nil {
+	if trust.Directory, problem = n.file(n.app.config.CAPath, "sslcapath"); problem != nil {
 		return reach, problem
 	}
 	authorities, problem := n.app.roots(trust)
@@ -59,11 +61,11 @@ func (n network) reach(trust transport.Trust) (transport.Network, error) {
 
 // identify adds the certificate that git shows.
 func (n network) identify(reach *transport.Network) error {
-	certificate, problem := n.file(envGitCert, "sslcert")
+	certificate, problem := n.file(n.app.config.Cert, "sslcert")
 	if problem != nil || certificate.Path == "" {
 		return problem
 	}
-	key, problem := n.file(envGitKey, "sslkey")
+	key, problem := n.file(n.app.config.Key, "sslkey")
 	if problem != nil {
 		return problem
 	}
@@ -86,11 +88,11 @@ func (n network) goThrough(reach *transport.Network) error {
 	if proxy.Scheme != "https" {
 		return nil
 	}
-	named, problem := n.file(envGitProxyCAInfo, "proxysslcainfo")
+	authority, problem := n.file(n.app.config.ProxyCAInfo, "proxysslcainfo")
 	if problem != nil {
 		return problem
 	}
-	authorities, problem := n.app.roots(transport.Trust{Required: named})
+	authorities, problem := n.app.roots(transport.Trust{Required: authority})
 	reach.ProxyRoots = authorities.Pool
 	return problem
 }
@@ -100,7 +102,7 @@ func (n network) goThrough(reach *transport.Network) error {
 func (n network) proxy() (*url.URL, string, error) {
 	raw, by := n.proxySetting()
 	at, err := url.Parse(n.url)
-	if raw == "" || err == nil && bypassed(at.Hostname(), n.first(envNoProxyLower, envNoProxy)) {
+	if raw == "" || err == nil && bypassed(at.Hostname(), n.app.config.NoProxy()) {
 		return nil, "", nil
 	}
 	proxy, err := parseProxy(raw)
@@ -116,35 +118,18 @@ func (n network) proxySetting() (raw, by string) {
 	if e, found := n.settings["proxy"]; found {
 		return e.Value(), called(e)
 	}
-	names := []string{envHTTPSProxyLower, envHTTPSProxy, envAllProxyLower, envAllProxy}
-	if strings.HasPrefix(n.url, "http:") {
-		names[0], names[1] = envHTTPProxyLower, envHTTPProxyLower
-	}
-	for _, name := range names {
-		if value, set := n.app.env.LookupEnv(name); set {
-			return value, name
-		}
-	}
-	return "", ""
-}
-
-// first is the value of the first of some variables that is set.
-func (n network) first(names ...string) string {
-	for _, name := range names {
-		if value, set := n.app.env.LookupEnv(name); set {
-			return value
-		}
-	}
-	return ""
+	variable := n.app.config.Proxy(!strings.HasPrefix(n.url, "http:"))
+	return variable.Value, variable.Name
 }
 
 // optional before a path lets the file be missing (git 2.52).
 const optional = ":(optional)"
 
-// file is the path that a variable ("" for none) names, else a setting of git's.
-func (n network) file(name, key string) (transport.Named, error) {
-	if path := n.app.env.Getenv(name); name != "" && path != "" {
-		return transport.Named{Path: path, By: name}, rooted(name, path)
+// file is the path that a variable (the zero value for none) names, else a setting of
+// git's.
+func (n network) file(variable config.Setting, key string) (transport.Named, error) {
+	if path := variable.Value; path != "" {
+		return named(variable), rooted(variable.Name, path)
 	}
 	e, found := n.settings[key]
 	if !found || e.Value() == "" {
@@ -167,6 +152,11 @@ func (n network) file(name, key string) (transport.Named, error) {
 		return transport.Named{}, nil
 	}
 	return transport.Named{Path: path, By: by}, nil
+}
+
+// named is what a variable names.
+func named(variable config.Setting) transport.Named {
+	return transport.Named{Path: variable.Value, By: variable.Name}
 }
 
 // rooted refuses relative paths: they lead into whatever repository git works in,
@@ -192,8 +182,8 @@ func (n network) everywhere() map[string]gitconfig.Entry {
 // verifyOff names the setting by which git verifies no certificate at this URL,
 // which is never followed here; "" when it does verify.
 func (n network) verifyOff() string {
-	if _, set := n.app.env.LookupEnv(envGitNoVerify); set {
-		return envGitNoVerify
+	if variable := n.app.config.NoVerify; variable.Set {
+		return variable.Name
 	}
 	if e, found := n.everywhere()["sslverify"]; found && !e.Bool() {
 		return called(e)
@@ -210,19 +200,22 @@ func (n network) unfollowed() []string {
 		all = append(all, by)
 	}
 	settings := n.everywhere()
-	for i, name := range fileVariables {
-		if e, found := settings[fileKeys[i]]; found && !e.Scope.Trusted() && n.app.env.Getenv(name) == "" {
+	for key, variable := range n.fileVariables() {
+		if e, found := settings[key]; found && !e.Scope.Trusted() && variable.Value == "" {
 			all = append(all, called(e))
 		}
 	}
 	return all
 }
 
-// fileVariables count before the settings in the same places of fileKeys.
-var (
-	fileVariables = []string{envGitCAInfo, envGitCAPath, envGitCert, envGitKey}
-	fileKeys      = []string{"sslcainfo", "sslcapath", "sslcert", "sslkey"}
-)
+// fileVariables are the keys of git's settings that name files, and the variables
+// that take precedence over them.
+func (n network) fileVariables() iter.Seq2[string, config.Setting] {
+	return func(yield func(string, config.Setting) bool) {
+		c := n.app.config
+		_ = yield("sslcainfo", c.CAInfo) && yield("sslcapath", c.CAPath) && yield("sslcert", c.Cert) && yield("sslkey", c.Key)
+	}
+}
 
 // remarks are for people whose connection failed over TLS.
 func (n network) remarks(directory transport.Named) []string {
@@ -230,10 +223,9 @@ func (n network) remarks(directory transport.Named) []string {
 	for _, by := range n.unfollowed() {
 		all = append(all, notFollowed(by))
 	}
-	for i, name := range fileVariables {
-		value := n.app.env.Getenv(name)
-		if e, found := n.settings[fileKeys[i]]; found && value != "" && value != e.Value() {
-			all = append(all, hides(name, called(e)))
+	for key, variable := range n.fileVariables() {
+		if e, found := n.settings[key]; found && variable.Value != "" && variable.Value != e.Value() {
+			all = append(all, hides(variable.Name, called(e)))
 		}
 	}
 	if info, err := os.Stat(directory.Path); directory.Path != "" && (err != nil || !info.IsDir()) {
@@ -246,12 +238,11 @@ func (n network) remarks(directory transport.Named) []string {
 // that the environment names.
 func (a *app) roots(trust transport.Trust) (transport.Authorities, error) {
 	if trust.Required.Path == "" {
-		trust.Required = transport.Named{Path: a.env.Getenv(envGitCAInfo), By: envGitCAInfo}
+		trust.Required = named(a.config.CAInfo)
 	}
-	trust.Optional = transport.Named{Path: a.env.Getenv(envCertFile), By: envCertFile}
-	trust.OptionalDirs = transport.Named{Path: a.env.Getenv(envCertDir), By: envCertDir}
-	problem := cmp.Or(rooted(trust.Required.By, trust.Required.Path), rooted(envCertFile, trust.Optional.Path),
-		rooted(envCertDir, filepath.SplitList(trust.OptionalDirs.Path)...))
+	trust.Optional, trust.OptionalDirs = named(a.config.CertFile), named(a.config.CertDir)
+	problem := cmp.Or(rooted(trust.Required.By, trust.Required.Path), rooted(trust.Optional.By, trust.Optional.Path),
+		rooted(trust.OptionalDirs.By, filepath.SplitList(trust.OptionalDirs.Path)...))
 	if problem != nil {
 		return transport.Authorities{}, problem
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/config"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/platform"
@@ -29,17 +29,17 @@ func (a *app) platform(address string, limit time.Duration) (*platform.Client, e
 		return nil, problem
 	}
 	// Whoever starts a session may set its environment, BACKEND_API_URL included.
-	if !base.InCluster() && (where == envBackendAPI || a.sessionToken()) {
+	if !base.InCluster() && (where == a.config.BackendAPIURL.Name || a.sessionToken()) {
 		return nil, errPlatformOutside(where)
 	}
-	config := platform.Config{
+	settings := platform.Config{
 		Base:              base,
-		AllowHTTPLoopback: a.allowHTTPLoopback(),
+		AllowHTTPLoopback: a.config.AllowHTTPLoopback,
 		Limit:             limit,
 		UserAgent:         a.userAgent(),
 		OnExchange:        exchange(a.trace),
 	}
-	if config.Token, config.TokenFrom, problem = a.platformToken(base); problem != nil {
+	if settings.Token, settings.TokenFrom, problem = a.platformToken(base); problem != nil {
 		return nil, problem
 	}
 	// The same variables as for GitLab; what git is set up for is about git's
@@ -50,60 +50,58 @@ func (a *app) platform(address string, limit time.Duration) (*platform.Client, e
 			return nil, problem
 		}
 		if proxy != nil {
-			config.Proxy, config.ProxyBy = http.ProxyURL(proxy), by
+			settings.Proxy, settings.ProxyBy = http.ProxyURL(proxy), by
 		}
 	}
 	authorities, problem := a.roots(transport.Trust{})
 	if problem != nil {
 		return nil, problem
 	}
-	config.Roots = authorities.Pool
-	return platform.New(config), nil
+	settings.Roots = authorities.Pool
+	return platform.New(settings), nil
 }
 
 // platformBase is the address of the platform, and what named it.
 func (a *app) platformBase(address string) (platform.Base, string, error) {
 	const flag = "--backend"
-	for _, place := range []struct{ name, value string }{
-		{flag, address}, {envBackendURL, a.env.Getenv(envBackendURL)}, {envBackendAPI, a.env.Getenv(envBackendAPI)},
-	} {
-		if place.value == "" {
+	for _, place := range []config.Setting{{Name: flag, Value: address}, a.config.BackendURL, a.config.BackendAPIURL} {
+		if place.Value == "" {
 			continue
 		}
-		base, err := platform.ParseBase(place.value, a.allowHTTPLoopback())
+		base, err := platform.ParseBase(place.Value, a.config.AllowHTTPLoopback)
 		if err != nil {
-			return base, "", errPlatformInvalid(place.name, err)
+			return base, "", errPlatformInvalid(place.Name, err)
 		}
-		return base, place.name, nil
+		return base, place.Name, nil
 	}
-	return platform.Base{}, "", errPlatformUnset([]string{envBackendURL, envBackendAPI})
+	return platform.Base{}, "", errPlatformUnset([]string{a.config.BackendURL.Name, a.config.BackendAPIURL.Name})
 }
 
 // sessionToken reports whether the token for the platform is the session's own.
 func (a *app) sessionToken() bool {
-	if a.env.Getenv(envBackendToken) != "" {
+	if a.config.PlatformToken() != "" {
 		return false
 	}
-	own, err := os.Stat(defaultTokenFile)
+	own, err := os.Stat(config.SessionTokenFile)
 	if err != nil {
 		return false
 	}
-	used, err := os.Stat(cmp.Or(a.env.Getenv(envBackendTokenFile), defaultTokenFile))
+	used, err := os.Stat(a.config.PlatformTokenFile.Value)
 	return err == nil && os.SameFile(own, used)
 }
 
 // platformToken is the token for the platform and the place that it is from. From
 // here on it is taken out of every line that is printed.
 func (a *app) platformToken(base platform.Base) (token.Bearer, string, error) {
-	platform := platform.Endpoint{URL: base.URL(), Where: envBackendToken}
-	text := a.env.Getenv(envBackendToken)
+	platform := platform.Endpoint{URL: base.URL(), Where: config.PlatformTokenVariable}
+	text := a.config.PlatformToken()
 	if text == "" {
-		path := cmp.Or(a.env.Getenv(envBackendTokenFile), defaultTokenFile)
+		path := a.config.PlatformTokenFile.Value
 		platform.Where = "the file " + message.Quote(path)
 		data, err := file.Read(path, maxBotToken)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return token.Bearer{}, "", errPlatformTokenMissing(platform, []string{envBackendToken, platform.Where})
+			return token.Bearer{}, "", errPlatformTokenMissing(platform, []string{config.PlatformTokenVariable, platform.Where})
 		case errors.Is(err, file.ErrTooLarge):
 			return token.Bearer{}, "", message.FileTooLarge(message.Quote(path), maxBotToken>>10)
 		case err != nil:
@@ -138,11 +136,11 @@ func (a *app) backend(ctx context.Context) (source.Answer, error) {
 	}
 	defer client.Close()
 	answer.Where += " at " + client.Platform().URL
-	project, problem := a.sessionName(envProject, envSessionNamespace)
+	project, problem := sessionName(a.config.Project, a.config.SessionNamespace)
 	if problem != nil {
 		return failed(problem)
 	}
-	session, problem := a.sessionName(envSession)
+	session, problem := sessionName(a.config.Session)
 	if problem != nil {
 		return failed(problem)
 	}
@@ -158,18 +156,17 @@ func (a *app) backend(ctx context.Context) (source.Answer, error) {
 }
 
 // sessionName is the name in the first of the variables that is set.
-func (a *app) sessionName(variables ...string) (platform.Name, error) {
-	for _, name := range variables {
-		value := a.env.Getenv(name)
-		if value == "" {
+func sessionName(variables ...config.Setting) (platform.Name, error) {
+	for _, variable := range variables {
+		if variable.Value == "" {
 			continue
 		}
-		parsed, err := platform.ParseName(value)
+		parsed, err := platform.ParseName(variable.Value)
 		if err != nil {
-			return parsed, errSessionUnknown(name, err)
+			return parsed, errSessionUnknown(variable.Name, err)
 		}
 		return parsed, nil
 	}
 	_, err := platform.ParseName("")
-	return platform.Name{}, errSessionUnknown(variables[0], err)
+	return platform.Name{}, errSessionUnknown(variables[0].Name, err)
 }

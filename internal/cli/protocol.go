@@ -91,7 +91,7 @@ func (o operation) command(a *app) *cobra.Command {
 // takesMinAccess adds --min-access to a command. git appends the operation to the
 // helper's command line, so every operation takes the flag; only get uses it.
 func (a *app) takesMinAccess(command *cobra.Command) {
-	command.Flags().Func(flagMinAccess, "minimum access `level` on the project, instead of "+envMinAccess+
+	command.Flags().Func(flagMinAccess, "minimum access `level` on the project, instead of ACP_GITLAB_MIN_ACCESS"+
 		": none, guest, planner, reporter, developer, maintainer, owner or a number",
 		func(text string) error { a.minAccess = &text; return nil })
 	complete(command, flagMinAccess, words("none", "guest", "planner", "reporter", "developer", "maintainer", "owner"))

@@ -186,7 +186,7 @@ func (f rotateFlags) check(now time.Time) (time.Time, error) {
 
 // rotation puts together what a rotation takes.
 func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotation, error) {
-	limit, problem := a.timeout()
+	limit, problem := a.config.Timeout()
 	if problem != nil {
 		return connection.Rotation{}, problem
 	}
@@ -199,7 +199,7 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 		return connection.Rotation{}, problem
 	}
 	r := connection.Rotation{Keeper: keeper, Connect: a.gitlab(limit), Limit: limit, Scopes: rules.Scopes, DryRun: flags.dryRun,
-		AllowHTTPLoopback: a.allowHTTPLoopback(), NewFrom: givenBy(flags.tokenFile), Grace: flags.grace}
+		AllowHTTPLoopback: a.config.AllowHTTPLoopback, NewFrom: givenBy(flags.tokenFile), Grace: flags.grace}
 	if flags.podsGiven && !flags.graceGiven {
 		r.Grace = podGrace
 	}
@@ -260,7 +260,7 @@ func (a *app) remembering(tokens *[]token.Token, connect connector) connector {
 // recoveryPath is the file for an unfinished rotation in one place.
 func (a *app) recoveryPath(dir, where string) (string, error) {
 	if dir == "" {
-		state, home := a.env.Getenv(envStateHome), a.env.Getenv(envHome)
+		state, home := a.config.StateHome.Value, a.config.Home.Value
 		switch {
 		case filepath.IsAbs(state):
 			dir = filepath.Join(state, Name)

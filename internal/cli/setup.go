@@ -207,7 +207,7 @@ func (r *setupRun) do(ctx context.Context) error {
 		sections = append(sections, r.who(ctx, instances)...)
 		return r.output(setup.Kubernetes(sections))
 	case r.form == formShell:
-		pairs, problem := r.gitPairs()
+		pairs, problem := r.config.GitPairs()
 		if problem != nil {
 			return r.stop(problem)
 		}
@@ -360,7 +360,7 @@ func (r *setupRun) scope(ctx context.Context) (setup.Scope, string) {
 	}
 	// git writes to the last of the user's files that there is, and to the last
 	// if there is none.
-	files := r.globalConfig(r.env.Getenv(envHome))
+	files := r.globalConfig(r.config.Home.Value)
 	for _, file := range slices.Backward(files) {
 		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 			return setup.Global, file
@@ -375,7 +375,7 @@ func (r *setupRun) scope(ctx context.Context) (setup.Scope, string) {
 // systemConfig is /etc/gitconfig, or etc/gitconfig below where git is installed
 // when that is not /usr (git's Makefile, sysconfdir).
 func (r *setupRun) systemConfig(ctx context.Context) string {
-	if named := r.env.Getenv(envGitSystem); named != "" {
+	if named := r.config.GitSystem.Value; named != "" {
 		return named
 	}
 	if r.git == nil {
@@ -527,7 +527,7 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 
 // warn warns when git won't find the helper here, and reports whether it will.
 func (r *setupRun) warn(ctx context.Context) bool {
-	path, found := r.env.Getenv(envPath), false
+	path, found := r.config.Path.Value, false
 	switch {
 	case r.program != "":
 		found = gitconfig.Find(filepath.Base(r.program), filepath.Dir(r.program)) != ""

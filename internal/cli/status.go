@@ -66,7 +66,7 @@ type statusToken struct {
 }
 
 func (a *app) runStatus(ctx context.Context, flags keeperFlags, asJSON bool) error {
-	limit, problem := a.timeout()
+	limit, problem := a.config.Timeout()
 	if problem != nil {
 		if !asJSON {
 			return a.failed(problem, asIs)
@@ -162,10 +162,10 @@ func (a *app) places(ctx context.Context, flags keeperFlags, limit time.Duration
 		}
 		places = append(places, p)
 	}
-	if flags.platform || flags.backend != "" || a.env.Getenv(envBackendURL) != "" || a.env.Getenv(envBackendAPI) != "" {
+	if flags.platform || flags.backend != "" || a.config.BackendURL.Value != "" || a.config.BackendAPIURL.Value != "" {
 		look("platform", keeperFlags{platform: true, backend: flags.backend})
 	}
-	if flags.secret != "" || a.env.Getenv(envSecret) != "" {
+	if flags.secret != "" || a.config.Secret.Value != "" {
 		look("secret", keeperFlags{secret: flags.secret})
 	}
 	found, looked, problem := a.secrets(ctx, credential.Request{})

@@ -22,7 +22,7 @@ import (
 // GIT_TRACE, 1 or true is standard error, and an absolute path a file that lines
 // are added to. Trouble with the file is told, and stops nobody.
 func (a *app) tracer() *trace.Tracer {
-	switch where := a.env.Getenv(envTrace); {
+	switch where := a.config.Trace.Value; {
 	case where == "" || where == "0" || where == "false":
 		return nil
 	case where == "1" || where == "true":

@@ -39,7 +39,7 @@ func (a *app) helper() helper.Helper {
 		h = traced(h, a.trace)
 	}
 	// A source that was asked for alone has no other behind it.
-	if a.env.Getenv(envSecret) != "" && a.env.Getenv(envSource) != string(source.Mount) {
+	if a.config.Secret.Value != "" && a.config.Source.Value != string(source.Mount) {
 		h.Rescue = a.rescue
 	}
 	return h
@@ -74,7 +74,7 @@ func (a *app) verify(ctx context.Context, q helper.Question) helper.Finding {
 		a.trace.Step("lock", time.Now(), trace.Value{Key: trace.Outcome, Value: "another call is asking the same"})
 		a.tell(noteWaitForOther(q.Found.Instance.String()), q.Found.Token.Redact)
 	}
-	if _, problem := a.rateWait(); problem != nil {
+	if _, problem := a.config.RateLimitWait(); problem != nil {
 		return helper.Finding{Problem: problem}
 	}
 	url := cmp.Or(q.URL, q.Found.Instance.URL())
@@ -124,7 +124,7 @@ func (a *app) askOnce(ctx context.Context, q helper.Question, question cache.Que
 // canWait reports whether a wait for a rate limit is within what
 // ACP_GITLAB_RATE_LIMIT_WAIT leaves.
 func (a *app) canWait(wait time.Duration) bool {
-	limit, problem := a.rateWait()
+	limit, problem := a.config.RateLimitWait()
 	return problem == nil && a.rateWaited+wait <= limit
 }
 
@@ -137,7 +137,7 @@ func (a *app) waitForReset(ctx context.Context, found source.Found, wait time.Du
 	if !a.canWait(wait) || bounded && time.Until(deadline) <= wait {
 		return false
 	}
-	limit, _ := a.rateWait()
+	limit, _ := a.config.RateLimitWait()
 	a.onWait(found)(wait, access.RateLimited)
 	wait += rand.N(min(wait/4, limit-a.rateWaited-wait) + time.Millisecond)
 	ctx, restore := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
@@ -171,7 +171,7 @@ func finding(answer cache.Answer, q helper.Question) helper.Finding {
 // process. The limit is for all that one run waits for: it begins with the first
 // that does. stop must be called when the work is done.
 func (a *app) limited(ctx context.Context) (_ context.Context, stop func(), limit time.Duration, problem error) {
-	if limit, problem = a.timeout(); problem != nil {
+	if limit, problem = a.config.Timeout(); problem != nil {
 		return ctx, nil, 0, problem
 	}
 	if a.deadline.IsZero() {

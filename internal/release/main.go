@@ -9,24 +9,24 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"github.com/cpuguy83/go-md2man/v2/md2man"
 	"github.com/spf13/cobra/doc"
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 
 	"github.com/ambient-code/git-credential-acp/internal/cli"
+	"github.com/ambient-code/git-credential-acp/internal/config"
 )
 
 func main() {
 	var err error
 	switch {
-	case len(os.Args) == 4 && os.Args[1] == "man":
-		err = writeMan(os.Args[2], os.Args[3])
+	case len(os.Args) == 3 && os.Args[1] == "man":
+		err = writeMan(os.Args[2])
 	case len(os.Args) == 3 && os.Args[1] == "roots":
 		err = writeRoots(os.Args[2])
 	default:
-		err = errors.New("usage: release man SETTINGS.md DIRECTORY, or release roots FILE")
+		err = errors.New("usage: release man DIRECTORY, or release roots FILE")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
@@ -34,40 +34,19 @@ func main() {
 	}
 }
 
-// writeMan writes a page for each command, and git-credential-acp-settings(7) from
-// the document about the environment. They are dated SOURCE_DATE_EPOCH, where that
-// is set.
-func writeMan(settings, dir string) error {
-	text, err := os.ReadFile(settings)
-	if err != nil {
-		return err
-	}
+// writeMan writes a page for each command, and git-credential-acp-settings(7) about
+// the environment. They are dated SOURCE_DATE_EPOCH, where that is set.
+func writeMan(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	title := "% " + cli.Name + "-settings 7\n\n# NAME\n\n" + cli.Name + "-settings - environment variables of " + cli.Name + "\n\n"
-	if err := os.WriteFile(filepath.Join(dir, cli.Name+"-settings.7"), md2man.Render([]byte(title+list(string(text)))), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, cli.Name+"-settings.7"), md2man.Render([]byte(title+config.Manual())), 0o644); err != nil {
 		return err
 	}
 	root := cli.Commands()
 	root.DisableAutoGenTag = true
 	return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: cli.Name, Manual: "User Commands"}, dir)
-}
-
-// row is a row of a table about variables: the name, then its default or git's
-// setting of the same meaning, then the meaning.
-var row = regexp.MustCompile("(?m)^\\| (`[A-Za-z_]+`) \\| *(.*?) *\\| (.*) \\|$")
-
-// list turns tables into definition lists: a terminal is too narrow for the tables.
-func list(markdown string) string {
-	markdown = regexp.MustCompile(`(?m)^\| (variable .*|-.*)\|\n|^\|---.*\n`).ReplaceAllString(markdown, "")
-	return row.ReplaceAllStringFunc(markdown, func(line string) string {
-		cells := row.FindStringSubmatch(line)
-		if cells[2] != "" && cells[2] != "unset" {
-			cells[1] += " (" + cells[2] + ")"
-		}
-		return cells[1] + "\n: " + cells[3] + "\n"
-	})
 }
 
 // writeRoots writes the certificates that Mozilla trusts for servers, as go.mod
