@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
@@ -69,11 +68,9 @@ func newPod(t *testing.T, projects ...string) *pod {
 		t.Fatal(err)
 	}
 	t.Cleanup(gitlab.Close)
-	scopes := access.DefaultScopes()
 	gitlab.AddUser(gitlabtest.User{ID: 7, Username: "dev"})
 	for _, value := range []string{podToken, otherToken} {
-		gitlab.AddToken(gitlabtest.Token{Value: value, UserID: 7, Scopes: scopes,
-			ExpiresAt: time.Now().AddDate(0, 0, 90).Format(time.DateOnly)})
+		gitlab.AddGoodToken(value, 7)
 	}
 	for _, path := range projects {
 		if err := gitlab.AddProject(gitlabtest.Project{Path: path, Direct: map[int]int{7: 30}}); err != nil {
@@ -82,17 +79,10 @@ func newPod(t *testing.T, projects ...string) *pod {
 	}
 	p := &pod{t: t, dir: dir, gitlab: gitlab}
 	p.mount(podToken)
-	home := filepath.Join(dir, "home")
-	if err := os.Mkdir(home, 0o755); err != nil {
+	if p.env, err = gitlab.Environ(dir, program(t)); err != nil {
 		t.Fatal(err)
 	}
-	p.env = []string{
-		"HOME=" + home,
-		"PATH=" + filepath.Dir(program(t)) + string(os.PathListSeparator) + os.Getenv("PATH"),
-		"GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "GIT_SSL_CAINFO=" + gitlab.CAFile(),
-		"ACP_GITLAB_SECRET_DIR=" + p.path("secret"),
-		"ACP_GITLAB_CACHE_DIR=" + p.path("cache"),
-	}
+	p.env = append(p.env, "ACP_GITLAB_SECRET_DIR="+p.path("secret"))
 	p.git("config", "--global", "credential.helper", "acp")
 	p.git("config", "--global", "credential.useHttpPath", "true")
 	p.git("config", "--global", "user.name", "Test")

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
@@ -75,8 +74,7 @@ func (s *stage) close() {
 // and writes the same credential for credential-store.
 func (s *stage) furnish() error {
 	s.gitlab.AddUser(gitlabtest.User{ID: 1, Username: "dev"})
-	s.gitlab.AddToken(gitlabtest.Token{Value: token, UserID: 1, Scopes: access.DefaultScopes(),
-		ExpiresAt: time.Now().AddDate(0, 0, 90).Format(time.DateOnly)})
+	s.gitlab.AddGoodToken(token, 1)
 	for n := range 100 {
 		p := gitlabtest.Project{Path: fmt.Sprintf("group/project%02d", n), Direct: map[int]int{1: 30}, NoRepository: n > 0}
 		if err := s.gitlab.AddProject(p); err != nil {
@@ -84,17 +82,13 @@ func (s *stage) furnish() error {
 		}
 		s.paths = append(s.paths, p.Path)
 	}
-	ca, err := os.ReadFile(s.gitlab.CAFile())
-	if err != nil {
-		return err
-	}
 	near, err := url.Parse(s.gitlab.URL())
 	if err != nil {
 		return err
 	}
 	var credentials string
 	for name, at := range map[string]string{"secret-far": s.instance, "secret-near": s.gitlab.URL()} {
-		if err := gitlabtest.WriteSecret(s.path(name), map[string]string{"token": token, "instanceUrl": at, "ca.crt": string(ca)}); err != nil {
+		if err := s.gitlab.MountSecret(s.path(name), token, at); err != nil {
 			return err
 		}
 	}
@@ -104,17 +98,9 @@ func (s *stage) furnish() error {
 	if err := os.WriteFile(s.path("credentials"), []byte(credentials), 0o600); err != nil {
 		return err
 	}
-	if err := os.Mkdir(s.path("home"), 0o755); err != nil {
-		return err
-	}
-	s.env = []string{
-		"HOME=" + s.path("home"), "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
-		"PATH=" + filepath.Dir(s.program) + string(os.PathListSeparator) + os.Getenv("PATH"),
-		"GIT_SSL_CAINFO=" + s.gitlab.CAFile(),
-		"ACP_GITLAB_SECRET_DIR=" + s.path("secret-far") + string(os.PathListSeparator) + s.path("secret-near"),
-		"ACP_GITLAB_CACHE_DIR=" + s.path("cache"),
-	}
-	return nil
+	s.env, err = s.gitlab.Environ(s.dir, s.program)
+	s.env = append(s.env, "ACP_GITLAB_SECRET_DIR="+s.path("secret-far")+string(os.PathListSeparator)+s.path("secret-near"))
+	return err
 }
 
 // request is what git writes for a project of the far instance, "" for none

@@ -21,7 +21,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
@@ -88,12 +87,10 @@ func startGitLab(dir string) (*gitlabtest.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	scopes := access.DefaultScopes()
-	expires := time.Now().AddDate(0, 0, 90).Format(time.DateOnly)
 	gitlab.AddUser(gitlabtest.User{ID: 1, Username: "developer"})
 	gitlab.AddUser(gitlabtest.User{ID: 2, Username: "reporter"})
-	gitlab.AddToken(gitlabtest.Token{Value: developer, UserID: 1, Scopes: scopes, ExpiresAt: expires})
-	gitlab.AddToken(gitlabtest.Token{Value: reporter, UserID: 2, Scopes: scopes, ExpiresAt: expires})
+	gitlab.AddGoodToken(developer, 1)
+	gitlab.AddGoodToken(reporter, 2)
 	err = gitlab.AddProject(gitlabtest.Project{Path: project, Direct: map[int]int{1: 30, 2: 20}})
 	return gitlab, err
 }
@@ -108,30 +105,16 @@ type stage struct {
 
 func newStage(ctx context.Context, dir, program string, gitlab *gitlabtest.Server) (*stage, error) {
 	s := &stage{ctx: ctx, gitlab: gitlab, secret: filepath.Join(dir, "secret"), work: filepath.Join(dir, "work")}
-	for _, made := range []string{s.work, filepath.Join(dir, "home")} {
-		if err := os.Mkdir(made, 0o755); err != nil {
-			return nil, err
-		}
+	if err := os.Mkdir(s.work, 0o755); err != nil {
+		return nil, err
 	}
-	// Nothing of the caller's but the programs that are there.
-	s.env = []string{
-		"HOME=" + filepath.Join(dir, "home"),
-		"PATH=" + filepath.Dir(program) + string(os.PathListSeparator) + os.Getenv("PATH"),
-		"GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C",
-		"ACP_GITLAB_SECRET_DIR=" + s.secret,
-		"ACP_GITLAB_CACHE_DIR=" + filepath.Join(dir, "verdicts"),
-		// git trusts the demo's authority; the helper finds it in the Secret.
-		"GIT_SSL_CAINFO=" + gitlab.CAFile(),
-	}
-	return s, nil
+	env, err := gitlab.Environ(dir, program)
+	s.env = append(env, "ACP_GITLAB_SECRET_DIR="+s.secret)
+	return s, err
 }
 
 func (s *stage) mount(token string) error {
-	ca, err := os.ReadFile(s.gitlab.CAFile())
-	if err != nil {
-		return err
-	}
-	return gitlabtest.WriteSecret(s.secret, map[string]string{"token": token, "instanceUrl": s.gitlab.URL(), "ca.crt": string(ca)})
+	return s.gitlab.MountSecret(s.secret, token, s.gitlab.URL())
 }
 
 func (s *stage) play() error {

@@ -23,6 +23,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
 )
 
 // Options says what kind of GitLab to start. The zero value but for Dir is an
@@ -211,4 +213,37 @@ func (s *Server) origin(r *http.Request) string {
 		return "http://" + r.Host
 	}
 	return "https://" + r.Host
+}
+
+// MountSecret mounts a Secret with a token, an instance URL and the server's CA,
+// or replaces it; see [WriteSecret].
+func (s *Server) MountSecret(dir, token, instanceURL string) error {
+	ca, err := os.ReadFile(s.CAFile())
+	if err != nil {
+		return fmt.Errorf("gitlabtest: %w", err)
+	}
+	return WriteSecret(dir, map[string]string{"token": token, "instanceUrl": instanceURL, "ca.crt": string(ca)})
+}
+
+// Environ makes dir/home and returns an environment with that home directory for
+// git and the program: git trusts the server and asks nobody, the program is first
+// on the PATH and has a cache in dir.
+func (s *Server) Environ(dir, program string) ([]string, error) {
+	home := filepath.Join(dir, "home")
+	if err := os.Mkdir(home, 0o755); err != nil {
+		return nil, fmt.Errorf("gitlabtest: %w", err)
+	}
+	return []string{
+		"HOME=" + home, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C",
+		"PATH=" + filepath.Dir(program) + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"GIT_SSL_CAINFO=" + s.CAFile(),
+		"ACP_GITLAB_CACHE_DIR=" + filepath.Join(dir, "cache"),
+	}, nil
+}
+
+// AddGoodToken adds a token with all that the program needs: the default scopes
+// and 90 days to live.
+func (s *Server) AddGoodToken(value string, userID int) {
+	s.AddToken(Token{Value: value, UserID: userID, Scopes: access.DefaultScopes(),
+		ExpiresAt: time.Now().UTC().AddDate(0, 0, 90).Format(time.DateOnly)})
 }
