@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/cli"
 	"github.com/ambient-code/git-credential-acp/internal/config"
@@ -22,9 +24,7 @@ func main() {
 }
 
 func run(stdout, stderr io.Writer) int {
-	// git reads what get prints, so a get without a reader has failed. Anybody else may
-	// have meant /dev/null, which looks the same (Python's DEVNULL, Node's "ignore").
-	if len(os.Args) > 1 && os.Args[len(os.Args)-1] == "get" && process.StdoutClosed() {
+	if slices.ContainsFunc(os.Args[1:], isForOutput) && process.StdoutClosed() {
 		stdout = closed{}
 	}
 	return cli.Run(context.Background(), cli.Env{
@@ -33,6 +33,15 @@ func run(stdout, stderr io.Writer) int {
 		TempDir: os.TempDir(), UserID: os.Getuid(),
 		Build: cli.Build{Version: version, Commit: commit, Date: committed},
 	}, os.Args[1:])
+}
+
+// isForOutput reports whether an argument asks for nothing but output, so that a
+// command without a reader has failed. For other commands, /dev/null may be meant:
+// a caller that opens it for reading and writing looks the same (Python's DEVNULL,
+// Node's "ignore").
+func isForOutput(argument string) bool {
+	name, _, _ := strings.Cut(argument, "=")
+	return slices.Contains([]string{"get", "capability", "completion", "--json", "--print", "--env"}, name)
 }
 
 // closed is a standard output that was closed when the program began.

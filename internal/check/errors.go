@@ -275,10 +275,13 @@ func errGitLogsInInVain(by, hint string) error {
 }
 
 // errGitFails is for a git that can't list the refs although all checks passed; words
-// say why, git's or this program's own.
-func errGitFails(words string) error {
+// say why, git's or this program's own, whose hint is the better one.
+func errGitFails(words, hint string) error {
 	m := &message.Error{Code: "git-fails", Topic: message.Configuration, What: "git itself can't list the refs",
 		Hint: "git ls-remote shows all of its output here; check git's configuration for this URL (git config --list --show-origin)"}
+	if hint != "" {
+		m.Hint = message.Printable(hint)
+	}
 	if words != "" {
 		m.What += ": " + message.Printable(words)
 	}

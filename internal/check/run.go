@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
@@ -29,6 +30,9 @@ func (r *run) gitRun(p place, sound bool) {
 	if !r.given {
 		var found bool
 		if name, target, found = r.remoteOf(p); !found {
+			if r.plain(p) {
+				return
+			}
 			r.skip("no remote here is a repository on "+r.instance, stepRun)
 			return
 		}
@@ -67,15 +71,16 @@ func (r *run) gitRun(p place, sound bool) {
 	case by != "":
 		r.fail(stepRun, errGitLogsInInVain(by, hint))
 	default:
-		r.gitFailed(r.words(said))
+		r.gitFailed(said)
 	}
 }
 
 // gitFailed reports a git that can't list the refs. What is only GitLab's trouble of
 // the moment, such as a rate limit that this check used up, is not git's fault; and
 // TLS is warned of, as in the step before.
-func (r *run) gitFailed(words string) {
-	failed := errGitFails(words)
+func (r *run) gitFailed(said string) {
+	words := r.words(said)
+	failed := errGitFails(words, r.ownHint(said))
 	switch lower := strings.ToLower(words); {
 	case strings.HasPrefix(words, string(message.NotVerified)), strings.HasPrefix(words, string(message.RateLimit)):
 		r.skip("git could not be tried: "+words, stepRun)
@@ -131,6 +136,13 @@ func (r *run) words(said string) string {
 	return r.result.Redact(found)
 }
 
+// ownHint is this program's own hint in what git printed, "" for none.
+func (r *run) ownHint(said string) string {
+	_, after, _ := strings.Cut(said, prefix+own+": hint: ")
+	hint, _, _ := strings.Cut(after, "\n")
+	return r.result.Redact(hint)
+}
+
 // interrupted reports a step as interrupted when it is.
 func (r *run) interrupted(step string) bool {
 	switch {
@@ -165,6 +177,23 @@ func (r *run) remoteOf(p place) (name, target string, found bool) {
 		}
 	}
 	return name, target, found
+}
+
+// plain reports a remote on the instance over plain http: git asks no helper of ours
+// there, or is refused.
+func (r *run) plain(p place) bool {
+	for _, e := range r.config.Entries {
+		if _, ok := e.Subsection(); !ok || e.Section != "remote" || e.Key != "url" || e.Implicit() {
+			continue
+		}
+		to, _, _ := r.config.Rewritten(e.Value(), false)
+		at, err := url.Parse(strings.TrimSpace(to))
+		if err == nil && p.found.Instance.Match(strings.ToLower(at.Scheme), at.Host, strings.TrimPrefix(at.Path, "/")) == instance.Downgraded {
+			r.fail(stepRun, message.URLIsHTTP(p.found.Instance.URL()))
+			return true
+		}
+	}
+	return false
 }
 
 // onInstance reports a remote's URL that is on the instance, whatever its path.

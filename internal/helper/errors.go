@@ -28,7 +28,8 @@ func warnRescueRefused(other string, why error) error {
 // errMalformedPath is for a request for our instance whose path names no place
 // that GitLab can have.
 func errMalformedPath(why error) error {
-	return &message.Error{Code: "malformed-path", Topic: message.Malformed, What: "the path " + why.Error() + "; nothing was answered"}
+	return &message.Error{Code: "malformed-path", Topic: message.Malformed, What: "the path " + why.Error() + "; nothing was answered",
+		Hint: "correct the URL that git uses: git remote -v shows those of a repository"}
 }
 
 // errDowngraded is for a request for our host over plain http.

@@ -110,7 +110,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{"url-foreign", "No token here belongs to that host. For git, the helper would be silent."},
 	{"flag-invalid", "A flag has a value that can't be."},
 	{"command-unknown", "There is no command of that name; the hint names those with a similar name."},
-	{"output-lost", "The disk is full, the reader is gone, or `get` was called with a closed standard output."},
+	{"output-lost", "The disk is full, the reader is gone, or a command that only prints (`get`, `capability`, `completion`, or one with `--json`, `--print` or `--env`) was called with a closed standard output."},
 	{"files-exhausted", "The limit of open files (`ulimit -n`) leaves too little to the program to read a Secret and to connect."},
 	{"no-answer", "There is a token for the instance, and `get` would still not answer for this URL: it can't be written as a request of git's."},
 	{"elsewhere", "A rule of git's (`url.….insteadOf` or `pushInsteadOf`) has git go to another address, often one of ssh, in the place of this URL."},
