@@ -52,12 +52,12 @@ var arrows = map[string]string{
 // leaves are where the modules of others are: one package each, so that the
 // next may be another.
 var leaves = map[string]string{
-	"cli":      "github.com/spf13/cobra github.com/spf13/pflag golang.org/x/term",
-	"gitlab":   "github.com/go-git/go-git github.com/hashicorp/go-retryablehttp",
-	"platform": "github.com/hashicorp/go-retryablehttp",
-	"install":  "golang.org/x/sys",
-	"process":  "golang.org/x/sys",
-	"kube":     "k8s.io/apimachinery k8s.io/client-go k8s.io/klog",
+	"cli":       "github.com/spf13/cobra github.com/spf13/pflag golang.org/x/term",
+	"gitlab":    "github.com/go-git/go-git",
+	"transport": "github.com/hashicorp/go-retryablehttp",
+	"install":   "golang.org/x/sys",
+	"process":   "golang.org/x/sys",
+	"kube":      "k8s.io/apimachinery k8s.io/client-go k8s.io/klog",
 }
 
 // heavy is what must not be linked: package initialisers run at each start,

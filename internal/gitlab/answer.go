@@ -157,7 +157,7 @@ func incomplete(of string) access.Reply {
 
 // answered turns a response into a reply, and decodes it when it is a 200; where
 // nothing is to be told, a.answer is nil, and a 204 it is.
-func (a *attempt) answered(resp *http.Response) access.Reply {
+func (a *attempt) answered(resp *http.Response, body []byte) access.Reply {
 	isJSON := transport.IsJSON(resp.Header)
 	switch status := resp.StatusCode; {
 	case status == http.StatusNoContent && a.answer == nil:
@@ -173,22 +173,19 @@ func (a *attempt) answered(resp *http.Response) access.Reply {
 	case !isJSON:
 		return silent(access.InFront, strconv.Itoa(status)+" and no JSON")
 	case status == http.StatusOK || status == http.StatusCreated && a.once:
-		if err := strictjson.Decode(a.body, a.answer); err != nil {
+		if err := strictjson.Decode(body, a.answer); err != nil {
 			return silent(access.Garbled, err.Error())
 		}
 		return access.Reply{State: access.Given}
 	}
-	return a.refusal(resp.StatusCode, resp.Header)
+	return a.refusal(resp.StatusCode, resp.Header, body)
 }
 
 // redirected tells of a redirect that is not followed. It names the host that it
 // leads to, and nothing else of the address, which may hold a secret.
 func redirected(i instance.Instance, status int, header http.Header) access.Reply {
 	number := strconv.Itoa(status)
-	at, path := "", ""
-	if to := header[notFollowed]; len(to) > 0 {
-		at, path = transport.Target(i.URL()+"/", to[0])
-	}
+	at, path := transport.NotFollowed(i.URL()+"/", header)
 	switch {
 	case at == i.Origin() && strings.Contains(path, "sign_in"):
 		return silent(access.InFront, "a redirect to its sign-in page, "+number)
@@ -203,15 +200,15 @@ func redirected(i instance.Instance, status int, header http.Header) access.Repl
 
 // refusal reads GitLab's own refusals. Nothing of their text is kept. What has
 // another form is not GitLab's, whatever its status says.
-func (a *attempt) refusal(status int, header http.Header) access.Reply {
+func (a *attempt) refusal(status int, header http.Header, content []byte) access.Reply {
 	var body struct {
 		Error       string          `json:"error"`
 		Description string          `json:"error_description"`
 		Scope       json.RawMessage `json:"scope"`
 		Message     json.RawMessage `json:"message"`
 	}
-	if err := strictjson.Decode(a.body, &body); err != nil {
-		if json.Valid(a.body) && slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, status) {
+	if err := strictjson.Decode(content, &body); err != nil {
+		if json.Valid(content) && slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, status) {
 			return silent(access.InFront, strconv.Itoa(status)+", and not GitLab's")
 		}
 		return silent(access.Garbled, err.Error())

@@ -358,8 +358,8 @@ func answered(t testing.TB, status int, contentType, body string, header ...stri
 		Scopes []string `json:"scopes"`
 		Active *bool    `json:"active"`
 	}
-	a := &attempt{client: connect(t, "https://gitlab.example.com", ""), ctx: t.Context(), body: []byte(body), answer: &answer}
-	return a.answered(reply(nil, status, "", append(header, "Content-Type", contentType)...))
+	a := &attempt{client: connect(t, "https://gitlab.example.com", ""), answer: &answer}
+	return a.answered(reply(nil, status, "", append(header, "Content-Type", contentType)...), []byte(body))
 }
 
 // A token stops at midnight UTC at the beginning of its last date.

@@ -4,7 +4,6 @@ package gitlab
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -12,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
@@ -23,8 +20,6 @@ import (
 
 // Limits of one check.
 const (
-	// maxBody bounds the body of an answer in bytes.
-	maxBody = 1 << 20
 	// maxRedirects bounds how often a request is sent on; a moved project is
 	// one step away.
 	maxRedirects = 3
@@ -86,8 +81,8 @@ func New(config Config) *Client {
 	}
 	c := &Client{config: config, transport: transport.New(config.Network)}
 	way := c.transport.Told(config.OnExchange)
-	c.http = &http.Client{Transport: instanceOnly{way, config.Instance, config.Instance.API()}, CheckRedirect: checkRedirect}
-	c.git = &http.Client{Transport: instanceOnly{way, config.Instance, config.Instance.URL()}, CheckRedirect: checkRedirect}
+	c.http = &http.Client{Transport: transport.Redirects{Next: way, Allow: inside(config.Instance, config.Instance.API())}, CheckRedirect: checkRedirect}
+	c.git = &http.Client{Transport: transport.Redirects{Next: way, Allow: inside(config.Instance, config.Instance.URL())}, CheckRedirect: checkRedirect}
 	return c
 }
 
@@ -112,36 +107,13 @@ func (c *Client) announce(wait time.Duration, why access.Reason) {
 	c.config.OnWait(wait, why)
 }
 
-// instanceOnly follows a redirect only within a part of the instance: same scheme,
-// host and port, below base. net/http alone would carry the
-// Authorization header to any subdomain. It takes the Location out of other
-// redirects, which net/http then hands back as they are.
-type instanceOnly struct {
-	next     http.RoundTripper
-	instance instance.Instance
-	base     string
-}
-
-func (c instanceOnly) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := c.next.RoundTrip(req)
-	if err != nil {
-		return resp, err
+// inside allows redirects within a part of the instance: same scheme, host and
+// port, below base.
+func inside(i instance.Instance, base string) func(*http.Request, *url.URL) bool {
+	return func(req *http.Request, to *url.URL) bool {
+		// What changes something is asked of nobody else.
+		return req.Method == http.MethodGet && to.User == nil && to.Scheme+"://"+to.Host == i.Origin() && below(base, i.Origin()+to.Path)
 	}
-	// What changes something is asked of nobody else.
-	if to := resp.Header.Get("Location"); to != "" && (req.Method != http.MethodGet || !c.allows(req.URL, to)) {
-		resp.Header.Del("Location")
-		resp.Header[notFollowed] = []string{to}
-	}
-	return resp, nil
-}
-
-// notFollowed is the header under which the Location of a redirect that is not
-// followed is kept. Its form is not canonical, so no server can send it.
-const notFollowed = "location"
-
-func (c instanceOnly) allows(from *url.URL, location string) bool {
-	to, err := from.Parse(location)
-	return err == nil && to.User == nil && to.Scheme+"://"+to.Host == c.instance.Origin() && below(c.base, c.instance.Origin()+to.Path)
 }
 
 // below reports whether an address lies below base, and does not climb out of
@@ -334,44 +306,15 @@ func (c *Client) ask(ctx context.Context, path string, answer any) access.Reply 
 
 // do makes a request of the API, and makes it again up to that many times.
 func (c *Client) do(ctx context.Context, method, path string, body any, retries int, answer any) access.Reply {
-	attempt := &attempt{client: c, ctx: ctx, once: retries == 0, answer: answer}
-	// A retry client of its own holds what this one request has met.
-	retry := &retryablehttp.Client{
-		HTTPClient:   c.http,
-		RetryMax:     retries,
-		CheckRetry:   attempt.check,
-		Backoff:      attempt.backoff,
-		ErrorHandler: retryablehttp.PassthroughErrorHandler,
-	}
-	var content any
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return silent(access.Garbled, "a question that can't be asked")
-		}
-		content = text
-	}
-	req, err := retryablehttp.NewRequestWithContext(ctx, method, c.config.Instance.API()+path, content)
+	req, err := transport.Request(ctx, method, c.config.Instance.API()+path, body, c.config.Token.Reveal(), c.config.UserAgent)
 	if err != nil {
 		return silent(access.Garbled, "an address that can't be asked")
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	attempt := &attempt{client: c, once: retries == 0, answer: answer}
+	retry := &transport.Retry{Max: retries, Judge: attempt.judge,
+		OnWait: func(wait time.Duration) { c.announce(wait, attempt.last.Reason) }}
+	if err := retry.Do(c.http, req); err != nil {
+		return attempt.ended(ctx, err)
 	}
-	req.Header.Set("Authorization", "Bearer "+c.config.Token.Reveal())
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.config.UserAgent)
-	req.SetResponseHandler(attempt.read)
-	resp, err := retry.Do(req)
-	if resp != nil {
-		defer func() { _ = resp.Body.Close() }()
-	}
-	if err != nil || resp == nil {
-		return attempt.failed(err)
-	}
-	c.note(resp.Header)
-	if attempt.reply.State != access.Unasked {
-		return attempt.reply
-	}
-	return attempt.answered(resp)
+	return attempt.last
 }

@@ -482,12 +482,12 @@ func TestCheckBounds(t *testing.T) {
 			fault gitlabtest.Fault
 			good  bool
 		}{
-			{"longest body", gitlabtest.Fault{Match: "api", Size: maxBody}, true},
-			{"longer body", gitlabtest.Fault{Match: "self", Size: maxBody + 1}, false},
-			{"longer body of a refusal", gitlabtest.Fault{Match: "self", Status: 403, Body: `{"message":"` + strings.Repeat("a", maxBody) + `"}`}, false},
+			{"longest body", gitlabtest.Fault{Match: "api", Size: transport.MaxBody}, true},
+			{"longer body", gitlabtest.Fault{Match: "self", Size: transport.MaxBody + 1}, false},
+			{"longer body of a refusal", gitlabtest.Fault{Match: "self", Status: 403, Body: `{"message":"` + strings.Repeat("a", transport.MaxBody) + `"}`}, false},
 			// What fits is whole and right: still, it is not all that came.
 			{"longer body for its white space", gitlabtest.Fault{Match: "self", Header: http.Header{"Content-Type": {"application/json"}}, Body: wellKnown +
-				strings.Repeat(" ", maxBody+1-len(wellKnown))}, false},
+				strings.Repeat(" ", transport.MaxBody+1-len(wellKnown))}, false},
 			{"endless body", gitlabtest.Fault{Match: "project", Endless: true}, false},
 			{"long header", gitlabtest.Fault{Match: "api", Header: pad(transport.MaxHeader / 2)}, true},
 			{"longer header", gitlabtest.Fault{Match: "self", Header: pad(2 * transport.MaxHeader)}, false},
@@ -527,8 +527,8 @@ func (s stub) RoundTrip(r *http.Request) (*http.Response, error) { return s(r) }
 func stubbed(t testing.TB, answer stub, changes ...func(*Config)) *Client {
 	t.Helper()
 	c := connect(t, "https://gitlab.example.com", "", changes...)
-	c.http.Transport = instanceOnly{answer, c.config.Instance, c.config.Instance.API()}
-	c.git.Transport = instanceOnly{answer, c.config.Instance, c.config.Instance.URL()}
+	c.http.Transport = transport.Redirects{Next: answer, Allow: inside(c.config.Instance, c.config.Instance.API())}
+	c.git.Transport = transport.Redirects{Next: answer, Allow: inside(c.config.Instance, c.config.Instance.URL())}
 	return c
 }
 
@@ -1011,8 +1011,8 @@ func TestSilenceDetail(t *testing.T) {
 		{&net.OpError{Op: "proxyconnect", Err: errors.New("refused")}, silent(access.ProxyFailed, "proxy.example:3128")},
 		{&net.DNSError{Name: "h", Err: "server " + canary, IsNotFound: true}, silent(access.NameUnknown, "h")},
 		{&net.DNSError{Name: "h\x1b[2J\n"}, silent(access.DNSFailed, `"h\x1b[2J\n"`)},
-		{errTooLarge, silent(access.Garbled, "an answer of more than 1 MiB")},
-		{fmt.Errorf("%w: %w", errCut, errors.New(canary)), silent(access.Garbled, "an answer that was cut short")},
+		{transport.ErrTooLarge, silent(access.Garbled, "an answer of more than 1 MiB")},
+		{fmt.Errorf("%w: %w", transport.ErrCut, errors.New(canary)), silent(access.Garbled, "an answer that was cut short")},
 		{errors.New(canary), silent(access.Unreachable, "h:8443/gitlab")},
 		{context.DeadlineExceeded, silent(access.Timeout, "")},
 	}

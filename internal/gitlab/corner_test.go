@@ -16,6 +16,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 // A scope without a name is none, and grants nothing.
@@ -50,7 +51,7 @@ func TestDialTimeout(t *testing.T) {
 	_, err := (&net.Dialer{Timeout: time.Nanosecond}).DialContext(context.Background(), "tcp", "127.0.0.1:1")
 	c := connect(t, "https://h", "")
 	got := c.silence(err)
-	if got.Reason != access.Unreachable || !passing(got.Reason) {
+	if got.Reason != access.Unreachable || !transport.Transient(got.Reason, err) {
 		t.Errorf("%v (%T): %+v", err, errors.Unwrap(err), got)
 	}
 	if got := c.silence(&net.OpError{Op: "proxyconnect", Err: err}); got.Reason != access.ProxyFailed {
@@ -152,7 +153,7 @@ func TestLocationClimbs(t *testing.T) {
 
 // A status that says all is not hidden by trouble with its body.
 func TestStatusBeforeBody(t *testing.T) {
-	big := strings.Repeat("x", maxBody+1)
+	big := strings.Repeat("x", transport.MaxBody+1)
 	for status, want := range map[int]access.Reason{500: access.ServerError, 302: access.InFront, 429: access.RateLimited} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

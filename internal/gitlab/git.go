@@ -59,7 +59,10 @@ func (c *Client) Refs(ctx context.Context, path string, service Service, usernam
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
 		return access.Refs{Reply: access.Reply{State: access.Given}}
 	case seen.status == 0:
-		return access.Refs{Reply: (&attempt{client: c, ctx: ctx}).failed(err)}
+		if ctx.Err() != nil {
+			return access.Refs{Reply: (&attempt{client: c}).ended(ctx, err)}
+		}
+		return access.Refs{Reply: c.silence(err)}
 	}
 	return access.Refs{Reply: c.gitRefusal(seen)}
 }

@@ -94,14 +94,12 @@ func httpClient(config *rest.Config) (*http.Client, error) {
 		os.Stderr = null
 		defer func() { os.Stderr = stderr }()
 	}
-	transport, err := rest.TransportFor(config)
+	next, err := rest.TransportFor(config)
 	if err != nil {
 		return nil, err
 	}
-	// client-go would send the login along to wherever it is redirected. An API
-	// server redirects nobody.
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &http.Client{Transport: transport, CheckRedirect: stay}, nil
+	// An API server redirects nobody, and client-go would send the login along.
+	return &http.Client{Transport: transport.Redirects{Next: next}}, nil
 }
 
 // usable sees that an exec plugin can run without a terminal, and keeps it from

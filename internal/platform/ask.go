@@ -2,10 +2,7 @@ package platform
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
@@ -13,16 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-retryablehttp"
-
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/strictjson"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 const (
-	// maxBody bounds the body of an answer in bytes.
-	maxBody = 1 << 20
 	// maxRetries is how often a question is asked again. With the waits between
 	// them (a quarter of a second, doubled each time) that is about 2 s of an
 	// outage, such as a backend that is being replaced.
@@ -63,23 +56,6 @@ func (a answer) said() string {
 	return body.Error
 }
 
-// still follows no redirect: the platform's API has none, and the tokens are for
-// it alone. Without a Location, net/http hands the answer back as it is.
-type still struct{ next http.RoundTripper }
-
-func (s still) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := s.next.RoundTrip(req)
-	if err == nil && resp.Header.Get("Location") != "" {
-		resp.Header[notFollowed] = []string{resp.Header.Get("Location")}
-		resp.Header.Del("Location")
-	}
-	return resp, err
-}
-
-// notFollowed is the header under which still keeps a Location. Its form is not
-// canonical, so no server can send it.
-const notFollowed = "location"
-
 // ask sends a question, and sorts out all that means the same for each of them.
 // The status of the answer counts beside a message, too.
 func (c *Client) ask(ctx context.Context, q question) (answer, error) {
@@ -95,54 +71,57 @@ func (c *Client) ask(ctx context.Context, q question) (answer, error) {
 // send is ask without regard to what changes; learned is false when the platform
 // may have worked on the question without an answer coming back.
 func (c *Client) send(ctx context.Context, q question) (got answer, problem error, learned bool) {
-	req, err := c.request(ctx, q)
+	req, err := transport.Request(ctx, q.method, c.config.Base.URL()+q.path, q.body, c.config.Token.Reveal(), c.config.UserAgent)
 	if err != nil {
 		return answer{}, c.garbled("an address that can't be asked"), true
 	}
-	tries := &tries{client: c, changes: q.changes}
-	resp, err := (&retryablehttp.Client{
-		HTTPClient:   c.http,
-		RetryMax:     maxRetries,
-		CheckRetry:   tries.check,
-		Backoff:      tries.backoff,
-		ErrorHandler: retryablehttp.PassthroughErrorHandler,
-	}).Do(req)
-	if resp != nil {
-		defer func() { _ = resp.Body.Close() }()
-	}
-	if err != nil || resp == nil {
-		return answer{}, tries.failed(ctx, err), false
-	}
-	got = answer{status: resp.StatusCode}
-	switch status := resp.StatusCode; {
-	case status == http.StatusTooManyRequests || status >= 500:
-		return got, c.refusedService(resp), status == http.StatusTooManyRequests
-	case status >= 300 && status < 400:
-		to := ""
-		if location := resp.Header[notFollowed]; len(location) > 0 {
-			to, _ = transport.Target(c.config.Base.URL()+"/", location[0])
+	retry := &transport.Retry{MaxWait: maxWait, Judge: func(resp *http.Response, body []byte, err error) (bool, time.Duration) {
+		if err != nil {
+			reason, _ := c.transport.Fault(err)
+			got, problem, learned = answer{}, c.silent(err), false
+			return transport.Transient(reason, err), 0
 		}
-		return got, errRedirect(c.platform, status, to), true
-	case status == http.StatusProxyAuthRequired:
-		return got, c.told(access.ProxyLogin, ""), true
-	case !transport.IsJSON(resp.Header):
-		if status == http.StatusNotFound {
-			return got, errAbsent(c.platform), true
-		}
-		return got, errPage(c.platform, strconv.Itoa(status)+" and no JSON"), true
+		got = answer{resp.StatusCode, body}
+		problem, learned = c.sort(resp, got), got.status < 500
+		return transport.NotNow(got.status), transport.RetryAfter(resp.Header, time.Now())
+	}}
+	if !q.changes {
+		retry.Max = maxRetries
 	}
-	got.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	err = retry.Do(c.http, req)
 	switch {
-	case ctx.Err() != nil:
-		return got, tries.failed(ctx, err), false
-	case err != nil:
-		return got, c.garbled("an answer that was cut short"), false
-	case len(got.body) > maxBody:
-		return got, c.garbled("an answer of more than 1 MiB"), false
-	case got.status == http.StatusUnauthorized || got.status == http.StatusForbidden:
-		return got, c.denied(got), true
+	case err == nil:
+		return got, problem, learned
+	case errors.Is(ctx.Err(), context.Canceled):
+		problem = c.told(access.Interrupted, "")
+	case problem == nil:
+		// What the try before met would say more than the time limit.
+		problem = c.told(access.Timeout, c.config.Limit.String())
 	}
-	return got, nil, true
+	return answer{}, problem, false
+}
+
+// sort is the message for an answer that means the same to each question, nil for
+// the others.
+func (c *Client) sort(resp *http.Response, got answer) error {
+	switch status := got.status; {
+	case status == http.StatusTooManyRequests:
+		return errBusy(c.platform, transport.RetryAfter(resp.Header, time.Now()))
+	case status >= 500:
+		return errError(c.platform, transport.Status(status))
+	case status >= 300 && status < 400:
+		to, _ := transport.NotFollowed(c.config.Base.URL()+"/", resp.Header)
+		return errRedirect(c.platform, status, to)
+	case status == http.StatusProxyAuthRequired:
+		return c.told(access.ProxyLogin, "")
+	case status == http.StatusNotFound && !transport.IsJSON(resp.Header):
+		return errAbsent(c.platform)
+	case !transport.IsJSON(resp.Header):
+		return errPage(c.platform, strconv.Itoa(status)+" and no JSON")
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return c.denied(got)
+	}
+	return nil
 }
 
 // denied is the message for a 401 or a 403. What does not have the platform's form
@@ -160,99 +139,12 @@ func (c *Client) denied(got answer) error {
 	return errForbidden(c.platform)
 }
 
-func (c *Client) request(ctx context.Context, q question) (*retryablehttp.Request, error) {
-	var body any
-	if q.body != nil {
-		encoded, err := json.Marshal(q.body)
-		if err != nil {
-			return nil, err
-		}
-		body = encoded
-	}
-	req, err := retryablehttp.NewRequestWithContext(ctx, q.method, c.config.Base.URL()+q.path, body)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+c.config.Token.Reveal())
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.config.UserAgent)
-	if q.body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	return req, nil
-}
-
-// tries are those of one question.
-type tries struct {
-	client  *Client
-	changes bool
-	// wait comes next, and met is what the last try did, told when time runs out.
-	wait  time.Duration
-	count int
-	met   error
-}
-
-// check says whether a question is asked again: after faults of the connection
-// that may be gone a moment later and answers that mean "not now", and only if
-// the wait before it is short and leaves time.
-func (t *tries) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	var asked time.Duration
-	switch {
-	case ctx.Err() != nil:
-		return false, ctx.Err()
-	case t.changes:
-		return false, err
-	case err != nil:
-		reason, _ := t.client.transport.Fault(err)
-		if reason != access.Unreachable && reason != access.DNSFailed && reason != access.ProxyFailed {
-			return false, err
-		}
-		t.met = t.client.silent(err)
-	case transport.NotNow(resp.StatusCode):
-		asked = transport.RetryAfter(resp.Header, time.Now())
-		t.met = t.client.refusedService(resp)
-	default:
-		return false, nil
-	}
-	// A little longer by chance, so that pods that were refused together don't
-	// come back together.
-	t.wait = max(asked, 250*time.Millisecond<<t.count)
-	t.wait += rand.N(t.wait/4 + 1)
-	t.count++
-	deadline, limited := ctx.Deadline()
-	return asked <= maxWait && (!limited || time.Until(deadline) > t.wait), err
-}
-
-func (t *tries) backoff(time.Duration, time.Duration, int, *http.Response) time.Duration {
-	return t.wait
-}
-
-// failed is the message when there is no answer.
-func (t *tries) failed(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
-		return t.client.told(access.Interrupted, "")
-	case ctx.Err() == nil:
-		return t.client.silent(err)
-	case t.met != nil:
-		// Time ran out between two tries: what they met says more.
-		return t.met
-	}
-	return t.client.told(access.Timeout, t.client.config.Limit.String())
-}
-
-// refusedService is the message for a status that means "not now".
-func (c *Client) refusedService(resp *http.Response) error {
-	if resp.StatusCode == http.StatusTooManyRequests {
-		return errBusy(c.platform, transport.RetryAfter(resp.Header, time.Now()))
-	}
-	return errError(c.platform, transport.Status(resp.StatusCode))
-}
-
-// errSilent is the message for a fault of the connection.
+// silent is the message for a fault of the connection.
 func (c *Client) silent(err error) error {
 	reason, detail := c.transport.Fault(err)
 	switch reason {
+	case access.Garbled:
+		return c.garbled(detail)
 	case access.Unreachable:
 		detail = c.config.Base.URL()
 	case access.Timeout:

@@ -66,7 +66,7 @@ func New(config Config) *Client {
 	}
 	c := &Client{config: config, transport: transport.New(transport.Network{Roots: config.Roots, Proxy: config.Proxy, ProxyBy: config.ProxyBy}),
 		platform: Endpoint{URL: config.Base.URL(), Where: config.TokenFrom}}
-	c.http = &http.Client{Transport: still{c.transport.Told(config.OnExchange)}}
+	c.http = &http.Client{Transport: transport.Redirects{Next: c.transport.Told(config.OnExchange)}}
 	return c
 }
 

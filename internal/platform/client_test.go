@@ -19,6 +19,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 const (
@@ -263,10 +264,10 @@ func TestNoAnswer(t *testing.T) {
 			"platform-garbled", false, true, 1},
 		{"nothing", gitlabtest.Fault{Status: 200, Body: `{"connected":null,"valid":null,"token":null}`}, "platform-garbled", false, true, 1},
 		{"of another kind", gitlabtest.Fault{Status: 200, Body: `{"token":"ghp_Canary","provider":"github"}`}, "platform-garbled", false, true, 1},
-		{"cut", gitlabtest.Fault{Cut: true}, "platform-garbled", false, true, 1},
+		{"cut", gitlabtest.Fault{Cut: true}, "platform-garbled", false, true, 4},
 		{"closed", gitlabtest.Fault{Close: true}, "unreachable", false, true, 4},
 		{"endless", gitlabtest.Fault{Endless: true}, "platform-garbled", false, true, 1},
-		{"too large", gitlabtest.Fault{Size: maxBody + 1}, "platform-garbled", false, true, 1},
+		{"too large", gitlabtest.Fault{Size: transport.MaxBody + 1}, "platform-garbled", false, true, 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

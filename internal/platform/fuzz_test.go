@@ -10,6 +10,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 type answering func(*http.Request) (*http.Response, error)
@@ -58,7 +59,7 @@ func FuzzAnswers(f *testing.F) {
 		}
 		body = strings.ReplaceAll(body, "%", somebody)
 		c := New(Config{Base: base, Token: bearer, TokenFrom: "here", Limit: limit})
-		c.http.Transport = still{answering(func(r *http.Request) (*http.Response, error) {
+		c.http.Transport = transport.Redirects{Next: answering(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Scheme != "https" || r.URL.Host != "platform.example.com" || !strings.HasPrefix(r.URL.Path, "/api/") || r.Header.Get("Authorization") != "Bearer "+bot {
 				t.Errorf("asked for %s %s", r.Method, r.URL)
 			}

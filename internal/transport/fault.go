@@ -53,6 +53,11 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 	if reason, cause := TLSFault(err); reason != "" {
 		return reason, t.remarks(reason, cause)
 	}
+	for _, garbled := range []error{ErrTooLarge, ErrCut} {
+		if errors.Is(err, garbled) {
+			return access.Garbled, garbled.Error()
+		}
+	}
 	if errors.Is(err, errBroken) {
 		return access.Garbled, "it breaks HTTP"
 	}
