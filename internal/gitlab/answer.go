@@ -191,8 +191,10 @@ func redirected(i instance.Instance, status int, header http.Header) access.Repl
 		return silent(access.InFront, "a redirect to its sign-in page, "+number)
 	case at == i.Origin() || at == "":
 		return silent(access.InFront, "a redirect out of the API, "+number)
-	case strings.HasPrefix(at, "https:") && (strings.Contains(path, "/api/v4/") || strings.HasSuffix(path, "/info/refs")):
-		// The same question, at another address.
+	case strings.HasPrefix(at, "https:") && (strings.Contains(path, "/api/v4/") || strings.HasSuffix(path, "/info/refs") ||
+		status == http.StatusMovedPermanently || status == http.StatusPermanentRedirect):
+		// The same question at another address, or a host that has moved; login pages
+		// are for now only.
 		return silent(access.Redirected, at)
 	}
 	return silent(access.InFront, "a redirect to "+at+", "+number)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -336,12 +337,22 @@ func TestRedirected(t *testing.T) {
 		"https://gitlab.example.com/x":                      silent(access.InFront, "a redirect out of the API, 302"),
 		"javascript:alert(1)":                               silent(access.InFront, "a redirect out of the API, 302"),
 		"https://[":                                         silent(access.InFront, "a redirect out of the API, 302"),
+		// A number before the address is the status, else it is 302.
+		"301 https://new.example.com/":             silent(access.Redirected, "https://new.example.com"),
+		"308 https://new.example.com/gitlab":       silent(access.Redirected, "https://new.example.com"),
+		"301 http://new.example.com/":              silent(access.InFront, "a redirect to http://new.example.com, 301"),
+		"301 https://gitlab.example.com/elsewhere": silent(access.InFront, "a redirect out of the API, 301"),
 	} {
+		status := 302
+		if number, rest, found := strings.Cut(location, " "); found {
+			status, _ = strconv.Atoi(number)
+			location = rest
+		}
 		c := stubbed(t, func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host != "gitlab.example.com" {
 				t.Errorf("%s was asked", r.URL.Host)
 			}
-			return reply(r, 302, "", "Location", location), nil
+			return reply(r, status, "", "Location", location), nil
 		})
 		if got := c.User(t.Context()).Reply; got != want {
 			t.Errorf("%s: %+v, want %+v", location, got, want)
