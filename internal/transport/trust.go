@@ -92,24 +92,8 @@ type Authorities struct {
 // /etc/ssl/certs. Here all of them add: whoever may say whom to trust has said so,
 // and what git reaches is reached.
 func Roots(t Trust) (Authorities, error) {
-	// crypto/x509 opens these files itself: it would wait for a FIFO, and take all
-	// of a file that has no end.
-	if info, err := os.Stat(t.Optional.Path); err == nil && !info.IsDir() {
-		if why := unfit(info); why != nil {
-			return Authorities{}, message.CAInvalid(t.Optional.where(), why.Error())
-		}
-	}
-	for _, dir := range filepath.SplitList(t.OptionalDirs.Path) {
-		if name, why := special(dir); why != nil {
-			return Authorities{}, message.CAInvalid(Named{name, t.OptionalDirs.By}.where(), why.Error())
-		}
-	}
-	pool, err := x509.SystemCertPool()
-	all := Authorities{Pool: pool}
-	if err != nil { // not for missing files
-		all.Pool = x509.NewCertPool()
-		all.Unread = append(all.Unread, "the system's certificate authorities can't be read: "+file.Cause(err))
-	}
+	all := Authorities{Pool: x509.NewCertPool()}
+	all.system(t)
 	if len(t.PEM) > 0 {
 		if problem := all.require(t.PEM, t.Where); problem != nil {
 			return Authorities{}, problem
@@ -124,21 +108,58 @@ func Roots(t Trust) (Authorities, error) {
 			return Authorities{}, problem
 		}
 	}
-	for _, name := range names(t.Directory.Path) {
-		at := Named{filepath.Join(t.Directory.Path, name), t.Directory.By}
-		if data, err := file.Read(at.Path, maxBundle); err == nil {
-			all.add(readPEM(data), at.where())
+	all.directory(t.Directory)
+	return all, nil
+}
+
+// system adds the system's authorities, and the optional ones. crypto/x509 opens
+// those itself: it would wait for a FIFO, and take all of a file that has no end.
+// Where it would meet such a file, the others are read here.
+func (a *Authorities) system(t Trust) {
+	info, err := os.Stat(t.Optional.Path)
+	odd := err == nil && !info.IsDir() && unfit(info) != nil
+	for _, dir := range filepath.SplitList(t.OptionalDirs.Path) {
+		at := Named{dir, t.OptionalDirs.By}
+		if _, err := os.ReadDir(dir); err != nil {
+			a.pass(at, err)
 		}
+		if name, why := special(dir); why != nil {
+			odd = true
+			a.pass(Named{name, at.By}, why)
+			a.directory(at)
+		}
+	}
+	if odd {
+		a.bundle()
+	} else if pool, err := x509.SystemCertPool(); err == nil {
+		a.Pool = pool
+	} else if !a.bundle() { // not for missing files
+		a.Unread = append(a.Unread, "the system's certificate authorities can't be read: "+file.Cause(err))
 	}
 	if t.Optional.Path != "" {
-		all.optional(t.Optional)
+		a.optional(t.Optional)
 	}
-	for _, dir := range filepath.SplitList(t.OptionalDirs.Path) {
-		if _, err := os.ReadDir(dir); err != nil {
-			all.pass(Named{dir, t.OptionalDirs.By}, err)
+}
+
+// directory adds the files of a directory, without those that can't be read.
+func (a *Authorities) directory(n Named) {
+	for _, name := range names(n.Path) {
+		at := Named{filepath.Join(n.Path, name), n.By}
+		if data, err := file.Read(at.Path, maxBundle); err == nil {
+			a.add(readPEM(data), at.where())
 		}
 	}
-	return all, nil
+}
+
+// bundle adds the system's authorities without asking crypto/x509, and reports
+// whether there are any.
+func (a *Authorities) bundle() bool {
+	for _, path := range systemBundles {
+		if data, err := file.Read(path, maxBundle); err == nil {
+			return a.Pool.AppendCertsFromPEM(data)
+		}
+	}
+	return false
 }
 
 // systemBundles are where systems have all authorities in one file, as crypto/x509
@@ -163,12 +184,7 @@ func (a *Authorities) optional(n Named) {
 		return
 	}
 	a.pass(n, err)
-	for _, path := range systemBundles {
-		if data, err := file.Read(path, maxBundle); err == nil {
-			a.Pool.AppendCertsFromPEM(data)
-			break
-		}
-	}
+	a.bundle()
 }
 
 // pass notes what a setting names and what was passed over for want of certificates.
