@@ -109,23 +109,29 @@ func (b *bench) count(what string, took time.Duration, requests, want int, limit
 
 func show(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
 
-// get runs one get and holds it to its answer.
-func (b *bench) get(project string, env ...string) (time.Duration, error) {
-	took, out, err := b.timed(b.request(project), env, b.program, "get")
+// get runs one get and checks that it answers with the token.
+func (b *bench) get(request string, env ...string) (time.Duration, output, error) {
+	took, out, err := b.timed(request, env, b.program, "get")
 	if err == nil && !strings.Contains(out.stdout, "\npassword="+token+"\n") {
 		err = fmt.Errorf("get answered %q", out.stderr)
 	}
+	return took, out, err
+}
+
+// getFirst runs one get for the first project, and keeps its peak memory.
+func (b *bench) getFirst(env ...string) (time.Duration, error) {
+	took, out, err := b.get(b.request(first), env...)
 	b.memory = max(b.memory, out.memory)
 	return took, err
 }
 
 func (b *bench) warm() error {
-	if _, err := b.get(first, "HTTPS_PROXY="+b.far.URL()); err != nil {
+	if _, err := b.getFirst("HTTPS_PROXY=" + b.far.URL()); err != nil {
 		return err
 	}
 	b.gitlab.ResetRequests()
 	ours, rival, err := b.median(b.rounds,
-		func() (time.Duration, error) { return b.get(first) },
+		func() (time.Duration, error) { return b.getFirst() },
 		func() (time.Duration, error) {
 			took, out, err := b.timed(b.request(""), nil, b.store, "--file", b.path("credentials"), "get")
 			if err == nil && !strings.Contains(out.stdout, "password="+token) {
@@ -175,7 +181,7 @@ func (b *bench) coldGet(env []string) (time.Duration, error) {
 		return 0, err
 	}
 	b.gitlab.ResetRequests()
-	took, err := b.get(first, env...)
+	took, err := b.getFirst(env...)
 	if n := b.gitlab.Count("api"); err == nil && n != 2 {
 		err = fmt.Errorf("a cold get made %d requests", n)
 	}
@@ -216,11 +222,7 @@ func (b *bench) atOnce(callers int, project func(int) string) (time.Duration, er
 	start := time.Now()
 	for n := range callers {
 		group.Go(func() {
-			_, out, err := b.timed(b.request(project(n)), []string{"HTTPS_PROXY=" + b.far.URL()}, b.program, "get")
-			if err == nil && !strings.Contains(out.stdout, "\npassword="+token+"\n") {
-				err = fmt.Errorf("get answered %q", out.stderr)
-			}
-			errs[n] = err
+			_, _, errs[n] = b.get(b.request(project(n)), "HTTPS_PROXY="+b.far.URL())
 		})
 	}
 	group.Wait()
@@ -253,6 +255,41 @@ func (b *bench) clone() error {
 		b.compare(form.what, "with `credential-store`", 1.2, ours, rival)
 	}
 	return nil
+}
+
+// fleet starts the sessions of one user, each with a cache of its own, against the
+// rate limit of the platform's guide. maxRequests is for all of them.
+func (b *bench) fleet() error {
+	sessions, window, within, maxRequests := 300, time.Minute, 20*time.Second, 660
+	if b.quick {
+		sessions, window, within, maxRequests = 20, 5*time.Second, time.Second, 80
+	}
+	b.gitlab.SetRateLimit(sessions, window)
+	defer b.gitlab.SetRateLimit(0, 0)
+	b.gitlab.ResetRequests()
+	near := strings.TrimPrefix(b.gitlab.URL(), "https://")
+	request := "protocol=https\nhost=" + near + "\npath=" + first + ".git\n"
+	errs := make([]error, sessions)
+	var group sync.WaitGroup
+	start := time.Now()
+	for n := range sessions {
+		group.Go(func() {
+			time.Sleep(within * time.Duration(n) / time.Duration(sessions))
+			_, _, errs[n] = b.get(request, "ACP_GITLAB_CACHE_DIR="+b.path(fmt.Sprintf("caches/%d", n)))
+		})
+	}
+	group.Wait()
+	failed := 0
+	for _, err := range errs {
+		if err != nil {
+			failed++
+		}
+	}
+	got := b.gitlab.Count("api")
+	over := failed > 0 || got > maxRequests
+	b.rows = append(b.rows, row{fmt.Sprintf("%d sessions within %s, each with its own cache, %d requests allowed in %s", sessions, within, sessions, window),
+		show(time.Since(start)) + " in all", fmt.Sprintf("%d requests, %d failures", got, failed), "-", fmt.Sprintf("≤ %d requests, 0 failures", maxRequests), over, over})
+	return errors.Join(errs...)
 }
 
 func (b *bench) size() error {
