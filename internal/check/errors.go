@@ -31,7 +31,7 @@ func errURLHasLogin() error {
 // errNoAnswer is for a URL that get would not answer for, although there is a token.
 func errNoAnswer() error {
 	return &message.Error{Code: "no-answer", Topic: message.Configuration, What: "get gives no answer for this URL, although there is a token",
-		Hint: "see that it is the URL of a repository, and nothing else"}
+		Hint: "check that it is the URL of a repository, and nothing else"}
 }
 
 // errOtherUsername is for a user name with which git asks for another kind of
@@ -75,7 +75,7 @@ func warnSubPath(where string) error {
 // while another place has a newer one, which counts.
 func warnMountBehind(mount, other string) error {
 	return &message.Error{Code: "mount-behind", Topic: message.Warning,
-		What: "the token from " + mount + " is dead; the newer one from " + other + " stands in for it",
+		What: "the token from " + mount + " is dead; the newer one from " + other + " is used instead",
 		Hint: "wait a minute or two, until kubelet has brought it in; it never does so where a Secret is mounted by subPath"}
 }
 
@@ -94,7 +94,7 @@ func warnClockSkew(ahead time.Duration, instance string) error {
 	}
 	return &message.Error{Code: "clock-skew", Topic: message.Warning,
 		What: fmt.Sprintf("the clock here is %s %s that of %s", ahead.Abs().Round(time.Second), way, instance),
-		Hint: "set the clock: certificates and the expiry of tokens are held against it"}
+		Hint: "set the clock: certificates and tokens' expiry depend on it"}
 }
 
 // warnScopesTooBroad is a warning about scopes that nobody needs for git.
@@ -115,7 +115,7 @@ func warnProjectMoved(s message.Subject, path string) error {
 func warnProjectDeleted(s message.Subject, on string) error {
 	return &message.Error{Code: "project-deleted", Topic: message.Warning,
 		What: "the project " + s.ProjectName() + " is marked for deletion on " + message.Quote(on),
-		Hint: "ask its owner whether that is meant"}
+		Hint: "ask its owner whether that is intended"}
 }
 
 // warnProjectArchived is a warning about a project that can only be read.
@@ -194,7 +194,7 @@ func warnGitDistrusts(instance string) error {
 func warnTokenStored(entry, origin, remote string) error {
 	m := &message.Error{Code: "token-stored", Topic: message.Warning,
 		What: "a token or password stands in " + entry + " in " + origin,
-		Hint: "take it out and revoke it; this helper gives git the token"}
+		Hint: "remove and revoke it; this helper gives git the token"}
 	if remote != "" {
 		m.Hint = "git remote set-url " + remote + " with the URL alone, and revoke what stood there; this helper gives git the token"
 	}
@@ -331,3 +331,6 @@ func warnCAUnread(blocks []string) error {
 	return &message.Error{Code: "ca-unread", Topic: message.Warning, What: strings.Join(blocks, "; "),
 		Hint: "replace what is named, or remove it if it is not needed"}
 }
+
+// IsSSH reports that a repository's URL is one for SSH.
+func IsSSH(err error) bool { return message.Is(err, "url-is-ssh") }

@@ -102,7 +102,7 @@ func connectTarget(args []string) (check.Target, error) {
 		return check.Target{}, errTokenFromArgument()
 	}
 	target, problem := check.ParseTarget(args[0])
-	if problem != nil && !message.Is(problem, "url-is-ssh") {
+	if problem != nil && !check.IsSSH(problem) {
 		return target, errTokenFromArgument()
 	}
 	return target, problem

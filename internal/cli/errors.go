@@ -106,7 +106,7 @@ func warnTraceUnusable(where, why string) error {
 func warnTerminationLog(path, why string) error {
 	return &message.Error{Code: "termination-log", Topic: message.Warning,
 		What: "the reason could not be written to " + message.Quote(path) + ": " + why,
-		Hint: "see that the file of --termination-log can be written; Kubernetes' own is /dev/termination-log"}
+		Hint: "check that the file of --termination-log can be written; Kubernetes' own is /dev/termination-log"}
 }
 
 // errKeeperUnset is for a command that is not told where the token is kept.
@@ -143,10 +143,10 @@ func errInputLate(limit time.Duration) error {
 // learned; why says so. Nothing was changed.
 func errNotStored(keeper string, why error) error {
 	m := &message.Error{Code: "not-stored", Topic: message.As(why).Topic, What: "the token was not stored in " + keeper + ", since something is wrong with it (see above)",
-		Hint: "mend what the lines above name, and connect again"}
+		Hint: "fix what the lines above name, then connect again"}
 	if message.Unverified(why) {
 		m.What = "the token was not stored in " + keeper + ", since it could not be checked (see above)"
-		m.Hint = "connect again when what the lines above name is over"
+		m.Hint = "connect again later"
 	}
 	return m
 }
@@ -180,7 +180,7 @@ func errRevokeFailed(why error) error {
 // warnDisagree is for places that don't agree about a connection.
 func warnDisagree(what string) error {
 	return &message.Error{Code: "disagree", Topic: message.Warning, What: what,
-		Hint: "a rotated Secret takes a minute or two to reach a mount; if it lasts, connect again"}
+		Hint: "a rotated Secret takes a minute or two to reach a mount; if it persists, connect again"}
 }
 
 // noteRotateShielded is said when a signal comes while a new token is not safe yet.
@@ -213,7 +213,7 @@ func errRequestLate(limit time.Duration) error {
 func errOvertime() error {
 	return &message.Error{Code: "overtime", Topic: message.NotVerified,
 		What: "the check did not end when its time was up",
-		Hint: "see whether a file of certificate authorities is on a disk that does not answer"}
+		Hint: "check whether a file of certificate authorities is on a disk that does not answer"}
 }
 
 // errTokenFileUnset is for a source that needs the path of a file.
@@ -236,7 +236,7 @@ func errProxyInvalid(by, why string) error {
 func errProxyReads(by string) error {
 	return &message.Error{Code: "proxy-reads", Topic: message.Configuration,
 		What: "the instance is plain http, so the proxy that " + by + " names would read the token",
-		Hint: "put the instance's host into NO_PROXY, which git heeds too"}
+		Hint: "put the instance's host into NO_PROXY, which git uses too"}
 }
 
 // errPathInvalid is for a path, named by a setting of git's, that leads nowhere for
@@ -249,7 +249,7 @@ func errPathInvalid(by, why string) error {
 
 // notFollowed is the part of a hint about a setting of git's that is left alone
 // here.
-func notFollowed(by string) string { return by + " is not followed here" }
+func notFollowed(by string) string { return by + " is ignored" }
 
 // hides is the part of a hint about a variable that counts before a setting.
 func hides(variable, setting string) string { return variable + " counts before " + setting }

@@ -263,7 +263,7 @@ func statusLines(lines *report.Lines, places []statusPlace, differences []error,
 	for _, d := range differences {
 		lines.Step(report.Warning, "difference", message.As(d).What, message.As(d).Hint)
 	}
-	if message.Is(worst, "nothing-kept") {
+	if message.Empty(worst) {
 		lines.Step(report.Failed, "connection", worst.Error(), message.As(worst).Hint)
 	}
 }

@@ -3,6 +3,7 @@ package connection
 import (
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/kube"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
@@ -64,7 +65,7 @@ func errRotateOtherUser(keeper string) error {
 // errRotateOvertaken is for a keeper in which another token was stored meanwhile.
 func errRotateOvertaken(keeper string) error {
 	return &message.Error{Code: "rotate-overtaken", Topic: message.Configuration,
-		What: "somebody else has stored another token in " + keeper + " meanwhile, which was left as it is",
+		What: "somebody else has stored another token in " + keeper + " meanwhile, which was kept",
 		Hint: "see git-credential-acp status, and run rotate again if it is still wanted"}
 }
 
@@ -72,7 +73,7 @@ func errRotateOvertaken(keeper string) error {
 func errRotateNoWay(why error) error {
 	m := &message.Error{Code: "rotate-no-way", Topic: message.As(why).Topic,
 		What: "a new token could not be stored, so nothing was changed: " + message.As(why).What, Hint: message.As(why).Hint}
-	if message.As(why).Code == "kube-immutable" {
+	if kube.Immutable(why) {
 		m.Hint += "; then revoke the old token on GitLab"
 	}
 	return m
@@ -97,7 +98,7 @@ func errGraceInterrupted() error {
 // another one meanwhile, which works.
 func errRotateTwo(keeper, path string) error {
 	return &message.Error{Code: "rotate-two", Topic: message.Configuration,
-		What: "somebody else has stored another token in " + keeper + " meanwhile, which was left as it is; the one that GitLab made is in " + message.Quote(path),
+		What: "somebody else has stored another token in " + keeper + " meanwhile, which was kept; the one that GitLab made is in " + message.Quote(path),
 		Hint: "to use that one, give the key token of the file to git-credential-acp connect; else revoke it on GitLab; then remove the file"}
 }
 
@@ -137,7 +138,7 @@ func errRotateSaved(why error, path string) error {
 	m := &message.Error{Code: "rotate-saved", Topic: message.As(why).Topic,
 		What: message.As(why).What + "; the new token is safe in " + message.Quote(path) + ", and the old one is revoked",
 		Hint: "run git-credential-acp rotate --resume to store it"}
-	if message.As(why).Code == "kube-immutable" {
+	if kube.Immutable(why) {
 		m.Hint = "delete the Secret with kubectl, and run git-credential-acp rotate --resume, which creates it again with the new token; then recreate the pods that mount it"
 	}
 	return m
@@ -196,7 +197,7 @@ func errRotateNotMade(why error) error {
 func errRecoveryReplaced(path, keeper string) error {
 	return &message.Error{Code: "recovery-replaced", Topic: message.Configuration,
 		What: "the interrupted rotation in " + message.Quote(path) + " is of another cluster than the one in which " + keeper + " was looked at; nothing was changed",
-		Hint: "see that the kubeconfig leads to the same cluster; if it does, give the key token of the file to git-credential-acp connect, then remove the file"}
+		Hint: "check that the kubeconfig leads to the same cluster; if it does, give the key token of the file to git-credential-acp connect, then remove the file"}
 }
 
 // errRecoveryOwner is for a note of the rotation of another user's connection.
@@ -210,7 +211,7 @@ func errRecoveryOwner(path, keeper string) error {
 func errNothingToResume(path string) error {
 	return &message.Error{Code: "nothing-to-resume", Topic: message.Configuration,
 		What: "no interrupted rotation is noted in " + message.Quote(path),
-		Hint: "see that --secret, --platform and --recovery-dir are the same as before"}
+		Hint: "check that --secret, --platform and --recovery-dir are the same as before"}
 }
 
 // errRecoveryElsewhere is for a note of another keeper's rotation.

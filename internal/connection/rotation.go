@@ -15,6 +15,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -354,7 +355,7 @@ func (r Rotation) resume(ctx context.Context) error {
 // unfilled reports a place that is there and has no token: whose it is, it only
 // says by default.
 func unfilled(kept Kept) bool {
-	return message.Is(kept.Problem, "token-key-missing")
+	return source.NoToken(kept.Problem)
 }
 
 // superseded says whether another token has been stored since a rotation was

@@ -86,7 +86,7 @@ func trials(url, dir string) []trial {
 		return []string{"ACP_GITLAB_TOKEN_FILE=" + quote(filepath.Join(dir, "tokens", token)) + " git -C project fetch"}
 	}
 	return []trial{
-		{"The two commands of a first day: see whether all is well, and have git ask the helper.",
+		{"The two commands of a first day: check whether all is well, and have git ask the helper.",
 			[]string{"git-credential-acp check " + project, "git-credential-acp setup --identity"}, 0, "git asks this helper for"},
 		{"Clone and push.",
 			[]string{"git clone " + project, "git -C project commit --allow-empty -m 'a trial'", "git -C project push"}, 0, "main -> main"},

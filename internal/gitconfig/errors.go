@@ -17,7 +17,7 @@ func errGitBroken(path, why string) error {
 func errGitLate(limit time.Duration) error {
 	return &message.Error{Code: "git-late", Topic: message.Configuration,
 		What: "git config did not end within " + limit.String(),
-		Hint: "see whether the disk with git's configuration answers, then do it again: what is done is not done twice"}
+		Hint: "check whether the disk with git's configuration answers, then do it again: what is done is not done twice"}
 }
 
 // errGitInterrupted is for a signal while git wrote.

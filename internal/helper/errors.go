@@ -50,7 +50,7 @@ func errAmbiguous(one, other string) error {
 func errAllowedUnverified(why error) error {
 	m := *message.As(why)
 	m.Code = "allowed-unverified"
-	m.What += "; the token is handed to its own instance all the same"
+	m.What += "; the token is sent to its own instance anyway"
 	m.Hint = "ACP_GITLAB_ON_UNVERIFIED=allow says so; unset it to refuse what can't be verified"
 	return &m
 }
@@ -58,7 +58,7 @@ func errAllowedUnverified(why error) error {
 // errUnanswerable is for a credential that git's protocol can't carry.
 func errUnanswerable(err error) error {
 	return &message.Error{Code: "unanswerable", Topic: message.Configuration, What: err.Error(),
-		Hint: "take the user name out of the remote's URL"}
+		Hint: "remove the user name from the remote's URL"}
 }
 
 // errGitRefused is said when GitLab's git refused a token; accepted says that its
@@ -68,9 +68,9 @@ func errGitRefused(s message.Subject, accepted, checked bool) error {
 	if accepted {
 		what += ", which the API accepted"
 	}
-	hint := "try again: the token is checked anew; if it goes on, see whether "
+	hint := "try again: the token is checked anew; if it persists, check whether "
 	if checked {
-		hint = "see whether "
+		hint = "check whether "
 	}
 	return &message.Error{Code: "git-refused", Topic: message.Authentication, What: what,
 		Hint: hint + "an IP allow list, single sign-on or switched-off Git access over HTTP is in the way"}
@@ -89,5 +89,5 @@ func errRotated(s message.Subject) error {
 func errOtherPassword(s message.Subject) error {
 	return &message.Error{Code: "other-password", Topic: message.Authentication,
 		What: "git on " + s.Instance + " refused a password that is not the token from " + s.Where,
-		Hint: "if that was replaced a moment ago, try again; else see whether a password stands in the remote's URL (git remote -v), or another helper keeps one"}
+		Hint: "if that was replaced a moment ago, try again; else check whether a password stands in the remote's URL (git remote -v), or another helper keeps one"}
 }

@@ -251,7 +251,7 @@ func choose(places []source.Found, req credential.Request) (*source.Found, Resul
 		switch place.Instance.Match(req.Protocol, req.Host, req.Path) {
 		case instance.Downgraded:
 			why := errDowngraded(place.Instance.URL())
-			if message.Is(place.Problem, "instance-invalid") {
+			if message.BadInstance(place.Problem) {
 				why = place.Problem // it is the instance's own URL that is http
 			}
 			result = stop(Failed, why)

@@ -23,5 +23,5 @@ func errBlocked(path string) error {
 func errFailed(path, why string) error {
 	return &message.Error{Code: "install-failed", Topic: message.Configuration,
 		What: "the program can't be copied to " + message.Quote(path) + ": " + why,
-		Hint: "see that this user id may write there, and that there is room for it; nothing was changed"}
+		Hint: "check that this user id may write there, and that there is room for it; nothing was changed"}
 }

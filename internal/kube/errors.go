@@ -34,7 +34,7 @@ func (a Act) object() string {
 	return "the AgenticSession " + message.Quote(a.Namespace+"/"+a.Name)
 }
 
-const kubeReachable = "see whether the cluster can be reached from here: VPN, network policy, HTTPS_PROXY"
+const kubeReachable = "check whether the cluster can be reached from here: VPN, network policy, HTTPS_PROXY"
 
 // errKubeconfigMissing is for no way to an API server at all; looked are the places
 // where one could be.
@@ -64,7 +64,7 @@ func errContext(what string) error {
 func errKubeconfigLate() error {
 	return &message.Error{Code: "kubeconfig-late", Topic: message.NotVerified,
 		What: "the kubeconfig could not be read within the time limit",
-		Hint: "see whether it is on a disk that does not answer; ACP_GITLAB_TIMEOUT sets the limit"}
+		Hint: "check whether it is on a disk that does not answer; ACP_GITLAB_TIMEOUT sets the limit"}
 }
 
 // errPluginUnusable is for an exec plugin of a kubeconfig that can't be run.
@@ -167,14 +167,14 @@ func errRefused(a Act, why string) error {
 // errSessionMissing is for an AgenticSession that does not exist.
 func errSessionMissing(a Act) error {
 	return &message.Error{Code: "session-missing", Topic: message.Configuration, What: a.object() + " does not exist",
-		Hint: "see that it is named as the platform shows it, and in the namespace of the Secret"}
+		Hint: "check that it is named as the platform shows it, and in the namespace of the Secret"}
 }
 
 // errNoSessions is for a cluster that has no AgenticSessions at all.
 func errNoSessions(c cluster) error {
 	return &message.Error{Code: "no-sessions", Topic: message.Configuration,
 		What: c.server() + " knows no AgenticSessions (vteam.ambient-code/v1alpha1)",
-		Hint: "see that this is the platform's cluster, or leave out the owner"}
+		Hint: "check that this is the platform's cluster, or leave out the owner"}
 }
 
 // errTimeout is for no answer in time.
@@ -211,14 +211,14 @@ func errTLS(c cluster, v access.Verdict) error {
 // errBusy is for an API server that answers with an error of its own.
 func errBusy(c cluster, answer string) error {
 	return &message.Error{Code: "kube-server-error", Topic: message.NotVerified, What: c.server() + " answers " + answer,
-		Hint: "try again; if it lasts, ask an administrator of the cluster"}
+		Hint: "try again; if it persists, ask an administrator of the cluster"}
 }
 
 // errNotAPI is for an answer that is no API server's.
 func errNotAPI(c cluster, answer string) error {
 	return &message.Error{Code: "kube-not-api", Topic: message.NotVerified,
 		What: "something other than a Kubernetes API server answered for " + c.Server + " (" + answer + ")",
-		Hint: "see whether a login page or a proxy stands before it, and that the server of " + c.Login + " is right"}
+		Hint: "check whether a login page or a proxy stands before it, and that the server of " + c.Login + " is right"}
 }
 
 // errInterrupted is for a question that a signal ended.
@@ -233,3 +233,6 @@ func errUnproven(c cluster) error {
 		What: c.Login + " says insecure-skip-tls-verify, so that anybody could take the token in the place of the Kubernetes API server " + c.Server + "; nothing was sent",
 		Hint: "name the cluster's authority in the kubeconfig instead (certificate-authority)"}
 }
+
+// Immutable reports that a Secret can't be changed.
+func Immutable(err error) bool { return message.Is(err, "kube-immutable") }

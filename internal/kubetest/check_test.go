@@ -65,7 +65,7 @@ func TestCheck(t *testing.T) {
 	}
 	d.revoke()
 	d.store(d.keys(another))
-	want(0, "! token            the token from the Secret at "+d.path("mount")+" is dead; the newer one from the Secret "+d.namespace+"/mine in the cluster stands in for it\n",
+	want(0, "! token            the token from the Secret at "+d.path("mount")+" is dead; the newer one from the Secret "+d.namespace+"/mine in the cluster is used instead\n",
 		"hint: wait a minute or two", "✓ token            alive: ", "✓ git-push ")
 	d.store(map[string]string{"token": "x y", "instanceUrl": d.gitlab.URL()})
 	d.forget(canary)

@@ -22,7 +22,7 @@ func URLIsHTTP(url string) error {
 func URLForeign(host string, have []string) error {
 	return &Error{Code: "url-foreign", Topic: Configuration,
 		What: "get answers for " + strings.Join(have, ", ") + " here, and not for " + Quote(host),
-		Hint: "see that the URL is right, and that ACP_GITLAB_INSTANCE_URL and --instance don't name another instance; else connect that one under Settings → Integrations → GitLab"}
+		Hint: "check that the URL is right, and that ACP_GITLAB_INSTANCE_URL and --instance don't name another instance; else connect that one under Settings → Integrations → GitLab"}
 }
 
 // NoToken is for a check without a URL where there is no token at all; connect is as
@@ -37,5 +37,5 @@ func NoToken(looked []string, connect string) error {
 func Elsewhere(url, key, origin string) error {
 	return &Error{Code: "elsewhere", Topic: Warning,
 		What: "git uses another address in the place of " + Quote(url) + ", and asks for no login there: so says " + Quote(key) + " in " + origin,
-		Hint: "take that rule out, or use the other address's own way to log in, such as an SSH key"}
+		Hint: "remove that rule, or use the other address's own way to log in, such as an SSH key"}
 }

@@ -49,6 +49,9 @@ func TestMessages(t *testing.T) {
 			t.Errorf("codes.go has two rows for %s", row.Code)
 		}
 		rows[row.Code] = true
+		if words := len(strings.Fields(row.Meaning)); words == 0 || words > 25 {
+			t.Errorf("codes.go: the meaning of %s has %d words; want 1 to 25", row.Code, words)
+		}
 		if made[row.Code] == nil {
 			t.Errorf("codes.go has a row for %s, which no constructor makes", row.Code)
 			continue

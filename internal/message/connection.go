@@ -22,3 +22,6 @@ func RotateOtherInstance(keeper, kept, here string) error {
 		What: keeper + " has a token of " + kept + ", and the one here is of " + here + "; nothing was changed",
 		Hint: "name the instance with --instance, and run rotate where that token is"}
 }
+
+// Empty reports that a keeper has no token.
+func Empty(err error) bool { return Is(err, "nothing-kept") }

@@ -153,7 +153,7 @@ func OtherInstance(asked, have, where, belongs string) error {
 func FileUnreadable(where, why string) error {
 	return &Error{Code: "file-unreadable", Topic: Configuration,
 		What: where + " can't be read: " + why,
-		Hint: "see that it is a regular file that this user id may read (a mounted Secret is, by default)"}
+		Hint: "check that it is a regular file that this user id may read (a mounted Secret is, by default)"}
 }
 
 // FileTooLarge is for a file or key, named by where, that can't be what it should
@@ -161,7 +161,7 @@ func FileUnreadable(where, why string) error {
 func FileTooLarge(where string, limit int) error {
 	return &Error{Code: "file-too-large", Topic: Configuration,
 		What: fmt.Sprintf("%s is larger than %d KiB", where, limit),
-		Hint: "see that it holds what its name says and nothing else"}
+		Hint: "check that it holds what its name says and nothing else"}
 }
 
 // CredentialsGarbled is for a credentials.json, named by where, that can't be
@@ -176,5 +176,8 @@ func CredentialsGarbled(where string) error {
 func CAInvalid(where, why string) error {
 	return &Error{Code: "ca-invalid", Topic: Configuration,
 		What: "the certificate authorities in " + where + " can't be used: " + why,
-		Hint: "see that it is a file of certificates in PEM form (-----BEGIN CERTIFICATE-----)"}
+		Hint: "check that it is a file of certificates in PEM form (-----BEGIN CERTIFICATE-----)"}
 }
+
+// BadInstance reports that an instance URL can't be used.
+func BadInstance(err error) bool { return Is(err, "instance-invalid") }

@@ -10,7 +10,7 @@ func TokenFault(e *token.Error, where, renew string) error {
 	case token.Empty:
 		m.Hint = "create a PAT on GitLab"
 	case token.Broken:
-		m.What += ", as from a broken paste"
+		m.What += ", probably from a bad paste"
 		m.Hint = "copy the whole token on one line"
 	case token.OtherKind, token.Placeholder:
 		m.Hint = "create a PAT with the scopes " + ScopeList
@@ -21,7 +21,7 @@ func TokenFault(e *token.Error, where, renew string) error {
 	case token.Variable:
 		m.Hint = "check that whatever writes it there replaces variables"
 	case token.Wrapped:
-		m.Hint = "copy the token alone, with nothing before or behind it"
+		m.Hint = "copy the token alone, without other text"
 	case token.Encoded:
 		m.Hint = "use the token itself (a Secret's stringData and kubectl's --from-literal take it as it is)"
 	case token.UTF16:

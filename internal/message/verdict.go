@@ -65,7 +65,7 @@ func explain(v access.Verdict, s Subject) (topic Topic, what, hint string) {
 	switch v.Reason {
 	case access.TokenUnknown:
 		return Authentication, "the GitLab token from " + s.Where + " is invalid: " + s.Instance + " does not know it",
-			"see that it was copied whole and belongs to " + s.Instance + "; else " + s.NewToken()
+			"check that it was copied whole and belongs to " + s.Instance + "; else " + s.NewToken()
 	case access.TokenExpired:
 		what = "the GitLab token from " + s.Where + " has expired"
 		if !v.ExpiresAt.IsZero() {
@@ -158,7 +158,7 @@ func explainGit(v access.Verdict, s Subject) (topic Topic, what, hint string) {
 	case access.GitLogin:
 		topic = Authentication
 		what = "git on " + s.Instance + " refuses the token from " + s.Where + ", which the API accepts"
-		hint = "see whether an IP allow list or single sign-on is in the way; else " + s.NewToken()
+		hint = "check whether an IP allow list or single sign-on is in the way; else " + s.NewToken()
 	case access.GitBanned:
 		topic = Authentication
 		what = s.Instance + " has banned this address after too many failed logins over git"
@@ -212,7 +212,7 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 		return NotVerified, what, hint
 	}
 	topic = NotVerified
-	again := "try again; if it lasts, ask an administrator of " + s.Instance
+	again := "try again; if it persists, ask an administrator of " + s.Instance
 	switch v.Reason {
 	case access.RateLimited:
 		topic, what = RateLimit, s.Instance+" answers 429, too many requests"
@@ -222,7 +222,7 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 		}
 	case access.Timeout:
 		what = s.Instance + " did not answer within the time limit (" + v.Detail + ")"
-		hint = "see whether " + s.URL + " can be reached from here; ACP_GITLAB_TIMEOUT sets the limit"
+		hint = "check whether " + s.URL + " can be reached from here; ACP_GITLAB_TIMEOUT sets the limit"
 	case access.Interrupted:
 		what, hint = "the check with "+s.Instance+" was interrupted by a signal", "run the command again"
 	case access.NameUnknown:
@@ -230,13 +230,13 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 		hint = "check that the instance URL is right, and that the DNS server here knows the name"
 	case access.DNSFailed:
 		what = "the DNS server did not answer for the host name " + v.Detail
-		hint = "try again; if it lasts, check DNS here (/etc/resolv.conf, the network policy, the cluster's DNS)"
+		hint = "try again; if it persists, check DNS here (/etc/resolv.conf, the network policy, the cluster's DNS)"
 	case access.Unreachable:
 		what = "there is no connection to " + v.Detail
-		hint = "see whether a firewall or network policy is in the way, and whether HTTPS_PROXY or git's http.proxy has to be set"
+		hint = "check whether a firewall or network policy is in the way, and whether HTTPS_PROXY or git's http.proxy has to be set"
 	case access.ProxyFailed:
 		what = "the proxy " + v.Detail + " gives no connection to " + s.Instance
-		hint = "see that the proxy is right in HTTPS_PROXY or git's http.proxy, or put the instance's host into NO_PROXY"
+		hint = "check that the proxy is right in HTTPS_PROXY or git's http.proxy, or put the instance's host into NO_PROXY"
 	case access.ProxyLogin:
 		what = "the proxy " + v.Detail + " wants a login before it connects to " + s.Instance + " (407)"
 		if v.Detail == "" {
@@ -253,7 +253,7 @@ func explainUnverified(v access.Verdict, s Subject) (topic Topic, what, hint str
 		hint = "if the instance has moved there, use that address in the instance URL and in the remotes (git remote set-url)"
 	case access.NotGitLab:
 		what = "there is no GitLab API at " + s.URL + "/api/v4"
-		hint = "see that the instance URL is right, and has the path if the instance lives below one"
+		hint = "check that the instance URL is right, and has the path if the instance lives below one"
 	default:
 		what = s.Instance + " gave an answer that can't be understood (" + v.Detail + ")"
 		hint = again

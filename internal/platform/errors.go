@@ -23,14 +23,14 @@ func (p Endpoint) Name() string { return "the platform at " + p.URL }
 func errSessionNotFound(p Endpoint, session string) error {
 	return &message.Error{Code: "session-not-found", Topic: message.Configuration,
 		What: p.Name() + " has no session " + message.Quote(session),
-		Hint: "see that PROJECT_NAME and AGENTIC_SESSION_NAME are those of a session that was not deleted"}
+		Hint: "check that PROJECT_NAME and AGENTIC_SESSION_NAME are those of a session that was not deleted"}
 }
 
 // errUnauthorized is for a token that the platform does not accept (401).
 func errUnauthorized(p Endpoint) error {
 	return &message.Error{Code: "platform-unauthorized", Topic: message.Authentication,
 		What: p.Name() + " does not accept the token from " + p.Where,
-		Hint: "see that it is a token of the platform, and not expired; a session's own is replaced while it runs, so try again"}
+		Hint: "check that it is a token of the platform, and not expired; a session's own is replaced while it runs, so try again"}
 }
 
 // errNoUser is for a token with which the platform knows no user (401, "User
@@ -68,7 +68,7 @@ func errCheck(p Endpoint, instance string) error {
 func errAbsent(p Endpoint) error {
 	return &message.Error{Code: "platform-absent", Topic: message.NotVerified,
 		What: "there is no API of the platform at " + p.URL + "/api",
-		Hint: "see that the platform's address is right, and that the platform is not older than its GitLab connection"}
+		Hint: "check that the platform's address is right, and that the platform is not older than its GitLab connection"}
 }
 
 // errRedirect is for an answer that redirects (3xx), to the origin to, "" when
@@ -103,7 +103,7 @@ func errBusy(p Endpoint, wait time.Duration) error {
 func errError(p Endpoint, status string) error {
 	return &message.Error{Code: "platform-error", Topic: message.NotVerified,
 		What: p.Name() + " answers " + status,
-		Hint: "try again in a minute; if it goes on, ask an administrator of the platform"}
+		Hint: "try again in a minute; if it persists, ask an administrator of the platform"}
 }
 
 // errGarbled is for an answer that can't be understood; what says in words
@@ -111,7 +111,7 @@ func errError(p Endpoint, status string) error {
 func errGarbled(p Endpoint, what string) error {
 	return &message.Error{Code: "platform-garbled", Topic: message.NotVerified,
 		What: p.Name() + " gave an answer that can't be understood (" + what + ")",
-		Hint: "try again in a minute; if it goes on, see whether the platform is of a version that this program knows"}
+		Hint: "try again in a minute; if it persists, check whether the platform is of a version that this program knows"}
 }
 
 // errSilent is for a fault of the connection to the platform. It has the
@@ -122,13 +122,13 @@ func errSilent(v access.Verdict, p Endpoint) error {
 	case access.NameUnknown:
 		m.Hint = "check that the platform's address is right, and that the DNS server here knows the name"
 	case access.TLSWrongName, access.TLSPlain, access.TLSFailed, access.TLSClient:
-		m.Hint = "see that the platform's address is right; else something else answers in its place"
+		m.Hint = "check that the platform's address is right; else something else answers in its place"
 	case access.Unreachable:
 		m.Hint = "check that the platform is running, and that no firewall or network policy is in the way"
 	case access.ProxyLogin:
 		m.Hint = message.ProxyLogin(v.Detail, p.URL)
 	case access.ProxyFailed:
-		m.Hint = "see that HTTPS_PROXY is right, or put the platform's host into NO_PROXY"
+		m.Hint = "check that HTTPS_PROXY is right, or put the platform's host into NO_PROXY"
 	case access.TLSUntrusted:
 		m.Hint = "name a file that holds the authority's certificate in SSL_CERT_FILE or GIT_SSL_CAINFO"
 	}

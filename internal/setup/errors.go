@@ -13,7 +13,7 @@ func errGitFailed(words string) error {
 		what = "git config failed: " + message.Quote(words)
 	}
 	return &message.Error{Code: "git-failed", Topic: message.Configuration, What: what,
-		Hint: "see that git config --list works here, then do it again"}
+		Hint: "check that git config --list works here, then do it again"}
 }
 
 // errGitConfigFile is for a file of git's configuration that can't be one.
@@ -27,7 +27,7 @@ func errGitConfigFile(path, why string) error {
 func errGitConfigUnwritable(path, why string) error {
 	return &message.Error{Code: "git-config-unwritable", Topic: message.Configuration,
 		What: "git's configuration " + message.Quote(path) + " can't be written: " + message.Quote(strings.TrimSpace(why)),
-		Hint: "see that this user may write to its directory; where nothing can be written, --env prints the same for the environment"}
+		Hint: "check that this user may write to its directory; where nothing can be written, --env prints the same for the environment"}
 }
 
 // errGitConfigLocked is for a lock on git's configuration that stays.

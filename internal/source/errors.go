@@ -11,7 +11,7 @@ import (
 func errSecretType(where, kind string) error {
 	return &message.Error{Code: "secret-type", Topic: message.Configuration,
 		What: where + " is of type " + message.Quote(kind) + "; a GitLab token is in one of type Opaque",
-		Hint: "see that ACP_GITLAB_SECRET names the right Secret; else make one of type Opaque with the key token"}
+		Hint: "check that ACP_GITLAB_SECRET names the right Secret; else make one of type Opaque with the key token"}
 }
 
 // errTokenFileMissing is for a token file that does not exist, where there is no other
@@ -56,3 +56,6 @@ func errTwoForms(where, key string) error {
 func sourceUnknown(known []string) error {
 	return message.SettingInvalid("ACP_GITLAB_SOURCE", fmt.Errorf("not one of %s", strings.Join(known, ", ")))
 }
+
+// NoToken reports that a Secret is there and holds no token.
+func NoToken(err error) bool { return message.Is(err, "token-key-missing") }

@@ -9,5 +9,5 @@ import (
 func errClientCertificateInvalid(where, why string) error {
 	return &message.Error{Code: "client-certificate-invalid", Topic: message.Configuration,
 		What: "the client certificate in " + where + " can't be used: " + why,
-		Hint: "see that git's http.sslCert and http.sslKey (or GIT_SSL_CERT and GIT_SSL_KEY) name files in PEM form, the key without a password"}
+		Hint: "check that git's http.sslCert and http.sslKey (or GIT_SSL_CERT and GIT_SSL_KEY) name files in PEM form, the key without a password"}
 }
