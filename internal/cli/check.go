@@ -263,7 +263,7 @@ var unasking = []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SS
 
 // runGit runs git as [check.Check] describes it. What git traces goes nowhere.
 func (a *app) runGit(ctx context.Context, redact func(string) string, args ...string) (said string, code int) {
-	cmd := exec.CommandContext(ctx, "git", args...) //nolint:gosec // what is checked, which holds no token
+	cmd := exec.CommandContext(ctx, "git", args...)
 	for _, variable := range a.env.Environ() {
 		switch {
 		case strings.HasPrefix(variable, "GIT_TRACE"), strings.HasPrefix(variable, "GIT_CURL_VERBOSE"):

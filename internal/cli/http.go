@@ -140,7 +140,7 @@ func netscape(line, host string) *http.Cookie {
 		return nil
 	}
 	domain := strings.ToLower(strings.TrimPrefix(fields[0], "."))
-	c := &http.Cookie{Name: fields[5], Value: fields[6], Path: fields[2], Secure: fields[3] == "TRUE"}
+	c := &http.Cookie{Name: fields[5], Value: fields[6], Path: fields[2], Secure: fields[3] == "TRUE"} //nolint:gosec // a cookie to send, which has no attributes
 	if fields[1] == "TRUE" {
 		c.Domain = domain
 	} else if !strings.EqualFold(domain, host) {

@@ -527,7 +527,8 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 
 // warn warns when git won't find the helper here, and reports whether it will.
 func (r *setupRun) warn(ctx context.Context) bool {
-	path, found := r.config.Path.Value, false
+	path := r.config.Path.Value
+	var found bool
 	switch {
 	case r.program != "":
 		found = gitconfig.Find(filepath.Base(r.program), filepath.Dir(r.program)) != ""

@@ -219,13 +219,15 @@ func (a *attempt) refusal(status int, header http.Header, content []byte) access
 	_ = json.Unmarshal(body.Message, &text) // any other type says nothing to us
 	switch status {
 	case http.StatusUnauthorized:
-		if !(body.Error == "invalid_token" && doorkeeper(body.Description, header)) && !form(text, "401 Unauthorized") {
+		known := body.Error == "invalid_token" && doorkeeper(body.Description, header)
+		if !known && !form(text, "401 Unauthorized") {
 			return silent(access.InFront, "401, and not GitLab's")
 		}
 		return access.Reply{State: access.Rejected, Reason: rejection(body.Error, body.Description)}
 	case http.StatusForbidden:
 		// Other OAuth servers say insufficient_scope, too (RFC 6750), without the scopes.
-		if !(body.Error == "insufficient_scope" && len(body.Scope) > 0) && body.Error != "insufficient_granular_scope" && !form(text, "403 Forbidden") && !form(body.Error, "403 Forbidden") {
+		scoped := body.Error == "insufficient_scope" && len(body.Scope) > 0 || body.Error == "insufficient_granular_scope"
+		if !scoped && !form(text, "403 Forbidden") && !form(body.Error, "403 Forbidden") {
 			return silent(access.InFront, "403, and not GitLab's")
 		}
 		return access.Reply{State: access.Forbidden, Reason: prohibition(body.Error, text)}

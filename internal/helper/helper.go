@@ -296,7 +296,7 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 	if h.Rescue != nil && question.Found.Source == source.Mount && finding.refused() && dead(finding.Verdict) {
 		old := question.Found
 		note := h.Rescue(ctx, old.Token, func(newer source.Found) (error, bool) {
-			if note, other := compare(old, newer); !other {
+			if other, note := compare(old, newer); !other {
 				return note, false
 			}
 			asked := question
@@ -366,15 +366,15 @@ func address(req credential.Request, q Question) string {
 // compare says whether the Secret of the cluster has another token than a dead
 // one, for the same instance: a token goes to its own instance only, wherever it
 // was found.
-func compare(old, newer source.Found) (note error, other bool) {
+func compare(old, newer source.Found) (other bool, note error) {
 	switch {
 	case newer.Problem != nil:
-		return message.RescueFailed(newer.Where, newer.Problem), false
+		return false, message.RescueFailed(newer.Where, newer.Problem)
 	case newer.Instance != old.Instance:
-		return warnRescueForeign(newer.Where, newer.Instance.String(), old.Instance.String()), false
+		return false, warnRescueForeign(newer.Where, newer.Instance.String(), old.Instance.String())
 	}
 	// Without a difference, it was not rotated, and the refusal says all.
-	return nil, newer.Token.Reveal() != old.Token.Reveal()
+	return newer.Token.Reveal() != old.Token.Reveal(), nil
 }
 
 // projectHere is the one project on the instance among the remotes of the

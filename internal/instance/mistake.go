@@ -35,7 +35,7 @@ func misread(text string) *Error {
 	switch {
 	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"), strings.Count(text, "\x00") >= max(1, len(text)/2-1):
 		// Of an address, UTF-16 has each character with a zero byte.
-		return mistaken("is text in UTF-16", strings.Trim(strings.ReplaceAll(text, "\x00", ""), "\xff\xfe \t\r\n"))
+		return mistaken("is text in UTF-16", strings.TrimSpace(strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", ""), "")))
 	case strings.Trim(text, marks) != text:
 		return mistaken("has quotes or other marks around it", strings.Trim(text, marks))
 	case strings.HasPrefix(text, "$") || strings.Contains(text, "${") || strings.Contains(text, "$(") || strings.Contains(text, "{{"):

@@ -136,7 +136,7 @@ func levelHint(v access.Verdict, s Subject) string {
 	if v.Minimum > access.Maintainer {
 		hint = "ask an owner of the project for that role"
 	}
-	minimum, purpose := "", ""
+	var minimum, purpose string
 	switch {
 	case v.Level >= access.Developer:
 		minimum, purpose = access.LevelWord(v.Level), "if your role is enough"

@@ -61,7 +61,7 @@ func (a answer) said() string {
 func (c *Client) ask(ctx context.Context, q question) (answer, error) {
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
-	got, problem, learned := c.send(ctx, q)
+	got, learned, problem := c.send(ctx, q)
 	if q.changes && !learned && sent.Load() {
 		problem = errUncertain(problem)
 	}
@@ -70,10 +70,10 @@ func (c *Client) ask(ctx context.Context, q question) (answer, error) {
 
 // send is ask without regard to what changes; learned is false when the platform
 // may have worked on the question without an answer coming back.
-func (c *Client) send(ctx context.Context, q question) (got answer, problem error, learned bool) {
+func (c *Client) send(ctx context.Context, q question) (got answer, learned bool, problem error) {
 	req, err := transport.Request(ctx, q.method, c.config.Base.URL()+q.path, q.body, c.config.Token.Reveal(), c.config.UserAgent)
 	if err != nil {
-		return answer{}, c.garbled("an address that can't be asked"), true
+		return answer{}, true, c.garbled("an address that can't be asked")
 	}
 	retry := &transport.Retry{MaxWait: maxWait, Judge: func(resp *http.Response, body []byte, err error) (bool, time.Duration) {
 		if err != nil {
@@ -91,14 +91,14 @@ func (c *Client) send(ctx context.Context, q question) (got answer, problem erro
 	err = retry.Do(c.http, req)
 	switch {
 	case err == nil:
-		return got, problem, learned
+		return got, learned, problem
 	case errors.Is(ctx.Err(), context.Canceled):
 		problem = c.told(access.Interrupted, "")
 	case problem == nil:
 		// What the try before met would say more than the time limit.
 		problem = c.told(access.Timeout, c.config.Limit.String())
 	}
-	return answer{}, problem, false
+	return answer{}, false, problem
 }
 
 // sort is the message for an answer that means the same to each question, nil for

@@ -59,23 +59,23 @@ func Open(ctx context.Context, git gitconfig.Git, scope Scope, path string) (*Co
 		c.path = path
 	}
 	// git would change a device, too, by putting a file in its place.
-	_, _, problem := c.read()
+	_, problem := c.read()
 	return c, problem
 }
 
 // Path is where the file is.
 func (c *Config) Path() string { return c.path }
 
-// read gives the file's text; there is false when it does not exist.
-func (c *Config) read() (text string, there bool, problem error) {
+// read gives the file's text; "" when it does not exist.
+func (c *Config) read() (string, error) {
 	data, err := file.Read(c.path, maxConfig)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", false, nil
+		return "", nil
 	case err != nil:
-		return "", false, errGitConfigFile(c.path, file.Cause(err))
+		return "", errGitConfigFile(c.path, file.Cause(err))
 	}
-	return string(data), true, nil
+	return string(data), nil
 }
 
 // include is the value of include.path by which git's file includes ours: relative
@@ -145,7 +145,7 @@ func exists(path string) bool {
 // Write has git do what sections say, besides what was written before, and reports
 // whether anything had to be changed.
 func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, problem error) {
-	if text, _, problem := c.read(); problem != nil || continued(text) {
+	if text, problem := c.read(); problem != nil || continued(text) {
 		if problem == nil {
 			problem = errGitConfigFile(c.path, "its last line ends in a backslash, which would join it to what is written")
 		}
@@ -219,7 +219,7 @@ func (c *Config) save(sections []Section) error {
 	} else {
 		err = replace(c.ours(), header+File(sections))
 	}
-	if err != nil && !(len(sections) == 0 && errors.Is(err, fs.ErrNotExist)) {
+	if err != nil && (len(sections) > 0 || !errors.Is(err, fs.ErrNotExist)) {
 		return errGitConfigUnwritable(c.ours(), file.Cause(err))
 	}
 	return nil

@@ -32,9 +32,9 @@ func readIn(root *os.Root, name string, limit int64) content {
 }
 
 // readPath reads a token file; there is false when no such file exists.
-func readPath(path string) (text string, problem error, there bool) {
+func readPath(path string) (text string, there bool, problem error) {
 	c := contentOf(file.Read(path, maxValue))
-	return c.text, c.problem(message.Quote(path), maxValue), c.there
+	return c.text, c.there, c.problem(message.Quote(path), maxValue)
 }
 
 // broken reports that there is something that can't be read.

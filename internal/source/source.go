@@ -262,7 +262,7 @@ func (c Config) file() (f Found, there bool) {
 	f = Found{Source: File, Path: c.TokenFile, Changed: func() time.Time { return changed(os.Stat(c.TokenFile)) },
 		Where: "the token file " + message.Quote(c.TokenFile),
 		Renew: c.writeFile(), Belongs: "ACP_GITLAB_INSTANCE_URL"}
-	text, problem, there := readPath(c.TokenFile)
+	text, there, problem := readPath(c.TokenFile)
 	switch {
 	case problem != nil:
 		f.Problem = problem

@@ -905,7 +905,7 @@ func TestFindUnreadable(t *testing.T) {
 
 // An input that never ends is not read to its end.
 func TestReadBounded(t *testing.T) {
-	text, problem, there := readPath("/dev/zero")
+	text, there, problem := readPath("/dev/zero")
 	if text != "" || code(problem) != "file-unreadable" || !there {
 		t.Errorf("%d bytes, %v, %v", len(text), problem, there)
 	}

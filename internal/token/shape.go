@@ -132,7 +132,7 @@ func masked(text, lower string) bool {
 func bracketed(text string) bool {
 	last := text[len(text)-1]
 	if len(text) < 3 || text[0] == '<' && (last != '>' || strings.ContainsAny(text[1:2], "!?/")) ||
-		text[0] == '[' && last != ']' || text[0] == '{' && last != '}' || !strings.Contains("<[{", text[:1]) {
+		text[0] == '[' && last != ']' || text[0] == '{' && last != '}' || !strings.ContainsAny(text[:1], "<[{") {
 		return false
 	}
 	return !strings.ContainsAny(text[1:len(text)-1], "\"<>[]{}:,=\n")

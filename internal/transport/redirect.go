@@ -15,19 +15,23 @@ type Redirects struct {
 }
 
 // notFollowed is the header under which the Location of a redirect that is not
-// followed is kept. Its form is not canonical, so no server can send it.
-const notFollowed = "location"
+// followed is kept. What a server sends under it is dropped.
+const notFollowed = "Git-Credential-Acp-Not-Followed"
 
 // RoundTrip is that of http.RoundTripper.
 func (r Redirects) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := r.Next.RoundTrip(req)
-	if err != nil || resp.Header.Get("Location") == "" {
+	if err != nil {
 		return resp, err
+	}
+	resp.Header.Del(notFollowed)
+	if resp.Header.Get("Location") == "" {
+		return resp, nil
 	}
 	location := resp.Header.Get("Location")
 	if to, err := req.URL.Parse(location); err != nil || r.Allow == nil || !r.Allow(req, to) {
 		resp.Header.Del("Location")
-		resp.Header[notFollowed] = []string{location}
+		resp.Header.Set(notFollowed, location)
 	}
 	return resp, nil
 }
@@ -35,8 +39,8 @@ func (r Redirects) RoundTrip(req *http.Request) (*http.Response, error) {
 // NotFollowed is where a redirect from an address leads that was not followed: see
 // [Target].
 func NotFollowed(from string, header http.Header) (origin, path string) {
-	if to := header[notFollowed]; len(to) > 0 {
-		return Target(from, to[0])
+	if to := header.Get(notFollowed); to != "" {
+		return Target(from, to)
 	}
 	return "", ""
 }

@@ -163,20 +163,20 @@ func TestCertificateCauses(t *testing.T) {
 		want  access.Reason
 		part  string
 	}{
-		"good":               {root, func(r signed) []signed { m := middle(nil); return []signed{leaf(m, nil), m} }, "", ""},
+		"good":               {root, func(signed) []signed { m := middle(nil); return []signed{leaf(m, nil), m} }, "", ""},
 		"self-signed, known": {certify(t, "leaf", false, signed{}, nil), func(r signed) []signed { return []signed{r} }, "", ""},
 		"no subjectAltName":  {root, func(r signed) []signed { return []signed{leaf(r, noName)} }, access.TLSNoName, ""},
 		"another name": {root, func(r signed) []signed {
 			return []signed{leaf(r, func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"x.example"} })}
 		}, access.TLSWrongName, ""},
 		"expired":          {root, func(r signed) []signed { return []signed{leaf(r, old)} }, access.TLSExpired, ""},
-		"expired between":  {root, func(r signed) []signed { m := middle(old); return []signed{leaf(m, nil), m} }, access.TLSUnusable, `the intermediate certificate that the server sends (middle) expired on `},
+		"expired between":  {root, func(signed) []signed { m := middle(old); return []signed{leaf(m, nil), m} }, access.TLSUnusable, `the intermediate certificate that the server sends (middle) expired on `},
 		"expired root":     {certify(t, "root", true, signed{}, old), func(r signed) []signed { return []signed{leaf(r, nil)} }, access.TLSUnusable, "the authority's certificate here (root) expired on"},
-		"not sent":         {root, func(r signed) []signed { m := middle(nil); return []signed{leaf(m, nil)} }, access.TLSUntrusted, "the server has to send that one's certificate, too"},
+		"not sent":         {root, func(signed) []signed { m := middle(nil); return []signed{leaf(m, nil)} }, access.TLSUntrusted, "the server has to send that one's certificate, too"},
 		"self-signed":      {root, func(r signed) []signed { return []signed{leaf(signed{}, nil)} }, access.TLSUntrusted, "self-signed"},
 		"another key":      {root, func(r signed) []signed { return []signed{leaf(certify(t, "root", true, signed{}, nil), nil)} }, access.TLSUntrusted, "with another key"},
 		"SHA-1":            {root, func(r signed) []signed { return []signed{leaf(r, sha1)} }, access.TLSUnusable, "SHA-1"},
-		"SHA-1 between":    {root, func(r signed) []signed { m := middle(sha1); return []signed{leaf(m, nil), m} }, access.TLSUnusable, "SHA-1"},
+		"SHA-1 between":    {root, func(signed) []signed { m := middle(sha1); return []signed{leaf(m, nil), m} }, access.TLSUnusable, "SHA-1"},
 		"SHA-1 root":       {certify(t, "root", true, signed{}, sha1), func(r signed) []signed { return []signed{leaf(r, nil), r} }, "", ""},
 		"not an authority": {root, func(r signed) []signed { m := leaf(r, nil); return []signed{leaf(m, nil), m} }, access.TLSUnusable, "is not an authority's"},
 		"root is none": {certify(t, "root", false, signed{}, nil), func(r signed) []signed {
