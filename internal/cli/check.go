@@ -144,7 +144,7 @@ func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 		h.Rescue = func(ctx context.Context, _ token.Token, try helper.Try) error {
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
-			note, _ := a.tryCluster(ctx, try)
+			_, note := a.tryCluster(ctx, try)
 			return note
 		}
 	}

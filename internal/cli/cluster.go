@@ -134,17 +134,21 @@ func (a *app) rescue(ctx context.Context, dead token.Token, try helper.Try) erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return store.OncePerDeadToken(ctx, dead, a.config.Secret.Value, func() (error, bool) { return a.tryCluster(ctx, try) })
+	return store.OncePerDeadToken(ctx, dead, a.config.Secret.Value, func() (error, bool) {
+		helped, note := a.tryCluster(ctx, try)
+		return note, helped
+	})
 }
 
-func (a *app) tryCluster(ctx context.Context, try helper.Try) (note error, helped bool) {
+func (a *app) tryCluster(ctx context.Context, try helper.Try) (helped bool, note error) {
 	name, err := kube.ParseName(a.config.Secret.Value)
 	if err != nil {
-		return message.SettingInvalid(a.config.Secret.Name, err), false
+		return false, message.SettingInvalid(a.config.Secret.Name, err)
 	}
 	found, problem := a.readSecret(ctx, name)
 	if problem != nil {
-		return message.RescueFailed(source.InCluster(name.String()), problem), false
+		return false, message.RescueFailed(source.InCluster(name.String()), problem)
 	}
-	return try(found)
+	note, helped = try(found)
+	return helped, note
 }

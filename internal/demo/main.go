@@ -108,8 +108,9 @@ func newStage(ctx context.Context, dir, program string, gitlab *gitlabtest.Serve
 	if err := os.Mkdir(s.work, 0o755); err != nil {
 		return nil, err
 	}
-	env, err := gitlab.Environ(dir, program)
-	s.env = append(env, "ACP_GITLAB_SECRET_DIR="+s.secret)
+	var err error
+	s.env, err = gitlab.Environ(dir, program)
+	s.env = append(s.env, "ACP_GITLAB_SECRET_DIR="+s.secret)
 	return s, err
 }
 
