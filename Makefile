@@ -21,9 +21,9 @@ $(PROGRAM):
 # With a C compiler, tests use the race detector.
 test:
 	@if command -v "$$(go env CC)" >/dev/null; then \
-		echo 'CGO_ENABLED=1 go test -race -timeout 20m ./...'; CGO_ENABLED=1 go test -race -timeout 20m ./...; \
+		echo 'CGO_ENABLED=1 go test -race -parallel 6 -timeout 20m ./...'; CGO_ENABLED=1 go test -race -parallel 6 -timeout 20m ./...; \
 	else \
-		echo 'go test ./... (no C compiler: without the race detector)'; go test -timeout 20m ./...; \
+		echo 'go test ./... (no C compiler: without the race detector)'; go test -parallel 6 -timeout 20m ./...; \
 	fi
 
 # The tests that run git, with a newer git and git-lfs, unpacked once next to Go's

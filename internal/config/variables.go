@@ -95,7 +95,7 @@ func Groups() []Group {
 			{Name: "GIT_SSL_CAPATH", GitSetting: "`http.sslCAPath`",
 				Meaning: "directory of CA files"},
 			{Name: "SSL_CERT_FILE",
-				Meaning: "the same as `GIT_SSL_CAINFO`; ignored, with a warning in `check`, if it is missing or a directory"},
+				Meaning: "the same as `GIT_SSL_CAINFO`; ignored, with a warning in `check`, if it is missing, or no file of certificates"},
 			{Name: "SSL_CERT_DIR",
 				Meaning: "directories of CA files, instead of the system's"},
 			{Name: "GIT_SSL_CERT", GitSetting: "`http.sslCert`",
