@@ -6,12 +6,27 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
+
+// nameServerAddress is the name server to ask instead of the system's.
+var nameServerAddress atomic.Pointer[string]
+
+// Lookups that timed out go on in the background, so the resolver itself is replaced
+// only once.
+func init() {
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if ours := nameServerAddress.Load(); ours != nil {
+			address = *ours
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}}
+}
 
 // What a name server answers (RFC 1035, 4.1.1), and how it does not.
 const (
@@ -87,12 +102,10 @@ func nameServer(t *testing.T, answer func(aaaa bool, before int) int) (asked fun
 			_ = conn.Close()
 		}
 	}()
-	before := net.DefaultResolver
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, packets.LocalAddr().String())
-	}}
+	address := packets.LocalAddr().String()
+	nameServerAddress.Store(&address)
 	t.Cleanup(func() {
-		net.DefaultResolver = before
+		nameServerAddress.Store(nil)
 		_, _ = packets.Close(), listener.Close()
 	})
 	return func() int {
