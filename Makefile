@@ -33,8 +33,8 @@ ACP_GIT_ASSETS ?= $(dir $(shell go env GOCACHE))git-credential-acp/git-trixie
 .PHONY: test-git
 test-git:
 	@.ci/fetch-git "$(ACP_GIT_ASSETS)"
-	PATH="$(ACP_GIT_ASSETS)/git:$(ACP_GIT_ASSETS)/git-lfs:$$PATH" go test -count=1 -timeout 20m ./cmd/... ./internal/cli ./internal/gitconfig ./internal/gitlabtest ./internal/setup
-	PATH="$(ACP_GIT_ASSETS)/git-lfs:$$PATH" go test -count=1 -timeout 20m -run TestScripts ./cmd/...
+	PATH="$(ACP_GIT_ASSETS)/git:$(ACP_GIT_ASSETS)/git-lfs:$$PATH" go test -count=1 -parallel 6 -timeout 20m ./cmd/... ./internal/cli ./internal/gitconfig ./internal/gitlabtest ./internal/setup
+	PATH="$(ACP_GIT_ASSETS)/git-lfs:$$PATH" go test -count=1 -parallel 6 -timeout 20m -run TestScripts ./cmd/...
 
 # Tests against a real Kubernetes API server and etcd, in a module of their own.
 # Both are built from source once per version (ten minutes or more) and kept next
