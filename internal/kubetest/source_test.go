@@ -55,7 +55,7 @@ func TestBadSecrets(t *testing.T) {
 		{map[string]string{"password": canary}, named + " has neither"},
 		{map[string]string{"token": canary, "credentials.json": "{}"}, named + " has both"},
 		{map[string]string{"token": " \n", "instanceUrl": d.gitlab.URL()}, "the token from " + named + " is empty"},
-		{map[string]string{"token": canary + "\n" + canary}, "a broken paste"},
+		{map[string]string{"token": canary + "\n" + canary}, "a bad paste"},
 		{map[string]string{"credentials.json": canary}, "the key credentials.json of " + named + " is not a JSON object"},
 		{map[string]string{"token": canary, "instanceUrl": "x"}, "the instance URL in the key instanceUrl of " + named},
 		{map[string]string{"token": canary, "instanceUrl": "https://other.example"}, named + " belongs to other.example, not to"},
