@@ -16,10 +16,10 @@ const vainTTL = refusalTTL
 // OncePerDeadToken looks in another place for something better than a dead token, unless
 // that was in vain half a minute ago: then it gives the note of that time.
 // Callers do so one after another, for half of the time that ctx leaves.
-func (s Store) OncePerDeadToken(ctx context.Context, dead token.Token, place string, look func() (note error, helped bool)) error {
+func (s Store) OncePerDeadToken(ctx context.Context, dead token.Token, place string, look func() (helped bool, note error)) error {
 	dir, ok := s.open(true)
 	if !ok {
-		note, _ := look()
+		_, note := look()
 		return note
 	}
 	defer dir.close()
@@ -35,7 +35,7 @@ func (s Store) OncePerDeadToken(ctx context.Context, dead token.Token, place str
 		}
 		return e.Note
 	}
-	note, helped := look()
+	helped, note := look()
 	if !helped && !errors.Is(ctx.Err(), context.Canceled) {
 		c.save(name, entry{head: head{Made: c.now().UnixMilli()}, detail: detail{Note: message.As(note)}})
 	}

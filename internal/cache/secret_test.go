@@ -14,15 +14,15 @@ import (
 
 // A place that was no help is left alone for half a minute, and what was said of
 // it then is said again; one that helped is looked at each time.
-func TestSparing(t *testing.T) {
+func TestOncePerDeadToken(t *testing.T) {
 	w := newWorld(t)
 	dead := w.question("").Token
 	note, helped, looks := error(&message.Error{Code: "kube-timeout", Topic: message.NotVerified, What: "the server did not answer"}), false, 0
 	spare := func(place string, want int) {
 		t.Helper()
-		got := w.store.OncePerDeadToken(t.Context(), dead, place, func() (error, bool) {
+		got := w.store.OncePerDeadToken(t.Context(), dead, place, func() (bool, error) {
 			looks++
-			return note, helped
+			return helped, note
 		})
 		if looks != want || (got == nil) != (note == nil) || got != nil && *message.As(got) != *message.As(note) {
 			t.Errorf("looked %d times, want %d: %v", looks, want, got)
@@ -46,10 +46,10 @@ func TestSparing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for range 2 {
-		_ = w.store.OncePerDeadToken(ctx, dead, "team/mine", func() (error, bool) {
+		_ = w.store.OncePerDeadToken(ctx, dead, "team/mine", func() (bool, error) {
 			looks++
 			cancel()
-			return nil, false
+			return false, nil
 		})
 	}
 	if looks != 7 {

@@ -134,10 +134,7 @@ func (a *app) rescue(ctx context.Context, dead token.Token, try helper.Try) erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return store.OncePerDeadToken(ctx, dead, a.config.Secret.Value, func() (error, bool) {
-		helped, note := a.tryCluster(ctx, try)
-		return note, helped
-	})
+	return store.OncePerDeadToken(ctx, dead, a.config.Secret.Value, func() (bool, error) { return a.tryCluster(ctx, try) })
 }
 
 func (a *app) tryCluster(ctx context.Context, try helper.Try) (helped bool, note error) {
@@ -149,6 +146,5 @@ func (a *app) tryCluster(ctx context.Context, try helper.Try) (helped bool, note
 	if problem != nil {
 		return false, message.RescueFailed(source.InCluster(name.String()), problem)
 	}
-	note, helped = try(found)
-	return helped, note
+	return try(found)
 }

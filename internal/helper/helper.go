@@ -142,7 +142,7 @@ type Finding struct {
 
 // Try takes another token instead of a dead one. It says whether that is of use,
 // and what to tell.
-type Try func(newer source.Found) (note error, helped bool)
+type Try func(newer source.Found) (helped bool, note error)
 
 func (f Finding) refused() bool { return f.Problem == nil && f.Verdict.Outcome == access.Refused }
 
@@ -295,18 +295,18 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 	}
 	if h.Rescue != nil && question.Found.Source == source.Mount && finding.refused() && dead(finding.Verdict) {
 		old := question.Found
-		note := h.Rescue(ctx, old.Token, func(newer source.Found) (error, bool) {
+		note := h.Rescue(ctx, old.Token, func(newer source.Found) (bool, error) {
 			if other, note := compare(old, newer); !other {
-				return note, false
+				return false, note
 			}
 			asked := question
 			asked.Found = newer
 			again := h.Verify(ctx, asked)
 			if again.refused() {
-				return warnRescueRefused(newer.Where, message.Explain(again.Verdict, SubjectOf(asked))), false
+				return false, warnRescueRefused(newer.Where, message.Explain(again.Verdict, SubjectOf(asked)))
 			}
 			question, finding = asked, again
-			return warnRescued(old.Where, newer.Where, old.Instance.String()), true
+			return true, warnRescued(old.Where, newer.Where, old.Instance.String())
 		})
 		if note != nil {
 			notes = append(notes, note)

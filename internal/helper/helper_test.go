@@ -760,7 +760,7 @@ func TestGetRescued(t *testing.T) {
 					return inVain
 				}
 				var note error
-				note, helped = try(*test.newer)
+				helped, note = try(*test.newer)
 				return note
 			}}
 			result := w.get(t, ours)
@@ -976,7 +976,7 @@ func TestFailedLogin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := &world{places: []source.Found{test.place}, findings: test.findings, rules: Rules{AllowUnverified: true}}
 			if test.rescued {
-				w.rescue = func(try Try) error { note, _ := try(newer); return note }
+				w.rescue = func(try Try) error { _, note := try(newer); return note }
 			}
 			result := w.get(t, "capability[]=state\nstate[]=other:1\n"+state+ours)
 			result.want(t, test.outcome, test.answer, test.codes...)
