@@ -46,6 +46,10 @@ func writeMan(dir string) error {
 	}
 	root := cli.Commands()
 	root.DisableAutoGenTag = true
+	root.Long += "\n\nExit codes:\n"
+	for code, meaning := range cli.ExitCodes() {
+		root.Long += fmt.Sprintf("\n- `%d`: %s", code, meaning)
+	}
 	return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: cli.Name, Manual: "User Commands"}, dir)
 }
 
