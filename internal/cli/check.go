@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/check"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
@@ -141,11 +142,8 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 	if h.Rescue != nil {
 		// What was in vain a moment ago need not be so now.
-		h.Rescue = func(ctx context.Context, _ token.Token, try helper.Try) error {
-			ctx, cancel := context.WithTimeout(ctx, patience)
-			defer cancel()
-			_, note := a.tryCluster(ctx, try)
-			return note
+		h.Rescue = func(ctx context.Context, dead token.Token, try helper.Try) error {
+			return a.rescueOnce(ctx, cache.Store{}, dead, try)
 		}
 	}
 	return check.Check{

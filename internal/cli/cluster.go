@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
@@ -132,6 +133,11 @@ func (a *app) rescue(ctx context.Context, dead token.Token, try helper.Try) erro
 	if problem != nil {
 		return problem
 	}
+	return a.rescueOnce(ctx, store, dead, try)
+}
+
+// rescueOnce does so with what store remembers; the zero Store remembers nothing.
+func (a *app) rescueOnce(ctx context.Context, store cache.Store, dead token.Token, try helper.Try) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return store.OncePerDeadToken(ctx, dead, a.config.Secret.Value, func() (bool, error) { return a.tryCluster(ctx, try) })
