@@ -69,6 +69,7 @@ func TestPurePackages(t *testing.T) {
 // with a token in their arguments or environment, or be another than was meant.
 func TestChildren(t *testing.T) {
 	why := map[string]string{
+		"process":   "ends all that a program has started with it",
 		"gitconfig": "git reads and writes its own configuration",
 		"cli":       "check asks git and git-lfs for their versions",
 		"check":     "tells a program that is missing from one that fails",

@@ -33,7 +33,7 @@ var arrows = map[string]string{
 	"process":   "",
 	"install":   "file message",
 	"source":    "file instance message strictjson token",
-	"gitconfig": "file message token",
+	"gitconfig": "file message process token",
 	"config":    "access message",
 	"setup":     "file gitconfig instance message report",
 	"cache":     "access file instance message token",
@@ -46,7 +46,7 @@ var arrows = map[string]string{
 	"check":      "access credential file gitconfig gitlab helper instance message report source token",
 	"connection": "access file gitlab instance kube message platform source token",
 	"cli": "access cache check config connection credential file gitconfig gitlab helper install instance kube message" +
-		" platform report setup source token trace transport",
+		" platform process report setup source token trace transport",
 }
 
 // leaves are where the modules of others are: one package each, so that the

@@ -24,6 +24,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/process"
 	"github.com/ambient-code/git-credential-acp/internal/report"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
@@ -244,10 +245,8 @@ const maxOutput = 4 << 10
 // output runs a program and gives the first line that it prints. The program gets
 // nothing of the environment but where programs are.
 func (a *app) output(ctx context.Context, program string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := process.Command(ctx, program, args...)
 	cmd.Env = []string{a.config.Path.Name + "=" + a.config.Path.Value}
-	// Programs that it has started, and that go on, are not waited for.
-	cmd.WaitDelay = 100 * time.Millisecond
 	out := &beginning{}
 	cmd.Stdout = out
 	err := cmd.Run()
@@ -261,7 +260,7 @@ var unasking = []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SS
 
 // runGit runs git as [check.Check] describes it. What git traces goes nowhere.
 func (a *app) runGit(ctx context.Context, redact func(string) string, args ...string) (said string, code int) {
-	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd := process.Command(ctx, "git", args...)
 	for _, variable := range a.env.Environ() {
 		switch {
 		case strings.HasPrefix(variable, "GIT_TRACE"), strings.HasPrefix(variable, "GIT_CURL_VERBOSE"):
@@ -275,7 +274,6 @@ func (a *app) runGit(ctx context.Context, redact func(string) string, args ...st
 	if a.minAccess != nil {
 		cmd.Env = append(cmd.Env, "ACP_GITLAB_MIN_ACCESS="+*a.minAccess) // for the helper that git runs
 	}
-	cmd.WaitDelay = 100 * time.Millisecond
 	var words ending
 	cmd.Stderr = &words
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {

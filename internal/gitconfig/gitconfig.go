@@ -16,6 +16,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/process"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -67,10 +68,8 @@ func (g Git) Run(ctx context.Context, args ...string) (Result, error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errLate)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, g.Program, args...) //nolint:gosec // git, with arguments made here, none of which is a token
+	cmd := process.Command(ctx, g.Program, args...)
 	cmd.Dir, cmd.Env = g.Dir, g.Env
-	// What git leaves behind must not keep its pipes open.
-	cmd.WaitDelay = time.Second
 	var out, words bounded
 	cmd.Stdout, cmd.Stderr = &out, &words
 	err := cmd.Run()

@@ -1,5 +1,5 @@
 // Package process hardens the process: no core dumps, no ptrace, and no output on
-// standard error except the program's own messages.
+// standard error except the program's own messages. It also starts other programs.
 package process
 
 import "os"

@@ -4,8 +4,15 @@ package process
 
 import (
 	"os"
+	"os/exec"
 	"syscall"
 )
+
+// killTogether puts a program into a process group of its own, and kills that.
+func killTogether(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+}
 
 func harden() *os.File {
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
