@@ -116,9 +116,9 @@ func (e Entry) Bool() bool {
 func (e Entry) Name() string {
 	name := e.Section
 	if subsection, found := e.Subsection(); found {
-		name += "." + token.Mask(withoutUser(subsection))
+		name += "." + subsection
 	}
-	return message.Quote(name + "." + e.Key)
+	return message.Quote(token.Mask(withoutUser(name + "." + e.Key)))
 }
 
 // Format prints an entry by scope, origin and name, whatever the verb.

@@ -258,6 +258,7 @@ func TestHostile(t *testing.T) {
 // Whatever git prints, nothing that is shown of it holds a password.
 func FuzzParse(f *testing.F) {
 	f.Add("global\x00file:/f\x00http.https://u:p@h/.proxy\nhttps://u:p@p\x00")
+	f.Add("global\x00file:/f\x00p.https://u:p@h/.prottps://u:p@\x00")
 	f.Fuzz(func(t *testing.T, text string) {
 		config := Config{Entries: append(Parse(text, ""), FromEnvironment(nil, text)...)}
 		for _, url := range config.RemoteURLs() {
