@@ -176,10 +176,13 @@ var (
 
 // lower is strings.ToLower for ASCII alone, as git compares names.
 func lower(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			r += 'a' - 'A'
+	// Byte by byte: strings.Map would replace bytes that are not UTF-8, and change
+	// the length.
+	bytes := []byte(text)
+	for n, b := range bytes {
+		if b >= 'A' && b <= 'Z' {
+			bytes[n] = b + 'a' - 'A'
 		}
-		return r
-	}, text)
+	}
+	return string(bytes)
 }

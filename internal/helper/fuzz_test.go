@@ -17,6 +17,7 @@ import (
 // answered is the token of the instance that another reader of addresses finds
 // in the request, and of no other; and no message shows either.
 func FuzzInstances(f *testing.F) {
+	f.Add("\x86\x86\x86\x86\x86https://", "https://gitlab.example.com:8443", "protocol=https\nhost=gitlab.example.com:8443\n\n", true)
 	f.Add("https://gitlab.example.com", "https://gitlab.example.com/gitlab", "protocol=https\nhost=gitlab.example.com\npath=gitlab/group/project.git\n", false)
 	f.Add("https://gitlab.example.com", "https://gitlab.example.com:8443", "protocol=https\nhost=GitLab.example.com:8443\ncapability[]=authtype\n\n", true)
 	f.Add("https://one.example", "https://two.example", "protocol=https\nhost=two.example\nusername=dev\npath=a/b\n", true)

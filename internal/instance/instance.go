@@ -109,12 +109,15 @@ func splitPort(authority string) (name, port string) {
 // lower folds ASCII letters only. Unicode folds more: the Kelvin sign becomes a
 // k, and another host would pass for ours.
 func lower(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			return r + 'a' - 'A'
+	// Byte by byte: strings.Map would replace bytes that are not UTF-8, and change
+	// the length.
+	bytes := []byte(text)
+	for n, b := range bytes {
+		if b >= 'A' && b <= 'Z' {
+			bytes[n] = b + 'a' - 'A'
 		}
-		return r
-	}, text)
+	}
+	return string(bytes)
 }
 
 func defaultPort(scheme string) string {
