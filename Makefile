@@ -8,7 +8,7 @@ COMMITTED ?= $(shell TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%
 PROGRAM := bin/git-credential-acp
 FUZZTIME ?= 30s
 
-.PHONY: build test test-kube demo demo-server bench fuzz lint cross clean
+.PHONY: build test-kube demo demo-server bench fuzz lint cross clean
 
 build: $(PROGRAM)
 
@@ -18,13 +18,16 @@ $(PROGRAM):
 		-ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.committed=$(COMMITTED)" \
 		./cmd/git-credential-acp
 
-# With a C compiler, tests use the race detector.
+TEST := go test -parallel 6 -timeout 20m
+# The race detector needs a C compiler.
+RACETEST := $(if $(shell command -v "$$(go env CC)"),CGO_ENABLED=1 $(TEST) -race,$(TEST))
+
+# The scripts in cmd start thousands of programs: here without the race detector,
+# in test-git with it.
+.PHONY: test
 test:
-	@if command -v "$$(go env CC)" >/dev/null; then \
-		echo 'CGO_ENABLED=1 go test -race -parallel 6 -timeout 20m ./...'; CGO_ENABLED=1 go test -race -parallel 6 -timeout 20m ./...; \
-	else \
-		echo 'go test ./... (no C compiler: without the race detector)'; go test -parallel 6 -timeout 20m ./...; \
-	fi
+	$(RACETEST) ./internal/...
+	$(TEST) ./cmd/...
 
 # The tests that run git, with a newer git and git-lfs, unpacked once next to Go's
 # build cache; then the scripts with the local git and the newer git-lfs.
@@ -33,8 +36,8 @@ ACP_GIT_ASSETS ?= $(dir $(shell go env GOCACHE))git-credential-acp/git-trixie
 .PHONY: test-git
 test-git:
 	@.ci/fetch-git "$(ACP_GIT_ASSETS)"
-	PATH="$(ACP_GIT_ASSETS)/git:$(ACP_GIT_ASSETS)/git-lfs:$$PATH" go test -count=1 -parallel 6 -timeout 20m ./cmd/... ./internal/cli ./internal/gitconfig ./internal/gitlabtest ./internal/setup
-	PATH="$(ACP_GIT_ASSETS)/git-lfs:$$PATH" go test -count=1 -parallel 6 -timeout 20m -run TestScripts ./cmd/...
+	PATH="$(ACP_GIT_ASSETS)/git:$(ACP_GIT_ASSETS)/git-lfs:$$PATH" $(RACETEST) -count=1 ./cmd/... ./internal/cli ./internal/gitconfig ./internal/gitlabtest ./internal/setup
+	PATH="$(ACP_GIT_ASSETS)/git-lfs:$$PATH" $(TEST) -count=1 -run TestScripts ./cmd/...
 
 # Tests against a real Kubernetes API server and etcd, in a module of their own.
 # Both are built from source once per version (ten minutes or more) and kept next
