@@ -10,13 +10,46 @@ FUZZTIME ?= 30s
 
 .PHONY: build test-kube demo demo-server bench fuzz lint cross clean
 
-build: $(PROGRAM)
+build: $(PROGRAM) ## bin/git-credential-acp, one static binary
 
 .PHONY: $(PROGRAM)
 $(PROGRAM):
 	go build -trimpath -buildvcs=false -o $@ \
 		-ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.committed=$(COMMITTED)" \
 		./cmd/git-credential-acp
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# PREFIX is where it is installed, DESTDIR a directory that stands for the root, for
+# packages. The paths have to be quoted, since both may contain spaces.
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+INSTALLED = "$(DESTDIR)$(BINDIR)/git-credential-acp" \
+	"$(DESTDIR)$(MANDIR)/man1"/git-credential-acp.1 "$(DESTDIR)$(MANDIR)/man1"/git-credential-acp-*.1 \
+	"$(DESTDIR)$(MANDIR)/man7/git-credential-acp-settings.7" \
+	"$(DESTDIR)$(BASHDIR)/git-credential-acp" "$(DESTDIR)$(ZSHDIR)/_git-credential-acp" \
+	"$(DESTDIR)$(FISHDIR)/git-credential-acp.fish"
+
+# Under sudo, which often has no Go in its PATH, nothing is built.
+.PHONY: install uninstall
+install: $(if $(SUDO_UID),,build pages) ## the program, manual pages and completions, below PREFIX (/usr/local) in DESTDIR
+	@test -x $(PROGRAM) && test -d $(EXTRAS)/man || { echo 'run make build pages first, without sudo' >&2; exit 1; }
+	install -d "$(DESTDIR)$(BINDIR)" "$(DESTDIR)$(MANDIR)/man1" "$(DESTDIR)$(MANDIR)/man7" "$(DESTDIR)$(BASHDIR)" "$(DESTDIR)$(ZSHDIR)" "$(DESTDIR)$(FISHDIR)"
+	install -m 0755 $(PROGRAM) "$(DESTDIR)$(BINDIR)/git-credential-acp"
+	install -m 0644 $(EXTRAS)/man/*.1 "$(DESTDIR)$(MANDIR)/man1"
+	install -m 0644 $(EXTRAS)/man/*.7 "$(DESTDIR)$(MANDIR)/man7"
+	install -m 0644 $(EXTRAS)/completions/git-credential-acp.bash "$(DESTDIR)$(BASHDIR)/git-credential-acp"
+	install -m 0644 $(EXTRAS)/completions/_git-credential-acp "$(DESTDIR)$(ZSHDIR)/_git-credential-acp"
+	install -m 0644 $(EXTRAS)/completions/git-credential-acp.fish "$(DESTDIR)$(FISHDIR)/git-credential-acp.fish"
+
+uninstall: ## remove what make install with the same PREFIX and DESTDIR installed
+	rm -f $(INSTALLED)
 
 TEST := go test -parallel 6 -timeout 20m
 # The race detector needs a C compiler.
@@ -25,7 +58,7 @@ RACETEST := $(if $(shell command -v "$$(go env CC)"),CGO_ENABLED=1 $(TEST) -race
 # The scripts in cmd start thousands of programs: here without the race detector,
 # in test-git with it.
 .PHONY: test
-test:
+test: ## all tests, with the real git and a local fake GitLab
 	$(RACETEST) ./internal/...
 	$(TEST) ./cmd/...
 
@@ -34,7 +67,7 @@ test:
 ACP_GIT_ASSETS ?= $(dir $(shell go env GOCACHE))git-credential-acp/git-trixie
 
 .PHONY: test-git
-test-git:
+test-git: ## the tests that run git, with git and git-lfs of a newer Debian
 	@.ci/fetch-git "$(ACP_GIT_ASSETS)"
 	PATH="$(ACP_GIT_ASSETS)/git:$(ACP_GIT_ASSETS)/git-lfs:$$PATH" $(RACETEST) -count=1 ./cmd/... ./internal/cli ./internal/gitconfig ./internal/gitlabtest ./internal/setup
 	PATH="$(ACP_GIT_ASSETS)/git-lfs:$$PATH" $(TEST) -count=1 -run TestScripts ./cmd/...
@@ -47,7 +80,7 @@ KUBE_VERSION = $(shell go -C $(KUBETEST) list -m -f '{{.Version}}' k8s.io/kubern
 ETCD_VERSION = $(shell go -C $(KUBETEST) list -m -f '{{.Version}}' go.etcd.io/etcd/server/v3)
 ACP_KUBE_ASSETS ?= $(dir $(shell go env GOCACHE))git-credential-acp/kubernetes-$(KUBE_VERSION)
 
-test-kube:
+test-kube: ## tests against a real kube-apiserver and etcd, which are built once
 	@$(call assemble,etcd-$(ETCD_VERSION),go.etcd.io/etcd/server/v3)
 	@ln -sf etcd-$(ETCD_VERSION) "$(ACP_KUBE_ASSETS)/etcd"
 	@$(call assemble,kube-apiserver,k8s.io/kubernetes/cmd/kube-apiserver)
@@ -59,22 +92,22 @@ assemble = set -e; program="$(ACP_KUBE_ASSETS)/$(1)"; test -x "$$program" || { e
 	go -C $(KUBETEST) build -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION)" -o "$$program.new" $(2); \
 	mv "$$program.new" "$$program"; }
 
-demo: $(PROGRAM)
+demo: $(PROGRAM) ## a clone, a push and a refusal against the fake GitLab
 	go run ./internal/demo $(PROGRAM)
 
 # Runs the demo's fake GitLab until Ctrl-C, to try the program by hand.
-demo-server: $(PROGRAM)
+demo-server: $(PROGRAM) ## the fake GitLab until Ctrl-C, to try the program by hand
 	@go build -o bin/demo ./internal/demo
 	@bin/demo -server $(PROGRAM)
 
 # Fails if a row exceeds its limit. BENCH=-quick has too few rounds to judge times
 # and checks only counts.
-bench: $(PROGRAM)
+bench: $(PROGRAM) ## the table of docs/performance.md (BENCH=-quick judges only counts)
 	go run ./internal/bench $(BENCH) $(PROGRAM)
 
 # Each fuzz target for FUZZTIME: a duration, or a number of inputs (10000x). A
 # failing input is written to testdata/fuzz: commit it with the fix.
-fuzz:
+fuzz: ## each fuzz target for FUZZTIME (30s, or 10000x inputs)
 	@set -e; grep -or --include='*_test.go' '^func Fuzz[A-Za-z]*' internal | sed 's,/[^/]*:func , ,' | sort | \
 	while read -r package target; do \
 		echo "$$package $$target"; \
@@ -86,20 +119,22 @@ fuzz:
 EXTRAS := bin/extras
 GO_LICENSES := github.com/google/go-licenses@v1.6.0
 
-.PHONY: extras extras-check
-extras: $(PROGRAM)
+.PHONY: extras extras-check pages
+extras: pages ## completions, manual pages, licenses and root certificates, in bin/extras
+	go run ./internal/release roots $(EXTRAS)/ca-certificates.crt
+	bash internal/release/licenses.sh $(GO_LICENSES) $(EXTRAS)/THIRD-PARTY-LICENSES
+
+pages: $(PROGRAM) ## completions and manual pages, in bin/extras
 	rm -rf $(EXTRAS) && mkdir -p $(EXTRAS)/completions
 	$(PROGRAM) completion bash >$(EXTRAS)/completions/git-credential-acp.bash
 	$(PROGRAM) completion zsh >$(EXTRAS)/completions/_git-credential-acp
 	$(PROGRAM) completion fish >$(EXTRAS)/completions/git-credential-acp.fish
 	$(PROGRAM) completion powershell >$(EXTRAS)/completions/git-credential-acp.ps1
 	SOURCE_DATE_EPOCH=$(EPOCH) go run ./internal/release man $(EXTRAS)/man
-	go run ./internal/release roots $(EXTRAS)/ca-certificates.crt
-	bash internal/release/licenses.sh $(GO_LICENSES) $(EXTRAS)/THIRD-PARTY-LICENSES
 
 # man and mandoc must render the manual pages without warnings, and real shells
 # must complete. Needs man-db, mandoc, bash-completion, fish and zsh.
-extras-check: extras
+extras-check: extras ## check them with man, mandoc and real shells
 	mandoc -Tlint -Werror $(EXTRAS)/man/*
 	@set -e; for page in $(EXTRAS)/man/*; do \
 		warnings=$$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings --local-file "$$page" 2>&1 >/dev/null); \
@@ -107,7 +142,7 @@ extras-check: extras
 	done
 	bash internal/release/completions.bash $(PROGRAM)
 
-cross:
+cross: ## build and vet for the other systems
 	@set -e; for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
 		echo "$$target"; \
 		GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null ./...; \
@@ -116,7 +151,7 @@ cross:
 
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-lint:
+lint: ## formatting, vet, linters
 	@test -z "$$(gofmt -l .)" || { gofmt -l . | sed 's/^/gofmt would change /'; exit 1; }
 	go vet ./...
 	go mod tidy -diff
@@ -131,7 +166,7 @@ lint:
 # so the workflow runs it, but .ci/run doesn't.
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-govulncheck:
+govulncheck: ## known vulnerabilities (needs the network)
 	go run $(GOVULNCHECK) ./...
 
 .PHONY: release reproducible image-context image image-check publish
@@ -141,7 +176,7 @@ TAG = $(shell git describe --exact-match --tags --match 'v*' 2>/dev/null)
 EPOCH = $(shell git log -1 --format=%ct 2>/dev/null)
 
 # A release in dist: of the tag that is checked out, or a snapshot.
-release:
+release: ## a release in dist: of the tag that is checked out, or a snapshot
 	@git rev-parse --quiet --verify HEAD >/dev/null || { echo 'a release is made from a commit: this is not a clone' >&2; exit 1; }
 	@$(if $(TAG),$(notes))
 	$(goreleaser) $(if $(TAG),--skip=publish --release-notes bin/notes.md,--snapshot)
@@ -156,7 +191,7 @@ notes = mkdir -p bin && awk '/^\#\# /{on = index($$2, "[$(TAG:v%=%)]")} on && !/
 
 # Build context for Dockerfile: the binaries in dist after a release, otherwise
 # built here.
-image-context: extras
+image-context: extras ## what Dockerfile needs, in bin/image
 	rm -rf bin/image
 	@set -e; for arch in amd64 arm64; do \
 		program=$$(ls -d dist/git-credential-acp_linux_$${arch}_*/git-credential-acp 2>/dev/null) || { \
@@ -168,17 +203,17 @@ image-context: extras
 # The version that goreleaser set.
 RELEASED = $(shell sed -n 's/.*"version":"\([^"]*\)".*/v\1/p' dist/metadata.json 2>/dev/null)
 
-image: image-context
+image: image-context ## the container image, in dist/image (needs buildah)
 	bash internal/release/image.sh build "$(RELEASED)" "$(COMMIT)" "$(EPOCH)"
 
 # Runs the program in the image; needs root.
-image-check:
+image-check: ## run the program in the image (needs root)
 	bash internal/release/image.sh check "$(RELEASED)"
 
 # Builds the release again from a clone in another directory, with another time
 # zone and umask and no build cache. The result must be identical, except for
 # goreleaser's records of its run.
-reproducible: release
+reproducible: release ## build a release twice and compare
 	@test -z "$$(git status --porcelain)" || { echo 'the second build has only what is committed: commit first' >&2; exit 1; }
 	set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	git clone -q . "$$dir/another/place"; \
@@ -188,7 +223,7 @@ reproducible: release
 
 # For maintainers, on a tag: publish the release on GitHub and the image in a
 # registry (TO, a name without a tag). Needs GITHUB_TOKEN and buildah login.
-publish:
+publish: ## for maintainers: publish the release of a tag, image TO
 	@test -n "$(TAG)" || { echo 'no tag is checked out: tag the commit first (v1.2.3)' >&2; exit 1; }
 	@test -n "$(TO)" || { echo 'set TO to the name of the image: make publish TO=registry/name' >&2; exit 1; }
 	@test -n "$$GITHUB_TOKEN" || { echo 'GITHUB_TOKEN is not set' >&2; exit 1; }
@@ -197,5 +232,5 @@ publish:
 	$(MAKE) image
 	bash internal/release/image.sh push "$(TAG)" "$(TO)"
 
-clean:
+clean: ## remove bin and dist
 	rm -rf bin dist
