@@ -9,6 +9,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/platform"
+	"github.com/ambient-code/git-credential-acp/internal/setup"
 )
 
 // errPlatformUnset is for a platform whose address nobody told; settings are where
@@ -308,6 +309,40 @@ func warnSetUpInVain(url, path, key, origin string) error {
 	return &message.Error{Code: "set-up-in-vain", Topic: message.Warning,
 		What: message.Quote(path) + " has this helper for " + url + ", and git does not ask it first: " + why,
 		Hint: "take that out, or set up where git looks later: --system comes before --global, then --local, then --env"}
+}
+
+// noteClosed is said when git asks no other helper for any host; helpers are those that
+// it asked until now, besides the platform's script, and scope the file that says so, ""
+// for the environment.
+func noteClosed(helpers []string, scope setup.Scope) error {
+	m := &message.Error{Code: "closed", Topic: message.Setup,
+		What: "git asks no other helper for any host, except the platform's script for github.com"}
+	switch scope {
+	case setup.System:
+		m.What += "; a helper that the user's own configuration names is asked all the same (--env comes last)"
+	case setup.Local:
+		m.What += ", in this repository"
+	}
+	if len(helpers) > 0 {
+		m.What += "; no longer in use: " + message.List(helpers)
+		m.Hint = "those settings were not changed, and setup --remove puts them back into use; without --closed, setup leaves other helpers out for its instance only"
+	}
+	return m
+}
+
+// warnStillOpen is the warning that git asks another helper for every host although
+// it was to ask none: key names its setting, and origin where that stands.
+func warnStillOpen(key, origin string) error {
+	return &message.Error{Code: "still-open", Topic: message.Warning,
+		What: "git asks another helper for every host all the same: that of " + message.Quote(key) + ", as " + message.Quote(origin) + " says",
+		Hint: "close it where git looks later: --system comes before --global, then --local, then --env"}
+}
+
+// noteRegistryOpen is said when the settings for a session leave other helpers in.
+func noteRegistryOpen() error {
+	return &message.Error{Code: "registry-open", Topic: message.Setup,
+		What: "the platform's own script still answers for other hosts with gitlab in their name, with the token of the user whose turn it is",
+		Hint: "add --closed to keep that script for github.com only"}
 }
 
 // noteRewritten is said when ssh addresses of hosts lead to https from now on.

@@ -30,7 +30,7 @@ import (
 type setupRun struct {
 	*app
 	system, global, local bool
-	print, remove         bool
+	print, remove, closed bool
 	identity              bool
 	form, program         string
 	// sshPort is 0 when ssh addresses are left alone.
@@ -49,6 +49,7 @@ type setupRun struct {
 const (
 	formShell      = "shell"
 	formKubernetes = "kubernetes"
+	formRegistry   = "registry"
 )
 
 func (a *app) setup() *cobra.Command {
@@ -65,11 +66,17 @@ The helper then refuses http:// URLs of the instance. --min-access LEVEL URL set
 the minimum access level for a group or project: reporter to fetch only, none for
 internal and public projects.
 
---print and --env write nothing and need no git program.`,
+--closed also keeps git from asking any other helper, for all hosts: the platform's
+own script answers for every host with "gitlab" in its name. It then asks that
+script for github.com only.
+
+--print and --env write nothing and need no git program. Settings in the environment
+come last and win; a file of --system or --global may be followed by other settings.`,
 		Example: `  git-credential-acp setup
   git-credential-acp setup --rewrite-ssh --identity
   eval "$(git-credential-acp setup --env)"
   git-credential-acp setup --env=kubernetes --instance https://gitlab.example.com
+  git-credential-acp setup --env=registry --closed --instance https://gitlab.example.com
   git-credential-acp setup --min-access reporter https://gitlab.example.com/docs
   git-credential-acp setup --remove`,
 		Args: run.arguments,
@@ -88,8 +95,9 @@ internal and public projects.
 	flags.BoolVar(&run.system, "system", false, "write to the system's configuration")
 	flags.BoolVar(&run.local, "local", false, "write to the current repository's configuration")
 	flags.BoolVar(&run.print, "print", false, "print the configuration as a file")
-	flags.StringVar(&run.form, "env", "", "print the configuration as environment variables (git 2.31 and newer), in the `form` shell or kubernetes (a YAML list)")
+	flags.StringVar(&run.form, "env", "", "print the configuration as environment variables (git 2.31 and newer), in the `form` shell, kubernetes (a YAML list) or registry (container.env of the platform's agent registry, in JSON)")
 	flags.Lookup("env").NoOptDefVal = formShell
+	flags.BoolVar(&run.closed, "closed", false, "have git ask no other helper for any host, but the platform's script for github.com")
 	flags.BoolVar(&run.remove, "remove", false, "remove what setup wrote")
 	flags.IntVar(&run.sshPort, "rewrite-ssh", 0, "use https for the instance's ssh addresses too; `port` is the one in them, if any")
 	flags.Lookup("rewrite-ssh").NoOptDefVal = "22"
@@ -100,7 +108,7 @@ internal and public projects.
 	cmd.MarkFlagsMutuallyExclusive("remove", flagMinAccess)
 	cmd.MarkFlagsMutuallyExclusive("remove", "print")
 	cmd.MarkFlagsMutuallyExclusive("remove", "env")
-	complete(cmd, "env", words("shell", "kubernetes"))
+	complete(cmd, "env", words(formShell, formKubernetes, formRegistry))
 	complete(cmd, "helper", aFile)
 	complete(cmd, "rewrite-ssh", cobra.NoFileCompletions)
 	return cmd
@@ -138,8 +146,8 @@ func (r *setupRun) check(cmd *cobra.Command, args []string) error {
 			return exitError(exitUsage)
 		}
 	}
-	if changed("env") && r.form != formShell && r.form != formKubernetes {
-		return r.misused("--env", "takes "+formShell+" or "+formKubernetes)
+	if forms := []string{formShell, formKubernetes, formRegistry}; changed("env") && !slices.Contains(forms, r.form) {
+		return r.misused("--env", "takes "+formShell+", "+formKubernetes+" or "+formRegistry)
 	}
 	if changed("rewrite-ssh") && (r.sshPort < 1 || r.sshPort > 65535) {
 		return r.misused("--rewrite-ssh", "takes a port from 1 to 65535")
@@ -199,13 +207,22 @@ func (r *setupRun) do(ctx context.Context) error {
 	if problem != nil {
 		return r.stop(problem)
 	}
+	if r.closed {
+		sections = append(setup.Closed(r.platformHelper()), sections...)
+	}
 	switch {
 	case r.print:
 		sections = append(sections, r.who(ctx, instances)...)
 		return r.output(setup.File(sections))
-	case r.form == formKubernetes:
+	case r.elsewhere():
 		sections = append(sections, r.who(ctx, instances)...)
-		return r.output(setup.Kubernetes(sections))
+		if r.form == formKubernetes {
+			return r.output(setup.Kubernetes(sections))
+		}
+		if !r.closed {
+			r.tell(noteRegistryOpen(), asIs)
+		}
+		return r.output(setup.Registry(sections))
 	case r.form == formShell:
 		pairs, problem := r.config.GitPairs()
 		if problem != nil {
@@ -215,6 +232,9 @@ func (r *setupRun) do(ctx context.Context) error {
 		sections = append(sections, r.who(ctx, instances)...)
 		if len(pairs) > 0 {
 			r.tell(noteEnvironmentContinued(len(pairs)), asIs)
+		}
+		if r.closed {
+			r.tell(noteClosed(r.dropped(sections), ""), asIs)
 		}
 		return r.output(setup.Shell(sections, pairs))
 	}
@@ -408,9 +428,14 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 		return r.stop(problem)
 	}
 	found := r.warn(ctx)
+	dropped := r.dropped(sections)
 	changed, problem := config.Write(ctx, sections)
 	if problem != nil {
 		return r.stop(problem)
+	}
+	if r.closed {
+		scope, _ := r.scope(ctx)
+		r.tell(noteClosed(dropped, scope), asIs)
 	}
 	who := r.who(ctx, instances)
 	if _, problem = config.Write(ctx, who); problem != nil {
@@ -423,7 +448,7 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	var asked, rewritten []string
 	for _, s := range sections {
 		switch {
-		case s.Refuses():
+		case s.Refuses() || s.Closes():
 		case !s.IsHelper():
 			if !r.rewrittenElse(everywhere, s) {
 				rewritten = append(rewritten, strings.TrimSuffix(s.Sub, "/"))
@@ -434,6 +459,9 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	}
 	if len(rewritten) > 0 {
 		r.tell(noteRewritten(rewritten), asIs)
+	}
+	if r.closed {
+		r.stillOpen(everywhere)
 	}
 	switch {
 	case len(asked) == 0:
@@ -517,7 +545,7 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 	}
 	var names []string
 	for _, s := range removed {
-		if !s.Refuses() { // it belongs to that of the instance
+		if !s.Refuses() && !s.Reserves() { // they belong to others
 			names = append(names, s.String())
 		}
 	}
@@ -583,7 +611,7 @@ func (r *setupRun) unset(ctx context.Context) ([]string, error) {
 	for _, key := range setup.IdentityKeys() {
 		flags := [][]string{nil}
 		switch scope, _ := r.scope(ctx); {
-		case r.git == nil || r.form == formKubernetes:
+		case r.git == nil || r.elsewhere():
 			flags = nil
 		case !r.print && r.form == "":
 			flags = append(flags, []string{string(scope), "--includes"})

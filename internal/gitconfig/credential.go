@@ -26,6 +26,9 @@ type Helper struct {
 	Program string
 }
 
+// NewHelper is the helper that an entry names.
+func NewHelper(e Entry) Helper { return Helper{Entry: e, Program: program(e.Value())} }
+
 // Credential finds what git takes for a URL from the settings credential.* and
 // credential.<url>.* (credential.c, credential_apply_config): all that match, in
 // their order, however well they match. An empty helper drops those before it.
@@ -54,7 +57,7 @@ func (c Config) Credential(rawURL string) Credential {
 			if e.Value() == "" {
 				result.Helpers = nil
 			} else {
-				result.Helpers = append(result.Helpers, Helper{Entry: e, Program: program(e.Value())})
+				result.Helpers = append(result.Helpers, NewHelper(e))
 			}
 		case "usehttppath":
 			result.UseHTTPPath = e.Bool()

@@ -62,6 +62,7 @@ var commands = map[string]func(*machine, *testscript.TestScript, []string) error
 	"proxy":        (*machine).startProxy,
 	"through":      (*machine).wantThrough,
 	"listener":     (*machine).startListener,
+	"seen":         (*machine).wantSeen,
 	"unseen":       (*machine).wantUnseen,
 	"victim":       (*machine).makeVictim,
 	"intercept":    (*machine).intercept,

@@ -23,7 +23,21 @@ func (m *machine) startListener(ts *testscript.TestScript, args []string) error 
 	m.listeners[args[0]], m.closers = append(m.listeners[args[0]], l), append(m.closers, l.Close)
 	ts.Setenv(args[0], l.URL())
 	ts.Setenv(args[0]+"_HOST", l.Addr())
+	if o.is("at") {
+		for _, p := range m.proxies {
+			p.Route(o["at"], l.Addr())
+		}
+	}
 	return nil
+}
+
+func (m *machine) wantSeen(_ *testscript.TestScript, args []string) error {
+	for _, l := range m.listeners[args[0]] {
+		if l.SawSecret(args[1]) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s never got %q", args[0], args[1])
 }
 
 func (m *machine) startProxy(ts *testscript.TestScript, args []string) error {

@@ -103,11 +103,16 @@
 // fails unless the last proxy was asked for N connections since the last call, or
 // for some, all of them to the victim's GitLab.
 //
-//	listener NAME [to=URL] [http] [any]
+//	listener NAME [to=URL] [http] [any] [at=NAME:PORT]
 //
 // starts a foreign host that git trusts, and sets NAME (its URL) and NAME_HOST.
 // It redirects to a URL, or asks for credentials. With any, it has a certificate
-// for every name. Several may have one name.
+// for every name. With at, the proxies send that name and port there. Several may
+// have one name.
+//
+//	seen NAME TEXT
+//
+// fails unless the listener got a text, perhaps in credentials.
 //
 //	unseen NAME [N]
 //

@@ -110,7 +110,7 @@ func (c *Config) sections(ctx context.Context) (sections []Section, text string,
 	}
 	lines, problem := c.list(ctx, "--file", c.ours(), "--get-regexp", ".")
 	return slices.DeleteFunc(parse(lines), func(s Section) bool {
-		mine := s.Name == urlSection || s.String() == identity.String() ||
+		mine := s.Name == urlSection || s.String() == identity.String() || s.Closes() || s.Reserves() ||
 			s.IsHelper() && slices.ContainsFunc(s.Lines, func(line Line) bool { return own(line.Value, s.Sub) })
 		return !mine
 	}), string(data), problem
@@ -167,6 +167,15 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 			}
 		}
 	}
+	if slices.ContainsFunc(sections, Section.Closes) {
+		made, problem := c.reserve(ctx)
+		if problem != nil {
+			return false, problem
+		}
+		if made {
+			sections = append(sections, reserved)
+		}
+	}
 	wanted := merge(old, sections)
 	if header+File(wanted) != written {
 		changed = true
@@ -176,7 +185,7 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 	}
 	if included {
 		whole, problem := c.whole(ctx)
-		if problem != nil || !slices.ContainsFunc(sections, func(s Section) bool { return s.IsHelper() && !asks(whole, s) }) {
+		if problem != nil || !slices.ContainsFunc(sections, func(s Section) bool { return s.logsIn() && !asks(whole, s) }) {
 			return changed, problem
 		}
 		// Something stands behind it: it has to come last.
@@ -329,6 +338,11 @@ func (c *Config) Remove(ctx context.Context, only Part) ([]Section, error) {
 		return nil, nil
 	}
 	for n, s := range wanted {
+		if s.Reserves() {
+			if problem := c.release(ctx); problem != nil {
+				return nil, problem
+			}
+		}
 		if s.Name != userSection {
 			continue
 		}
@@ -361,8 +375,8 @@ func (c *Config) tidy() {
 	}
 }
 
-// divide gives the sections that are to go, and those that are to stay. The
-// identity goes with the last instance.
+// divide gives the sections that are to go, and those that are to stay. What belongs
+// to no instance, such as the identity, goes with the last instance.
 func divide(sections []Section, only Part) (wanted, kept []Section) {
 	for _, s := range sections {
 		if only == (Part{}) || only.has(s) {
@@ -371,7 +385,7 @@ func divide(sections []Section, only Part) (wanted, kept []Section) {
 			kept = append(kept, s)
 		}
 	}
-	if len(wanted) > 0 && !slices.ContainsFunc(kept, func(s Section) bool { return s.Name != userSection }) {
+	if len(wanted) > 0 && !slices.ContainsFunc(kept, func(s Section) bool { return s.IsHelper() || s.Name == urlSection }) {
 		return sections, nil
 	}
 	return wanted, kept

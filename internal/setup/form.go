@@ -56,7 +56,7 @@ func pairsOf(sections []Section) [][2]string {
 func Shell(sections []Section, there [][2]string) string {
 	pairs, first := pairsOf(sections), len(there)
 	config := gitconfig.Config{Entries: gitconfig.FromEnvironment(there, "")}
-	if !slices.ContainsFunc(sections, func(s Section) bool { return s.IsHelper() && !asks(config, s) }) {
+	if !slices.ContainsFunc(sections, func(s Section) bool { return s.logsIn() && !asks(config, s) }) {
 		first = place(pairs, there)
 	}
 	var out strings.Builder
@@ -79,6 +79,17 @@ func Kubernetes(sections []Section) string {
 		fmt.Fprintf(&out, "- name: %s\n  value: %s\n", v[0], report.Quote(strings.ReplaceAll(v[1], "$", "$$")))
 	}
 	return out.String()
+}
+
+// Registry gives sections as container.env of the platform's agent registry: a JSON
+// object, whose values end up in a container's environment as they do for
+// Kubernetes.
+func Registry(sections []Section) string {
+	var lines []string
+	for _, v := range variables(pairsOf(sections), 0, 0) {
+		lines = append(lines, "  "+report.Quote(v[0])+": "+report.Quote(strings.ReplaceAll(v[1], "$", "$$")))
+	}
+	return "{\n" + strings.Join(lines, ",\n") + "\n}\n"
 }
 
 // place is where pairs stand among those that are there, or else follow them.

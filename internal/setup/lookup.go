@@ -9,8 +9,12 @@ import (
 
 // asks reports whether a configuration makes git do what our section for an
 // instance says, for everything there: ask our helper and no other, since git
-// would tell that one of every token that worked.
+// would tell that one of every token that worked. Of another section for logins, it
+// reports whether git asks exactly the helpers that the section names.
 func asks(config gitconfig.Config, s Section) bool {
+	if s.Closes() {
+		return slices.EqualFunc(config.Credential(s.probe()).Helpers, s.helpers(), func(h gitconfig.Helper, value string) bool { return h.Value() == value })
+	}
 	return !slices.ContainsFunc(config.Below(s.Sub), func(url string) bool {
 		found := config.Credential(url)
 		named := strings.Contains(url, "@") // a user name in the URL is the one that counts

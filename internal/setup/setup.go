@@ -97,7 +97,9 @@ func helperFor(url, value string) Section {
 }
 
 // IsHelper reports whether a section is one that Helper or PlainHTTP made.
-func (s Section) IsHelper() bool { return s.Name == credentialSection }
+func (s Section) IsHelper() bool {
+	return s.Name == credentialSection && slices.ContainsFunc(s.Lines, func(line Line) bool { return instanceOf(line.Value) != "" })
+}
 
 // Refuses reports whether a section is one that PlainHTTP made.
 func (s Section) Refuses() bool {

@@ -2,6 +2,7 @@ package setup
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,6 +128,15 @@ func TestKubernetes(t *testing.T) {
 	}
 	if want := variables(pairsOf(sections), 0, 0); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+	var object map[string]string
+	if err := json.Unmarshal([]byte(Registry(sections)), &object); err != nil || len(object) != len(list) {
+		t.Errorf("%v: %s", err, Registry(sections))
+	}
+	for _, v := range list {
+		if value, found := object[v.Name]; !found || value != v.Value {
+			t.Errorf("the registry has %q for %s, not %q", value, v.Name, v.Value)
+		}
 	}
 	if got[0] != [2]string{"GIT_CONFIG_COUNT", "8"} || got[1] != [2]string{"GIT_CONFIG_KEY_0", "credential.https://gitlab.example.com.helper"} ||
 		got[2] != [2]string{"GIT_CONFIG_VALUE_0", ""} || got[4] != [2]string{"GIT_CONFIG_VALUE_1", "acp --instance https://gitlab.example.com"} {

@@ -1,0 +1,125 @@
+package setup
+
+import (
+	"context"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+)
+
+// The platform's runner writes a helper script for GitHub and GitLab to this file,
+// and has git ask it for every host.
+const platformScript = "/tmp/git-credential-ambient"
+
+// PlatformHelper runs the platform's script where no setting here names it. The file
+// is in a directory where anybody may make one, so it has to be the user's own.
+const PlatformHelper = "!test -O " + platformScript + " && " + platformScript
+
+const (
+	// gitHub is the only host for which the script is asked after Closed.
+	gitHub = "https://github.com"
+	// anyHost stands for every host that has no setting of its own.
+	anyHost = "https://gitlab.invalid"
+)
+
+// Closed makes git forget all helpers for all hosts, and then ask the platform's
+// script, a helper's value, for github.com. The sections for instances have to come
+// after it.
+func Closed(script string) []Section {
+	return []Section{
+		{Name: credentialSection, Lines: []Line{{keyHelper, ""}}},
+		{Name: credentialSection, Sub: gitHub, Lines: []Line{{keyHelper, script}}},
+	}
+}
+
+// Closes reports whether a section is one that Closed made.
+func (s Section) Closes() bool {
+	return s.Name == credentialSection && (s.Sub == "" || s.Sub == gitHub) && !s.IsHelper()
+}
+
+// logsIn reports whether a section says which helpers git asks.
+func (s Section) logsIn() bool { return s.Name == credentialSection }
+
+// probe is a URL for which a section that Closed made says which helpers git asks, and
+// helpers are their values.
+func (s Section) probe() string {
+	if s.Sub == "" {
+		return anyHost
+	}
+	return s.Sub
+}
+
+func (s Section) helpers() []string {
+	var values []string
+	for _, line := range s.Lines {
+		if line.Key == keyHelper && line.Value != "" {
+			values = append(values, line.Value)
+		}
+	}
+	return values
+}
+
+// Unrestricted are the helpers that git asks for hosts that nothing is said of.
+func Unrestricted(config gitconfig.Config) []gitconfig.Helper {
+	return config.Credential(anyHost).Helpers
+}
+
+// Dropped are the helpers in a configuration that git no longer asks for anything once
+// sections are written, those of Closed among them.
+func Dropped(config gitconfig.Config, sections []Section) []gitconfig.Helper {
+	var dropped []gitconfig.Helper
+	for _, e := range config.Entries {
+		sub, _ := e.Subsection()
+		kept := slices.ContainsFunc(sections, func(s Section) bool {
+			return slices.Contains(s.helpers(), e.Value()) || s.Sub == sub && own(e.Value(), sub)
+		})
+		if e.Section == credentialSection && e.Key == keyHelper && e.Value() != "" && !kept {
+			dropped = append(dropped, gitconfig.NewHelper(e))
+		}
+	}
+	return dropped
+}
+
+// reserved is the section of our file that tells that git's file has an empty
+// credential.helper of ours.
+var reserved = Section{Name: "acp-setup", Lines: []Line{{"reserved", "true"}}}
+
+// Reserves reports whether a section only records that git's file has an empty
+// credential.helper.
+func (s Section) Reserves() bool { return s.Name == reserved.Name }
+
+// reserve has git's file set credential.helper, to nothing, before it includes ours,
+// unless it sets it already. What git config sets there later replaces that line:
+// otherwise it would come after the include, and be asked for every host.
+func (c *Config) reserve(ctx context.Context) (made bool, problem error) {
+	there, problem := c.list(ctx, string(c.scope), "--get-all", credentialHelper)
+	if problem != nil || len(there) > 0 {
+		return false, problem
+	}
+	return true, c.write(ctx, credentialHelper, "")
+}
+
+const credentialHelper = credentialSection + "." + keyHelper
+
+// release takes that line out, if nothing has replaced it.
+func (c *Config) release(ctx context.Context) error {
+	r, problem := c.call(ctx, "--unset", credentialHelper, "^$")
+	if problem == nil && r.Code != 0 && r.Code != codeUnset {
+		problem = errGitFailed(r.Words)
+	}
+	return problem
+}
+
+// IsPlatformScript reports whether an entry names the platform's script: by the file's
+// name, or since the file is a script that gives passwords to hosts by the words gitlab
+// and github.
+func IsPlatformScript(e gitconfig.Entry) bool {
+	h := gitconfig.NewHelper(e)
+	if path.Base(h.Program) == path.Base(platformScript) {
+		return true
+	}
+	text := strings.ToLower(h.Text())
+	return strings.HasPrefix(text, "#!") && strings.Contains(text, "password=") && strings.Contains(text, "gitlab") && strings.Contains(text, "github")
+}
