@@ -173,6 +173,14 @@ func warnStoreKeepsToken(origin string) error {
 		Hint: "git-credential-acp setup takes it out for its instance; remove the token from ~/.git-credentials"}
 }
 
+// warnHelperLeaks is a warning about a helper, by its name and where it is configured,
+// that git asks for a URL elsewhere and that may give the token to it.
+func warnHelperLeaks(name, origin, url string) error {
+	return &message.Error{Code: "helper-leaks", Topic: message.Warning,
+		What: "git also asks the helper " + name + ", in " + origin + ", for other addresses such as " + url + ", and it may give them the token",
+		Hint: "git-credential-acp setup --closed leaves it out; in a session pod, put what setup --env=registry --closed prints into the agent registry, since the runner sets its helper again and again"}
+}
+
 // warnVerifyOff is a warning about a git that does not verify certificates, because
 // of the setting by.
 func warnVerifyOff(by string) error {

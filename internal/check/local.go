@@ -36,6 +36,7 @@ func (r *run) configured(p place, reached bool) {
 		return
 	}
 	r.helpers(url)
+	r.leaks(p)
 	if by := r.Authorizes(url); by != "" {
 		before := r.warned[stepHelpers]
 		r.warn(stepHelpers, nil, message.HeaderAuthorizes(by))

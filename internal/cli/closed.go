@@ -16,7 +16,7 @@ func (r *setupRun) elsewhere() bool { return r.form == formKubernetes || r.form 
 func (r *setupRun) platformHelper() string {
 	if !r.elsewhere() && !r.print {
 		for _, e := range slices.Backward(r.gitConfig().Trusted().Entries) {
-			if e.Section == "credential" && e.Key == "helper" && setup.IsPlatformScript(e) {
+			if h := gitconfig.NewHelper(e); e.Section == "credential" && e.Key == "helper" && h.IsPlatformScript() {
 				return e.Value()
 			}
 		}

@@ -1,11 +1,16 @@
 package gitconfig
 
 import (
+	"path"
 	"path/filepath"
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
 )
+
+// PlatformScript is the file to which the platform's runner writes a helper for GitHub
+// and GitLab. It has git ask it for every host.
+const PlatformScript = "/tmp/git-credential-ambient"
 
 // maxScript bounds what is read of a helper that is a file, in bytes.
 const maxScript = 64 << 10
@@ -24,4 +29,14 @@ func (h Helper) Text() string {
 		return ""
 	}
 	return string(text)
+}
+
+// IsPlatformScript reports whether a helper is the platform's script: by the file's
+// name, or since it is a script that knows passwords for both GitHub and GitLab.
+func (h Helper) IsPlatformScript() bool {
+	if path.Base(h.Program) == path.Base(PlatformScript) {
+		return true
+	}
+	text := strings.ToLower(h.Text())
+	return strings.HasPrefix(text, "#!") && strings.Contains(text, "password") && strings.Contains(text, "gitlab") && strings.Contains(text, "github")
 }

@@ -132,6 +132,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{"other-helper-first", "git uses the first answer. A helper before this one may return another token."},
 	{"helper-missing", "git runs `git-credential-acp` for a helper called `acp`, and looks for it on the `PATH`."},
 	{"store-keeps-token", "git hands every credential that worked to all helpers, and `store` writes it to a file. `setup` empties the list of helpers for the instance."},
+	{"helper-leaks", "A helper that knows the token is also asked for other hosts, or over plain http. The platform's script answers wherever the host contains \"gitlab\"."},
 	{"verify-off", "With `http.sslVerify` off, or `GIT_SSL_NO_VERIFY` set, anyone on the network can impersonate GitLab. This helper still verifies."},
 	{"ca-unread", "A file of certificate authorities has a certificate that git can use and this helper can't. The others in the file are used."},
 	{"git-distrusts", "git does not trust the authority of GitLab's certificate, and fails before it asks for a credential."},

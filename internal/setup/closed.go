@@ -2,20 +2,14 @@ package setup
 
 import (
 	"context"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 )
 
-// The platform's runner writes a helper script for GitHub and GitLab to this file,
-// and has git ask it for every host.
-const platformScript = "/tmp/git-credential-ambient"
-
 // PlatformHelper runs the platform's script where no setting here names it. The file
 // is in a directory where anybody may make one, so it has to be the user's own.
-const PlatformHelper = "!test -O " + platformScript + " && " + platformScript
+const PlatformHelper = "!test -O " + gitconfig.PlatformScript + " && " + gitconfig.PlatformScript
 
 const (
 	// gitHub is the only host for which the script is asked after Closed.
@@ -110,16 +104,4 @@ func (c *Config) release(ctx context.Context) error {
 		problem = errGitFailed(r.Words)
 	}
 	return problem
-}
-
-// IsPlatformScript reports whether an entry names the platform's script: by the file's
-// name, or since the file is a script that gives passwords to hosts by the words gitlab
-// and github.
-func IsPlatformScript(e gitconfig.Entry) bool {
-	h := gitconfig.NewHelper(e)
-	if path.Base(h.Program) == path.Base(platformScript) {
-		return true
-	}
-	text := strings.ToLower(h.Text())
-	return strings.HasPrefix(text, "#!") && strings.Contains(text, "password=") && strings.Contains(text, "gitlab") && strings.Contains(text, "github")
 }
