@@ -30,6 +30,7 @@ var arrows = map[string]string{
 	"report":     "message",
 	// What reads files, or asks.
 	"file":      "",
+	"deadline":  "",
 	"process":   "",
 	"install":   "file message",
 	"source":    "file instance message strictjson token",
@@ -42,11 +43,12 @@ var arrows = map[string]string{
 	"platform":  "access instance message strictjson token transport",
 	"kube":      "access file message transport",
 	// What they are for.
-	"helper":     "access credential instance message source token",
-	"check":      "access credential file gitconfig gitlab helper instance message report source token",
+	"helper":     "access credential deadline instance message source token",
+	"verify":     "access cache deadline gitlab helper message source token trace",
+	"check":      "access credential deadline file gitconfig gitlab helper instance message report source token",
 	"connection": "access file gitlab instance kube message platform source token",
-	"cli": "access cache check config connection credential file gitconfig gitlab helper install instance kube message" +
-		" platform process report setup source token trace transport",
+	"cli": "access cache check config connection credential deadline file gitconfig gitlab helper install instance kube message" +
+		" platform process report setup source token trace transport verify",
 }
 
 // leaves are where the modules of others are: one package each, so that the

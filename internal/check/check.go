@@ -15,6 +15,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/deadline"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
@@ -76,7 +77,7 @@ func (r Result) Redact(text string) string {
 
 // Check has what it takes. All fields must be set unless noted.
 type Check struct {
-	// Helper is what answers git. Its Verify is not used: GitLab is asked
+	// Helper is what answers git. Its Verifier only forgets: GitLab is asked
 	// afresh.
 	Helper helper.Helper
 	// Connect makes a client for the instance of a question's token.
@@ -133,6 +134,7 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 	// Some places have to be asked for a token: once, so that all that is said is
 	// about the same one.
 	c.Helper.Secrets = once(c.Helper.Secrets)
+	ctx = deadline.Begin(ctx)
 	r := &run{Check: c, ctx: ctx, given: target.Request.Host != "", branch: target.Branch, config: c.Config(), warned: map[string]bool{}, result: Result{redact: []func(string) string{c.Redact}}}
 	request := r.request(target.Request)
 	places := r.places(request)

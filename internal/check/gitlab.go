@@ -61,8 +61,8 @@ func (a *answers) judge() {
 	}
 	if a.verdict.Outcome != access.Unverified {
 		// What is remembered could contradict what is found now.
-		a.Helper.Forget(a.place.found.Token)
-		a.Helper.Forget(a.question.Found.Token)
+		a.Helper.Verifier.Forget(a.place.found.Token)
+		a.Helper.Verifier.Forget(a.question.Found.Token)
 	}
 	for _, step := range []struct {
 		name string

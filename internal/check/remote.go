@@ -31,11 +31,11 @@ func (r *run) remote(p place) bool {
 	h.Secrets = func(context.Context, credential.Request) ([]source.Found, []string, error) {
 		return []source.Found{p.found}, nil, nil
 	}
-	h.Verify = func(ctx context.Context, q helper.Question) helper.Finding {
+	h.Verifier = asking{r.Helper.Verifier, func(ctx context.Context, q helper.Question) helper.Finding {
 		a.close()
 		a = r.ask(ctx, p, q)
-		return helper.Finding{Verdict: a.verdict, Problem: a.problem}
-	}
+		return helper.Finding{Verdict: a.verdict, Facts: a.facts, Problem: a.problem}
+	}}
 	attributes := []credential.Attribute{{Key: "protocol", Value: p.request.Protocol}, {Key: "host", Value: p.request.Host}, {Key: "path", Value: p.request.Path}}
 	if username != "" {
 		attributes = append(attributes, credential.Attribute{Key: "username", Value: username})
@@ -65,6 +65,14 @@ func (r *run) remote(p place) bool {
 	r.skipThrough(stepPush, unasked)
 	return false
 }
+
+// asking is a Verifier that asks GitLab afresh.
+type asking struct {
+	helper.Verifier
+	ask func(context.Context, helper.Question) helper.Finding
+}
+
+func (a asking) Verify(ctx context.Context, q helper.Question) helper.Finding { return a.ask(ctx, q) }
 
 // username is the one that git would ask with: that of the remote here whose project
 // is meant, else the one that is configured.

@@ -153,7 +153,7 @@ func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 			return a.client(q, limit, nil)
 		},
 		Limit:   limit,
-		OnLimit: a.waitForReset,
+		OnLimit: a.patience().Wait,
 		Cache: func() (string, error) {
 			store, problem := a.verdicts()
 			if problem != nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/config"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/deadline"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -86,6 +87,7 @@ func Run(ctx context.Context, env Env, args []string) (code int) {
 	// Libraries log through the standard logger, net/http's debug output even
 	// the Authorization header. What this program has to say goes to Stderr.
 	log.SetOutput(io.Discard)
+	ctx = deadline.Begin(ctx)
 	a := &app{out: &output{Writer: env.Stdout}}
 	env.Stdout = a.out
 	a.env = env
@@ -189,10 +191,6 @@ type app struct {
 	minAccess *string
 	// trace is nil when nobody wants one.
 	trace *trace.Tracer
-	// deadline is when all waiting ends; zero until something has to wait.
-	deadline time.Time
-	// rateWaited is how long rate limits were waited for.
-	rateWaited time.Duration
 	// last is what git gets when the process has to end itself.
 	last []byte
 	// bearer is the token for the platform, once it was read.

@@ -94,7 +94,7 @@ func (a *app) placeOf(name kube.Name) string { return name.String() + " " + a.cl
 
 // readSecret reads a Secret of the cluster within the time limit.
 func (a *app) readSecret(ctx context.Context, name kube.Name) (source.Found, error) {
-	ctx, stop, _, problem := a.limited(ctx)
+	ctx, stop, _, problem := a.limit().Start(ctx)
 	if problem != nil {
 		return source.Found{}, problem
 	}

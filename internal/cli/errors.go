@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/platform"
 	"github.com/ambient-code/git-credential-acp/internal/setup"
@@ -449,44 +447,4 @@ func errHomeMissing() error {
 	return &message.Error{Code: "home-missing", Topic: message.Configuration,
 		What: "there is no place for git's configuration of the user: HOME is not set, or it or GIT_CONFIG_GLOBAL is no whole path",
 		Hint: "set HOME, or use --env, which needs none"}
-}
-
-// noteWait is said before a wait that people would notice.
-func noteWait(wait time.Duration, why access.Reason, instance string) error {
-	what := instance + " answered with an error"
-	switch why {
-	case access.RateLimited:
-		what = "rate limited by " + instance
-	case access.DNSFailed:
-		what = "the DNS server did not answer for " + instance
-	case access.Unreachable, access.ProxyFailed:
-		what = "no connection to " + instance
-	case access.InFront, access.NotGitLab:
-		what = "something in front of GitLab answered for " + instance
-	}
-	return &message.Error{Code: "waiting", Topic: message.Waiting, What: fmt.Sprintf("%s; retrying in %d s", what, message.Seconds(wait))}
-}
-
-// noteWaitForOther is said while another call is waited for.
-func noteWaitForOther(instance string) error {
-	return &message.Error{Code: "waiting-for-other", Topic: message.Waiting,
-		What: "another call is asking " + instance + " the same; its answer will serve this one"}
-}
-
-// errBridged is said when the last good verdict stands in for one that could not be
-// had because of trouble.
-func errBridged(trouble access.Verdict, age time.Duration, s message.Subject) error {
-	m := message.As(message.Explain(trouble, s))
-	return &message.Error{Code: "bridged", Topic: m.Topic,
-		What: m.What + "; the token was found good " + ago(age) + " ago, which counts for up to 12 hours"}
-}
-
-func ago(age time.Duration) string {
-	switch {
-	case age < time.Minute:
-		return fmt.Sprintf("%d s", int(age.Seconds()))
-	case age < time.Hour:
-		return fmt.Sprintf("%d min", int(age.Minutes()))
-	}
-	return fmt.Sprintf("%d h %d min", int(age.Hours()), int(age.Minutes())%60)
 }

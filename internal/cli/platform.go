@@ -125,7 +125,7 @@ func (a *app) backend(ctx context.Context) (source.Answer, error) {
 		answer.Problem = why
 		return answer, nil
 	}
-	ctx, stop, limit, problem := a.limited(ctx)
+	ctx, stop, limit, problem := a.limit().Start(ctx)
 	if problem != nil {
 		return failed(problem)
 	}

@@ -654,7 +654,7 @@ func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) 
 
 // profile asks GitLab whose the token is.
 func (r *setupRun) profile(ctx context.Context, found source.Found) (access.User, error) {
-	ctx, stop, limit, problem := r.limited(ctx)
+	ctx, stop, limit, problem := r.limit().Start(ctx)
 	if problem != nil {
 		return access.User{}, problem
 	}

@@ -8,13 +8,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/source"
-	"github.com/ambient-code/git-credential-acp/internal/token"
 	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
 
@@ -53,7 +51,7 @@ func (p prefixed) Write(line []byte) (int, error) {
 
 // traced has the steps of a helper told.
 func traced(h helper.Helper, t *trace.Tracer) helper.Helper {
-	secrets, remotes, verify, forget := h.Secrets, h.Remotes, h.Verify, h.Forget
+	secrets, remotes := h.Secrets, h.Remotes
 	h.Secrets = func(ctx context.Context, req credential.Request) ([]source.Found, []string, error) {
 		began := time.Now()
 		found, looked, problem := secrets(ctx, req)
@@ -73,24 +71,6 @@ func traced(h helper.Helper, t *trace.Tracer) helper.Helper {
 		t.Step("remotes", began, trace.Value{Key: trace.Count, Value: len(urls)})
 		return urls
 	}
-	h.Verify = func(ctx context.Context, q helper.Question) helper.Finding {
-		began := time.Now()
-		found := verify(ctx, q)
-		values := []trace.Value{{Key: trace.Instance, Value: q.Found.Instance.String()}, {Key: trace.Project, Value: q.Project},
-			{Key: trace.Outcome, Value: outcomes[found.Verdict.Outcome]}}
-		if found.Verdict.Reason != "" {
-			values = append(values, trace.Value{Key: trace.Reason, Value: string(found.Verdict.Reason)})
-		}
-		t.Step("verify", began, append(values, reasonValue(found.Problem)...)...)
-		return found
-	}
-	h.Forget = func(tok token.Token) bool {
-		t.Hide(tok)
-		began := time.Now()
-		known := forget(tok)
-		t.Step("forget", began, trace.Value{Key: trace.Outcome, Value: map[bool]string{true: "forgotten", false: "not known"}[known]})
-		return known
-	}
 	return h
 }
 
@@ -100,8 +80,6 @@ func reasonValue(m error) []trace.Value {
 	}
 	return []trace.Value{{Key: trace.Reason, Value: message.As(m).Code}}
 }
-
-var outcomes = map[access.Outcome]string{access.Unverified: "unverified", access.Refused: "refused", access.Granted: "granted"}
 
 // results are what a request of git's ends with.
 var results = map[helper.Outcome]string{helper.Failed: "failed", helper.NotOurs: "not ours", helper.Refused: "refused",

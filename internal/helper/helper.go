@@ -3,6 +3,7 @@
 package helper
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/deadline"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/source"
@@ -61,7 +63,13 @@ type Question struct {
 	Policy access.Policy
 	// After rules out what was learned until then; zero for nothing.
 	After time.Time
+	// Known are facts that need not be asked for again.
+	Known access.Facts
 }
+
+// Target is the URL to go to as git does: the one that it is working on, else the
+// instance's.
+func (q Question) Target() string { return cmp.Or(q.URL, q.Found.Instance.URL()) }
 
 // Repository is the path of the repository below the instance, "" when no project
 // is known.
@@ -116,22 +124,31 @@ type Helper struct {
 	// in. They are asked for when git sends no path, to find out which project
 	// to ask about, and for nothing else: anybody may have written them.
 	Remotes func() []string
-	// Verify finds a verdict.
-	Verify func(context.Context, Question) Finding
+	// Verifier finds verdicts.
+	Verifier Verifier
 	// Rescue reads the Secret of the cluster, which may have a newer token than a
 	// mount whose token is dead: kubelet takes a minute or more to bring a rotated
 	// Secret into a pod. It calls try with what is there, unless that was in vain a
 	// moment ago, and gives what is to be told of it, nil for nothing. Nil when
 	// there is no such Secret.
 	Rescue func(ctx context.Context, dead token.Token, try Try) (note error)
-	// Forget drops the verdicts on a token, and says whether there were any.
-	Forget func(token.Token) bool
+}
+
+// Verifier finds out what GitLab says of a token.
+type Verifier interface {
+	// Verify finds a verdict.
+	Verify(context.Context, Question) Finding
+	// Forget drops what is remembered of a token, and says whether there was
+	// anything.
+	Forget(token.Token) bool
 }
 
 // Finding is a verdict and what people should know of how it came about.
 type Finding struct {
 	Verdict access.Verdict
-	Notes   []error
+	// Facts are what GitLab said; unset when the verdict is from memory.
+	Facts access.Facts
+	Notes []error
 	// Problem says why nobody could be asked; Verdict does not count then.
 	Problem error
 	// Remembered says that nobody was asked, since it was known, and Made when a
@@ -172,6 +189,7 @@ func (h Helper) Get(ctx context.Context, in io.Reader) Result {
 	if instance.OtherCredential(req.Username) || req.Protocol != "https" && req.Protocol != "http" {
 		return Result{Outcome: NotOurs, Redact: asIs}
 	}
+	ctx = deadline.Begin(ctx)
 	found, result := h.Find(ctx, req)
 	if found == nil {
 		return result
@@ -277,11 +295,11 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 		return refuse(Refused, problem)
 	}
 	_, question.After = failedLogin(req.States)
-	finding := h.Verify(ctx, question)
+	finding := h.Verifier.Verify(ctx, question)
 	if finding.refused() && finding.Verdict.Reason == access.LevelTooLow && h.MinAccess != nil {
 		if level, set := h.MinAccess(question); set && level < question.Policy.Minimum {
 			question = question.withMinimum(level)
-			finding = h.Verify(ctx, question)
+			finding = h.Verifier.Verify(ctx, question)
 		}
 	}
 	var notes []error
@@ -290,7 +308,7 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 		// there now counts. The cluster is asked again only if that took time.
 		if now, _ := h.Find(ctx, req); now != nil && now.Problem == nil && now.Token.Reveal() != found.Token.Reveal() {
 			question.Found = *now
-			finding = h.Verify(ctx, question)
+			finding = h.Verifier.Verify(ctx, question)
 		}
 	}
 	if h.Rescue != nil && question.Found.Source == source.Mount && finding.refused() && dead(finding.Verdict) {
@@ -301,7 +319,7 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 			}
 			asked := question
 			asked.Found = newer
-			again := h.Verify(ctx, asked)
+			again := h.Verifier.Verify(ctx, asked)
 			if again.refused() {
 				return false, warnRescueRefused(newer.Where, message.Explain(again.Verdict, SubjectOf(asked)))
 			}
@@ -433,7 +451,7 @@ func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 	if err != nil || req.Password == nil || instance.OtherCredential(req.Username) {
 		return silent
 	}
-	found, _ := h.Find(ctx, req)
+	found, _ := h.Find(deadline.Begin(ctx), req)
 	if found == nil || found.Problem != nil {
 		return silent
 	}
@@ -441,7 +459,7 @@ func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 	if err != nil {
 		return silent
 	}
-	known := h.Forget(failed)
+	known := h.Verifier.Forget(failed)
 	subject := SubjectOf(Question{Found: *found})
 	redact := func(text string) string { return found.Token.Redact(failed.Redact(text)) }
 	switch {

@@ -137,19 +137,24 @@ func (w *world) helper() Helper {
 			w.calls = append(w.calls, "remotes")
 			return w.remotes
 		},
-		Verify: func(_ context.Context, q Question) Finding {
-			w.calls = append(w.calls, "verify")
-			w.asked = append(w.asked, q)
-			if w.onVerify != nil {
-				w.onVerify()
-			}
-			return w.findings[min(len(w.asked), len(w.findings))-1]
-		},
-		Forget: func(t token.Token) bool {
-			w.calls = append(w.calls, "forget")
-			return slices.Contains(w.remembered, t.Reveal())
-		},
+		Verifier: w,
 	}
+}
+
+// Verify gives the next of the findings.
+func (w *world) Verify(_ context.Context, q Question) Finding {
+	w.calls = append(w.calls, "verify")
+	w.asked = append(w.asked, q)
+	if w.onVerify != nil {
+		w.onVerify()
+	}
+	return w.findings[min(len(w.asked), len(w.findings))-1]
+}
+
+// Forget knows the remembered tokens.
+func (w *world) Forget(t token.Token) bool {
+	w.calls = append(w.calls, "forget")
+	return slices.Contains(w.remembered, t.Reveal())
 }
 
 // count is how often one of the functions was called.
@@ -917,17 +922,13 @@ func TestInstancesOnOneHost(t *testing.T) {
 	outer, inner := place(t, "https://gitlab.example.com"), place(t, "https://gitlab.example.com/gitlab")
 	inner.Where = "the inner one"
 	for _, places := range [][]source.Found{{outer, inner}, {inner, outer}} {
-		var asked string
-		h := (&world{places: places, findings: []Finding{granted}}).helper()
-		h.Verify = func(_ context.Context, q Question) Finding {
-			asked = q.Found.Instance.String()
-			return granted
-		}
+		w := &world{places: places, findings: []Finding{granted}}
+		h := w.helper()
 		for path, want := range map[string]string{
 			"gitlab/group/project.git": "gitlab.example.com/gitlab", "group/project.git": "gitlab.example.com", "gitlabs/x/y": "gitlab.example.com",
 		} {
-			if r := h.Get(t.Context(), strings.NewReader(pathless+"path="+path+"\n")); r.Outcome != Answered || asked != want {
-				t.Errorf("%s: outcome %v for %s, want %s", path, r.Outcome, asked, want)
+			if r := h.Get(t.Context(), strings.NewReader(pathless+"path="+path+"\n")); r.Outcome != Answered || w.asked[len(w.asked)-1].Found.Instance.String() != want {
+				t.Errorf("%s: outcome %v, asked %v, want %s", path, r.Outcome, w.asked, want)
 			}
 		}
 		r := h.Get(t.Context(), strings.NewReader(pathless))

@@ -1,0 +1,86 @@
+package verify
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/deadline"
+	"github.com/ambient-code/git-credential-acp/internal/helper"
+	"github.com/ambient-code/git-credential-acp/internal/source"
+	"github.com/ambient-code/git-credential-acp/internal/trace"
+)
+
+// RateLimited waits while the next Verifier finds a rate limit used up, and asks
+// again.
+type RateLimited struct {
+	helper.Verifier
+	Patience Patience
+}
+
+// Verify waits as long as Patience allows in all.
+func (r RateLimited) Verify(ctx context.Context, q helper.Question) helper.Finding {
+	if _, problem := r.Patience.Limit(); problem != nil {
+		return helper.Finding{Problem: problem}
+	}
+	for try := 0; ; try++ {
+		f := r.Verifier.Verify(ctx, q)
+		limited := f.Problem == nil && f.Verdict.Outcome == access.Unverified && f.Verdict.Reason == access.RateLimited
+		if !limited || !r.Patience.Wait(ctx, q.Found, max(f.Verdict.Wait, time.Second<<try)) {
+			return f
+		}
+	}
+}
+
+// Patience is for how long a call waits for rate limits.
+type Patience struct {
+	// Limit is for how long in all.
+	Limit    func() (time.Duration, error)
+	Progress Progress
+}
+
+// allows reports whether a wait is within what the call has left.
+func (p Patience) allows(ctx context.Context, wait time.Duration) bool {
+	limit, problem := p.Limit()
+	return problem == nil && deadline.Waited(ctx)+wait <= limit
+}
+
+// Wait waits for a rate limit to reset, and a little longer by chance, so that not
+// all come back at once. It is false when that would take longer than the call, or
+// ctx, has left, or when a signal ends it.
+func (p Patience) Wait(ctx context.Context, of source.Found, wait time.Duration) bool {
+	ends, bounded := ctx.Deadline()
+	if !p.allows(ctx, wait) || bounded && time.Until(ends) <= wait {
+		return false
+	}
+	limit, _ := p.Limit()
+	p.Progress.Waits(of)(wait, access.RateLimited)
+	return deadline.Wait(ctx, wait+rand.N(min(wait/4, limit-deadline.Waited(ctx)-wait)+time.Millisecond))
+}
+
+// Progress tells people, and the trace, what takes time.
+type Progress struct {
+	Trace *trace.Tracer
+	// Tell prints a message, of which redact takes out what is known of the token.
+	Tell func(m error, redact func(string) string)
+}
+
+// noticeable is the wait from which on people are told.
+const noticeable = 2 * time.Second
+
+// Waits tells of waits between two tries for a token.
+func (p Progress) Waits(of source.Found) func(time.Duration, access.Reason) {
+	return func(wait time.Duration, why access.Reason) {
+		p.Trace.Step("wait", time.Now(), trace.Value{Key: trace.Wait, Value: wait}, trace.Value{Key: trace.Reason, Value: string(why)})
+		if wait > noticeable {
+			p.Tell(noteWait(wait, why, of.Instance.String()), of.Token.Redact)
+		}
+	}
+}
+
+// locked tells that another call asks the same.
+func (p Progress) locked(of source.Found) {
+	p.Trace.Step("lock", time.Now(), trace.Value{Key: trace.Outcome, Value: "another call is asking the same"})
+	p.Tell(noteWaitForOther(of.Instance.String()), of.Token.Redact)
+}
