@@ -155,44 +155,54 @@ func incomplete(of string) access.Reply {
 	return silent(access.Garbled, "a "+of+" without what GitLab tells of one")
 }
 
-// answered turns a response into a reply, and decodes it when it is a 200; where
-// nothing is to be told, a.answer is nil, and a 204 it is.
-func (a *attempt) answered(resp *http.Response, body []byte) access.Reply {
-	isJSON := transport.IsJSON(resp.Header)
-	switch status := resp.StatusCode; {
-	case status == http.StatusNoContent && a.answer == nil:
-		return access.Reply{State: access.Given}
-	case status == http.StatusTooManyRequests || status >= 500:
-		return refusedService(resp, a.client.config.Now())
-	case status >= 300 && status < 400:
-		return redirected(a.client.config.Instance, status, resp.Header)
-	case status == http.StatusProxyAuthRequired:
-		return silent(access.ProxyLogin, "")
-	case status == http.StatusNotFound && !isJSON:
-		return silent(access.NotGitLab, "")
-	case !isJSON:
-		return silent(access.InFront, strconv.Itoa(status)+" and no JSON")
-	case status == http.StatusOK || status == http.StatusCreated && a.once:
-		if err := strictjson.Decode(body, a.answer); err != nil {
-			return silent(access.Garbled, err.Error())
+// read turns an answer into a reply, and decodes it into value when it is a 200. A nil
+// value means that nothing is to be read, and that a 204 is expected. once is for
+// requests that change something.
+func (c *Client) read(a transport.Answer, value any, once bool) (access.Reply, transport.Fault) {
+	switch {
+	case a.Status == http.StatusNoContent && value == nil:
+		return access.Reply{State: access.Given}, transport.Fault{}
+	case a.Fault.Reason != "":
+		return c.silence(a.Fault), a.Fault
+	case a.Status == http.StatusOK || a.Status == http.StatusCreated && once:
+		if err := strictjson.Decode(a.Body, value); err != nil {
+			return silent(access.Garbled, err.Error()), transport.Fault{}
 		}
-		return access.Reply{State: access.Given}
+		return access.Reply{State: access.Given}, transport.Fault{}
 	}
-	return a.refusal(resp.StatusCode, resp.Header, body)
+	reply := readRefusal(a, once)
+	if reply.Reason == access.InFront {
+		return reply, a.NotOwn(reply.Detail)
+	}
+	return reply, transport.Fault{}
+}
+
+// silence is the reply for a fault.
+func (c *Client) silence(f transport.Fault) access.Reply {
+	switch {
+	case f.Reason == access.Unreachable:
+		f.Detail = c.config.Instance.String()
+	case f.Status >= 300 && f.Status < 400:
+		return redirected(c.config.Instance, f)
+	}
+	reply := silent(f.Reason, f.Detail)
+	if f.Reason == access.RateLimited || f.Reason == access.ServerError {
+		reply.Wait = f.Wait
+	}
+	return reply
 }
 
 // redirected tells of a redirect that is not followed. It names the host that it
 // leads to, and nothing else of the address, which may hold a secret.
-func redirected(i instance.Instance, status int, header http.Header) access.Reply {
-	number := strconv.Itoa(status)
-	at, path := transport.NotFollowed(i.URL()+"/", header)
+func redirected(i instance.Instance, f transport.Fault) access.Reply {
+	number, at, path := strconv.Itoa(f.Status), f.To, f.Path
 	switch {
 	case at == i.Origin() && strings.Contains(path, "sign_in"):
 		return silent(access.InFront, "a redirect to its sign-in page, "+number)
 	case at == i.Origin() || at == "":
 		return silent(access.InFront, "a redirect out of the API, "+number)
 	case strings.HasPrefix(at, "https:") && (strings.Contains(path, "/api/v4/") || strings.HasSuffix(path, "/info/refs") ||
-		status == http.StatusMovedPermanently || status == http.StatusPermanentRedirect):
+		f.Status == http.StatusMovedPermanently || f.Status == http.StatusPermanentRedirect):
 		// The same question at another address, or a host that has moved; login pages
 		// are for now only.
 		return silent(access.Redirected, at)
@@ -200,26 +210,26 @@ func redirected(i instance.Instance, status int, header http.Header) access.Repl
 	return silent(access.InFront, "a redirect to "+at+", "+number)
 }
 
-// refusal reads GitLab's own refusals. Nothing of their text is kept. What has
+// readRefusal reads GitLab's own refusals. Nothing of their text is kept. What has
 // another form is not GitLab's, whatever its status says.
-func (a *attempt) refusal(status int, header http.Header, content []byte) access.Reply {
+func readRefusal(a transport.Answer, once bool) access.Reply {
 	var body struct {
 		Error       string          `json:"error"`
 		Description string          `json:"error_description"`
 		Scope       json.RawMessage `json:"scope"`
 		Message     json.RawMessage `json:"message"`
 	}
-	if err := strictjson.Decode(content, &body); err != nil {
-		if json.Valid(content) && slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, status) {
-			return silent(access.InFront, strconv.Itoa(status)+", and not GitLab's")
+	if err := strictjson.Decode(a.Body, &body); err != nil {
+		if json.Valid(a.Body) && slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, a.Status) {
+			return silent(access.InFront, strconv.Itoa(a.Status)+", and not GitLab's")
 		}
 		return silent(access.Garbled, err.Error())
 	}
 	var text string
 	_ = json.Unmarshal(body.Message, &text) // any other type says nothing to us
-	switch status {
+	switch a.Status {
 	case http.StatusUnauthorized:
-		known := body.Error == "invalid_token" && doorkeeper(body.Description, header)
+		known := body.Error == "invalid_token" && doorkeeper(body.Description, a.Header)
 		if !known && !form(text, "401 Unauthorized") {
 			return silent(access.InFront, "401, and not GitLab's")
 		}
@@ -240,12 +250,12 @@ func (a *attempt) refusal(status int, header http.Header, content []byte) access
 		if strings.Contains(text, "token type to be a personal access token") {
 			return access.Reply{State: access.Rejected, Reason: access.TokenNotPersonal}
 		}
-		if a.once {
+		if once {
 			// What was asked to be done was refused, and is not done.
 			return access.Reply{State: access.Forbidden, Reason: access.AccessForbidden}
 		}
 	}
-	return silent(access.Garbled, "the status "+strconv.Itoa(status))
+	return silent(access.Garbled, "the status "+strconv.Itoa(a.Status))
 }
 
 // form reports a text of GitLab's API: a status, and maybe a reason behind it
@@ -308,4 +318,8 @@ func prohibition(code, text string) access.Reason {
 		}
 	}
 	return access.AccessForbidden
+}
+
+func silent(reason access.Reason, detail string) access.Reply {
+	return access.Reply{State: access.Silent, Reason: reason, Detail: detail}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 // Where the four questions go.
@@ -360,7 +362,34 @@ func TestRedirected(t *testing.T) {
 	}
 }
 
-// answered makes a reply of a status, a type and a body, as attempt does.
+// A scope without a name is none, and grants nothing.
+func TestEmptyScopes(t *testing.T) {
+	for _, scopes := range []string{`[null]`, `[""]`} {
+		body := strings.Replace(wellKnown, `["api","write_repository"]`, scopes, 1)
+		v := ask(t.Context(), t, answering(t, atSelf, 200, body), guide)
+		if v.Outcome == access.Granted {
+			t.Errorf("scopes %s: granted", scopes)
+		}
+	}
+}
+
+// A token that may not even ask about itself is refused in words.
+func TestSelfForbidden(t *testing.T) {
+	v := ask(t.Context(), t, answering(t, atSelf, 403, `{"error":"insufficient_scope","error_description":"x","scope":"api"}`), guide)
+	if m := message.Explain(v, message.Subject{Instance: "h"}); message.As(m).Topic != message.Permissions {
+		t.Errorf("%+v: %v", v, m)
+	}
+}
+
+// Not being told a role is not the same as having none.
+func TestMemberForbidden(t *testing.T) {
+	v := ask(t.Context(), t, answering(t, atMember, 403, `{"error":"insufficient_granular_scope","error_description":"x"}`), guide)
+	if v.Reason == access.LevelTooLow {
+		t.Errorf("%+v: %v", v, message.Explain(v, message.Subject{Instance: "h", Project: "g/p"}))
+	}
+}
+
+// answered makes a reply of a status, a type and a body, as the client does.
 func answered(t testing.TB, status int, contentType, body string, header ...string) access.Reply {
 	t.Helper()
 	var answer struct {
@@ -369,8 +398,10 @@ func answered(t testing.TB, status int, contentType, body string, header ...stri
 		Scopes []string `json:"scopes"`
 		Active *bool    `json:"active"`
 	}
-	a := &attempt{client: connect(t, "https://gitlab.example.com", ""), answer: &answer}
-	return a.answered(reply(nil, status, "", append(header, "Content-Type", contentType)...), []byte(body))
+	resp := reply(nil, status, "", append(header, "Content-Type", contentType)...)
+	got, _ := connect(t, "https://gitlab.example.com", "").read(transport.Answer{Status: status, Header: resp.Header, Body: []byte(body),
+		Fault: transport.AnswerFault(status, resp.Header, time.Now())}, &answer, false)
+	return got
 }
 
 // A token stops at midnight UTC at the beginning of its last date.

@@ -18,16 +18,9 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// Limits of one check.
-const (
-	// maxRedirects bounds how often a request is sent on; a moved project is
-	// one step away.
-	maxRedirects = 3
-	// maxRetries is how often a request is made again. With the waits between
-	// them (a quarter of a second, doubled each time) that is about 4 s of an
-	// outage.
-	maxRetries = 4
-)
+// maxRedirects bounds how often a request is sent on; a moved project is one step
+// away.
+const maxRedirects = 3
 
 // Config is what a Client needs.
 type Config struct {
@@ -301,20 +294,31 @@ func (c *Client) ask(ctx context.Context, path string, answer any) access.Reply 
 	if reply, full := c.usedUp(); full {
 		return reply
 	}
-	return c.do(ctx, http.MethodGet, path, nil, maxRetries, answer)
+	return c.do(ctx, http.MethodGet, path, nil, false, answer)
 }
 
-// do makes a request of the API, and makes it again up to that many times.
-func (c *Client) do(ctx context.Context, method, path string, body any, retries int, answer any) access.Reply {
+// do makes a request of the API, and once only if that is asked. A 200 is decoded into
+// value.
+func (c *Client) do(ctx context.Context, method, path string, body any, once bool, value any) access.Reply {
 	req, err := transport.Request(ctx, method, c.config.Instance.API()+path, body, c.config.Token.Reveal(), c.config.UserAgent)
 	if err != nil {
 		return silent(access.Garbled, "an address that can't be asked")
 	}
-	attempt := &attempt{client: c, once: retries == 0, answer: answer}
-	retry := &transport.Retry{Max: retries, Judge: attempt.judge,
-		OnWait: func(wait time.Duration) { c.announce(wait, attempt.last.Reason) }}
-	if err := retry.Do(c.http, req); err != nil {
-		return attempt.ended(ctx, err)
+	var reply access.Reply
+	retry := &transport.Retry{Once: once, OnWait: c.announce, Now: c.config.Now}
+	retry.Read = func(a transport.Answer) (fault transport.Fault) {
+		c.note(a.Header)
+		reply, fault = c.read(a, value, once)
+		if fault.Reason == access.RateLimited && c.config.OnLimit != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.refused = reply
+			fault.Again = false
+		}
+		return fault
 	}
-	return attempt.last
+	if fault := retry.Do(c.transport, c.http, req); fault.Reason != "" {
+		return c.silence(fault)
+	}
+	return reply
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/url"
 	"os"
@@ -16,7 +17,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -601,90 +601,6 @@ func TestRetryStatus(t *testing.T) {
 	}
 }
 
-// Which faults of the connection are met again.
-func TestRetryFault(t *testing.T) {
-	refusal := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-	proxy := &net.OpError{Op: "proxyconnect", Net: "tcp", Err: syscall.ECONNREFUSED}
-	tests := []struct {
-		name   string
-		err    error
-		tries  int
-		reason access.Reason
-	}{
-		{"refused", refusal, 5, access.Unreachable},
-		{"reset", &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}, 5, access.Unreachable},
-		{"ended", io.ErrUnexpectedEOF, 5, access.Unreachable},
-		{"something new " + canary, errors.New("something new " + canary), 5, access.Unreachable},
-		{"proxy refused", proxy, 5, access.ProxyFailed},
-		{"proxy answers 502", &transport.ProxyError{Status: 502}, 5, access.ProxyFailed},
-		{"proxy answers 403", &transport.ProxyError{Status: 403}, 1, access.ProxyFailed},
-		{"proxy answers 407", &transport.ProxyError{Status: 407}, 1, access.ProxyLogin},
-		{"SOCKS proxy wants a login", &net.OpError{Op: "socks connect", Err: errors.New("no acceptable authentication methods")}, 1, access.ProxyLogin},
-		{"no such host", &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: "gitlab.example.com", IsNotFound: true}}, 1, access.NameUnknown},
-		{"untrusted", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, 1, access.TLSUntrusted},
-		{"wrong name", &tls.CertificateVerificationError{Err: x509.HostnameError{Host: "h", Certificate: &x509.Certificate{DNSNames: []string{"x"}}}}, 1, access.TLSWrongName},
-		{"expired", &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}, 1, access.TLSExpired},
-		{"not good for this", &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}}, 1, access.TLSUnusable},
-		{"alert", &net.OpError{Op: "remote error", Err: tls.AlertError(40)}, 1, access.TLSCiphers},
-		{"not TLS", tls.RecordHeaderError{Msg: canary}, 1, access.TLSFailed},
-		{"http on an https port", http.ErrSchemeMismatch, 1, access.TLSPlain},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				tries := 0
-				c := stubbed(t, func(*http.Request) (*http.Response, error) {
-					tries++
-					return nil, fmt.Errorf("wrapped: %w", test.err)
-				})
-				wantReason(t, ask(t.Context(), t, c, alone), access.Unverified, test.reason)
-				if tries != test.tries {
-					t.Errorf("%d tries, want %d", tries, test.tries)
-				}
-			})
-		})
-	}
-	// One fault is ridden out, whatever comes after it.
-	for name, cut := range map[string]stub{
-		"refused":   func(*http.Request) (*http.Response, error) { return nil, refusal },
-		"cut short": func(r *http.Request) (*http.Response, error) { return cutShort(r), nil },
-		"busy":      func(r *http.Request) (*http.Response, error) { return reply(r, 503, "busy"), nil },
-	} {
-		t.Run(name+" once", func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var mu sync.Mutex
-				seen := map[string]int{}
-				c := stubbed(t, func(r *http.Request) (*http.Response, error) {
-					mu.Lock()
-					defer mu.Unlock()
-					if seen[r.URL.Path]++; seen[r.URL.Path] == 1 {
-						return cut(r)
-					}
-					return right(r), nil
-				})
-				wantReason(t, ask(t.Context(), t, c, guide), access.Granted, "")
-				if fmt.Sprint(seen) != "map[/api/v4/personal_access_tokens/self:2 /api/v4/projects/group/sub/project:2]" {
-					t.Errorf("%v", seen)
-				}
-			})
-		})
-	}
-	t.Run("cut short each time", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			tries := 0
-			c := stubbed(t, func(r *http.Request) (*http.Response, error) {
-				tries++
-				return cutShort(r), nil
-			})
-			v := ask(t.Context(), t, c, alone)
-			wantReason(t, v, access.Unverified, access.Garbled)
-			if tries != 5 || v.Detail != "an answer that was cut short" {
-				t.Errorf("%d tries, %+v", tries, v)
-			}
-		})
-	})
-}
-
 // cutShort is the right answer with its second half missing.
 func cutShort(r *http.Request) *http.Response {
 	resp := right(r)
@@ -1017,7 +933,7 @@ func TestSilenceDetail(t *testing.T) {
 		{context.DeadlineExceeded, silent(access.Timeout, "")},
 	}
 	for _, test := range tests {
-		if got := c.silence(fmt.Errorf("wrapped: %w", test.err)); got != test.want {
+		if got := c.silence(c.transport.Fault(fmt.Errorf("wrapped: %w", test.err))); got != test.want {
 			t.Errorf("%v: %+v, want %+v", test.err, got, test.want)
 		}
 	}
@@ -1048,6 +964,50 @@ func TestUser(t *testing.T) {
 		})
 		if user := c.User(t.Context()); user.State != access.Given || user.Email != want {
 			t.Errorf("%s: %+v", body, user)
+		}
+	}
+}
+
+// A panic over an answer ends the check in the goroutine of the one who asked
+// for it, where it can be told, whichever of the questions it was.
+func TestPanic(t *testing.T) {
+	for _, at := range []string{"/self", "/projects/"} {
+		c := stubbed(t, func(r *http.Request) (*http.Response, error) {
+			if strings.Contains(r.URL.Path, at) {
+				panic(at)
+			}
+			return right(r), nil
+		})
+		func() {
+			defer func() {
+				if got := recover(); got != at {
+					t.Errorf("%s: recovered %v", at, got)
+				}
+			}()
+			ask(t.Context(), t, c, guide)
+			t.Errorf("%s: nothing happened", at)
+		}()
+	}
+}
+
+// A server that speaks nothing newer than TLS 1.1 never hears of the token.
+func TestOldTLS(t *testing.T) {
+	for version, want := range map[uint16]access.Reason{tls.VersionTLS11: access.TLSVersion, tls.VersionTLS12: access.Garbled} {
+		heard := 0
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			heard++
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte("{}"))
+		}))
+		server.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: version}
+		server.StartTLS()
+		roots := x509.NewCertPool()
+		roots.AddCert(server.Certificate())
+		c := connect(t, server.URL, "", func(c *Config) { c.Network.Roots = roots })
+		v, _ := c.Check(t.Context(), "", access.Policy{Minimum: access.Developer, Scopes: access.DefaultScopes()}, access.Facts{})
+		server.Close()
+		if v.Reason != want || (heard > 0) != (version == tls.VersionTLS12) {
+			t.Errorf("%s: %+v, %d requests", tls.VersionName(version), v, heard)
 		}
 	}
 }

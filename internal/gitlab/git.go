@@ -9,10 +9,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-git/go-git/v5/plumbing/transport"
+	gittransport "github.com/go-git/go-git/v5/plumbing/transport"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 // Service is one of the two services that git asks a server for.
@@ -20,8 +21,8 @@ type Service string
 
 // The services: Fetch reads, Push writes.
 const (
-	Fetch Service = transport.UploadPackServiceName
-	Push  Service = transport.ReceivePackServiceName
+	Fetch Service = gittransport.UploadPackServiceName
+	Push  Service = gittransport.ReceivePackServiceName
 )
 
 // Limits of what git answers, in bytes: a million refs, and a refusal's text.
@@ -35,14 +36,14 @@ const (
 // git would use. Unlike the API's, its failures count for GitLab's ban of
 // addresses: ask with a login only that the API has accepted.
 func (c *Client) Refs(ctx context.Context, path string, service Service, username, password string) access.Refs {
-	endpoint, err := transport.NewEndpoint(c.config.Instance.URL() + "/" + path)
+	endpoint, err := gittransport.NewEndpoint(c.config.Instance.URL() + "/" + path)
 	if err != nil {
 		return access.Refs{Reply: silent(access.Garbled, "an address that can't be asked")}
 	}
 	seen := &refusal{next: c.git.Transport}
 	client := githttp.NewClient(&http.Client{Transport: seen, CheckRedirect: c.git.CheckRedirect})
 	auth := &githttp.BasicAuth{Username: username, Password: password}
-	var session transport.Session
+	var session gittransport.Session
 	if service == Push {
 		session, err = client.NewReceivePackSession(endpoint, auth)
 	} else {
@@ -56,13 +57,14 @@ func (c *Client) Refs(ctx context.Context, path string, service Service, usernam
 	switch {
 	case err == nil:
 		return access.Refs{Reply: access.Reply{State: access.Given}, Count: len(advertised.References)}
-	case errors.Is(err, transport.ErrEmptyRemoteRepository):
+	case errors.Is(err, gittransport.ErrEmptyRemoteRepository):
 		return access.Refs{Reply: access.Reply{State: access.Given}}
 	case seen.status == 0:
+		fault := c.transport.Fault(err)
 		if ctx.Err() != nil {
-			return access.Refs{Reply: (&attempt{client: c}).ended(ctx, err)}
+			fault = c.transport.Ended(ctx, err)
 		}
-		return access.Refs{Reply: c.silence(err)}
+		return access.Refs{Reply: c.silence(fault)}
 	}
 	return access.Refs{Reply: c.gitRefusal(seen)}
 }
@@ -105,15 +107,12 @@ func (c *Client) gitRefusal(seen *refusal) access.Reply {
 	refused := func(reason access.Reason) access.Reply {
 		return access.Reply{State: access.Forbidden, Reason: reason}
 	}
+	if fault := transport.StatusFault(seen.status, seen.header, c.config.Now()); fault.Reason != "" {
+		return c.silence(fault)
+	}
 	switch status := seen.status; {
-	case status == http.StatusTooManyRequests || status >= 500:
-		return refusedService(&http.Response{StatusCode: status, Header: seen.header}, c.config.Now())
 	case status < 300:
 		return silent(access.InFront, "200 and no refs")
-	case status < 400:
-		return redirected(c.config.Instance, status, seen.header)
-	case status == http.StatusProxyAuthRequired:
-		return silent(access.ProxyLogin, "")
 	// GitLab refuses git in plain text, and names itself when it wants a login.
 	case strings.HasPrefix(seen.header.Get("Content-Type"), "text/html"),
 		status == http.StatusUnauthorized && !strings.Contains(seen.header.Get("Www-Authenticate"), `realm="GitLab"`) && !has("HTTP Basic: Access denied"):

@@ -29,7 +29,7 @@ func (c *Client) Rotate(ctx context.Context, expires time.Time) Rotated {
 		ExpiresAt json.RawMessage `json:"expires_at"`
 	}
 	body := map[string]string{"expires_at": expires.UTC().Format(time.DateOnly)}
-	reply := c.do(ctx, http.MethodPost, "/personal_access_tokens/self/rotate", body, 0, &answer)
+	reply := c.do(ctx, http.MethodPost, "/personal_access_tokens/self/rotate", body, true, &answer)
 	if reply.State != access.Given {
 		return Rotated{Reply: reply}
 	}
@@ -57,7 +57,7 @@ func (secret) GoString() string { return "[redacted]" }
 // /personal_access_tokens/self, GitLab 15.4). That it is revoked already is as
 // good: then the reply is Given, too.
 func (c *Client) Revoke(ctx context.Context) access.Reply {
-	reply := c.do(ctx, http.MethodDelete, "/personal_access_tokens/self", nil, maxRetries, nil)
+	reply := c.do(ctx, http.MethodDelete, "/personal_access_tokens/self", nil, false, nil)
 	if reply.State == access.Rejected && reply.Reason == access.TokenRevoked {
 		return access.Reply{State: access.Given}
 	}

@@ -32,44 +32,48 @@ func (c *Client) explain(ctx context.Context, verb string, r resource, name Name
 }
 
 // silence gives the words for a request without an answer, or one that makes no
-// sense. It reads the kind of an error, never its text.
+// sense.
 func (c *Client) silence(err error) error {
-	var (
-		op      *net.OpError
-		dns     *net.DNSError
-		network net.Error
-		proxy   *transport.ProxyError
-	)
-	reason, cause := transport.TLSFault(err)
-	switch {
-	case reason != "":
-		return errTLS(c.cluster, access.Verdict{Reason: reason, Detail: cause})
-	case errors.As(err, &proxy) && proxy.Status == http.StatusProxyAuthRequired:
-		return errProxyLogin(c.cluster)
-	case errors.As(err, &proxy):
-		return errUnreachable(c.cluster, "the proxy answers "+strconv.Itoa(proxy.Status))
-	case errors.As(err, &op) && op.Op == "proxyconnect":
-		return errUnreachable(c.cluster, "the proxy gives no connection")
-	case errors.As(err, &dns) && !dns.IsNotFound:
-		return errUnreachable(c.cluster, "the DNS server did not answer for its host name")
-	case errors.As(err, &dns):
-		return errUnreachable(c.cluster, "its host name can't be resolved")
-	case errors.As(err, &op) && op.Op == "dial":
-		return errUnreachable(c.cluster, "there is no connection")
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		return errTimeout(c.cluster)
-	case errors.Is(err, errTooLarge), errors.Is(err, errOther):
+	if errors.Is(err, errTooLarge) || errors.Is(err, errOther) {
 		return errNotAPI(c.cluster, err.Error())
-	case errors.As(err, &network):
-		return errUnreachable(c.cluster, "no connection could be made, or it broke")
 	}
-	return errNotAPI(c.cluster, "an answer that can't be understood")
+	var op *net.OpError
+	var network net.Error
+	fault := transport.FaultOf(err)
+	switch fault.Reason {
+	case access.ProxyLogin:
+		return errProxyLogin(c.cluster)
+	case access.ProxyFailed:
+		if fault.Status > 0 {
+			return errUnreachable(c.cluster, "the proxy answers "+strconv.Itoa(fault.Status))
+		}
+		return errUnreachable(c.cluster, "the proxy gives no connection")
+	case access.NameUnknown:
+		return errUnreachable(c.cluster, "its host name can't be resolved")
+	case access.DNSFailed:
+		return errUnreachable(c.cluster, "the DNS server did not answer for its host name")
+	case access.Timeout:
+		return errTimeout(c.cluster)
+	case access.Garbled:
+		return errNotAPI(c.cluster, fault.Detail)
+	case access.Unreachable:
+		switch {
+		case errors.As(err, &op) && op.Op == "dial":
+			return errUnreachable(c.cluster, "there is no connection")
+		case errors.As(err, &network) && network.Timeout():
+			return errTimeout(c.cluster)
+		case errors.As(err, &network):
+			return errUnreachable(c.cluster, "the connection broke")
+		}
+		return errNotAPI(c.cluster, "an answer that can't be understood")
+	}
+	return errTLS(c.cluster, access.Verdict{Reason: fault.Reason, Detail: fault.Detail})
 }
 
 // refused gives the words for an answer that is not what was wanted.
 func (c *Client) refused(act Act, status metav1.Status) error {
 	code := int(status.Code)
-	answer := strconv.Itoa(code) + " " + http.StatusText(code)
+	answer := transport.Status(code)
 	switch {
 	case code == http.StatusTooManyRequests || code >= http.StatusInternalServerError:
 		return errBusy(c.cluster, answer)

@@ -2,27 +2,15 @@ package platform
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/strictjson"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
-)
-
-const (
-	// maxRetries is how often a question is asked again. With the waits between
-	// them (a quarter of a second, doubled each time) that is about 2 s of an
-	// outage, such as a backend that is being replaced.
-	maxRetries = 3
-	// maxWait is the longest wait before one of them; who asks for more is not
-	// asked again.
-	maxWait = 2 * time.Second
 )
 
 // question is one request, but for what all requests have.
@@ -56,82 +44,55 @@ func (a answer) said() string {
 	return body.Error
 }
 
-// ask sends a question, and sorts out all that means the same for each of them.
-// The status of the answer counts beside a message, too.
-func (c *Client) ask(ctx context.Context, q question) (answer, error) {
+// ask sends a question. Its error is for all that means the same for each question; an
+// answer that comes with an error still has its status.
+func (c *Client) ask(ctx context.Context, q question) (got answer, problem error) {
+	req, err := transport.Request(ctx, q.method, c.config.Base.URL()+q.path, q.body, c.config.Token.Reveal(), c.config.UserAgent)
+	if err != nil {
+		return answer{}, c.garbled("an address that can't be asked")
+	}
 	var sent atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
-	got, learned, problem := c.send(ctx, q)
-	if q.changes && !learned && sent.Load() {
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}))
+	retry := &transport.Retry{Once: q.changes, Read: func(a transport.Answer) transport.Fault {
+		got = answer{a.Status, a.Body}
+		return read(a, got)
+	}}
+	fault := retry.Do(c.transport, c.http, req)
+	if fault.Reason == "" {
+		return got, c.denied(got)
+	}
+	problem = c.explain(fault)
+	// A server error, or no answer at all, says nothing of what was done.
+	if q.changes && sent.Load() && (got.status == 0 || got.status >= 500) {
 		problem = errUncertain(problem)
 	}
 	return got, problem
 }
 
-// send is ask without regard to what changes; learned is false when the platform
-// may have worked on the question without an answer coming back.
-func (c *Client) send(ctx context.Context, q question) (got answer, learned bool, problem error) {
-	req, err := transport.Request(ctx, q.method, c.config.Base.URL()+q.path, q.body, c.config.Token.Reveal(), c.config.UserAgent)
-	if err != nil {
-		return answer{}, true, c.garbled("an address that can't be asked")
-	}
-	retry := &transport.Retry{MaxWait: maxWait, Judge: func(resp *http.Response, body []byte, err error) (bool, time.Duration) {
-		if err != nil {
-			reason, _ := c.transport.Fault(err)
-			got, problem, learned = answer{}, c.silent(err), false
-			return transport.Transient(reason, err), 0
-		}
-		got = answer{resp.StatusCode, body}
-		problem, learned = c.sort(resp, got), got.status < 500
-		return transport.NotNow(got.status), transport.RetryAfter(resp.Header, time.Now())
-	}}
-	if !q.changes {
-		retry.Max = maxRetries
-	}
-	err = retry.Do(c.http, req)
+// read is the fault of an answer. One that denies access is only believed in the
+// platform's own form.
+func read(a transport.Answer, got answer) transport.Fault {
 	switch {
-	case err == nil:
-		return got, learned, problem
-	case errors.Is(ctx.Err(), context.Canceled):
-		problem = c.told(access.Interrupted, "")
-	case problem == nil:
-		// What the try before met would say more than the time limit.
-		problem = c.told(access.Timeout, c.config.Limit.String())
+	case a.Fault.Reason == access.NotGitLab && strings.HasPrefix(a.Header.Get("Content-Type"), "text/plain"):
+		// So the platform answers itself about a path that it doesn't have.
+		a.Fault.Again = false
+	case a.Fault.Reason == "" && denies(a.Status) && got.said() == "":
+		return a.NotOwn(strconv.Itoa(a.Status) + ", and not the platform's")
 	}
-	return answer{}, false, problem
+	return a.Fault
 }
 
-// sort is the message for an answer that means the same to each question, nil for
-// the others.
-func (c *Client) sort(resp *http.Response, got answer) error {
-	switch status := got.status; {
-	case status == http.StatusTooManyRequests:
-		return errBusy(c.platform, transport.RetryAfter(resp.Header, time.Now()))
-	case status >= 500:
-		return errError(c.platform, transport.Status(status))
-	case status >= 300 && status < 400:
-		to, _ := transport.NotFollowed(c.config.Base.URL()+"/", resp.Header)
-		return errRedirect(c.platform, status, to)
-	case status == http.StatusProxyAuthRequired:
-		return c.told(access.ProxyLogin, "")
-	case status == http.StatusNotFound && !transport.IsJSON(resp.Header):
-		return errAbsent(c.platform)
-	case !transport.IsJSON(resp.Header):
-		return errPage(c.platform, strconv.Itoa(status)+" and no JSON")
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return c.denied(got)
-	}
-	return nil
+func denies(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
-// denied is the message for a 401 or a 403. What does not have the platform's form
-// is not the platform's.
+// denied is the message for a 401 or a 403 of the platform's own, nil for other
+// answers.
 func (c *Client) denied(got answer) error {
-	said := got.said()
 	switch {
-	case said == "":
-		return errPage(c.platform, strconv.Itoa(got.status)+", and not the platform's")
-	case strings.HasPrefix(said, "User authentication required"):
+	case !denies(got.status):
+		return nil
+	case strings.HasPrefix(got.said(), "User authentication required"):
 		return errNoUser(c.platform)
 	case got.status == http.StatusUnauthorized:
 		return errUnauthorized(c.platform)
@@ -139,20 +100,25 @@ func (c *Client) denied(got answer) error {
 	return errForbidden(c.platform)
 }
 
-// silent is the message for a fault of the connection.
-func (c *Client) silent(err error) error {
-	reason, detail := c.transport.Fault(err)
-	switch reason {
-	case access.Garbled:
-		return c.garbled(detail)
-	case access.Unreachable:
-		detail = c.config.Base.URL()
-	case access.Timeout:
-		detail = c.config.Limit.String()
+// explain is the message for a fault.
+func (c *Client) explain(f transport.Fault) error {
+	switch {
+	case f.Reason == access.RateLimited:
+		return errBusy(c.platform, f.Wait)
+	case f.Reason == access.ServerError:
+		return errError(c.platform, f.Detail)
+	case f.Status >= 300 && f.Status < 400:
+		return errRedirect(c.platform, f.Status, f.To)
+	case f.Reason == access.NotGitLab:
+		return errAbsent(c.platform)
+	case f.Reason == access.InFront:
+		return errPage(c.platform, f.Detail)
+	case f.Reason == access.Garbled:
+		return c.garbled(f.Detail)
+	case f.Reason == access.Unreachable:
+		f.Detail = c.config.Base.URL()
+	case f.Reason == access.Timeout:
+		f.Detail = c.config.Limit.String()
 	}
-	return c.told(reason, detail)
-}
-
-func (c *Client) told(reason access.Reason, detail string) error {
-	return errSilent(access.Verdict{Reason: reason, Detail: detail}, c.platform)
+	return errSilent(access.Verdict{Reason: f.Reason, Detail: f.Detail}, c.platform)
 }

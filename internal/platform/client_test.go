@@ -2,6 +2,7 @@ package platform
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -29,7 +30,7 @@ const (
 	bot      = "eyJh.CanaryOfTheBot.c2ln"
 	somebody = "CanaryOfNobody"
 	// limit bounds every question here; nothing takes that long but what hangs.
-	limit = 10 * time.Second
+	limit = 30 * time.Second
 )
 
 // stand starts a platform with a user and her session, and a GitLab where it
@@ -233,25 +234,26 @@ func TestNoAnswer(t *testing.T) {
 		// asked is how often a question is asked.
 		asked int
 	}{
-		{"500", gitlabtest.Fault{Status: 500, Body: quoting}, "platform-error", false, true, 4},
+		{"500", gitlabtest.Fault{Status: 500, Body: quoting}, "platform-error", false, true, 5},
 		{"501 page", gitlabtest.Fault{Status: 501, HTML: true}, "platform-error", false, true, 1},
-		{"502", gitlabtest.Fault{Status: 502}, "platform-error", false, true, 4},
-		{"503 page", gitlabtest.Fault{Status: 503, HTML: true}, "platform-error", false, true, 4},
+		{"502", gitlabtest.Fault{Status: 502}, "platform-error", false, true, 5},
+		{"503 page", gitlabtest.Fault{Status: 503, HTML: true}, "platform-error", false, true, 5},
 		{"503 for long", gitlabtest.Fault{Status: 503, Header: http.Header{"Retry-After": {"60"}}}, "platform-error", false, true, 1},
-		{"504", gitlabtest.Fault{Status: 504}, "platform-error", false, true, 4},
-		{"429", gitlabtest.Fault{Status: 429}, "platform-busy", false, false, 4},
+		{"504", gitlabtest.Fault{Status: 504}, "platform-error", false, true, 5},
+		{"429", gitlabtest.Fault{Status: 429}, "platform-busy", false, false, 5},
 		{"429 for long", gitlabtest.Fault{Status: 429, Header: http.Header{"Retry-After": {"3600"}}}, "platform-busy", false, false, 1},
 		{"401", gitlabtest.Fault{Status: 401, Body: quoting}, "platform-unauthorized", true, false, 1},
-		{"401 of another", gitlabtest.Fault{Status: 401, Body: `{"message":"Canary"}`}, "platform-page", false, false, 1},
-		{"403 of another", gitlabtest.Fault{Status: 403, Body: `{"message":"Canary"}`}, "platform-page", false, false, 1},
+		{"401 of another", gitlabtest.Fault{Status: 401, Body: `{"message":"Canary"}`}, "platform-page", false, false, 5},
+		{"403 of another", gitlabtest.Fault{Status: 403, Body: `{"message":"Canary"}`}, "platform-page", false, false, 5},
 		{"401 without a user", gitlabtest.Fault{Status: 401, Body: `{"error":"User authentication required"}`}, "platform-no-user", true, false, 1},
 		{"407", gitlabtest.Fault{Status: 407}, "proxy-login", false, false, 1},
-		{"401 page", gitlabtest.Fault{Status: 401, HTML: true}, "platform-page", false, false, 1},
+		{"401 page", gitlabtest.Fault{Status: 401, HTML: true}, "platform-page", false, false, 5},
 		{"403", gitlabtest.Fault{Status: 403, Body: `{"error":"Access denied"}`}, "platform-forbidden", true, false, 1},
-		{"403 page", gitlabtest.Fault{Status: 403, HTML: true}, "platform-page", false, false, 1},
-		{"page", gitlabtest.Fault{HTML: true}, "platform-page", false, false, 1},
-		{"text", gitlabtest.Fault{Status: 200, Body: "Canary"}, "platform-page", false, false, 1},
-		{"404 page", gitlabtest.Fault{Status: 404, HTML: true}, "platform-absent", false, false, 1},
+		{"403 page", gitlabtest.Fault{Status: 403, HTML: true}, "platform-page", false, false, 5},
+		{"page", gitlabtest.Fault{HTML: true}, "platform-page", false, false, 5},
+		{"text", gitlabtest.Fault{Status: 200, Body: "Canary"}, "platform-page", false, false, 5},
+		{"404 page", gitlabtest.Fault{Status: 404, HTML: true}, "platform-absent", false, false, 5},
+		{"404 in plain text", gitlabtest.Fault{Status: 404, Body: "404 page not found", Header: http.Header{"Content-Type": {"text/plain"}}}, "platform-absent", false, false, 1},
 		{"404", gitlabtest.Fault{Status: 404, Body: quoting}, "platform-absent", false, false, 1},
 		{"302", gitlabtest.Fault{RedirectTo: "https://sso.invalid/Canary"}, "platform-redirect", false, false, 1},
 		{"302 nowhere", gitlabtest.Fault{Status: 302}, "platform-redirect", false, false, 1},
@@ -264,46 +266,52 @@ func TestNoAnswer(t *testing.T) {
 			"platform-garbled", false, true, 1},
 		{"nothing", gitlabtest.Fault{Status: 200, Body: `{"connected":null,"valid":null,"token":null}`}, "platform-garbled", false, true, 1},
 		{"of another kind", gitlabtest.Fault{Status: 200, Body: `{"token":"ghp_Canary","provider":"github"}`}, "platform-garbled", false, true, 1},
-		{"cut", gitlabtest.Fault{Cut: true}, "platform-garbled", false, true, 4},
-		{"closed", gitlabtest.Fault{Close: true}, "unreachable", false, true, 4},
+		{"cut", gitlabtest.Fault{Cut: true}, "platform-garbled", false, true, 5},
+		{"closed", gitlabtest.Fault{Close: true}, "unreachable", false, true, 5},
 		{"endless", gitlabtest.Fault{Endless: true}, "platform-garbled", false, true, 1},
 		{"too large", gitlabtest.Fault{Size: transport.MaxBody + 1}, "platform-garbled", false, true, 1},
 	}
+	// At the same time, since most of it is waiting.
+	var group sync.WaitGroup
+	defer group.Wait()
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			p, gitlab := stand(t, gitlabtest.PlatformOptions{})
-			p.SetConnection("alice", &gitlabtest.PlatformConnection{Token: pat, InstanceURL: gitlab.URL(), UpdatedAt: time.Now()})
-			test.fault.Match = "all"
-			p.AddFault(test.fault)
-			// Each has a connection of its own: a fault of one must not be the
-			// others'.
-			c, tester, session := connect(t, p, user), connect(t, p, user), connect(t, p, bot)
-			tok, i := parsed(t, pat, gitlab.URL())
-			team, one := name(t, "team"), name(t, "one")
-			var all sync.WaitGroup
-			for endpoint, question := range map[string]func() error{
-				"status":      func() error { _, m := c.Status(t.Context()); return m },
-				"test":        func() error { _, m := tester.Test(t.Context(), tok, i); return m },
-				"credentials": func() error { _, m := session.SessionCredentials(t.Context(), team, one); return m },
-			} {
-				all.Go(func() {
-					want(t, question(), test.code, !test.refused)
-					if asked := p.Count(endpoint); asked != test.asked {
-						t.Errorf("%s: asked %d times, want %d", endpoint, asked, test.asked)
-					}
-				})
-			}
-			all.Wait()
-			code := test.code
-			if test.uncertain {
-				code = "platform-uncertain"
-			}
-			_, m := c.Connect(t.Context(), tok, i)
-			want(t, m, code, !test.refused)
-			if asked := p.Count("connect"); asked != 1 {
-				t.Errorf("connect: asked %d times", asked)
-			}
+		group.Go(func() {
+			t.Run(test.name, func(t *testing.T) {
+				p, gitlab := stand(t, gitlabtest.PlatformOptions{})
+				p.SetConnection("alice", &gitlabtest.PlatformConnection{Token: pat, InstanceURL: gitlab.URL(), UpdatedAt: time.Now()})
+				test.fault.Match = "all"
+				p.AddFault(test.fault)
+				// Each has a connection of its own: a fault of one must not be the
+				// others'.
+				c, tester, session := connect(t, p, user), connect(t, p, user), connect(t, p, bot)
+				tok, i := parsed(t, pat, gitlab.URL())
+				team, one := name(t, "team"), name(t, "one")
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				var all sync.WaitGroup
+				for endpoint, question := range map[string]func() error{
+					"status":      func() error { _, m := c.Status(ctx); return m },
+					"test":        func() error { _, m := tester.Test(ctx, tok, i); return m },
+					"credentials": func() error { _, m := session.SessionCredentials(ctx, team, one); return m },
+				} {
+					all.Go(func() {
+						want(t, question(), test.code, !test.refused)
+						if asked := p.Count(endpoint); asked != test.asked {
+							t.Errorf("%s: asked %d times, want %d", endpoint, asked, test.asked)
+						}
+					})
+				}
+				all.Wait()
+				code := test.code
+				if test.uncertain {
+					code = "platform-uncertain"
+				}
+				_, m := c.Connect(t.Context(), tok, i)
+				want(t, m, code, !test.refused)
+				if asked := p.Count("connect"); asked != 1 {
+					t.Errorf("connect: asked %d times", asked)
+				}
+			})
 		})
 	}
 }
@@ -416,21 +424,36 @@ func TestStatusForms(t *testing.T) {
 	want(t, m, "instance-invalid", false)
 }
 
-// Trouble that passes is ridden out by a question.
+// A question is asked again after trouble that passes, and waits as long as it is
+// asked to.
 func TestRetry(t *testing.T) {
+	page := http.Header{"Content-Type": {"application/json"}}
+	var group sync.WaitGroup
+	defer group.Wait()
 	for name, fault := range map[string]gitlabtest.Fault{
-		"busy":   {Match: "credentials", Status: 503, Times: 2, Header: http.Header{"Retry-After": {"1"}}},
-		"closed": {Match: "credentials", Close: true, Times: 2},
+		"503":               {Status: 503, Header: http.Header{"Retry-After": {"1"}}},
+		"503, longer":       {Status: 503, Times: 1, Header: http.Header{"Retry-After": {"3"}}},
+		"429":               {Status: 429, Header: http.Header{"Retry-After": {"1"}}},
+		"429, longer":       {Status: 429, Times: 1, Header: http.Header{"Retry-After": {"3"}}},
+		"closed":            {Close: true},
+		"login page":        {HTML: true},
+		"404 of an ingress": {Status: 404, HTML: true},
+		"403 of a firewall": {Status: 403, Header: page, Body: `{"message":"Canary"}`},
+		"401 of a gateway":  {Status: 401, Header: page, Body: `{"message":"Canary"}`},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p, gitlab := stand(t, gitlabtest.PlatformOptions{})
-			p.SetConnection("alice", &gitlabtest.PlatformConnection{Token: pat, InstanceURL: gitlab.URL()})
-			p.AddFault(fault)
-			got, m := connect(t, p, bot).SessionCredentials(t.Context(), Name{"team"}, Name{"one"})
-			if m != nil || got.Token == nil || p.Count("credentials") != 3 {
-				t.Errorf("%v, %d requests", m, p.Count("credentials"))
-			}
+		group.Go(func() {
+			t.Run(name, func(t *testing.T) {
+				p, gitlab := stand(t, gitlabtest.PlatformOptions{})
+				p.SetConnection("alice", &gitlabtest.PlatformConnection{Token: pat, InstanceURL: gitlab.URL()})
+				fault.Match, fault.Times = "credentials", cmp.Or(fault.Times, 2)
+				p.AddFault(fault)
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				got, m := connect(t, p, bot).SessionCredentials(ctx, Name{"team"}, Name{"one"})
+				if m != nil || got.Token == nil || p.Count("credentials") != fault.Times+1 {
+					t.Errorf("%v, %d requests", m, p.Count("credentials"))
+				}
+			})
 		})
 	}
 }
@@ -456,7 +479,7 @@ func TestLimit(t *testing.T) {
 	status := func(ctx context.Context) error { _, m := c.Status(ctx); return m }
 	m := within(300*time.Millisecond, "status", gitlabtest.Fault{Hang: true}, status)
 	want(t, m, "timeout", true)
-	if !strings.Contains(message.As(m).What, "within the time limit (10s)") {
+	if !strings.Contains(message.As(m).What, "within the time limit (30s)") {
 		t.Error(m)
 	}
 	want(t, within(300*time.Millisecond, "status", gitlabtest.Fault{Delay: time.Hour}, status), "timeout", true)

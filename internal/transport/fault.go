@@ -11,16 +11,45 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// Fault names what was in the way of an answer, and in a few words for people
-// which host or proxy it is about ("" when it is the one that was asked). It
-// reads the kind of an error, never its text. A fault of no known kind is
-// access.Unreachable.
-func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
+// Fault is what kept a service from answering a request itself. The zero value is
+// none.
+type Fault struct {
+	Reason access.Reason
+	// Detail is a few words for people about what the reason leaves open. It holds no
+	// text of a server's, and is "" where there is nothing to add.
+	Detail string
+	// Status is that of the answer, or of a proxy's answer to CONNECT; 0 for none.
+	Status int
+	// Wait is how long the answer asks to wait, 0 if it doesn't say.
+	Wait time.Duration
+	// To and Path are where a redirect leads that was not followed: see [NotFollowed].
+	To, Path string
+	// Again means that it may be gone a moment later.
+	Again bool
+}
+
+// FaultOf classifies an error of net/http's client or of a body by its kind, never by
+// its text. An error of no known kind is access.Unreachable.
+func FaultOf(err error) Fault {
+	f := connectionFault(err)
+	if f.Reason == "" {
+		f.Reason, f.Detail = TLSFault(err)
+	}
+	if f.Reason == "" {
+		f.Reason, f.Detail = bodyFault(err)
+	}
+	f.Again = transient(f, err)
+	return f
+}
+
+// connectionFault is for a connection that could not be opened, or not in time.
+func connectionFault(err error) Fault {
 	var (
 		cert    *tls.CertificateVerificationError
 		refused *ProxyError
@@ -28,40 +57,133 @@ func (t *Transport) Fault(err error) (reason access.Reason, detail string) {
 		dns     *net.DNSError
 	)
 	switch {
-	case errors.As(err, &refused) && refused.Status == http.StatusProxyAuthRequired, errors.As(err, &op) && op.Op == "socks connect" && socksLogin(op.Err):
-		return access.ProxyLogin, t.proxyName()
+	case errors.As(err, &refused) && refused.Status == http.StatusProxyAuthRequired:
+		return Fault{Reason: access.ProxyLogin, Status: refused.Status}
 	case errors.As(err, &refused):
-		return access.ProxyFailed, t.proxyName() + " answered " + strconv.Itoa(refused.Status) + ", it"
+		return Fault{Reason: access.ProxyFailed, Status: refused.Status, Detail: " answered " + strconv.Itoa(refused.Status) + ", it"}
+	case errors.As(err, &op) && op.Op == "socks connect" && socksLogin(op.Err):
+		return Fault{Reason: access.ProxyLogin}
 	// The limit of one attempt to connect, to a proxy or to the host, looks like
 	// the limit of all.
 	case errors.As(err, &op) && (op.Op == "proxyconnect" || op.Op == "socks connect"):
 		if errors.As(err, &cert) {
-			return access.ProxyFailed, t.proxyName() + ", whose certificate can't be verified,"
+			return Fault{Reason: access.ProxyFailed, Detail: ", whose certificate can't be verified,"}
 		}
-		return access.ProxyFailed, t.proxyName()
+		return Fault{Reason: access.ProxyFailed}
 	case errors.As(err, &dns):
-		return nameFault(dns), message.Quote(dns.Name)
+		return Fault{Reason: nameFault(dns), Detail: message.Quote(dns.Name)}
 	case errors.As(err, &op) && op.Op == "dial" && op.Timeout():
-		return access.Unreachable, ""
-	case errors.Is(err, context.DeadlineExceeded) && t.resolving.Load() != nil:
-		return access.DNSFailed, message.Quote(*t.resolving.Load())
+		return Fault{Reason: access.Unreachable}
 	case errors.Is(err, context.DeadlineExceeded):
-		return access.Timeout, ""
-	case !errors.As(err, &cert) && t.clientCertificateRefused(err):
-		return access.TLSClient, t.network.CertificateBy
+		return Fault{Reason: access.Timeout}
 	}
-	if reason, cause := TLSFault(err); reason != "" {
-		return reason, t.remarks(reason, cause)
-	}
-	for _, garbled := range []error{ErrTooLarge, ErrCut} {
-		if errors.Is(err, garbled) {
-			return access.Garbled, garbled.Error()
+	return Fault{}
+}
+
+// bodyFault is for an answer that can't be used, and for all that is not known.
+func bodyFault(err error) (reason access.Reason, detail string) {
+	for _, known := range []error{ErrTooLarge, ErrCut} {
+		if errors.Is(err, known) {
+			return access.Garbled, known.Error()
 		}
 	}
 	if errors.Is(err, errBroken) {
 		return access.Garbled, "it breaks HTTP"
 	}
 	return access.Unreachable, ""
+}
+
+// transient reports whether a fault may be gone a moment later. A proxy's certificate,
+// its refusal, and an answer that is too large stay the same.
+func transient(f Fault, err error) bool {
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, ErrTooLarge), errors.As(err, &cert), f.Status >= 400 && !notNow(f.Status):
+		return false
+	}
+	return slices.Contains([]access.Reason{access.Unreachable, access.DNSFailed, access.ProxyFailed, access.Garbled}, f.Reason)
+}
+
+// Fault is [FaultOf] with what this transport knows besides: the proxy's name, the
+// name that was being looked up, and settings that did not help.
+func (t *Transport) Fault(err error) Fault {
+	f := FaultOf(err)
+	switch f.Reason {
+	case access.ProxyLogin, access.ProxyFailed:
+		f.Detail = t.proxyName() + f.Detail
+	case access.Timeout:
+		if name := t.resolving.Load(); name != nil {
+			return Fault{Reason: access.DNSFailed, Detail: message.Quote(*name), Again: true}
+		}
+	case access.NameUnknown, access.DNSFailed:
+	default:
+		var cert *tls.CertificateVerificationError
+		if !errors.As(err, &cert) && t.clientCertificateRefused(err) {
+			return Fault{Reason: access.TLSClient, Detail: t.network.CertificateBy}
+		}
+		if reason, cause := TLSFault(err); reason != "" {
+			f.Detail = t.remarks(reason, cause)
+		}
+	}
+	return f
+}
+
+// Ended is the fault of a request whose context ended before its answer came, which
+// err tells of: a DNS server that does not answer explains more than the time limit.
+func (t *Transport) Ended(ctx context.Context, err error) Fault {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return Fault{Reason: access.Interrupted}
+	}
+	if f := t.Fault(err); f.Reason == access.DNSFailed {
+		return f
+	}
+	return Fault{Reason: access.Timeout}
+}
+
+// AnswerFault classifies an answer of a JSON API by its status and headers; the zero
+// value is an answer in JSON that may be the service's own. Dates are compared with
+// the server's clock, or with now where the answer has no date.
+func AnswerFault(status int, header http.Header, now time.Time) Fault {
+	f := StatusFault(status, header, now)
+	switch {
+	case f.Reason != "" || isJSON(header):
+		return f
+	case status == http.StatusNotFound:
+		f.Reason = access.NotGitLab
+	default:
+		f.Reason, f.Detail = access.InFront, strconv.Itoa(status)+" and no JSON"
+	}
+	f.Wait, f.Again = retryAfter(header, serverTime(header, now)), true
+	return f
+}
+
+// StatusFault classifies an answer, whatever its body, by a status that no service
+// uses for what it was asked: 3xx, 407, 429 and 5xx.
+func StatusFault(status int, header http.Header, now time.Time) Fault {
+	f := Fault{Status: status, Again: notNow(status)}
+	now = serverTime(header, now)
+	switch {
+	case status == http.StatusTooManyRequests:
+		f.Reason, f.Wait = access.RateLimited, retryAfter(header, now)
+		// GitLab sends this with every answer; only here does it ask for a wait.
+		if reset, err := strconv.ParseInt(header.Get("RateLimit-Reset"), 10, 64); err == nil && f.Wait == 0 {
+			f.Wait = bounded(time.Unix(reset, 0).Sub(now))
+		}
+	case status >= 500:
+		f.Reason, f.Detail, f.Wait = access.ServerError, Status(status), retryAfter(header, now)
+	case status >= 300 && status < 400:
+		f.Reason = access.InFront
+		f.To, f.Path = NotFollowed(header)
+	case status == http.StatusProxyAuthRequired:
+		f.Reason = access.ProxyLogin
+	}
+	return f
+}
+
+// NotOwn is the fault of an answer in JSON that does not have the service's own form.
+// It is retried, since it may come from something in front of the service.
+func (a Answer) NotOwn(detail string) Fault {
+	return Fault{Reason: access.InFront, Detail: detail, Status: a.Status, Wait: a.wait, Again: true}
 }
 
 // socksLogin reports a SOCKS proxy that does not let this side in. net/http tells

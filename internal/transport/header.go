@@ -4,18 +4,14 @@ import (
 	"errors"
 	"mime"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// NotNow reports a status by which a server says that it can't answer just now: 429,
-// and every fault of its own but that it does not know the request at all
-// (RFC 9110, 15.6; 501).
-func NotNow(status int) bool {
+// notNow reports a status by which a server says that it can't answer just now: 429,
+// and all 5xx but 501, by which it does not know the method (RFC 9110, 15.6).
+func notNow(status int) bool {
 	return status == http.StatusTooManyRequests || status >= http.StatusInternalServerError && status != http.StatusNotImplemented
 }
 
@@ -24,49 +20,39 @@ func Status(status int) string {
 	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
 }
 
-// IsJSON reports whether an answer says that its body is JSON.
-func IsJSON(header http.Header) bool {
+// isJSON reports whether an answer says that its body is JSON.
+func isJSON(header http.Header) bool {
 	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
 	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
 }
 
-// RetryAfter is the wait that the header Retry-After asks for, in seconds or as
-// a date (RFC 9110, 10.2.3), bounded as by [Wait]; 0 if there is none.
-func RetryAfter(header http.Header, now time.Time) time.Duration {
+// retryAfter is the wait that the header Retry-After asks for, in seconds or as
+// a date (RFC 9110, 10.2.3), at most a day; 0 if there is none.
+func retryAfter(header http.Header, now time.Time) time.Duration {
 	after := header.Get("Retry-After")
 	seconds, err := strconv.ParseUint(after, 10, 31)
 	switch {
 	case errors.Is(err, strconv.ErrRange):
 		return maxWait
 	case err == nil:
-		return Wait(time.Duration(seconds) * time.Second)
+		return bounded(time.Duration(seconds) * time.Second)
 	}
 	if date, err := http.ParseTime(after); err == nil {
-		return Wait(date.Sub(now))
+		return bounded(date.Sub(now))
 	}
 	return 0
 }
 
-// Target is where a redirect from an address leads: the scheme and host, fit to be
-// shown, and the path. Both are "" when it does not lead to another web page. What
-// else an address has may be secret.
-func Target(from, location string) (origin, path string) {
-	base, err := url.Parse(from)
-	if err != nil || location == "" {
-		return "", ""
+// serverTime is the server's clock, as far as an answer tells it.
+func serverTime(header http.Header, now time.Time) time.Time {
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		return date
 	}
-	to, err := base.Parse(location)
-	if err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http" {
-		return "", ""
-	}
-	host := strings.ToLower(to.Host)
-	host = strings.TrimSuffix(host, map[string]string{"https": ":443", "http": ":80"}[to.Scheme])
-	return message.Quote(to.Scheme + "://" + host), to.Path
+	return now
 }
 
-// maxWait is more than anybody waits for; what is asked beyond it is no more
-// than that either.
+// maxWait is longer than anybody waits; a longer wait that is asked for counts as
+// this one.
 const maxWait = 24 * time.Hour
 
-// Wait bounds a wait that a server asked for: from 0 to a day.
-func Wait(wait time.Duration) time.Duration { return min(max(wait, 0), maxWait) }
+func bounded(wait time.Duration) time.Duration { return min(max(wait, 0), maxWait) }

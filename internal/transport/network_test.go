@@ -127,8 +127,8 @@ func TestClientCertificate(t *testing.T) {
 				if err == nil {
 					t.Fatalf("%x, HTTP/2 %v: let in with %q", version, http2, n.CertificateBy)
 				}
-				if reason, detail := transport.Fault(err); reason != access.TLSClient || detail != n.CertificateBy {
-					t.Errorf("%x, HTTP/2 %v, with %q: %s, %q (%v)", version, http2, n.CertificateBy, reason, detail, err)
+				if f := transport.Fault(err); f.Reason != access.TLSClient || f.Detail != n.CertificateBy {
+					t.Errorf("%x, HTTP/2 %v, with %q: %s, %q (%v)", version, http2, n.CertificateBy, f.Reason, f.Detail, err)
 				}
 			}
 		}
@@ -212,12 +212,12 @@ func TestTLSProxy(t *testing.T) {
 		t.Error(err)
 	}
 	transport, err := try(Network{Roots: roots, ProxyRoots: roots})
-	if reason, detail := transport.Fault(err); reason != access.ProxyFailed || detail != through.Host+" (from SETTING), whose certificate can't be verified," {
-		t.Errorf("%s, %q", reason, detail)
+	if f := transport.Fault(err); f.Reason != access.ProxyFailed || f.Detail != through.Host+" (from SETTING), whose certificate can't be verified," {
+		t.Errorf("%s, %q", f.Reason, f.Detail)
 	}
 	transport, err = try(Network{Roots: own, ProxyRoots: own})
-	if reason, _ := transport.Fault(err); reason != access.TLSUntrusted {
-		t.Errorf("the proxy's authority counts for the host: %s", reason)
+	if f := transport.Fault(err); f.Reason != access.TLSUntrusted {
+		t.Errorf("the proxy's authority counts for the host: %s", f.Reason)
 	}
 
 	// One that asks for a certificate gets none.
@@ -236,8 +236,8 @@ func TestTLSProxy(t *testing.T) {
 	known := x509.NewCertPool()
 	known.AddCert(curious.Certificate())
 	transport, err = try(Network{Roots: roots, ProxyRoots: known, Proxy: http.ProxyURL(at)})
-	if reason, detail := transport.Fault(err); reason != access.ProxyFailed || !strings.Contains(detail, "answered 418") || shown > 0 {
-		t.Errorf("%s, %q, %d certificates shown", reason, detail, shown)
+	if f := transport.Fault(err); f.Reason != access.ProxyFailed || !strings.Contains(f.Detail, "answered 418") || shown > 0 {
+		t.Errorf("%s, %q, %d certificates shown", f.Reason, f.Detail, shown)
 	}
 }
 
@@ -268,8 +268,8 @@ func TestSOCKS(t *testing.T) {
 		}
 		resp.Body.Close()
 		_, err = client.Get("https://elsewhere.example.com/")
-		if reason, detail := transport.Fault(err); reason != access.ProxyFailed || detail != proxy.Addr()+" (from SETTING)" {
-			t.Errorf("%s: %s, %q (%v)", scheme, reason, detail, err)
+		if f := transport.Fault(err); f.Reason != access.ProxyFailed || f.Detail != proxy.Addr()+" (from SETTING)" {
+			t.Errorf("%s: %s, %q (%v)", scheme, f.Reason, f.Detail, err)
 		}
 	}
 	if asked := strings.Join(proxy.Asked(), " "); asked != "gitlab.example.com:443 elsewhere.example.com:443 gitlab.example.com:443 elsewhere.example.com:443" {
@@ -284,8 +284,8 @@ func TestSOCKS(t *testing.T) {
 	listener.Close()
 	transport := New(Network{Proxy: http.ProxyURL(&url.URL{Scheme: "socks5h", Host: gone})})
 	_, err = (&http.Client{Transport: transport}).Get("https://gitlab.example.com/x")
-	if reason, detail := transport.Fault(err); reason != access.ProxyFailed || detail != gone {
-		t.Errorf("nobody there: %s, %q", reason, detail)
+	if f := transport.Fault(err); f.Reason != access.ProxyFailed || f.Detail != gone {
+		t.Errorf("nobody there: %s, %q", f.Reason, f.Detail)
 	}
 }
 
@@ -302,13 +302,13 @@ func TestRemarks(t *testing.T) {
 	if asked > 0 {
 		t.Error("asked for before anything failed")
 	}
-	if reason, detail := transport.Fault(err); reason != access.TLSUntrusted || detail != "remarks" {
-		t.Errorf("%s, %q", reason, detail)
+	if f := transport.Fault(err); f.Reason != access.TLSUntrusted || f.Detail != "remarks" {
+		t.Errorf("%s, %q", f.Reason, f.Detail)
 	}
 	server.Close()
 	_, err = (&http.Client{Transport: transport}).Get(server.URL())
-	if _, detail := transport.Fault(err); detail != "" || asked != 1 {
-		t.Errorf("%q, asked %d times", detail, asked)
+	if f := transport.Fault(err); f.Detail != "" || asked != 1 {
+		t.Errorf("%q, asked %d times", f.Detail, asked)
 	}
 }
 

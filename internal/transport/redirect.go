@@ -3,6 +3,9 @@ package transport
 import (
 	"net/http"
 	"net/url"
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
 // Redirects is an http.RoundTripper that lets net/http follow only the redirects
@@ -28,19 +31,25 @@ func (r Redirects) RoundTrip(req *http.Request) (*http.Response, error) {
 	if resp.Header.Get("Location") == "" {
 		return resp, nil
 	}
-	location := resp.Header.Get("Location")
-	if to, err := req.URL.Parse(location); err != nil || r.Allow == nil || !r.Allow(req, to) {
+	to, err := req.URL.Parse(resp.Header.Get("Location"))
+	if err != nil || r.Allow == nil || !r.Allow(req, to) {
 		resp.Header.Del("Location")
-		resp.Header.Set(notFollowed, location)
+		if err == nil {
+			resp.Header.Set(notFollowed, to.String())
+		}
 	}
 	return resp, nil
 }
 
-// NotFollowed is where a redirect from an address leads that was not followed: see
-// [Target].
-func NotFollowed(from string, header http.Header) (origin, path string) {
-	if to := header.Get(notFollowed); to != "" {
-		return Target(from, to)
+// NotFollowed is where a redirect leads that was not followed: its scheme and host,
+// fit to be shown, and its path. Both are "" when it does not lead to a web page. The
+// rest of the address is dropped, since it may be secret.
+func NotFollowed(header http.Header) (origin, path string) {
+	to, err := url.Parse(header.Get(notFollowed))
+	if err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http" {
+		return "", ""
 	}
-	return "", ""
+	host := strings.ToLower(to.Host)
+	host = strings.TrimSuffix(host, map[string]string{"https": ":443", "http": ":80"}[to.Scheme])
+	return message.Quote(to.Scheme + "://" + host), to.Path
 }

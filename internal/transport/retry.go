@@ -3,7 +3,6 @@ package transport
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,62 +49,95 @@ func Request(ctx context.Context, method, url string, body any, bearer, userAgen
 	return req, nil
 }
 
-// Retry sends one request, and sends it again while Judge says so.
-type Retry struct {
-	// Max is the number of retries. With the backoff between them (250 ms, doubled
-	// each time), three take about 2 s and four about 4 s.
-	Max int
-	// MaxWait is the longest wait a server may ask for before a retry; 0 means that
-	// only the context's deadline counts.
-	MaxWait time.Duration
-	// Judge is called after each try, with the answer and its JSON body or with an
-	// error. It reports whether to try again, and the wait that the server asks for,
-	// 0 for the usual backoff.
-	Judge func(resp *http.Response, body []byte, err error) (retry bool, wait time.Duration)
-	// OnWait is called before each wait; nil for nothing.
-	OnWait func(wait time.Duration)
+// maxRetries is how often a request is sent again. With the backoff between tries
+// (250 ms, doubled each time) that covers an outage of about 4 s.
+const maxRetries = 4
 
-	tries int
-	wait  time.Duration
-	ended error
+// Answer is an answer to a request of a JSON API. Body is nil if Fault has a reason.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+	// Fault is what [AnswerFault] says of it.
+	Fault Fault
+
+	wait time.Duration
 }
 
-// Do sends the request. A nil error means that the last call of Judge decided; else
-// the request's context ended before there was another answer.
-func (r *Retry) Do(client *http.Client, req *retryablehttp.Request) error {
+// Retry sends one request, and sends it again while its fault may be gone a moment
+// later, up to four times and within the context's deadline. It waits as long as the
+// server asks for, else with exponential backoff.
+type Retry struct {
+	// Once forbids a second try, for requests that change something.
+	Once bool
+	// Read is called with each answer, and returns its fault: Answer.Fault, or one that
+	// only the body shows. The zero value is an answer of the service's own.
+	Read func(Answer) Fault
+	// OnWait is called before each wait; nil for nothing.
+	OnWait func(wait time.Duration, why access.Reason)
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+
+	transport *Transport
+	last      Fault
+	ended     bool
+	tries     int
+	wait      time.Duration
+}
+
+// Do sends the request through a client that uses t. It returns the fault of the last
+// try, or, if the context ended before that had an answer, of the try before.
+func (r *Retry) Do(t *Transport, client *http.Client, req *retryablehttp.Request) Fault {
+	r.transport = t
+	if r.Now == nil {
+		r.Now = time.Now
+	}
 	resp, err := (&retryablehttp.Client{
 		HTTPClient:   client,
-		RetryMax:     r.Max,
+		RetryMax:     maxRetries,
 		CheckRetry:   r.check,
 		Backoff:      r.backoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}).Do(req)
-	switch {
-	case r.ended == nil && resp == nil && req.Context().Err() != nil:
-		r.ended = cmp.Or(err, req.Context().Err()) // it ended during a wait
+	switch ctx := req.Context(); {
 	case resp != nil:
 		_ = resp.Body.Close()
+	case !r.ended && ctx.Err() != nil:
+		r.end(ctx, cmp.Or(err, ctx.Err())) // it ended during a wait
 	}
-	return r.ended
+	return r.last
+}
+
+// end is called when the context ends before there is an answer. What the try before
+// met says more than the time limit.
+func (r *Retry) end(ctx context.Context, err error) {
+	r.ended = true
+	if f := r.transport.Ended(ctx, err); f.Reason != access.Timeout || r.last.Reason == "" {
+		r.last = f
+	}
 }
 
 // check decides on another try. A wait that would not end before the deadline is
 // not begun. The wait is up to a quarter longer than it must be, so that pods
 // that were refused together don't come back together.
 func (r *Retry) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	var body []byte
+	var answer Answer
 	if err == nil {
-		body, err = read(resp)
+		answer, err = r.answer(resp)
 	}
 	if ctx.Err() != nil {
-		r.ended = cmp.Or(err, ctx.Err())
+		r.end(ctx, cmp.Or(err, ctx.Err()))
 		return false, nil
 	}
-	retry, asked := r.Judge(resp, body, err)
-	if !retry || r.tries >= r.Max || r.MaxWait > 0 && asked > r.MaxWait {
+	if err != nil {
+		r.last = r.transport.Fault(err)
+	} else {
+		r.last = r.Read(answer)
+	}
+	if !r.last.Again || r.Once || r.tries >= maxRetries {
 		return false, nil
 	}
-	r.wait = cmp.Or(asked, 250*time.Millisecond<<r.tries)
+	r.wait = cmp.Or(r.last.Wait, 250*time.Millisecond<<r.tries)
 	spread := r.wait/4 + time.Millisecond
 	if deadline, limited := ctx.Deadline(); limited {
 		spread = min(spread, time.Until(deadline)-r.wait)
@@ -120,39 +152,26 @@ func (r *Retry) check(ctx context.Context, resp *http.Response, err error) (bool
 
 func (r *Retry) backoff(time.Duration, time.Duration, int, *http.Response) time.Duration {
 	if r.OnWait != nil {
-		r.OnWait(r.wait)
+		r.OnWait(r.wait, r.last.Reason)
 	}
 	return r.wait
 }
 
-// read takes the body of an answer in JSON. Where the status says all, it takes
-// none: trouble with the body must not hide the status.
-func read(resp *http.Response) ([]byte, error) {
-	status := resp.StatusCode
-	if status >= 300 && status < 400 || status == http.StatusTooManyRequests || status >= 500 || !IsJSON(resp.Header) {
-		return nil, nil
+// answer classifies an answer, and reads the body of one in JSON. Where the status
+// says all, the body is not read: trouble with it must not hide the status.
+func (r *Retry) answer(resp *http.Response) (Answer, error) {
+	answer := Answer{Status: resp.StatusCode, Header: resp.Header, Fault: AnswerFault(resp.StatusCode, resp.Header, r.Now()),
+		wait: retryAfter(resp.Header, serverTime(resp.Header, r.Now()))}
+	if answer.Fault.Reason != "" {
+		return answer, nil
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrCut, err)
+		return Answer{}, fmt.Errorf("%w: %w", ErrCut, err)
 	case len(body) > MaxBody:
-		return nil, ErrTooLarge
+		return Answer{}, ErrTooLarge
 	}
-	return body, nil
-}
-
-// Transient reports whether a fault, whose reason is that of [Transport.Fault], may
-// be gone a moment later. An answer without end, a proxy's certificate and its
-// refusal are there again.
-func Transient(reason access.Reason, err error) bool {
-	var certificate *tls.CertificateVerificationError
-	var proxy *ProxyError
-	switch {
-	case errors.Is(err, ErrTooLarge), errors.As(err, &certificate), errors.As(err, &proxy) && proxy.Status >= 400 && !NotNow(proxy.Status):
-		return false
-	case reason == access.Unreachable, reason == access.DNSFailed, reason == access.ProxyFailed, reason == access.Garbled:
-		return true
-	}
-	return false
+	answer.Body = body
+	return answer, nil
 }

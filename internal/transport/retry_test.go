@@ -1,77 +1,183 @@
 package transport
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
-	"sync/atomic"
+	"net/url"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
 )
 
-// A request is sent again while Judge says so, at most Max times, and not if the
-// server asks for a wait beyond MaxWait.
+// stub is a server's side of an exchange, without a network, so that waits cost
+// nothing.
+type stub func(try int) *http.Response
+
+func (s stub) client(t *Transport) (*http.Client, *int) {
+	tries := new(int)
+	return &http.Client{Transport: Redirects{Next: roundTripper(func(req *http.Request) (*http.Response, error) {
+		*tries++
+		resp := s(*tries)
+		if resp == nil {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		}
+		resp.Request = req
+		return resp, nil
+	})}}, tries
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// respond makes an answer with a body and headers, given as names and values.
+func respond(status int, body string, header ...string) *http.Response {
+	recorder := httptest.NewRecorder()
+	for pair := range slices.Chunk(header, 2) {
+		recorder.Header().Set(pair[0], pair[1])
+	}
+	recorder.WriteHeader(status)
+	_, _ = recorder.WriteString(body)
+	return recorder.Result()
+}
+
+// The policy that all clients share: which answers are asked for again, how often,
+// and how long the wait is.
 func TestRetry(t *testing.T) {
+	json, html := []string{"Content-Type", "application/json"}, []string{"Content-Type", "text/html"}
 	for name, test := range map[string]struct {
-		max   int
-		asked time.Duration
-		fails int32
-		want  int32
+		answer *http.Response
+		once   bool
+		reason access.Reason
+		tries  int
+		// shortest is the shortest time that the waits take.
+		shortest time.Duration
 	}{
-		"good at once": {2, 0, 0, 1},
-		"good later":   {2, 0, 1, 2},
-		"never":        {2, 0, 9, 3},
-		"no retries":   {0, 0, 9, 1},
-		"long wait":    {2, time.Hour, 9, 1},
+		"JSON":             {respond(200, `{}`, json...), false, "", 1, 0},
+		"JSON refusal":     {respond(403, `{}`, json...), false, "", 1, 0},
+		"not its own form": {respond(418, `{}`, json...), false, access.InFront, 5, 3750 * time.Millisecond},
+		"429":              {respond(429, ""), false, access.RateLimited, 5, 3750 * time.Millisecond},
+		"429 with a wait":  {respond(429, "", "Retry-After", "2"), false, access.RateLimited, 5, 8 * time.Second},
+		"429 with a reset": {respond(429, "", "RateLimit-Reset", "7", "Date", "Thu, 01 Jan 1970 00:00:04 GMT"), false, access.RateLimited, 5, 12 * time.Second},
+		"429 for an hour":  {respond(429, "", "Retry-After", "3600"), false, access.RateLimited, 1, 0},
+		"500":              {respond(500, `{}`, json...), false, access.ServerError, 5, 3750 * time.Millisecond},
+		"501":              {respond(501, `{}`, json...), false, access.ServerError, 1, 0},
+		"502 page":         {respond(502, "<html>", html...), false, access.ServerError, 5, 3750 * time.Millisecond},
+		"503 with a wait":  {respond(503, "", "Retry-After", "1"), false, access.ServerError, 5, 4 * time.Second},
+		"503 with a reset": {respond(503, "", "RateLimit-Reset", "9999999999"), false, access.ServerError, 5, 3750 * time.Millisecond},
+		"200 page":         {respond(200, "<html>", html...), false, access.InFront, 5, 3750 * time.Millisecond},
+		"403 page":         {respond(403, "<html>", append(html, "Retry-After", "2")...), false, access.InFront, 5, 8 * time.Second},
+		"404 page":         {respond(404, "<html>", html...), false, access.NotGitLab, 5, 3750 * time.Millisecond},
+		"407":              {respond(407, ""), false, access.ProxyLogin, 1, 0},
+		"302":              {respond(302, "", "Location", "https://login.example/?secret"), false, access.InFront, 1, 0},
+		"304":              {respond(304, ""), false, access.InFront, 1, 0},
+		"a change, 503":    {respond(503, ""), true, access.ServerError, 1, 0},
+		"a change, page":   {respond(200, "<html>", html...), true, access.InFront, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var tries atomic.Int32
-			server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				if tries.Add(1) <= test.fails {
-					w.WriteHeader(http.StatusBadGateway)
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				transport := New(Network{})
+				client, tries := stub(func(int) *http.Response { return test.answer }).client(transport)
+				var waited time.Duration
+				retry := &Retry{Once: test.once, OnWait: func(wait time.Duration, why access.Reason) {
+					waited += wait
+					if why != test.reason {
+						t.Errorf("waits because of %s", why)
+					}
+				}, Read: func(a Answer) Fault {
+					if a.Status == 418 {
+						return a.NotOwn("418, and not its own")
+					}
+					return a.Fault
+				}}
+				f := retry.Do(transport, client, request(ctx, t))
+				if f.Reason != test.reason || *tries != test.tries {
+					t.Errorf("%d tries: %+v", *tries, f)
 				}
-			}))
-			t.Cleanup(server.Close)
-			status := 0
-			retry := &Retry{Max: test.max, MaxWait: time.Second, Judge: func(resp *http.Response, _ []byte, err error) (bool, time.Duration) {
-				if err != nil {
-					t.Error(err)
-					return false, 0
+				if longest := test.shortest + test.shortest/4 + 10*time.Millisecond; waited < test.shortest || waited > longest {
+					t.Errorf("waited %v, want %v to %v", waited, test.shortest, longest)
 				}
-				status = resp.StatusCode
-				return NotNow(status), test.asked
-			}}
-			req, err := Request(t.Context(), http.MethodGet, server.URL, nil, "canary", "test")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := retry.Do(server.Client(), req); err != nil {
-				t.Error(err)
-			}
-			if tries.Load() != test.want || NotNow(status) != (test.fails >= test.want) {
-				t.Errorf("%d tries, the last with %d", tries.Load(), status)
-			}
+			})
 		})
 	}
 }
 
-// Without Allow no redirect is followed, and its target is still known.
-func TestRedirects(t *testing.T) {
-	var followed atomic.Bool
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/to" {
-			followed.Store(true)
-		}
-		http.Redirect(w, r, "/to", http.StatusFound)
-	}))
-	defer server.Close()
-	resp, err := (&http.Client{Transport: Redirects{Next: server.Client().Transport}}).Get(server.URL)
+func request(ctx context.Context, t *testing.T) *retryablehttp.Request {
+	t.Helper()
+	req, err := Request(ctx, http.MethodGet, "https://h/", nil, "canary", "test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = resp.Body.Close() }()
-	origin, path := NotFollowed(server.URL, resp.Header)
-	if followed.Load() || origin != server.URL || path != "/to" {
-		t.Errorf("followed: %v, leads to %s %s", followed.Load(), origin, path)
+	return req
+}
+
+// What a try has met is still known if the context ends before another answer, and
+// the wait for the next try is not begun if it would not end in time.
+func TestRetryEnds(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer stub
+		cancel bool
+		reason access.Reason
+		tries  int
+	}{
+		"no answer":           {func(int) *http.Response { return nil }, false, access.Timeout, 1},
+		"interrupted":         {func(int) *http.Response { return nil }, true, access.Interrupted, 1},
+		"busy, then silent":   {func(try int) *http.Response { return map[int]*http.Response{1: respond(503, "")}[try] }, false, access.ServerError, 2},
+		"busy, interrupted":   {func(try int) *http.Response { return map[int]*http.Response{1: respond(503, "")}[try] }, true, access.Interrupted, 2},
+		"busy for 4 s":        {func(int) *http.Response { return respond(503, "", "Retry-After", "4") }, false, access.ServerError, 1},
+		"interrupted waiting": {func(int) *http.Response { return respond(503, "", "Retry-After", "2") }, true, access.Interrupted, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				if test.cancel {
+					time.AfterFunc(time.Second, cancel)
+				}
+				transport := New(Network{})
+				client, tries := test.answer.client(transport)
+				f := (&Retry{Read: func(a Answer) Fault { return a.Fault }}).Do(transport, client, request(ctx, t))
+				if f.Reason != test.reason || *tries != test.tries {
+					t.Errorf("%d tries: %+v", *tries, f)
+				}
+			})
+		})
+	}
+}
+
+// Without Allow no redirect is followed, and its target is still known, as far as it
+// may be shown.
+func TestRedirects(t *testing.T) {
+	for location, want := range map[string][2]string{
+		"/to":                                       {"https://h", "/to"},
+		"https://H:443/a?secret=x#y":                {"https://h", "/a"},
+		"https://user:secret@h:8443/a":              {"https://h:8443", "/a"},
+		"http://other.example:80":                   {"http://other.example", ""},
+		"ftp://other.example/":                      {"", ""},
+		"https://[::1":                              {"", ""},
+		"https:///path":                             {"", ""},
+		"https://h/%2e%2e/" + url.PathEscape("x/y"): {"https://h", "/../x/y"},
+	} {
+		transport := New(Network{})
+		client, tries := stub(func(int) *http.Response {
+			return respond(302, "", "Location", location, notFollowed, "https://forged.example")
+		}).client(transport)
+		resp, err := client.Get("https://h/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if origin, path := NotFollowed(resp.Header); origin != want[0] || path != want[1] || *tries != 1 {
+			t.Errorf("%s: %d tries, leads to %q %q", location, *tries, origin, path)
+		}
 	}
 }

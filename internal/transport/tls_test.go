@@ -137,7 +137,8 @@ func fault(t *testing.T, at, trusted string) (access.Reason, string) {
 		_ = resp.Body.Close()
 		return "", ""
 	}
-	return transport.Fault(err)
+	f := transport.Fault(err)
+	return f.Reason, f.Detail
 }
 
 func wantFault(t *testing.T, reason access.Reason, detail string, want access.Reason, part string) {

@@ -78,8 +78,8 @@ func TestRoots(t *testing.T) {
 			}
 			if err == nil {
 				resp.Body.Close()
-			} else if reason, detail := transport.Fault(err); reason != access.TLSUntrusted || detail != "" {
-				t.Errorf("%s, %q", reason, detail)
+			} else if f := transport.Fault(err); f.Reason != access.TLSUntrusted || f.Detail != "" {
+				t.Errorf("%s, %q", f.Reason, f.Detail)
 			}
 		})
 	}
@@ -100,23 +100,27 @@ func TestFault(t *testing.T) {
 		err    error
 		reason access.Reason
 		detail string
+		again  bool
 	}{
-		{&ProxyError{Status: 407}, access.ProxyLogin, "proxy.example:3128"},
-		{&ProxyError{Status: 403}, access.ProxyFailed, "proxy.example:3128 answered 403, it"},
-		{&net.OpError{Op: "proxyconnect", Err: errors.New("refused")}, access.ProxyFailed, "proxy.example:3128"},
-		{&net.OpError{Op: "proxyconnect", Err: late}, access.ProxyFailed, "proxy.example:3128"},
-		{&net.OpError{Op: "remote error", Err: errors.New(canary)}, access.TLSFailed, ""},
-		{&net.DNSError{Name: "h", Err: "server " + canary, IsNotFound: true}, access.NameUnknown, "h"},
-		{&net.DNSError{Name: "h\x1b[2J\n", IsNotFound: true}, access.NameUnknown, `"h\x1b[2J\n"`},
-		{&net.DNSError{Name: "h", IsTimeout: true}, access.DNSFailed, "h"},
-		{&net.DNSError{Name: "h"}, access.DNSFailed, "h"},
-		{late, access.Unreachable, ""},
-		{context.DeadlineExceeded, access.Timeout, ""},
-		{errors.New(canary), access.Unreachable, ""},
+		{&ProxyError{Status: 407}, access.ProxyLogin, "proxy.example:3128", false},
+		{&ProxyError{Status: 403}, access.ProxyFailed, "proxy.example:3128 answered 403, it", false},
+		{&net.OpError{Op: "proxyconnect", Err: errors.New("refused")}, access.ProxyFailed, "proxy.example:3128", true},
+		{&net.OpError{Op: "proxyconnect", Err: late}, access.ProxyFailed, "proxy.example:3128", true},
+		{&net.OpError{Op: "remote error", Err: errors.New(canary)}, access.TLSFailed, "", false},
+		{&net.DNSError{Name: "h", Err: "server " + canary, IsNotFound: true}, access.NameUnknown, "h", false},
+		{&net.DNSError{Name: "h\x1b[2J\n", IsNotFound: true}, access.NameUnknown, `"h\x1b[2J\n"`, false},
+		{&net.DNSError{Name: "h", IsTimeout: true}, access.DNSFailed, "h", true},
+		{&net.DNSError{Name: "h"}, access.DNSFailed, "h", true},
+		{late, access.Unreachable, "", true},
+		{&ProxyError{Status: 502}, access.ProxyFailed, "proxy.example:3128 answered 502, it", true},
+		{ErrTooLarge, access.Garbled, "an answer of more than 1 MiB", false},
+		{fmt.Errorf("%w: %w", ErrCut, errors.New(canary)), access.Garbled, "an answer that was cut short", true},
+		{context.DeadlineExceeded, access.Timeout, "", false},
+		{errors.New(canary), access.Unreachable, "", true},
 	}
 	for _, test := range tests {
-		if reason, detail := transport.Fault(fmt.Errorf("wrapped: %w", test.err)); reason != test.reason || detail != test.detail {
-			t.Errorf("%v: %s, %q, want %s, %q", test.err, reason, detail, test.reason, test.detail)
+		if f := transport.Fault(fmt.Errorf("wrapped: %w", test.err)); f.Reason != test.reason || f.Detail != test.detail || f.Again != test.again {
+			t.Errorf("%v: %+v, want %s, %q, %v", test.err, f, test.reason, test.detail, test.again)
 		}
 	}
 }
@@ -131,7 +135,7 @@ func TestRetryAfter(t *testing.T) {
 		"99999999999":                   maxWait,
 		"86401":                         maxWait,
 	} {
-		if got := RetryAfter(http.Header{"Retry-After": {after}}, now); got != want {
+		if got := retryAfter(http.Header{"Retry-After": {after}}, now); got != want {
 			t.Errorf("%q: %v, want %v", after, got, want)
 		}
 	}

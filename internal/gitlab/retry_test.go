@@ -3,60 +3,113 @@ package gitlab
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// A scope without a name is none, and grants nothing.
-func TestEmptyScopes(t *testing.T) {
-	for _, scopes := range []string{`[null]`, `[""]`} {
-		body := strings.Replace(wellKnown, `["api","write_repository"]`, scopes, 1)
-		v := ask(t.Context(), t, answering(t, atSelf, 200, body), guide)
-		if v.Outcome == access.Granted {
-			t.Errorf("scopes %s: granted", scopes)
-		}
+// Which faults of the connection are met again.
+func TestRetryFault(t *testing.T) {
+	refusal := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	proxy := &net.OpError{Op: "proxyconnect", Net: "tcp", Err: syscall.ECONNREFUSED}
+	tests := []struct {
+		name   string
+		err    error
+		tries  int
+		reason access.Reason
+	}{
+		{"refused", refusal, 5, access.Unreachable},
+		{"reset", &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}, 5, access.Unreachable},
+		{"ended", io.ErrUnexpectedEOF, 5, access.Unreachable},
+		{"something new " + canary, errors.New("something new " + canary), 5, access.Unreachable},
+		{"proxy refused", proxy, 5, access.ProxyFailed},
+		{"proxy answers 502", &transport.ProxyError{Status: 502}, 5, access.ProxyFailed},
+		{"proxy answers 403", &transport.ProxyError{Status: 403}, 1, access.ProxyFailed},
+		{"proxy answers 407", &transport.ProxyError{Status: 407}, 1, access.ProxyLogin},
+		{"SOCKS proxy wants a login", &net.OpError{Op: "socks connect", Err: errors.New("no acceptable authentication methods")}, 1, access.ProxyLogin},
+		{"no such host", &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: "gitlab.example.com", IsNotFound: true}}, 1, access.NameUnknown},
+		{"untrusted", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, 1, access.TLSUntrusted},
+		{"wrong name", &tls.CertificateVerificationError{Err: x509.HostnameError{Host: "h", Certificate: &x509.Certificate{DNSNames: []string{"x"}}}}, 1, access.TLSWrongName},
+		{"expired", &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}, 1, access.TLSExpired},
+		{"not good for this", &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}}, 1, access.TLSUnusable},
+		{"alert", &net.OpError{Op: "remote error", Err: tls.AlertError(40)}, 1, access.TLSCiphers},
+		{"not TLS", tls.RecordHeaderError{Msg: canary}, 1, access.TLSFailed},
+		{"http on an https port", http.ErrSchemeMismatch, 1, access.TLSPlain},
 	}
-}
-
-// A token that may not even ask about itself is refused in words.
-func TestSelfForbidden(t *testing.T) {
-	v := ask(t.Context(), t, answering(t, atSelf, 403, `{"error":"insufficient_scope","error_description":"x","scope":"api"}`), guide)
-	if m := message.Explain(v, message.Subject{Instance: "h"}); message.As(m).Topic != message.Permissions {
-		t.Errorf("%+v: %v", v, m)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tries := 0
+				c := stubbed(t, func(*http.Request) (*http.Response, error) {
+					tries++
+					return nil, fmt.Errorf("wrapped: %w", test.err)
+				})
+				wantReason(t, ask(t.Context(), t, c, alone), access.Unverified, test.reason)
+				if tries != test.tries {
+					t.Errorf("%d tries, want %d", tries, test.tries)
+				}
+			})
+		})
 	}
-}
-
-// Not being told a role is not the same as having none.
-func TestMemberForbidden(t *testing.T) {
-	v := ask(t.Context(), t, answering(t, atMember, 403, `{"error":"insufficient_granular_scope","error_description":"x"}`), guide)
-	if v.Reason == access.LevelTooLow {
-		t.Errorf("%+v: %v", v, message.Explain(v, message.Subject{Instance: "h", Project: "g/p"}))
+	// One fault is ridden out, whatever comes after it.
+	for name, cut := range map[string]stub{
+		"refused":   func(*http.Request) (*http.Response, error) { return nil, refusal },
+		"cut short": func(r *http.Request) (*http.Response, error) { return cutShort(r), nil },
+		"busy":      func(r *http.Request) (*http.Response, error) { return reply(r, 503, "busy"), nil },
+	} {
+		t.Run(name+" once", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				seen := map[string]int{}
+				c := stubbed(t, func(r *http.Request) (*http.Response, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if seen[r.URL.Path]++; seen[r.URL.Path] == 1 {
+						return cut(r)
+					}
+					return right(r), nil
+				})
+				wantReason(t, ask(t.Context(), t, c, guide), access.Granted, "")
+				if fmt.Sprint(seen) != "map[/api/v4/personal_access_tokens/self:2 /api/v4/projects/group/sub/project:2]" {
+					t.Errorf("%v", seen)
+				}
+			})
+		})
 	}
+	t.Run("cut short each time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			tries := 0
+			c := stubbed(t, func(r *http.Request) (*http.Response, error) {
+				tries++
+				return cutShort(r), nil
+			})
+			v := ask(t.Context(), t, c, alone)
+			wantReason(t, v, access.Unverified, access.Garbled)
+			if tries != 5 || v.Detail != "an answer that was cut short" {
+				t.Errorf("%d tries, %+v", tries, v)
+			}
+		})
+	})
 }
 
 // One attempt to connect that takes too long is tried again.
 func TestDialTimeout(t *testing.T) {
 	_, err := (&net.Dialer{Timeout: time.Nanosecond}).DialContext(context.Background(), "tcp", "127.0.0.1:1")
-	c := connect(t, "https://h", "")
-	got := c.silence(err)
-	if got.Reason != access.Unreachable || !transport.Transient(got.Reason, err) {
-		t.Errorf("%v (%T): %+v", err, errors.Unwrap(err), got)
-	}
-	if got := c.silence(&net.OpError{Op: "proxyconnect", Err: err}); got.Reason != access.ProxyFailed {
-		t.Errorf("to a proxy: %+v", got)
-	}
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
 		c := stubbed(t, func(r *http.Request) (*http.Response, error) {
@@ -227,7 +280,7 @@ func TestInFrontRetried(t *testing.T) {
 				})
 				began := time.Now()
 				v := ask(t.Context(), t, c, alone)
-				if took := time.Since(began); v.Reason != front.want || tries != 1+maxRetries || took > 5*time.Second {
+				if took := time.Since(began); v.Reason != front.want || tries != 5 || took > 5*time.Second {
 					t.Errorf("%d tries in %v: %+v", tries, took, v)
 				}
 			})
