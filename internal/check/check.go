@@ -252,9 +252,10 @@ func (r *run) tokenless(request credential.Request, result helper.Result) error 
 		have = append(have, *known)
 	}
 	var looked []string
+	var wrong error
 	if !r.Helper.Only {
 		var found []source.Found
-		found, looked, _ = r.Helper.Secrets(r.ctx, request)
+		found, looked, wrong = r.Helper.Secrets(r.ctx, request)
 		for _, f := range found {
 			have = append(have, f.Instance)
 		}
@@ -271,6 +272,8 @@ func (r *run) tokenless(request credential.Request, result helper.Result) error 
 	switch {
 	case len(result.Messages) > 0:
 		return result.Messages[0]
+	case len(names) == 0 && wrong != nil:
+		return wrong
 	case len(names) == 0:
 		return message.NotConnected(message.Quote(request.Host), looked, r.Helper.Connect)
 	}

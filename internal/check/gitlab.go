@@ -263,25 +263,36 @@ func (a *answers) project() {
 		a.skip("the scopes that are asked for don't include reading projects", stepProject)
 		return
 	}
-	subject := helper.SubjectOf(a.question)
 	data := ProjectData{ID: p.ID, Path: p.Path, Archived: p.Archived, DeletedOn: p.DeletedOn}
-	told := false
-	if p.Path != "" && !strings.EqualFold(p.Path, asked) {
+	if moved(p, asked) {
 		data.MovedFrom = asked
-		a.warn(stepProject, data, warnProjectMoved(subject, p.Path))
-		told = true
 	}
-	if p.DeletedOn != "" {
-		a.warn(stepProject, data, warnProjectDeleted(subject, p.DeletedOn))
-		told = true
+	warnings := projectWarnings(p, helper.SubjectOf(a.question))
+	for _, m := range warnings {
+		a.warn(stepProject, data, m)
 	}
-	if p.Archived {
-		a.warn(stepProject, data, warnProjectArchived(subject))
-		told = true
-	}
-	if !told {
+	if len(warnings) == 0 {
 		a.good(stepProject, data, "%s, project %d", message.Quote(asked), p.ID)
 	}
+}
+
+// moved reports whether GitLab has a project under another path than the one asked for.
+func moved(p access.Project, asked string) bool {
+	return p.Path != "" && !strings.EqualFold(p.Path, asked)
+}
+
+// projectWarnings are what is odd about a project that can be used.
+func projectWarnings(p access.Project, subject message.Subject) (warnings []error) {
+	if moved(p, subject.Project) {
+		warnings = append(warnings, warnProjectMoved(subject, p.Path))
+	}
+	if p.DeletedOn != "" {
+		warnings = append(warnings, warnProjectDeleted(subject, p.DeletedOn))
+	}
+	if p.Archived {
+		warnings = append(warnings, warnProjectArchived(subject))
+	}
+	return warnings
 }
 
 // whyNoProject says why there is no project to look at.
@@ -307,18 +318,27 @@ func (a *answers) whyNoProject() string {
 }
 
 func (a *answers) access() {
-	p, member := a.facts.Project, a.facts.Member
-	if p.State != access.Given {
+	if a.facts.Project.State != access.Given {
 		a.skip(noProject, stepAccess)
 		return
 	}
-	data := AccessData{Level: max(p.Level, member.Level), Minimum: a.question.Policy.Minimum}
-	var how string
+	data, how := roleOf(a.facts, a.question.Policy.Minimum)
+	if data.Role == "" {
+		a.good(stepAccess, data, "an administrator of %s", a.instance)
+		return
+	}
+	a.good(stepAccess, data, "%s, %s", data.Role, how)
+}
+
+// roleOf is the role that lets a user at a project that is known, and, in words, where
+// it comes from.
+func roleOf(f access.Facts, minimum int) (data AccessData, how string) {
+	p := f.Project
+	data = AccessData{Level: max(p.Level, f.Member.Level), Minimum: minimum}
 	switch {
 	case data.Level < data.Minimum:
 		data.From = "administrator"
-		a.good(stepAccess, data, "an administrator of %s", a.instance)
-		return
+		return data, ""
 	case p.Level < data.Level:
 		data.From, how = "invited-group", "through a group that was invited"
 	case p.Direct == data.Level:
@@ -327,7 +347,7 @@ func (a *answers) access() {
 		data.From, how = "group", "as a member of its group, or of one above"
 	}
 	data.Role = access.LevelName(data.Level)
-	a.good(stepAccess, data, "%s, %s", data.Role, how)
+	return data, how
 }
 
 // noProject is why a step about a project is not made.

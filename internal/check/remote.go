@@ -8,6 +8,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -27,24 +28,11 @@ func (r *run) remote(p place) bool {
 	}
 	r.good(stepInstance, InstanceData{URL: i.URL()}, "%s%s", i.URL(), origin(i, p.found.Belongs))
 	var a *answers
-	h := r.Helper
-	h.Secrets = func(context.Context, credential.Request) ([]source.Found, []string, error) {
-		return []source.Found{p.found}, nil, nil
-	}
-	h.Verifier = asking{r.Helper.Verifier, func(ctx context.Context, q helper.Question) helper.Finding {
+	result := r.get(p, username, func(ctx context.Context, q helper.Question) helper.Finding {
 		a.close()
 		a = r.ask(ctx, p, q)
 		return helper.Finding{Verdict: a.verdict, Facts: a.facts, Problem: a.problem}
-	}}
-	attributes := []credential.Attribute{{Key: "protocol", Value: p.request.Protocol}, {Key: "host", Value: p.request.Host}, {Key: "path", Value: p.request.Path}}
-	if username != "" {
-		attributes = append(attributes, credential.Attribute{Key: "username", Value: username})
-	}
-	request, err := credential.Marshal(attributes)
-	var result helper.Result
-	if err == nil {
-		result = h.Get(r.ctx, bytes.NewReader(request))
-	}
+	})
 	if a == nil {
 		r.fail(stepProxy, errNoAnswer())
 		r.skipThrough(stepPush, unasked)
@@ -73,6 +61,24 @@ type asking struct {
 }
 
 func (a asking) Verify(ctx context.Context, q helper.Question) helper.Finding { return a.ask(ctx, q) }
+
+// get is what git would get for a token, with verify in the place of the cache.
+func (r *run) get(p place, username string, verify func(context.Context, helper.Question) helper.Finding) helper.Result {
+	h := r.Helper
+	h.Secrets = func(context.Context, credential.Request) ([]source.Found, []string, error) {
+		return []source.Found{p.found}, nil, nil
+	}
+	h.Verifier = asking{r.Helper.Verifier, verify}
+	attributes := []credential.Attribute{{Key: "protocol", Value: p.request.Protocol}, {Key: "host", Value: p.request.Host}, {Key: "path", Value: p.request.Path}}
+	if username != "" {
+		attributes = append(attributes, credential.Attribute{Key: "username", Value: username})
+	}
+	request, err := credential.Marshal(attributes)
+	if err != nil {
+		return helper.Result{}
+	}
+	return h.Get(r.ctx, bytes.NewReader(request))
+}
 
 // username is the one that git would ask with: that of the remote here whose project
 // is meant, else the one that is configured.
@@ -103,26 +109,34 @@ func (r *run) ask(ctx context.Context, p place, q helper.Question) *answers {
 	if a.client, a.problem = r.Connect(q); a.problem != nil {
 		return a
 	}
-	within := func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, r.Limit) }
-	limited, cancel := within()
-	defer func() { cancel() }()
+	a.verdict, a.facts = r.inquire(ctx, a.client, a.trip.watch, q, access.Facts{})
+	return a
+}
+
+// inquire asks GitLab what is not known, and waits for a rate limit in between. watch
+// follows the requests; nil is for nobody.
+func (r *run) inquire(ctx context.Context, client *gitlab.Client, watch func(context.Context) context.Context, q helper.Question, known access.Facts) (access.Verdict, access.Facts) {
+	if watch == nil {
+		watch = func(ctx context.Context) context.Context { return ctx }
+	}
 	for {
-		a.verdict, a.facts = a.client.Check(a.trip.watch(limited), q.Project, q.Policy, access.Facts{})
-		if a.verdict.Reason != access.RateLimited || a.verdict.Wait == 0 || !r.OnLimit(ctx, q.Found, a.verdict.Wait) {
-			break
+		limited, cancel := context.WithTimeout(ctx, r.Limit)
+		verdict, facts := client.Check(watch(limited), q.Project, q.Policy, known)
+		if verdict.Reason == access.RateLimited && verdict.Wait != 0 && r.OnLimit(ctx, q.Found, verdict.Wait) {
+			cancel()
+			continue
+		}
+		if facts.User.State == access.Unasked && facts.Self.State == access.Given && !facts.Rejected() {
+			// Whose token it is, people want to know, most of all when it is no good for
+			// the project. What else this answer says, it says of the token.
+			facts.User = client.User(limited)
+			if verdict.Outcome == access.Granted {
+				verdict, _ = q.Policy.Judge(facts, r.Now())
+			}
 		}
 		cancel()
-		limited, cancel = within()
+		return verdict, facts
 	}
-	if a.facts.User.State == access.Unasked && a.facts.Self.State == access.Given && !a.facts.Rejected() {
-		// Whose token it is, people want to know, most of all when it is no good for
-		// the project. What else this answer says, it says of the token.
-		a.facts.User = a.client.User(limited)
-		if a.verdict.Outcome == access.Granted {
-			a.verdict, _ = q.Policy.Judge(a.facts, r.Now())
-		}
-	}
-	return a
 }
 
 // unasked is why the steps after one that failed can't be made.
