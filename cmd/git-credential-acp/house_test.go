@@ -39,6 +39,7 @@ var arrows = map[string]string{
 	"setup":     "file gitconfig instance message report",
 	"cache":     "access file instance message token",
 	"transport": "access file message",
+	"gitnet":    "config file gitconfig message transport",
 	"gitlab":    "access instance strictjson token transport",
 	"platform":  "access instance message strictjson token transport",
 	"kube":      "access file message transport",
@@ -47,7 +48,7 @@ var arrows = map[string]string{
 	"verify":     "access cache deadline gitlab helper message source token trace",
 	"check":      "access credential deadline file gitconfig gitlab helper instance message report source token",
 	"connection": "access file gitlab instance kube message platform source token",
-	"cli": "access cache check config connection credential deadline file gitconfig gitlab helper install instance kube message" +
+	"cli": "access cache check config connection credential deadline file gitconfig gitlab gitnet helper install instance kube message" +
 		" platform process report setup source token trace transport verify",
 }
 

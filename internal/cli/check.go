@@ -22,6 +22,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/check"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
+	"github.com/ambient-code/git-credential-acp/internal/gitnet"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/process"
@@ -162,9 +163,9 @@ func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 			return store.Usable()
 		},
 		Config:     a.gitConfig,
-		VerifyOff:  func(url string) string { return a.network(url).verifyOff() },
-		Authorizes: func(url string) string { return authorizes(a.gitConfig().Trusted(), url) },
-		Ignored:    func(url string) []string { return a.network(url).unfollowedHTTP() },
+		VerifyOff:  func(url string) string { return a.reach().To(url).VerifyOff() },
+		Authorizes: func(url string) string { return gitnet.Authorizes(a.gitConfig().Trusted(), url) },
+		Ignored:    func(url string) []string { return a.reach().To(url).Ignored() },
 		Output:     a.output,
 		Find:       exec.LookPath,
 		Mounts:     mounts,

@@ -42,10 +42,8 @@ func (a *app) platform(address string, limit time.Duration) (*platform.Client, e
 	if settings.Token, settings.TokenFrom, problem = a.platformToken(base); problem != nil {
 		return nil, problem
 	}
-	// The same variables as for GitLab; what git is set up for is about git's
-	// servers.
 	if strings.HasPrefix(base.URL(), "https:") {
-		proxy, by, problem := network{app: a, url: base.URL()}.proxy()
+		proxy, by, problem := a.reach().PlainProxy(base.URL())
 		if problem != nil {
 			return nil, problem
 		}
@@ -53,7 +51,7 @@ func (a *app) platform(address string, limit time.Duration) (*platform.Client, e
 			settings.Proxy, settings.ProxyBy = http.ProxyURL(proxy), by
 		}
 	}
-	authorities, problem := a.roots(transport.Trust{})
+	authorities, problem := a.reach().Roots(transport.Trust{})
 	if problem != nil {
 		return nil, problem
 	}

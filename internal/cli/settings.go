@@ -2,15 +2,13 @@ package cli
 
 import (
 	"context"
-	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/gitnet"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
@@ -162,40 +160,15 @@ func (a *app) gitConfig() gitconfig.Config {
 	return a.gitSettings
 }
 
-// gitProgram is git's own program, as it was started here. A directory of the PATH
-// within the repository is passed over: whoever writes there must not choose what
-// is run.
+// gitProgram is git's own program, as it was started here.
 func (a *app) gitProgram() gitconfig.Git {
-	git := gitconfig.Git{Env: gitconfig.Environment(a.env.Environ(), a.gitCommand())}
-	git.Dir, _ = a.env.Getwd()
-	dirs := filepath.SplitList(a.config.Path.Value)
-	if top := workTree(real(git.Dir)); top != "" {
-		dirs = slices.DeleteFunc(dirs, func(dir string) bool {
-			inner, err := filepath.Rel(top, real(dir))
-			return err == nil && filepath.IsLocal(inner)
-		})
-	}
-	git.Program = gitconfig.Find("git", strings.Join(dirs, string(filepath.ListSeparator)))
-	return git
+	dir, _ := a.env.Getwd()
+	return gitconfig.Locate(dir, a.config.Path.Value, gitconfig.Environment(a.env.Environ(), a.gitCommand()))
 }
 
-// workTree is the top of the work tree that a directory is in; "" for none, and for
-// one that is the whole file system.
-func workTree(dir string) string {
-	for parent := filepath.Dir(dir); parent != dir; dir, parent = parent, filepath.Dir(parent) {
-		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
-			return dir
-		}
-	}
-	return ""
-}
-
-// real is a path without links, or as it is when that can't be told.
-func real(path string) string {
-	if resolved, err := filepath.EvalSymlinks(path); err == nil {
-		return resolved
-	}
-	return path
+// reach says how git reaches servers.
+func (a *app) reach() gitnet.Settings {
+	return gitnet.Settings{Config: a.config, Program: a.gitProgram, Git: a.gitConfig}
 }
 
 // gitCommand is git's configuration in the environment.

@@ -1,11 +1,11 @@
 package cli
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/deadline"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
+	"github.com/ambient-code/git-credential-acp/internal/gitnet"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
@@ -41,8 +41,8 @@ func (a *app) verifier() helper.Verifier {
 	var v helper.Verifier = verify.GitLab{Connect: a.client, Timeout: a.config.Timeout, Patience: a.patience()}
 	v = verify.Cached{Verifier: v, Store: a.verdicts, Progress: progress}
 	v = verify.Limited{Verifier: v, Limit: a.limit()}
-	v = verify.AsGit{Verifier: v, Authorizes: func(url string) string { return authorizes(a.gitConfig(), url) },
-		Ignored: func(url string) []string { return a.network(url).unfollowedHTTP() }}
+	v = verify.AsGit{Verifier: v, Authorizes: func(url string) string { return gitnet.Authorizes(a.gitConfig(), url) },
+		Ignored: func(url string) []string { return a.reach().To(url).Ignored() }}
 	v = verify.RateLimited{Verifier: v, Patience: a.patience()}
 	v = verify.Remembered{Verifier: v, Store: a.verdicts, Trace: a.trace}
 	if a.trace != nil {
@@ -77,7 +77,7 @@ func (a *app) client(q helper.Question, limit time.Duration, onLimit func(time.D
 			return nil, problem
 		}
 	}
-	reach, problem := a.network(cmp.Or(q.URL, q.Found.Instance.URL())).reach(trust)
+	reach, problem := a.reach().To(q.Target()).Network(trust)
 	if problem != nil {
 		return nil, problem
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,6 +52,39 @@ func Find(name, pathList string) string {
 		}
 	}
 	return ""
+}
+
+// Locate is git's program in the directories of a PATH, to be run in dir with env. A
+// directory of the PATH within the work tree that dir is in is passed over: whoever
+// writes there must not choose what is run.
+func Locate(dir, pathList string, env []string) Git {
+	dirs := filepath.SplitList(pathList)
+	if top := workTree(real(dir)); top != "" {
+		dirs = slices.DeleteFunc(dirs, func(dir string) bool {
+			inner, err := filepath.Rel(top, real(dir))
+			return err == nil && filepath.IsLocal(inner)
+		})
+	}
+	return Git{Program: Find("git", strings.Join(dirs, string(filepath.ListSeparator))), Dir: dir, Env: env}
+}
+
+// workTree is the top of the work tree that a directory is in; "" for none, and for
+// one that is the whole file system.
+func workTree(dir string) string {
+	for parent := filepath.Dir(dir); parent != dir; dir, parent = parent, filepath.Dir(parent) {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		}
+	}
+	return ""
+}
+
+// real is a path without links, or as it is when that can't be told.
+func real(path string) string {
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		return resolved
+	}
+	return path
 }
 
 // Result is how a call of git ended: with its output, or with an exit code that

@@ -1,4 +1,8 @@
-package cli
+// Package gitnet says how git would reach a URL, so that it can be reached in the same
+// way: by git's own environment, else by its configuration. What a repository's
+// configuration says is never followed, since it would let whoever writes there choose
+// whom to trust and through whom to send.
+package gitnet
 
 import (
 	"cmp"
@@ -17,12 +21,19 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// network says how git would reach a URL, so that it can be reached in the same
-// way: by git's own environment, else by its configuration. What the repository
-// itself says is never followed, since it would let whoever writes there choose
-// whom to trust and through whom to send.
-type network struct {
-	app *app
+// Settings say how git reaches servers.
+type Settings struct {
+	// Config has the variables.
+	Config config.Config
+	// Program is git's own, and Git its configuration where it is working. They are
+	// called when they are needed: that starts git.
+	Program func() gitconfig.Git
+	Git     func() gitconfig.Config
+}
+
+// Way is how git reaches one URL.
+type Way struct {
+	Settings
 	url string
 	// config is git's configuration without the repository's, and settings are
 	// those of http.* and http.<url>.* in it that apply.
@@ -30,42 +41,46 @@ type network struct {
 	settings map[string]gitconfig.Entry
 }
 
-// network reads what git would. It starts git: nobody needs it before a connection
-// is made.
-func (a *app) network(url string) network {
-	trusted := a.gitConfig().Trusted()
-	return network{a, url, trusted, trusted.Match("http", url)}
+// To is the way to a URL.
+func (s Settings) To(url string) Way {
+	trusted := s.Git().Trusted()
+	return Way{s, url, trusted, trusted.Match("http", url)}
 }
 
-// reach is how to reach the URL's host, trusting what trust says besides.
-func (n network) reach(trust transport.Trust) (transport.Network, error) {
+// PlainProxy is the proxy for another server than git's: by the environment alone.
+func (s Settings) PlainProxy(address string) (*url.URL, string, error) {
+	return Way{Settings: s, url: address}.proxy()
+}
+
+// Network is how to reach the URL's host, trusting what trust says besides.
+func (w Way) Network(trust transport.Trust) (transport.Network, error) {
 	var reach transport.Network
 	var problem error
-	if trust.Required, problem = n.file(n.app.config.CAInfo, "sslcainfo"); problem != nil {
+	if trust.Required, problem = w.file(w.Config.CAInfo, "sslcainfo"); problem != nil {
 		return reach, problem
 	}
-	if trust.Directory, problem = n.file(n.app.config.CAPath, "sslcapath"); problem != nil {
+	if trust.Directory, problem = w.file(w.Config.CAPath, "sslcapath"); problem != nil {
 		return reach, problem
 	}
-	authorities, problem := n.app.roots(trust)
+	authorities, problem := w.Roots(trust)
 	if problem != nil {
 		return reach, problem
 	}
 	reach.Roots, reach.Added, reach.Unread = authorities.Pool, authorities.Added, authorities.Unread
-	reach.Remarks = func() string { return strings.Join(n.remarks(trust.Directory), "; ") }
-	if problem = cmp.Or(n.identify(&reach), n.speak(&reach)); problem != nil {
+	reach.Remarks = func() string { return strings.Join(w.remarks(trust.Directory), "; ") }
+	if problem = cmp.Or(w.identify(&reach), w.speak(&reach)); problem != nil {
 		return reach, problem
 	}
-	return reach, n.goThrough(&reach)
+	return reach, w.goThrough(&reach)
 }
 
 // identify adds the certificate that git shows.
-func (n network) identify(reach *transport.Network) error {
-	certificate, problem := n.file(n.app.config.Cert, "sslcert")
+func (w Way) identify(reach *transport.Network) error {
+	certificate, problem := w.file(w.Config.Cert, "sslcert")
 	if problem != nil || certificate.Path == "" {
 		return problem
 	}
-	key, problem := n.file(n.app.config.Key, "sslkey")
+	key, problem := w.file(w.Config.Key, "sslkey")
 	if problem != nil {
 		return problem
 	}
@@ -75,12 +90,12 @@ func (n network) identify(reach *transport.Network) error {
 }
 
 // goThrough adds the proxy that git goes through.
-func (n network) goThrough(reach *transport.Network) error {
-	proxy, by, problem := n.proxy()
+func (w Way) goThrough(reach *transport.Network) error {
+	proxy, by, problem := w.proxy()
 	switch {
 	case problem != nil || proxy == nil:
 		return problem
-	case strings.HasPrefix(n.url, "http:"):
+	case strings.HasPrefix(w.url, "http:"):
 		// It would read the token on its way, git's as well as this program's.
 		return errProxyReads(by)
 	}
@@ -88,21 +103,21 @@ func (n network) goThrough(reach *transport.Network) error {
 	if proxy.Scheme != "https" {
 		return nil
 	}
-	authority, problem := n.file(n.app.config.ProxyCAInfo, "proxysslcainfo")
+	authority, problem := w.file(w.Config.ProxyCAInfo, "proxysslcainfo")
 	if problem != nil {
 		return problem
 	}
-	authorities, problem := n.app.roots(transport.Trust{Required: authority})
+	authorities, problem := w.Roots(transport.Trust{Required: authority})
 	reach.ProxyRoots = authorities.Pool
 	return problem
 }
 
 // proxy is the proxy that git goes through (http.c, get_curl_handle), and the
 // setting that names it; nil when git goes straight to the host.
-func (n network) proxy() (*url.URL, string, error) {
-	raw, by := n.proxySetting()
-	at, err := url.Parse(n.url)
-	if raw == "" || err == nil && bypassed(at.Hostname(), n.app.config.NoProxy()) {
+func (w Way) proxy() (*url.URL, string, error) {
+	raw, by := w.proxySetting()
+	at, err := url.Parse(w.url)
+	if raw == "" || err == nil && bypassed(at.Hostname(), w.Config.NoProxy()) {
 		return nil, "", nil
 	}
 	proxy, err := parseProxy(raw)
@@ -114,11 +129,11 @@ func (n network) proxy() (*url.URL, string, error) {
 
 // proxySetting is what names a proxy: git's configuration, else the environment,
 // where a variable that is empty means none.
-func (n network) proxySetting() (raw, by string) {
-	if e, found := n.settings["proxy"]; found {
+func (w Way) proxySetting() (raw, by string) {
+	if e, found := w.settings["proxy"]; found {
 		return e.Value(), called(e)
 	}
-	variable := n.app.config.Proxy(!strings.HasPrefix(n.url, "http:"))
+	variable := w.Config.Proxy(!strings.HasPrefix(w.url, "http:"))
 	return variable.Value, variable.Name
 }
 
@@ -127,11 +142,11 @@ const optional = ":(optional)"
 
 // file is the path that a variable (the zero value for none) names, else a setting of
 // git's.
-func (n network) file(variable config.Setting, key string) (transport.Named, error) {
+func (w Way) file(variable config.Setting, key string) (transport.Named, error) {
 	if path := variable.Value; path != "" {
 		return named(variable), rooted(variable.Name, path)
 	}
-	e, found := n.settings[key]
+	e, found := w.settings[key]
 	if !found || e.Value() == "" {
 		return transport.Named{}, nil
 	}
@@ -141,7 +156,7 @@ func (n network) file(variable config.Setting, key string) (transport.Named, err
 	// git takes these for paths as they are.
 	if !strings.HasPrefix(key, "proxy") {
 		var err error
-		if path, err = n.app.gitProgram().Expand(context.Background(), value); err != nil {
+		if path, err = w.Program().Expand(context.Background(), value); err != nil {
 			return transport.Named{}, errPathInvalid(by, err.Error())
 		}
 	}
@@ -175,17 +190,17 @@ func called(e gitconfig.Entry) string { return e.Name() + " in " + message.Quote
 
 // everywhere are the settings as git itself has them, the repository's own among
 // them. They are for telling people, and for nothing else.
-func (n network) everywhere() map[string]gitconfig.Entry {
-	return n.app.gitConfig().Match("http", n.url)
+func (w Way) everywhere() map[string]gitconfig.Entry {
+	return w.Git().Match("http", w.url)
 }
 
-// verifyOff names the setting by which git verifies no certificate at this URL,
+// VerifyOff names the setting by which git verifies no certificate at this URL,
 // which is never followed here; "" when it does verify.
-func (n network) verifyOff() string {
-	if variable := n.app.config.NoVerify; variable.Set {
+func (w Way) VerifyOff() string {
+	if variable := w.Config.NoVerify; variable.Set {
 		return variable.Name
 	}
-	if e, found := n.everywhere()["sslverify"]; found && !e.Bool() {
+	if e, found := w.everywhere()["sslverify"]; found && !e.Bool() {
 		return called(e)
 	}
 	return ""
@@ -194,13 +209,13 @@ func (n network) verifyOff() string {
 // unfollowed are the settings that git follows to this URL and this program does
 // not, each by name and place: no verification of certificates, and what the
 // repository says of authorities and certificates.
-func (n network) unfollowed() []string {
+func (w Way) unfollowed() []string {
 	var all []string
-	if by := n.verifyOff(); by != "" {
+	if by := w.VerifyOff(); by != "" {
 		all = append(all, by)
 	}
-	settings := n.everywhere()
-	for key, variable := range n.fileVariables() {
+	settings := w.everywhere()
+	for key, variable := range w.fileVariables() {
 		if e, found := settings[key]; found && !e.Scope.Trusted() && variable.Value == "" {
 			all = append(all, called(e))
 		}
@@ -210,21 +225,21 @@ func (n network) unfollowed() []string {
 
 // fileVariables are the keys of git's settings that name files, and the variables
 // that take precedence over them.
-func (n network) fileVariables() iter.Seq2[string, config.Setting] {
+func (w Way) fileVariables() iter.Seq2[string, config.Setting] {
 	return func(yield func(string, config.Setting) bool) {
-		c := n.app.config
+		c := w.Config
 		_ = yield("sslcainfo", c.CAInfo) && yield("sslcapath", c.CAPath) && yield("sslcert", c.Cert) && yield("sslkey", c.Key)
 	}
 }
 
 // remarks are for people whose connection failed over TLS.
-func (n network) remarks(directory transport.Named) []string {
+func (w Way) remarks(directory transport.Named) []string {
 	var all []string
-	for _, by := range n.unfollowed() {
+	for _, by := range w.unfollowed() {
 		all = append(all, notFollowed(by))
 	}
-	for key, variable := range n.fileVariables() {
-		if e, found := n.settings[key]; found && variable.Value != "" && variable.Value != e.Value() {
+	for key, variable := range w.fileVariables() {
+		if e, found := w.settings[key]; found && variable.Value != "" && variable.Value != e.Value() {
 			all = append(all, hides(variable.Name, called(e)))
 		}
 	}
@@ -234,13 +249,13 @@ func (n network) remarks(directory transport.Named) []string {
 	return all
 }
 
-// roots are the authorities to trust: the system's, those of trust, and those
+// Roots are the authorities to trust: the system's, those of trust, and those
 // that the environment names.
-func (a *app) roots(trust transport.Trust) (transport.Authorities, error) {
+func (s Settings) Roots(trust transport.Trust) (transport.Authorities, error) {
 	if trust.Required.Path == "" {
-		trust.Required = named(a.config.CAInfo)
+		trust.Required = named(s.Config.CAInfo)
 	}
-	trust.Optional, trust.OptionalDirs = named(a.config.CertFile), named(a.config.CertDir)
+	trust.Optional, trust.OptionalDirs = named(s.Config.CertFile), named(s.Config.CertDir)
 	problem := cmp.Or(rooted(trust.Required.By, trust.Required.Path), rooted(trust.Optional.By, trust.Optional.Path),
 		rooted(trust.OptionalDirs.By, filepath.SplitList(trust.OptionalDirs.Path)...))
 	if problem != nil {

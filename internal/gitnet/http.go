@@ -1,4 +1,4 @@
-package cli
+package gitnet
 
 import (
 	"bufio"
@@ -22,9 +22,9 @@ const maxCookies = 1 << 20
 
 // speak adds what git's configuration says of HTTP itself: the version, further
 // headers, cookies, and addresses of hosts. All of it is for the instance alone.
-func (n network) speak(reach *transport.Network) error {
-	reach.HTTP1 = n.settings["version"].Value() == "HTTP/1.1"
-	for _, e := range n.config.MatchAll("http", "extraheader", n.url) {
+func (w Way) speak(reach *transport.Network) error {
+	reach.HTTP1 = w.settings["version"].Value() == "HTTP/1.1"
+	for _, e := range w.config.MatchAll("http", "extraheader", w.url) {
 		if name, value, ok := header(e.Value()); ok {
 			if reach.Header == nil {
 				reach.Header = http.Header{}
@@ -32,21 +32,21 @@ func (n network) speak(reach *transport.Network) error {
 			reach.Header.Add(name, value)
 		}
 	}
-	reach.Addresses = addresses(n.config.MatchAll("http", "curloptresolve", n.url))
-	cookies, problem := n.file(config.Setting{}, "cookiefile")
+	reach.Addresses = addresses(w.config.MatchAll("http", "curloptresolve", w.url))
+	cookies, problem := w.file(config.Setting{}, "cookiefile")
 	if problem != nil || cookies.Path == "" {
 		return problem
 	}
-	// curl goes on without a file that can't be read; unfollowedHTTP names it.
+	// curl goes on without a file that can't be read; Ignored names it.
 	if data, err := file.Read(cookies.Path, maxCookies); err == nil {
-		reach.Cookies = jar(data, n.url)
+		reach.Cookies = jar(data, w.url)
 	}
 	return nil
 }
 
-// authorizes names the http.extraHeader with a login that git sends to a URL in place of
+// Authorizes names the http.extraHeader with a login that git sends to a URL in place of
 // any helper's, "" for none.
-func authorizes(config gitconfig.Config, url string) string {
+func Authorizes(config gitconfig.Config, url string) string {
 	for _, e := range config.MatchAll("http", "extraheader", url) {
 		if name, _, _ := header(e.Value()); name == "Authorization" {
 			return called(e)
@@ -152,27 +152,27 @@ func netscape(line, host string) *http.Cookie {
 	return c
 }
 
-// unfollowedHTTP are the settings by which git may reach a URL that this program
+// Ignored are the settings by which git may reach a URL that this program
 // does not reach: of these keys, what the repository sets, and of the others all.
-func (n network) unfollowedHTTP() []string {
+func (w Way) Ignored() []string {
 	var all []string
 	repository := []string{"version", "extraheader", "cookiefile", "curloptresolve", "proxy"}
 	never := []string{"sslversion", "sslcipherlist", "pinnedpubkey", "proxyauthmethod", "proxysslcert", "delegation", "useragent"}
-	settings := n.everywhere()
+	settings := w.everywhere()
 	for _, key := range slices.Concat(repository, never) {
 		e, found := settings[key]
 		if found && e.Value() != "" && (!e.Scope.Trusted() || slices.Contains(never, key)) {
 			all = append(all, called(e))
 		}
 	}
-	for _, e := range n.config.MatchAll("http", "extraheader", n.url) {
+	for _, e := range w.config.MatchAll("http", "extraheader", w.url) {
 		if name, _, _ := header(e.Value()); slices.Contains(tokenHeaders, name) {
 			all = append(all, called(e))
 		}
 	}
-	if cookies, _ := n.file(config.Setting{}, "cookiefile"); cookies.Path != "" {
+	if cookies, _ := w.file(config.Setting{}, "cookiefile"); cookies.Path != "" {
 		if _, err := file.Read(cookies.Path, maxCookies); err != nil {
-			all = append(all, called(n.settings["cookiefile"]))
+			all = append(all, called(w.settings["cookiefile"]))
 		}
 	}
 	return all
