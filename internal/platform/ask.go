@@ -37,9 +37,15 @@ type answer struct {
 func (a answer) said() string {
 	var body struct {
 		Error string `json:"error"`
+		// The control plane's form.
+		Kind   string `json:"kind"`
+		Reason string `json:"reason"`
 	}
-	if strictjson.Decode(a.body, &body) != nil {
+	switch {
+	case strictjson.Decode(a.body, &body) != nil:
 		return "" // any other form says nothing to us
+	case body.Error == "" && body.Kind == "Error":
+		return body.Reason
 	}
 	return body.Error
 }

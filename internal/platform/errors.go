@@ -26,6 +26,14 @@ func errSessionNotFound(p Endpoint, session string) error {
 		Hint: "check that PROJECT_NAME and AGENTIC_SESSION_NAME are those of a session that was not deleted"}
 }
 
+// errCredentialNotFound is for a credential that the platform does not have, or does not
+// show to this session.
+func errCredentialNotFound(p Endpoint, id string) error {
+	return &message.Error{Code: "credential-not-found", Topic: message.Configuration,
+		What: p.Name() + " has no credential " + message.Quote(id) + ", or this session may not use it",
+		Hint: "check that the credential still exists and is bound to this session's agent or project; sessions get a new CREDENTIAL_IDS when they start"}
+}
+
 // errUnauthorized is for a token that the platform does not accept (401).
 func errUnauthorized(p Endpoint) error {
 	return &message.Error{Code: "platform-unauthorized", Topic: message.Authentication,

@@ -1,0 +1,122 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/strictjson"
+)
+
+// provider is what the platform calls GitLab.
+const provider = "gitlab"
+
+// maxID bounds an id in bytes. A KSUID has 27.
+const maxID = 128
+
+// ParseID reads an id that the control plane gives to a credential, project or session,
+// usually a KSUID: letters of both cases and digits, with dashes and underscores. The
+// error does not quote it.
+func ParseID(text string) (Name, error) {
+	switch {
+	case text == "":
+		return Name{}, errors.New("is not set")
+	case len(text) > maxID || strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "":
+		return Name{}, errors.New("is not an id that the platform gives")
+	}
+	return Name{text}, nil
+}
+
+// IsKSUID reports an id as the control plane gives it to sessions
+// (https://github.com/segmentio/ksuid): 27 letters and digits. No name that Kubernetes
+// gives has an upper-case letter, which a KSUID all but always has.
+func IsKSUID(text string) bool {
+	_, err := ParseID(text)
+	return err == nil && len(text) == 27 && !strings.ContainsAny(text, "-_") && strings.ToLower(text) != text
+}
+
+// CredentialOf is the id of the GitLab credential in CREDENTIAL_IDS, a JSON object from
+// provider to id; false when it has none. The error does not quote it.
+func CredentialOf(ids string) (id Name, found bool, err error) {
+	var all map[string]string
+	if strictjson.Decode([]byte(ids), &all) != nil || all == nil {
+		return Name{}, false, errors.New("is not a JSON object from provider to credential")
+	}
+	text, found := all[provider]
+	if !found {
+		return Name{}, false, nil
+	}
+	if id, err = ParseID(text); err != nil {
+		return Name{}, false, errors.New("has an entry for gitlab that " + err.Error())
+	}
+	return id, true, nil
+}
+
+// Credential asks for the token of a credential (GET …/credentials/ID/token), below a
+// project or, for the zero value, below none.
+func (c *Client) Credential(ctx context.Context, project, id Name) (Credentials, error) {
+	var body struct {
+		ID       string `json:"credential_id"`
+		Provider string `json:"provider"`
+		Token    string `json:"token"`
+	}
+	if problem := c.credential(ctx, project, id, "/token", &body); problem != nil {
+		return Credentials{}, problem
+	}
+	switch {
+	case body.ID != id.text:
+		return Credentials{}, c.garbled("the token of another credential")
+	case body.Provider != provider:
+		return Credentials{}, c.garbled("a credential that is not for GitLab")
+	case body.Token == "":
+		return Credentials{}, c.garbled("no token")
+	}
+	return Credentials{Token: func() string { return body.Token }}, nil
+}
+
+// CredentialURL asks for the instance URL of a credential; "" when it has none.
+func (c *Client) CredentialURL(ctx context.Context, project, id Name) (string, error) {
+	var body struct {
+		ID       string `json:"id"`
+		Provider string `json:"provider"`
+		URL      string `json:"url"`
+	}
+	if problem := c.credential(ctx, project, id, "", &body); problem != nil {
+		return "", problem
+	}
+	if body.ID != id.text || body.Provider != provider {
+		return "", c.garbled("another credential")
+	}
+	return strings.TrimSpace(body.URL), nil
+}
+
+// credential reads a part of a credential. One that is not below the project may be
+// global.
+func (c *Client) credential(ctx context.Context, project, id Name, part string, body any) error {
+	const api = "/api/ambient/v1"
+	path := "/credentials/" + id.text + part
+	paths := []string{api + path}
+	if project.text != "" {
+		paths = []string{api + "/projects/" + project.text + path, api + path}
+	}
+	var got answer
+	var problem error
+	for _, path := range paths {
+		got, problem = c.ask(ctx, question{method: http.MethodGet, path: path})
+		if got.status != http.StatusNotFound {
+			break
+		}
+	}
+	switch {
+	case got.status == http.StatusNotFound && got.said() != "":
+		return errCredentialNotFound(c.platform, id.text)
+	case problem != nil:
+		return problem
+	case got.status != http.StatusOK:
+		return c.unknown(got)
+	case strictjson.Decode(got.body, body) != nil:
+		return c.garbled("no credential")
+	}
+	return nil
+}
