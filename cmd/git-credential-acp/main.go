@@ -24,15 +24,19 @@ func main() {
 }
 
 func run(stdout, stderr io.Writer) int {
+	return cli.Run(context.Background(), surroundings(stdout, stderr), os.Args[1:])
+}
+
+func surroundings(stdout, stderr io.Writer) cli.Env {
 	if slices.ContainsFunc(os.Args[1:], isForOutput) && process.StdoutClosed() {
 		stdout = closed{}
 	}
-	return cli.Run(context.Background(), cli.Env{
+	return cli.Env{
 		Stdin: os.Stdin, Stdout: stdout, Stderr: stderr, NoFiles: process.NoFiles(),
 		LookupEnv: hiding(config.TokenVariables()), Environ: os.Environ, Getwd: os.Getwd, Exit: os.Exit,
 		TempDir: os.TempDir(), UserID: os.Getuid(),
 		Build: cli.Build{Version: version, Commit: commit, Date: committed},
-	}, os.Args[1:])
+	}
 }
 
 // isForOutput reports whether an argument asks for nothing but output, so that a

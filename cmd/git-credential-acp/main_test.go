@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,7 +15,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	scripttest.Main(cleaned{m}, cli.Name, run, map[string]func(){"panics": panics, "spy": spy})
+	scripttest.Main(cleaned{m}, cli.Name, runTest, map[string]func(){"panics": panics, "spy": spy})
+}
+
+// runTest is run with the directory of the platform's runner in a variable: its place is
+// fixed in the program, and tests must not share it.
+func runTest(stdout, stderr io.Writer) int {
+	env := surroundings(stdout, stderr)
+	env.RunnerDir = os.Getenv(scripttest.RunnerDir)
+	return cli.Run(context.Background(), env, os.Args[1:])
 }
 
 // cleaned removes the built program after all tests.

@@ -192,6 +192,7 @@ func (s Store) Forget(tok token.Token) bool {
 	defer dir.close()
 	c := s.call(dir, Question{Token: tok})
 	known := dir.drop(c.token+"-v-") + dir.drop(c.token+"-f-")
+	dir.drop(c.token + "-i-")
 	if known > 0 {
 		c.save(c.mark, entry{head: head{Saved: c.start.UnixMilli()}})
 	}
@@ -368,6 +369,7 @@ func (c call) remember(known access.Facts, of time.Time, verdict access.Verdict,
 	if learned.Rejected() && !known.Rejected() {
 		// Whatever was granted to this token before counts no more.
 		c.dir.drop(c.token + "-v-")
+		c.dir.drop(c.token + "-i-") // it may be the wrong instance
 		of = time.Time{}
 	}
 	if of.IsZero() {

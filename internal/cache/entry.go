@@ -56,7 +56,7 @@ type detail struct {
 	Facts access.Facts `json:"facts,omitzero"`
 	// Note is what people were told of an attempt in vain.
 	Note *message.Error `json:"note,omitzero"`
-	// Instance is the URL of the one that a Secret was for.
+	// Instance is the URL of the one that a Secret or a token was for.
 	Instance string `json:"instance,omitzero"`
 }
 
@@ -93,6 +93,8 @@ type names struct {
 	// verdict, facts and rate are files with an entry; mark is one that says
 	// when all others of the token were dropped.
 	verdict, facts, rate, mark string
+	// instance is a file with the token's own.
+	instance string
 	// seal is the key that entries are sealed with. Who doesn't know the token
 	// can't make one.
 	seal []byte
@@ -111,7 +113,9 @@ func namesOf(q Question) names {
 		facts:   token + "-f-" + digest("facts", secret, q.Instance.URL())[:40],
 		rate:    token + "-r-" + digest("rate", secret, q.Instance.URL())[:40],
 		mark:    token + "-e-",
-		seal:    seal[:],
+		// The prefix tells it from the instance of a Secret.
+		instance: token + "-i-" + digest("instance", secret)[:40],
+		seal:     seal[:],
 	}
 }
 

@@ -13,6 +13,9 @@ import (
 func (r *run) source(f source.Found) {
 	data := SourceData{Source: string(f.Source), Path: f.Path}
 	text := f.Where
+	if f.Source == source.Runner {
+		text = "the token of the user whose turn it is, from " + text
+	}
 	if at := f.Changed(); !at.IsZero() {
 		data.ChangedAt = at.UTC().Format(time.RFC3339)
 		text += ", changed on " + at.UTC().Format("2006-01-02 at 15:04 UTC")

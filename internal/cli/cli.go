@@ -69,6 +69,8 @@ type Env struct {
 	Getwd func() (string, error)
 	// Exit ends the process, for the one case in which returning can't.
 	Exit func(code int)
+	// RunnerDir is where the platform's runner has its files; "" is /tmp.
+	RunnerDir string
 	// TempDir is where temporary files go, and UserID the number of the user.
 	TempDir string
 	UserID  int

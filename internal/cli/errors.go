@@ -57,6 +57,21 @@ func errPlatformNotConnected(p platform.Endpoint, session string) error {
 		Hint: "connect GitLab under Settings → Integrations → GitLab"}
 }
 
+// errCredentialUnbound is for a session of the control plane without a GitLab credential.
+func errCredentialUnbound() error {
+	return &message.Error{Code: "credential-unbound", Topic: message.Configuration,
+		What: "GitLab is not connected: CREDENTIAL_IDS names no credential for the provider gitlab",
+		Hint: "bind a GitLab credential to the session's agent or project, then start a new session"}
+}
+
+// errTurnInstance is for a token of the runner's of which the platform could not say,
+// because of why, which instance it belongs to.
+func errTurnInstance(why error) error {
+	return &message.Error{Code: "turn-instance", Topic: message.NotVerified,
+		What: "which instance the token of this turn belongs to is not known: " + message.As(why).What,
+		Hint: "set ACP_GITLAB_INSTANCE_URL to the URL of your GitLab, or try again when the platform answers"}
+}
+
 // errPlatformOutside is for an address, found in where, that is not the cluster's, to
 // which no token of a session is sent.
 func errPlatformOutside(where string) error {

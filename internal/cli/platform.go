@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +31,7 @@ func (a *app) platform(address string, limit time.Duration) (*platform.Client, e
 		return nil, problem
 	}
 	// Whoever starts a session may set its environment, BACKEND_API_URL included.
-	if !base.InCluster() && (where == a.config.BackendAPIURL.Name || a.sessionToken()) {
+	if !base.InCluster() && where == a.config.BackendAPIURL.Name {
 		return nil, errPlatformOutside(where)
 	}
 	settings := platform.Config{
@@ -39,7 +41,7 @@ func (a *app) platform(address string, limit time.Duration) (*platform.Client, e
 		UserAgent:         a.userAgent(),
 		OnExchange:        exchange(a.trace),
 	}
-	if settings.Token, settings.TokenFrom, problem = a.platformToken(base); problem != nil {
+	if settings.Token, settings.TokenFrom, problem = a.platformToken(base, where); problem != nil {
 		return nil, problem
 	}
 	if strings.HasPrefix(base.URL(), "https:") {
@@ -75,48 +77,53 @@ func (a *app) platformBase(address string) (platform.Base, string, error) {
 	return platform.Base{}, "", errPlatformUnset([]string{a.config.BackendURL.Name, a.config.BackendAPIURL.Name})
 }
 
-// sessionToken reports whether the token for the platform is the session's own.
-func (a *app) sessionToken() bool {
-	if a.config.PlatformToken() != "" {
-		return false
-	}
+// isSessionTokenFile reports whether a file is the one with the session's own token.
+func isSessionTokenFile(path string) bool {
 	own, err := os.Stat(config.SessionTokenFile)
 	if err != nil {
 		return false
 	}
-	used, err := os.Stat(a.config.PlatformTokenFile.Value)
+	used, err := os.Stat(path)
 	return err == nil && os.SameFile(own, used)
 }
 
-// platformToken is the token for the platform and the place that it is from. From
-// here on it is taken out of every line that is printed.
-func (a *app) platformToken(base platform.Base) (token.Bearer, string, error) {
-	platform := platform.Endpoint{URL: base.URL(), Where: config.PlatformTokenVariable}
-	text := a.config.PlatformToken()
+// platformToken is the token for the platform and the place that it is from. From here
+// on it is taken out of every line that is printed. The file comes before BOT_TOKEN,
+// which is not renewed. by is what names the address.
+func (a *app) platformToken(base platform.Base, by string) (token.Bearer, string, error) {
+	at := platform.Endpoint{URL: base.URL(), Where: config.PlatformTokenVariable}
+	text, own := a.config.PlatformToken(), false
 	if text == "" {
 		path := a.config.PlatformTokenFile.Value
-		platform.Where = "the file " + message.Quote(path)
+		at.Where = "the file " + message.Quote(path)
 		data, err := file.Read(path, maxBotToken)
-		switch {
+		text, own = string(data), isSessionTokenFile(path)
+		switch bot := a.config.BotToken(); {
+		case err == nil:
+		case errors.Is(err, fs.ErrNotExist) && bot != "":
+			text, own, at.Where = bot, true, config.BotTokenVariable
 		case errors.Is(err, fs.ErrNotExist):
-			return token.Bearer{}, "", errPlatformTokenMissing(platform, []string{config.PlatformTokenVariable, platform.Where})
+			return token.Bearer{}, "", errPlatformTokenMissing(at, []string{config.PlatformTokenVariable, at.Where})
 		case errors.Is(err, file.ErrTooLarge):
 			return token.Bearer{}, "", message.FileTooLarge(message.Quote(path), maxBotToken>>10)
-		case err != nil:
+		default:
 			return token.Bearer{}, "", message.FileUnreadable(message.Quote(path), file.Cause(err))
 		}
-		text = string(data)
+	}
+	if own && !base.InCluster() {
+		return token.Bearer{}, "", errPlatformOutside(by)
 	}
 	bearer, err := token.ParseBearer(text)
 	if err != nil {
-		return bearer, "", errPlatformTokenInvalid(platform, err)
+		return bearer, "", errPlatformTokenInvalid(at, err)
 	}
 	a.bearer = bearer
-	return bearer, platform.Where, nil
+	return bearer, at.Where, nil
 }
 
-// backend asks the platform for the GitLab credentials of this session's user.
-// The message is for a user who has none there.
+// backend asks the platform for the GitLab credentials of this session: those of its
+// owner, or in a pod of the control plane the credential that is bound to it. The
+// message is for a session without any.
 func (a *app) backend(ctx context.Context) (source.Answer, error) {
 	answer := source.Answer{Where: "the platform"}
 	failed := func(why error) (source.Answer, error) {
@@ -134,37 +141,99 @@ func (a *app) backend(ctx context.Context) (source.Answer, error) {
 	}
 	defer client.Close()
 	answer.Where += " at " + client.Platform().URL
-	project, problem := sessionName(a.config.Project, a.config.SessionNamespace)
+	ask := a.sessionCredentials
+	if a.config.CredentialIDs.Value != "" {
+		ask = a.boundCredential
+	}
+	found, none, problem := ask(ctx, client)
 	if problem != nil {
 		return failed(problem)
-	}
-	session, problem := sessionName(a.config.Session)
-	if problem != nil {
-		return failed(problem)
-	}
-	found, problem := client.SessionCredentials(ctx, project, session)
-	switch {
-	case problem != nil:
-		return failed(problem)
-	case found.Token == nil:
-		return answer, errPlatformNotConnected(client.Platform(), project.String()+"/"+session.String())
 	}
 	answer.Token, answer.InstanceURL = found.Token, found.InstanceURL
-	return answer, nil
+	return answer, none
 }
 
-// sessionName is the name in the first of the variables that is set.
-func sessionName(variables ...config.Setting) (platform.Name, error) {
-	for _, variable := range variables {
+// sessionCredentials are those of the session's owner; none is for an owner who has not
+// connected GitLab.
+func (a *app) sessionCredentials(ctx context.Context, client *platform.Client) (found platform.Credentials, none, problem error) {
+	project, problem := a.project(platform.ParseName)
+	if problem != nil {
+		return found, nil, problem
+	}
+	session, problem := a.session()
+	if problem != nil {
+		return found, nil, problem
+	}
+	found, problem = client.SessionCredentials(ctx, project, session)
+	found.InstanceURL = cmp.Or(found.InstanceURL, source.DefaultInstanceURL)
+	if problem == nil && found.Token == nil {
+		none = errPlatformNotConnected(client.Platform(), project.String()+"/"+session.String())
+	}
+	return found, none, problem
+}
+
+// boundCredential is the one that CREDENTIAL_IDS names; none is for a session without.
+// Its instance URL is "" if it has none.
+func (a *app) boundCredential(ctx context.Context, client *platform.Client) (found platform.Credentials, none, problem error) {
+	id, bound, err := platform.CredentialOf(a.config.CredentialIDs.Value)
+	switch {
+	case err != nil:
+		return found, nil, message.SettingInvalid(a.config.CredentialIDs.Name, err)
+	case !bound:
+		return found, errCredentialUnbound(), nil
+	}
+	var project platform.Name
+	if a.config.Project.Value != "" {
+		if project, problem = a.project(platform.ParseID); problem != nil {
+			return found, nil, problem
+		}
+	}
+	if found, problem = client.Credential(ctx, project, id); problem != nil {
+		return found, nil, problem
+	}
+	tok, err := token.Parse(found.Token())
+	if err != nil {
+		return found, nil, nil // source says what is wrong with it
+	}
+	found.InstanceURL, problem = a.remembered(tok, a.config.InstanceURL.Value != "", func() (string, error) {
+		return client.CredentialURL(ctx, project, id)
+	})
+	return found, nil, problem
+}
+
+// project is the session's, from the first of its variables that is set.
+func (a *app) project(parse func(string) (platform.Name, error)) (platform.Name, error) {
+	variables := []config.Setting{a.config.Project, a.config.SessionNamespace, a.config.Namespace}
+	variable := variables[max(0, slices.IndexFunc(variables, func(s config.Setting) bool { return s.Value != "" }))]
+	name, err := parse(variable.Value)
+	if err != nil {
+		return name, errSessionUnknown(variable.Name, err)
+	}
+	return name, nil
+}
+
+// session names the session for the platform. In a pod of the control plane,
+// AGENTIC_SESSION_NAME is a display name, whatever it looks like, and only the id counts.
+func (a *app) session() (platform.Name, error) {
+	if id := a.config.SessionID.Value; platform.IsKSUID(id) {
+		return platform.ParseID(id)
+	}
+	first := a.config.Session
+	var wrong error
+	for _, variable := range []config.Setting{a.config.Session, a.config.HydratedSession, a.config.SessionID} {
 		if variable.Value == "" {
 			continue
 		}
-		parsed, err := platform.ParseName(variable.Value)
-		if err != nil {
-			return parsed, errSessionUnknown(variable.Name, err)
+		name, err := platform.ParseName(variable.Value)
+		if err == nil {
+			return name, nil
 		}
-		return parsed, nil
+		if wrong == nil {
+			first, wrong = variable, err
+		}
 	}
-	_, err := platform.ParseName("")
-	return platform.Name{}, errSessionUnknown(variables[0].Name, err)
+	if wrong == nil {
+		_, wrong = platform.ParseName("")
+	}
+	return platform.Name{}, errSessionUnknown(first.Name, wrong)
 }

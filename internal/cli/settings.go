@@ -15,6 +15,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/setup"
 	"github.com/ambient-code/git-credential-acp/internal/source"
+	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
 // secrets finds the places with a token that may answer a request.
@@ -31,6 +32,7 @@ func (a *app) secrets(ctx context.Context, req credential.Request) ([]source.Fou
 		answer, problem = a.backend(ctx)
 		return answer
 	}
+	config.RunnerInstance = func(tok token.Token) source.Answer { return a.runnerInstance(ctx, tok) }
 	if a.config.Secret.Value != "" || config.Source == source.API {
 		config.API, config.APIWhere = a.clusterSecret(ctx, req)
 	}
@@ -59,6 +61,9 @@ func (a *app) sources() (source.Config, error) {
 		config.Secret = name.String()
 	}
 	config.Session = a.config.InSession()
+	if problem == nil && a.inRunner() {
+		config.RunnerDir = a.runnerDir()
+	}
 	return config, problem
 }
 
@@ -66,7 +71,7 @@ func (a *app) sources() (source.Config, error) {
 // all. A flag says so; and the platform is not asked for a token that can't be
 // meant.
 func (a *app) only() bool {
-	return a.instanceGiven || a.config.Source.Value == string(source.Backend) && a.config.InstanceURL.Value != ""
+	return a.instanceGiven || a.config.InstanceURL.Value != "" && (a.config.Source.Value == string(source.Backend) || a.inRunner())
 }
 
 // known is the instance of the --instance flag, else of the environment.

@@ -14,6 +14,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/report"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -170,7 +171,7 @@ func (a *app) places(ctx context.Context, flags keeperFlags, limit time.Duration
 	}
 	found, looked, problem := a.secrets(ctx, credential.Request{})
 	for _, f := range found {
-		p := statusPlace{Place: "here", Where: f.Where, Connected: true, instance: f.Instance, token: f.Token, ca: f.CA, problem: f.Problem}
+		p := statusPlace{Place: "here", Where: f.Where, Connected: f.Source != source.Runner || !source.NoTurn(f.Problem), instance: f.Instance, token: f.Token, ca: f.CA, problem: f.Problem}
 		p.Instance = f.Instance.String()
 		if at := f.Changed(); !at.IsZero() {
 			p.UpdatedAt = at.UTC().Format(time.RFC3339)

@@ -26,6 +26,7 @@ type Setting struct {
 const (
 	TokenVariable         = "GITLAB_TOKEN"
 	PlatformTokenVariable = "ACP_TOKEN"
+	BotTokenVariable      = "BOT_TOKEN"
 )
 
 // SessionTokenFile is where a session pod has its own token for the platform, which
@@ -60,9 +61,18 @@ type Config struct {
 	BackendURL, BackendAPIURL        Setting
 	// PlatformToken gives the value of ACP_TOKEN.
 	PlatformToken func() string
+	// BotToken gives the value of BOT_TOKEN.
+	BotToken func() string
 	// PlatformTokenFile has a value even where it is not set.
-	PlatformTokenFile                    Setting
-	Project, SessionNamespace, Session   Setting
+	PlatformTokenFile                  Setting
+	Project, SessionNamespace, Session Setting
+	// SessionID is the session's name, or in pods of the control plane its id (a
+	// KSUID); there, Session is a display name. HydratedSession and Namespace are what
+	// init-hydrate has instead of Session and SessionNamespace.
+	SessionID, HydratedSession, Namespace Setting
+	// CredentialIDs maps providers to credentials, as JSON.
+	CredentialIDs                        Setting
+	userID, workspacePath                Setting
 	Kubeconfig, ServiceHost, ServicePort Setting
 	Home, StateHome, ConfigHome, Path    Setting
 
@@ -101,8 +111,10 @@ func Read(lookup func(string) (string, bool)) Config {
 		Trace: get("ACP_GITLAB_TRACE"), noColor: get("NO_COLOR"), terminal: get("TERM"),
 
 		BackendURL: get("ACP_BACKEND_URL"), BackendAPIURL: get("BACKEND_API_URL"),
-		PlatformToken: hidden(PlatformTokenVariable), PlatformTokenFile: get("ACP_TOKEN_FILE"),
+		PlatformToken: hidden(PlatformTokenVariable), BotToken: hidden(BotTokenVariable), PlatformTokenFile: get("ACP_TOKEN_FILE"),
 		Project: get("PROJECT_NAME"), SessionNamespace: get("AGENTIC_SESSION_NAMESPACE"), Session: get("AGENTIC_SESSION_NAME"),
+		SessionID: get("SESSION_ID"), HydratedSession: get("SESSION_NAME"), Namespace: get("NAMESPACE"), CredentialIDs: get("CREDENTIAL_IDS"),
+		userID: get("USER_ID"), workspacePath: get("WORKSPACE_PATH"),
 		Kubeconfig: get("KUBECONFIG"), ServiceHost: get("KUBERNETES_SERVICE_HOST"), ServicePort: get("KUBERNETES_SERVICE_PORT"),
 		Home: get("HOME"), StateHome: get("XDG_STATE_HOME"), ConfigHome: get("XDG_CONFIG_HOME"), Path: get("PATH"),
 
@@ -215,6 +227,21 @@ func (c Config) Color() bool { return c.noColor.Value == "" && c.terminal.Value 
 // InSession reports whether this is a pod.
 func (c Config) InSession() bool {
 	return c.Session.Value != "" || c.BackendAPIURL.Value != "" || c.ServiceHost.Value != ""
+}
+
+// InRunner reports whether this is the container of the platform's runner, by what the
+// operator and the control plane set there alone: AGENTIC_SESSION_NAME, and at least
+// two of the others, since a session may override variables. A pod that sets
+// AGENTIC_SESSION_NAME and BACKEND_API_URL itself, to use the platform as a source, is
+// none, and neither is init-hydrate.
+func (c Config) InRunner() bool {
+	count := 0
+	for _, s := range []Setting{c.SessionID, c.userID, c.workspacePath, c.BackendAPIURL} {
+		if s.Value != "" {
+			count++
+		}
+	}
+	return c.Session.Value != "" && count >= 2
 }
 
 // Proxy is the variable that names the proxy for https, or else for http; one that is

@@ -60,12 +60,12 @@ func environment(pairs ...string) func(string) (string, bool) {
 // A Config can't be printed with a token in it.
 func TestTokens(t *testing.T) {
 	names := TokenVariables()
-	if !slices.Equal(names, []string{"GITLAB_TOKEN", "ACP_TOKEN"}) {
+	if !slices.Equal(names, []string{"GITLAB_TOKEN", "ACP_TOKEN", "BOT_TOKEN"}) {
 		t.Fatalf("token variables %q", names)
 	}
-	c := Read(environment(names[0], "glpat-CanaryOfAConfig01", names[1], "CanaryOfThePlatform02"))
-	if c.Token() != "glpat-CanaryOfAConfig01" || c.PlatformToken() != "CanaryOfThePlatform02" {
-		t.Errorf("tokens %q and %q", c.Token(), c.PlatformToken())
+	c := Read(environment(names[0], "glpat-CanaryOfAConfig01", names[1], "CanaryOfThePlatform02", names[2], "CanaryOfThePod03"))
+	if c.Token() != "glpat-CanaryOfAConfig01" || c.PlatformToken() != "CanaryOfThePlatform02" || c.BotToken() != "CanaryOfThePod03" {
+		t.Errorf("tokens %q, %q and %q", c.Token(), c.PlatformToken(), c.BotToken())
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v"} {
 		if text := fmt.Sprintf(verb, c); strings.Contains(text, "Canary") {

@@ -8,5 +8,8 @@ import "io/fs"
 // profile.
 func OwnedAlone(fs.FileInfo) bool { return true }
 
+// Trusted has no answer here either.
+func Trusted(fs.FileInfo) bool { return true }
+
 // noFollow has no meaning here.
 const noFollow = 0

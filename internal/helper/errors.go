@@ -38,6 +38,12 @@ func errDowngraded(url string) error {
 		What: "git asks for the token over plain http, which would show it to the network; use " + url + " in the remote instead"}
 }
 
+// errTurnsChange is for users whose turns change faster than their tokens are verified.
+func errTurnsChange() error {
+	return &message.Error{Code: "turns-change", Topic: message.NotVerified,
+		What: "another user's turn began while the token was checked, again and again", Hint: "run the command again"}
+}
+
 // errAmbiguous is for a request without a path for a host with two instances.
 func errAmbiguous(one, other string) error {
 	return &message.Error{Code: "ambiguous-instance", Topic: message.Configuration,

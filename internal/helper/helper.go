@@ -285,8 +285,31 @@ func choose(places []source.Found, req credential.Request) (*source.Found, Resul
 	return chosen, result
 }
 
-// answer decides over a request for the instance of found.
+// maxTurns bounds how often a request begins again because another user's turn began.
+const maxTurns = 3
+
+// answer decides over a request for the instance of found. The token of the platform's
+// runner counts only while it is there: an answer that was decided in one user's turn is
+// not given in another's.
 func (h Helper) answer(ctx context.Context, req credential.Request, found source.Found) Result {
+	for turn := 1; ; turn++ {
+		result := h.decide(ctx, req, found)
+		if found.Same == nil || found.Problem != nil || found.Same() {
+			return result
+		}
+		if turn == maxTurns {
+			return refuse(Unverified, errTurnsChange())
+		}
+		now, other := h.Find(ctx, req)
+		if now == nil {
+			return other
+		}
+		found = *now
+	}
+}
+
+// decide is answer for the token that was found.
+func (h Helper) decide(ctx context.Context, req credential.Request, found source.Found) Result {
 	question, rules, problem := h.Question(req, found)
 	switch {
 	case problem != nil && message.As(problem).Topic == message.Malformed:
@@ -303,7 +326,7 @@ func (h Helper) answer(ctx context.Context, req credential.Request, found source
 		}
 	}
 	var notes []error
-	if finding.refused() && (found.Source != source.API || !finding.Remembered) {
+	if finding.refused() && found.Source != source.Runner && (found.Source != source.API || !finding.Remembered) {
 		// The Secret may have been rotated since it was read: the token that is
 		// there now counts. The cluster is asked again only if that took time.
 		if now, _ := h.Find(ctx, req); now != nil && now.Problem == nil && now.Token.Reveal() != found.Token.Reveal() {
@@ -452,7 +475,7 @@ func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 		return silent
 	}
 	found, _ := h.Find(deadline.Begin(ctx), req)
-	if found == nil || found.Problem != nil {
+	if found == nil || found.Problem != nil && found.Source != source.Runner {
 		return silent
 	}
 	failed, err := token.Parse(req.Password())
@@ -460,6 +483,9 @@ func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 		return silent
 	}
 	known := h.Verifier.Forget(failed)
+	if found.Problem != nil {
+		return silent // the turn is over
+	}
 	subject := SubjectOf(Question{Found: *found})
 	redact := func(text string) string { return found.Token.Redact(failed.Redact(text)) }
 	switch {

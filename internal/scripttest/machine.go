@@ -59,6 +59,8 @@ var commands = map[string]func(*machine, *testscript.TestScript, []string) error
 	"session":      (*machine).addSession,
 	"platformuser": (*machine).addPlatformUser,
 	"connection":   (*machine).setConnection,
+	"pod":          (*machine).enterPod,
+	"turn":         (*machine).setTurn,
 	"proxy":        (*machine).startProxy,
 	"through":      (*machine).wantThrough,
 	"listener":     (*machine).startListener,

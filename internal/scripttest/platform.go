@@ -3,6 +3,7 @@ package scripttest
 import (
 	"fmt"
 	"hash/crc32"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -63,4 +64,34 @@ func (m *machine) setConnection(_ *testscript.TestScript, args []string) error {
 	}
 	m.platform.SetConnection(args[0], &gitlabtest.PlatformConnection{Token: value, InstanceURL: at, UpdatedAt: time.Now()})
 	return nil
+}
+
+func (m *machine) enterPod(ts *testscript.TestScript, args []string) error {
+	name := args[0]
+	bot := filepath.Join(m.dir, "bot-token")
+	m.secrets[bot] = true
+	for variable, value := range map[string]string{
+		"AGENTIC_SESSION_NAME": name, "AGENTIC_SESSION_NAMESPACE": "team", "SESSION_ID": name, "PROJECT_NAME": "team",
+		"WORKSPACE_PATH": "/workspace", "USER_ID": parseOptions(args[1:])["user"], "BACKEND_API_URL": m.platform.URL() + "/api",
+		"ACP_TOKEN_FILE": bot, "GIT_SSL_CAINFO": m.platform.CAFile(),
+	} {
+		ts.Setenv(variable, value)
+	}
+	return os.WriteFile(bot, []byte(m.bots[name]), 0o600)
+}
+
+func (m *machine) setTurn(_ *testscript.TestScript, args []string) error {
+	path := filepath.Join(m.dir, "runner", ".ambient_gitlab_token")
+	m.secrets[path] = true
+	if args[0] == "-" {
+		return os.Remove(path)
+	}
+	value, known := m.tokens[args[0]]
+	if !known {
+		return fmt.Errorf("no token %q", args[0])
+	}
+	if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o600)
 }

@@ -16,6 +16,9 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/process"
 )
 
+// RunnerDir is the variable that names the directory of the platform's runner in scripts.
+const RunnerDir = "ACP_TEST_RUNNER"
+
 // The environment of a script tells the program where to copy its output, and
 // which built program to run in its place.
 const (

@@ -90,6 +90,16 @@
 //
 // stores a user's GitLab token on the platform, or removes it.
 //
+//	pod SESSION [user=USER]
+//
+// sets the variables of the platform's runner in a session's pod, and the file with its
+// bot token.
+//
+//	turn TOKEN|-
+//
+// writes the token of the user whose turn it is, or removes it, as the runner does in
+// /tmp; for scripts, that is $WORK/runner.
+//
 // # Proxies and attackers
 //
 //	proxy [NAME:PORT]… [status=CODE] [login] [tls] [socks]
@@ -257,7 +267,7 @@ const gitConfig = `[user]
 func setup(env *testscript.Env) error {
 	home := filepath.Join(env.WorkDir, "home")
 	record := filepath.Join(env.WorkDir, recordDir)
-	for _, dir := range []string{home, record} {
+	for _, dir := range []string{home, record, filepath.Join(env.WorkDir, "runner")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -267,7 +277,7 @@ func setup(env *testscript.Env) error {
 	race := filepath.Join(env.WorkDir, "race")
 	for name, value := range map[string]string{
 		"HOME": home, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0",
-		recordVariable: record, "GORACE": "atexit_sleep_ms=0 log_path=" + race,
+		RunnerDir: filepath.Join(env.WorkDir, "runner"), recordVariable: record, "GORACE": "atexit_sleep_ms=0 log_path=" + race,
 		"ACP_GITLAB_SECRET_DIR": filepath.Join(env.WorkDir, "secret"), "ACP_GITLAB_TIMEOUT": "10s",
 		// Scripts about the cache set a directory.
 		"ACP_GITLAB_CACHE_DIR": "off",

@@ -23,9 +23,19 @@ func errTokenFileMissing(path, connect string) error {
 
 // errNoTurn is for the token file of the platform's runner, while it does not exist.
 func errNoTurn(path string) error {
-	return &message.Error{Code: "no-turn", Topic: message.Configuration,
+	return &message.Error{Code: "no-turn", Topic: message.Authentication,
 		What: "no user's turn is running: the platform's runner writes the token to " + message.Quote(path) + " at each turn, and removes it afterwards",
-		Hint: "run git within a turn; if this is one, its user has to connect GitLab under Settings → Integrations → GitLab"}
+		Hint: turnHint}
+}
+
+const turnHint = "run git within a turn; if this is one, its user has to connect GitLab under Settings → Integrations → GitLab"
+
+// errTurnForeign is for the token file of the platform's runner, named by where, that
+// another user has put there.
+func errTurnForeign(where string) error {
+	return &message.Error{Code: "turn-foreign", Topic: message.Configuration,
+		What: where + " belongs to another user, so the runner did not write it",
+		Hint: "run git as the user that the platform's runner runs as"}
 }
 
 // errSecretNotDirectory is for a Secret's place that is something else.
@@ -56,6 +66,9 @@ func errTwoForms(where, key string) error {
 func sourceUnknown(known []string) error {
 	return message.SettingInvalid("ACP_GITLAB_SOURCE", fmt.Errorf("not one of %s", strings.Join(known, ", ")))
 }
+
+// NoTurn reports that no user's turn is running.
+func NoTurn(err error) bool { return message.Is(err, "no-turn") }
 
 // NoToken reports that a Secret is there and holds no token.
 func NoToken(err error) bool { return message.Is(err, "token-key-missing") }

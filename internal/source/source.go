@@ -1,6 +1,6 @@
 // Package source finds the user's token: in a mounted Kubernetes Secret, a Secret
-// read through the Kubernetes API, a file, the environment, or, only if configured,
-// on the platform. It reads again at every call, because kubelet replaces a rotated
+// read through the Kubernetes API, a file, the environment, the file of the platform's
+// runner, or, only if configured, on the platform. It reads again at every call, because kubelet replaces a rotated
 // Secret in a running pod.
 package source
 
@@ -21,7 +21,8 @@ import (
 type Source string
 
 // The sources, in the order in which they are looked at. Auto is the first of
-// them that is there, but for Backend: that one is asked only when it is named.
+// them that is there, but for Backend: that one is asked only when it is named. Where
+// the platform's runner is, Auto is Runner and nothing else.
 const (
 	Auto    Source = "auto"
 	Mount   Source = "mount"
@@ -29,6 +30,7 @@ const (
 	File    Source = "file"
 	Env     Source = "env"
 	Backend Source = "backend"
+	Runner  Source = "runner"
 )
 
 // Config says where to look. The zero value finds nothing.
@@ -53,6 +55,12 @@ type Config struct {
 	InstanceURL string
 	// Backend asks the platform; nil means that there is none to ask.
 	Backend func() Answer
+	// RunnerDir is where the platform's runner has its files; "" when it is not here, or
+	// another source was asked for.
+	RunnerDir string
+	// RunnerInstance says which instance a token of the runner's belongs to. Where is
+	// the setting that says so, in words.
+	RunnerInstance func(token.Token) Answer
 	// Session says that this is a pod, where the platform gives the token.
 	Session bool
 	// AllowHTTPLoopback lets instances be plain http on a loopback address.
@@ -65,7 +73,7 @@ type Answer struct {
 	Where string
 	// Token gives the text of the token; nil when there is none.
 	Token func() string
-	// InstanceURL is the instance that the token belongs to; "" is gitlab.com.
+	// InstanceURL is the instance that the token belongs to; "" if nothing there says so.
 	InstanceURL string
 	// Problem says why nothing is known of a token.
 	Problem error
@@ -97,6 +105,9 @@ type Found struct {
 	// to know; nothing depends on it.
 	Path    string
 	Changed func() time.Time
+	// Same reports whether the place still has this token; nil if the token may be used
+	// even when it doesn't.
+	Same func() bool
 	// CA reads the certificate authorities that came with the token, in PEM
 	// form; nil when the source has none. Nobody needs them until a connection
 	// is made, so they are not read before.
@@ -110,11 +121,11 @@ const (
 	DefaultInstanceURL = "https://gitlab.com"
 )
 
-// runnerFile is the name of the file, usually in /tmp, to which the platform's runner
-// writes the token of the user whose turn it is. It removes the file after the turn.
-const runnerFile = ".ambient_gitlab_token"
-
+// ofRunner reports whether the token file is that of the platform's runner.
 func (c Config) ofRunner() bool { return filepath.Base(c.TokenFile) == runnerFile }
+
+// belongsVariable says which instance a token is for whose place doesn't.
+const belongsVariable = "ACP_GITLAB_INSTANCE_URL"
 
 const reconnect = "reconnect under Settings → Integrations → GitLab"
 
@@ -132,6 +143,8 @@ func (c Config) Connect() string {
 		variable = "put a PAT into GITLAB_TOKEN, or the path of a file that holds one into ACP_GITLAB_TOKEN_FILE"
 	)
 	switch {
+	case c.RunnerDir != "":
+		return turnHint
 	case c.Source == Backend:
 		return connect
 	case c.Source == Env:
@@ -164,9 +177,14 @@ func (c Config) writeFile() string {
 // empty directory, as kubelet makes it for an optional Secret that does not
 // exist, is not there. A Secret without a token counts only when no other source
 // has one, and a mounted one with a broken token only when the cluster's has no
-// better one: kubelet takes a minute or two to bring a new version in. The second
-// result names the places looked at.
+// better one: kubelet takes a minute or two to bring a new version in. Where the
+// platform's runner is, only its file is looked at. The second result names the places
+// looked at.
 func (c Config) Find() (found []Found, looked []string) {
+	if c.RunnerDir != "" {
+		f := c.runner()
+		return []Found{f}, []string{f.Where}
+	}
 	var mounts []Found
 	if c.wants(Mount) {
 		for _, dir := range c.Dirs {
@@ -239,7 +257,7 @@ func (c Config) others() ([]Found, []string) {
 func (c Config) wants(s Source) bool { return c.Source == "" || c.Source == Auto || c.Source == s }
 
 // Sources lists every source, in the order in which they are looked at.
-func Sources() []Source { return []Source{Auto, Mount, API, File, Env, Backend} }
+func Sources() []Source { return []Source{Auto, Mount, API, File, Env, Backend, Runner} }
 
 // ParseSource reads the name of a source; "" is Auto.
 func ParseSource(text string) (Source, error) {
@@ -261,7 +279,7 @@ func ParseSource(text string) (Source, error) {
 func (c Config) file() (f Found, there bool) {
 	f = Found{Source: File, Path: c.TokenFile, Changed: func() time.Time { return changed(os.Stat(c.TokenFile)) },
 		Where: "the token file " + message.Quote(c.TokenFile),
-		Renew: c.writeFile(), Belongs: "ACP_GITLAB_INSTANCE_URL"}
+		Renew: c.writeFile(), Belongs: belongsVariable}
 	text, there, problem := readPath(c.TokenFile)
 	switch {
 	case problem != nil:
@@ -274,7 +292,7 @@ func (c Config) file() (f Found, there bool) {
 		f.Problem, f.Fault = errTokenFileMissing(c.TokenFile, c.Connect()), token.Empty
 	}
 	f.ByDefault = strings.TrimSpace(c.InstanceURL) == ""
-	f.setInstance(c.InstanceURL, "ACP_GITLAB_INSTANCE_URL", c.AllowHTTPLoopback)
+	f.setInstance(c.InstanceURL, belongsVariable, c.AllowHTTPLoopback)
 	return f, there
 }
 
@@ -283,10 +301,10 @@ func (c Config) env() (Found, bool) {
 		return Found{}, false
 	}
 	f := Found{Source: Env, Where: "the environment variable GITLAB_TOKEN", Renew: "put it into GITLAB_TOKEN",
-		Belongs: "ACP_GITLAB_INSTANCE_URL", Changed: func() time.Time { return time.Time{} }}
+		Belongs: belongsVariable, Changed: func() time.Time { return time.Time{} }}
 	f.ByDefault = strings.TrimSpace(c.InstanceURL) == ""
 	f.setToken(c.TokenEnv())
-	f.setInstance(c.InstanceURL, "ACP_GITLAB_INSTANCE_URL", c.AllowHTTPLoopback)
+	f.setInstance(c.InstanceURL, belongsVariable, c.AllowHTTPLoopback)
 	return f, true
 }
 
@@ -297,7 +315,12 @@ func (c Config) backend(answer Answer) (Found, bool) {
 		return f, f.Problem != nil
 	}
 	f.setToken(answer.Token())
-	f.setInstance(answer.InstanceURL, "the answer of "+answer.Where, c.AllowHTTPLoopback)
+	url, where := answer.InstanceURL, "the answer of "+answer.Where
+	if url == "" {
+		url, where, f.Belongs = c.InstanceURL, belongsVariable, belongsVariable
+		f.ByDefault = strings.TrimSpace(url) == ""
+	}
+	f.setInstance(url, where, c.AllowHTTPLoopback)
 	return f, true
 }
 
