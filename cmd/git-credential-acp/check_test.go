@@ -21,12 +21,34 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// checkSchema is what check --json is documented to print.
-var checkSchema = sync.OnceValues(func() (*jsonschema.Schema, error) {
+// checkSchema is what check --json is documented to print, and allSchema what check
+// --all --json is.
+var (
+	checkSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("check.schema.json") })
+	allSchema   = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("check-all.schema.json") })
+)
+
+func compile(name string) (*jsonschema.Schema, error) {
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
-	return compiler.Compile(filepath.Join(root, "docs", "check.schema.json"))
-})
+	return compiler.Compile(filepath.Join(root, "docs", name))
+}
+
+// parseWith reads a document, and holds it to a schema.
+func parseWith(read func() (*jsonschema.Schema, error), document []byte) (result checkResult, err error) {
+	schema, err := read()
+	if err != nil {
+		return result, err
+	}
+	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
+	if err != nil {
+		return result, err
+	}
+	if err := schema.Validate(instance); err != nil {
+		return result, err
+	}
+	return result, json.Unmarshal(document, &result)
+}
 
 // checkResult is the part of such a document that these tests look at.
 type checkResult struct {
@@ -42,18 +64,7 @@ type checkResult struct {
 // what a schema can't say: each step is there, in the order that is documented,
 // and the counts are right.
 func parseCheck(document []byte) (result checkResult, err error) {
-	schema, err := checkSchema()
-	if err != nil {
-		return result, err
-	}
-	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
-	if err != nil {
-		return result, err
-	}
-	if err := schema.Validate(instance); err != nil {
-		return result, err
-	}
-	if err := json.Unmarshal(document, &result); err != nil || result.Outcome == string(check.Usage) {
+	if result, err = parseWith(checkSchema, document); err != nil || result.Outcome == string(check.Usage) {
 		return result, err
 	}
 	names, at, failures, warnings := check.Steps(), -1, 0, 0

@@ -47,7 +47,7 @@ var scripts = filepath.Join(root, "testdata", "scripts")
 //	valid FILE OUTCOME [CODE]
 //
 // fails unless a file is what check --json is documented to print, with that
-// outcome and that reason's code.
+// outcome and that reason's code; validall is the same for check --all --json.
 var scriptCommands = map[string]func(*testscript.TestScript, []string) error{
 	"valid": func(ts *testscript.TestScript, args []string) error {
 		result, err := parseCheck([]byte(ts.ReadFile(args[0])))
@@ -58,6 +58,14 @@ var scriptCommands = map[string]func(*testscript.TestScript, []string) error{
 			return fmt.Errorf("it ended %s, %q; want %s, %q", result.Outcome, result.Reason.Code, args[1], want)
 		}
 		return nil
+	},
+	"validall": func(ts *testscript.TestScript, args []string) error {
+		document := ts.ReadFile(args[0])
+		result, err := parseWith(allSchema, []byte(document))
+		if want := append(args, "")[2]; err == nil && (result.Outcome != args[1] || result.Reason.Code != want) {
+			return fmt.Errorf("it ended %s, %q; want %s, %q", result.Outcome, result.Reason.Code, args[1], want)
+		}
+		return err
 	},
 }
 

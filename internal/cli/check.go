@@ -33,13 +33,13 @@ import (
 // checkFlags are what check can be told.
 type checkFlags struct {
 	branch, color, terminationLog string
-	branchGiven, json             bool
+	branchGiven, json, all        bool
 }
 
 func (a *app) check() *cobra.Command {
 	var flags checkFlags
 	command := &cobra.Command{
-		Use: "check [REPOSITORY-URL]", SuggestFor: []string{"verify", "test", "doctor", "validate"},
+		Use: "check [REPOSITORY-URL | --all [URL]...]", SuggestFor: []string{"verify", "test", "doctor", "validate"},
 		Short: "Check everything that git needs for a push, one line per step",
 		Long: `check tests everything that git needs, in order, and prints one line per step:
 ✓ good, ! warning, ✗ failed, - skipped, with a hint what to do.
@@ -48,21 +48,29 @@ It checks the project of the repository URL, or of the repository in the working
 directory; without either, everything up to the token. The token goes only to its
 own GitLab instance.
 
+--all checks what GitLab says of several repositories, those of REPOS_JSON or the
+URLs, one line each. Repositories on hosts that no token is for are skipped.
+
 Exit codes: 0 good, possibly with warnings; 1 something is wrong; 2 wrong usage;
 3 could not be verified.`,
 		Example: `  git-credential-acp check https://gitlab.example.com/group/project.git
   git-credential-acp check --branch main
+  git-credential-acp check --all
   git-credential-acp check --json | jq -r .outcome`,
 		Args: cobra.ArbitraryArgs, // reported by runCheck, in JSON too
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			flags.branchGiven = cmd.Flags().Changed("branch")
+			if flags.all {
+				return a.runCheckAll(cmd.Context(), flags, args)
+			}
 			return a.runCheck(cmd.Context(), flags, args)
 		},
 	}
 	a.takesMinAccess(command)
 	command.Flags().StringVar(&flags.branch, "branch", "", "check whether you may push to this `branch`")
-	command.Flags().BoolVar(&flags.json, "json", false, "print one JSON document (docs/check.schema.json describes it)")
+	command.Flags().BoolVar(&flags.all, "all", false, "check the repositories of REPOS_JSON, or those of the arguments")
+	command.Flags().BoolVar(&flags.json, "json", false, "print one JSON document (docs/check.schema.json describes it, docs/check-all.schema.json that of --all)")
 	command.Flags().StringVar(&flags.color, "color", "auto", "color the marks, `when`: auto (on a terminal, without NO_COLOR), always or never")
 	command.Flags().StringVar(&flags.terminationLog, "termination-log", "", "on failure, also write the reason and the hint to this `file` (/dev/termination-log in a pod)")
 	complete(command, "branch", cobra.NoFileCompletions)
@@ -105,7 +113,7 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 		}
 	}
 	if len(args) > 1 {
-		return c, target, message.URLInvalid("has another one behind it; one can be checked at a time")
+		return c, target, errURLsSeveral()
 	}
 	if len(args) == 1 {
 		if target, problem = check.ParseTarget(args[0]); problem != nil {

@@ -86,6 +86,13 @@ func errFlagInvalid(name, why string) error {
 		Hint: "git-credential-acp help shows the commands and flags"}
 }
 
+// errURLsSeveral is for several URLs where one can be checked.
+func errURLsSeveral() error {
+	m := *message.As(message.URLInvalid("has another one behind it; one can be checked at a time"))
+	m.Hint = "check --all takes several, and prints one line for each"
+	return &m
+}
+
 // errCommandUnknown is for a command that does not exist; similar are the names of
 // those that may have been meant.
 func errCommandUnknown(similar []string) error {

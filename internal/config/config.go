@@ -29,6 +29,9 @@ const (
 	BotTokenVariable      = "BOT_TOKEN"
 )
 
+// RepositoriesVariable has the repositories of a session, for check --all.
+const RepositoriesVariable = "REPOS_JSON"
+
 // SessionTokenFile is where a session pod has its own token for the platform, which
 // kubelet replaces while it runs.
 const SessionTokenFile = "/var/run/secrets/ambient/bot-token"
@@ -63,6 +66,8 @@ type Config struct {
 	PlatformToken func() string
 	// BotToken gives the value of BOT_TOKEN.
 	BotToken func() string
+	// Repositories gives the value of REPOS_JSON, which may hold a login.
+	Repositories func() string
 	// PlatformTokenFile has a value even where it is not set.
 	PlatformTokenFile                  Setting
 	Project, SessionNamespace, Session Setting
@@ -111,7 +116,7 @@ func Read(lookup func(string) (string, bool)) Config {
 		Trace: get("ACP_GITLAB_TRACE"), noColor: get("NO_COLOR"), terminal: get("TERM"),
 
 		BackendURL: get("ACP_BACKEND_URL"), BackendAPIURL: get("BACKEND_API_URL"),
-		PlatformToken: hidden(PlatformTokenVariable), BotToken: hidden(BotTokenVariable), PlatformTokenFile: get("ACP_TOKEN_FILE"),
+		Repositories: hidden(RepositoriesVariable), PlatformToken: hidden(PlatformTokenVariable), BotToken: hidden(BotTokenVariable), PlatformTokenFile: get("ACP_TOKEN_FILE"),
 		Project: get("PROJECT_NAME"), SessionNamespace: get("AGENTIC_SESSION_NAMESPACE"), Session: get("AGENTIC_SESSION_NAME"),
 		SessionID: get("SESSION_ID"), HydratedSession: get("SESSION_NAME"), Namespace: get("NAMESPACE"), CredentialIDs: get("CREDENTIAL_IDS"),
 		userID: get("USER_ID"), workspacePath: get("WORKSPACE_PATH"),

@@ -25,6 +25,9 @@ func URLForeign(host string, have []string) error {
 		Hint: "check that the URL is right, and that ACP_GITLAB_INSTANCE_URL and --instance don't name another instance; else connect that one under Settings → Integrations → GitLab"}
 }
 
+// Foreign reports that a URL is of a host that no token is for.
+func Foreign(err error) bool { return Is(err, "url-foreign") }
+
 // NoToken is for a check without a URL where there is no token at all; connect is as
 // for [NotConnected].
 func NoToken(looked []string, connect string) error {

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -37,6 +38,8 @@ type Lines struct {
 	To io.Writer
 	// Color says to color the marks.
 	Color bool
+	// Width is that of the column of names; 0 means 16.
+	Width int
 	// Redact takes secrets out of a text; nil means that there are none.
 	Redact func(string) string
 	// Err is the first error in writing.
@@ -53,9 +56,10 @@ func (l *Lines) Step(status Status, name, text, hint string) {
 			mark = "\x1b[" + sign[1] + "m" + mark + "\x1b[0m"
 		}
 	}
-	l.Print("%s %-*s %s\n", mark, column, name, l.plain(text))
+	width := cmp.Or(l.Width, column)
+	l.Print("%s %-*s %s\n", mark, width, l.plain(name), l.plain(text))
 	if hint != "" {
-		l.Print("  %-*s hint: %s\n", column, "", l.plain(hint))
+		l.Print("  %-*s hint: %s\n", width, "", l.plain(hint))
 	}
 }
 

@@ -1,0 +1,355 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/gitlab"
+	"github.com/ambient-code/git-credential-acp/internal/helper"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/source"
+)
+
+// Passed is the outcome for a repository that no token here is for.
+const Passed Outcome = "skipped"
+
+// All is what RunAll found. docs/check-all.schema.json describes its JSON form.
+type All struct {
+	Result
+	// Tokens are those that were asked about, and Repositories are in the order in
+	// which they were given, each once.
+	Tokens       []TokenRow
+	Repositories []RepositoryRow
+}
+
+// TokenRow is what GitLab says of a token itself.
+type TokenRow struct {
+	Instance  string   `json:"instance"`
+	Source    string   `json:"source"`
+	Where     string   `json:"where"`
+	Outcome   Outcome  `json:"outcome"`
+	User      UserData `json:"user"`
+	ExpiresAt string   `json:"expiresAt,omitempty"`
+	// Warnings stop nobody; Reason says why the outcome is not good.
+	Warnings []error `json:"-"`
+	Reason   error   `json:"-"`
+}
+
+// RepositoryRow is whether a repository can be used.
+type RepositoryRow struct {
+	// Name is the host with the path, without a login.
+	Name     string      `json:"name"`
+	Instance string      `json:"instance,omitempty"`
+	Project  string      `json:"project,omitempty"`
+	Outcome  Outcome     `json:"outcome"`
+	Access   *AccessData `json:"access,omitempty"`
+	// Warnings stop nobody; Reason says why the outcome is not good.
+	Warnings []error `json:"-"`
+	Reason   error   `json:"-"`
+}
+
+// asked is a token that GitLab was asked about.
+type asked struct {
+	question helper.Question
+	client   *gitlab.Client
+	// problem is why it can't be asked.
+	problem error
+	facts   access.Facts
+	// dead is the verdict of a token that GitLab rejects, whatever it was asked, and
+	// late one that was waited for in vain: others are not waited for.
+	dead, late *access.Verdict
+}
+
+// all is a check of several repositories under way.
+type all struct {
+	*run
+	found  All
+	tokens []*asked
+	// seen are the repositories that were looked at.
+	seen []string
+}
+
+// RunAll checks what GitLab says of several repositories, by their URLs: of each token
+// once, and of each project once. It makes none of the other steps.
+func (c Check) RunAll(ctx context.Context, urls []string) All {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	secrets := c.Helper.Secrets
+	c.Helper.Secrets = once(func(ctx context.Context, _ credential.Request) ([]source.Found, []string, error) {
+		return secrets(ctx, credential.Request{}) // for all of the URLs
+	})
+	a := &all{run: &run{Check: c, ctx: ctx, given: true, config: c.Config(), result: Result{redact: []func(string) string{c.Redact}}}}
+	for n, url := range urls {
+		if ctx.Err() != nil {
+			a.add(RepositoryRow{Name: repositoryName(url, n), Outcome: Unverified, Reason: errCheckInterrupted()})
+			continue
+		}
+		a.repository(url, n)
+	}
+	for _, t := range a.tokens {
+		a.token(t)
+	}
+	return a.conclude()
+}
+
+// repository checks the nth repository.
+func (a *all) repository(url string, n int) {
+	if to, _, rewritten := a.config.Rewritten(url, false); rewritten {
+		url = to // as git clone would
+	}
+	row := RepositoryRow{Name: repositoryName(url, n)}
+	target, problem := ParseTarget(url)
+	request := target.Request
+	if problem != nil {
+		request.Protocol = "https"
+		request.Host, request.Path, _ = strings.Cut(hostPath(url), "/")
+	}
+	var found *source.Found
+	var result helper.Result
+	if request.Host != "" {
+		found, result = a.Helper.Find(a.ctx, request)
+	}
+	switch {
+	case found == nil && request.Host != "" && a.foreign(request, result):
+		row.Outcome = Passed
+	case problem != nil:
+		row.refuse(problem)
+	case found == nil:
+		row.refuse(a.tokenless(request, result))
+	default:
+		a.ours(place{found: *found, request: request}, &row)
+	}
+	if key := row.key(); !slices.Contains(a.seen, key) {
+		a.seen = append(a.seen, key)
+		a.add(row)
+	}
+}
+
+// key is the same for all URLs of a repository with which the same is wrong.
+func (row RepositoryRow) key() string {
+	if row.Project != "" {
+		return strings.ToLower(row.Instance + "/" + row.Project)
+	}
+	if row.Reason != nil {
+		return row.Name + " " + message.As(row.Reason).Code
+	}
+	return strings.ToLower(row.Name)
+}
+
+// forges are hosts that are not GitLab, for a session without any token.
+var forges = []string{"github.com", "bitbucket.org", "dev.azure.com", "codeberg.org"}
+
+// foreign reports whether a request that finds no token is for another host than those
+// that tokens are for. Without a token and an instance that is known, all hosts but
+// those of other forges may be the user's GitLab.
+func (a *all) foreign(request credential.Request, result helper.Result) bool {
+	return slices.Contains(forges, strings.ToLower(request.Host)) || message.Foreign(a.tokenless(request, result))
+}
+
+// ours checks a repository on the instance of a token.
+func (a *all) ours(p place, row *RepositoryRow) {
+	i := p.found.Instance
+	row.Instance = i.String()
+	a.result.redact = append(a.result.redact, p.found.Token.Redact)
+	question, _, problem := a.Helper.Question(p.request, p.found)
+	row.Project = question.Project
+	switch {
+	case cmp.Or(p.found.Problem, problem) != nil:
+		row.refuse(cmp.Or(p.found.Problem, problem))
+		return
+	case question.Project == "" && !question.Policy.Wiki:
+		row.refuse(errURLNoProject())
+		return
+	case slices.Contains(a.seen, row.key()):
+		return
+	}
+	username := a.config.Credential(p.url()).Username
+	if instance.OtherCredential(username) {
+		row.refuse(errOtherUsername(message.Quote(username)))
+		return
+	}
+	var last helper.Finding
+	var of helper.Question
+	made := false
+	result := a.get(p, username, func(ctx context.Context, q helper.Question) helper.Finding {
+		last, of, made = a.verify(ctx, q), q, true
+		return last
+	})
+	switch {
+	case !made && len(result.Messages) > 0:
+		row.refuse(result.Messages[len(result.Messages)-1])
+	case !made:
+		row.refuse(errNoAnswer())
+	case last.Problem != nil:
+		row.refuse(last.Problem)
+	case last.Verdict.Outcome != access.Granted:
+		row.refuse(besides(message.Explain(last.Verdict, helper.SubjectOf(of)), result.Messages))
+	default:
+		row.Outcome = AllGood
+		for _, note := range result.Messages {
+			if message.As(note).Topic == message.Warning {
+				row.Warnings = append(row.Warnings, note)
+			}
+		}
+		if last.Facts.Project.State == access.Given {
+			role, _ := roleOf(last.Facts, of.Policy.Minimum)
+			row.Access = &role
+			row.Warnings = append(row.Warnings, projectWarnings(last.Facts.Project, helper.SubjectOf(of))...)
+		}
+	}
+}
+
+// verify asks GitLab about a project, and about the token unless that was asked before.
+func (a *all) verify(ctx context.Context, q helper.Question) helper.Finding {
+	t := a.asked(q)
+	if t.problem != nil {
+		return helper.Finding{Problem: t.problem}
+	}
+	known := q.Known
+	known.Self, known.User = t.facts.Self, t.facts.User
+	if known.Self.State != access.Unasked {
+		if verdict := a.judge(t, q.Policy); verdict.Outcome != access.Granted {
+			return helper.Finding{Verdict: verdict, Facts: known}
+		}
+		if t.late != nil && q.Policy.Project {
+			return helper.Finding{Verdict: *t.late, Facts: known}
+		}
+	}
+	verdict, facts := a.inquire(ctx, t.client, nil, q, known)
+	t.facts = facts
+	switch {
+	case facts.Rejected():
+		t.dead = &verdict
+	case verdict.Reason == access.Timeout || verdict.Reason == access.RateLimited:
+		t.late = &verdict
+	}
+	if verdict.Outcome != access.Unverified {
+		// What is remembered could contradict what is found now.
+		a.Helper.Verifier.Forget(q.Found.Token)
+	}
+	return helper.Finding{Verdict: verdict, Facts: facts}
+}
+
+// asked is the state of a question's token.
+func (a *all) asked(q helper.Question) *asked {
+	for _, t := range a.tokens {
+		if t.question.Found.Token.Reveal() == q.Found.Token.Reveal() && t.question.Found.Instance == q.Found.Instance {
+			return t
+		}
+	}
+	a.result.redact = append(a.result.redact, q.Found.Token.Redact)
+	t := &asked{question: q}
+	t.client, t.problem = a.Connect(q)
+	a.tokens = append(a.tokens, t)
+	return t
+}
+
+// judge is the verdict on a token alone.
+func (a *all) judge(t *asked, policy access.Policy) access.Verdict {
+	if t.dead != nil {
+		return *t.dead
+	}
+	policy.Project = false
+	verdict, _ := policy.Judge(access.Facts{Self: t.facts.Self, User: t.facts.User}, a.Now())
+	if verdict.Reason == access.Timeout {
+		verdict.Detail = a.Limit.String()
+	}
+	return verdict
+}
+
+// token adds the row of a token.
+func (a *all) token(t *asked) {
+	found, subject := t.question.Found, helper.SubjectOf(t.question)
+	self, user := t.facts.Self, t.facts.User
+	row := TokenRow{Instance: found.Instance.String(), Source: string(found.Source), Where: found.Where, Outcome: AllGood,
+		User: UserData{ID: t.facts.UserID(), Username: user.Username, Name: user.Name}}
+	if !self.ExpiresAt.IsZero() {
+		row.ExpiresAt = self.ExpiresAt.Format(time.DateOnly)
+	}
+	if t.problem != nil {
+		row.Outcome, row.Reason = outcomeOf(t.problem), t.problem
+	} else {
+		t.client.Close()
+		switch verdict := a.judge(t, t.question.Policy); {
+		case verdict.Outcome != access.Granted:
+			row.Reason = message.Explain(verdict, subject)
+			row.Outcome = outcomeOf(row.Reason)
+		case self.State == access.Given && verdict.ExpiryWorthTelling(a.Now()):
+			row.Warnings = append(row.Warnings, message.Expiry(verdict, a.Now(), subject))
+		}
+	}
+	a.found.Tokens = append(a.found.Tokens, row)
+}
+
+func (a *all) add(row RepositoryRow) {
+	row.Name = a.result.Redact(row.Name)
+	a.found.Repositories = append(a.found.Repositories, row)
+}
+
+func (row *RepositoryRow) refuse(why error) { row.Outcome, row.Reason = outcomeOf(why), why }
+
+// outcomeOf is how a check ends because of a problem.
+func outcomeOf(problem error) Outcome {
+	if message.Unverified(problem) {
+		return Unverified
+	}
+	return Refused
+}
+
+// conclude finds the outcome: what is wrong for good counts more than what could not be
+// learned.
+func (a *all) conclude() All {
+	a.result.Outcome = AllGood
+	for _, row := range a.found.Repositories {
+		a.result.Warnings += len(row.Warnings)
+		if row.Outcome != Refused && row.Outcome != Unverified {
+			continue
+		}
+		a.result.Failures++
+		if a.result.Outcome == AllGood || a.result.Outcome == Unverified && row.Outcome == Refused {
+			a.result.Outcome, a.result.Reason = row.Outcome, row.Reason
+		}
+	}
+	for _, row := range a.found.Tokens {
+		a.result.Warnings += len(row.Warnings)
+	}
+	a.found.Result = a.result
+	return a.found
+}
+
+// repositoryName is what people call the nth repository, by its URL.
+func repositoryName(url string, n int) string {
+	name := strings.TrimSuffix(strings.Trim(hostPath(url), "/"), ".git")
+	if name == "" {
+		return fmt.Sprintf("repository %d", n+1)
+	}
+	return message.Quote(name)
+}
+
+// hostPath is host and path of an address, without a login, query or fragment; "" when
+// that can't be told.
+func hostPath(raw string) string {
+	if host, path, ssh := sshAddress(raw); ssh {
+		return host + "/" + strings.TrimPrefix(path, "/")
+	}
+	_, rest, found := strings.Cut(raw, "://")
+	if !found {
+		return ""
+	}
+	if end := strings.IndexAny(rest, "?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	if at := strings.LastIndexByte(path, '@'); at >= 0 {
+		return "" // part of a login with a slash in it, perhaps
+	}
+	return host[strings.LastIndexByte(host, '@')+1:] + "/" + path
+}
