@@ -182,7 +182,7 @@ func (c *Client) silence(f transport.Fault) access.Reply {
 	switch {
 	case f.Reason == access.Unreachable:
 		f.Detail = c.config.Instance.String()
-	case f.Status >= 300 && f.Status < 400:
+	case f.Redirect():
 		return redirected(c.config.Instance, f)
 	}
 	reply := silent(f.Reason, f.Detail)

@@ -39,6 +39,7 @@ func TestRetryFault(t *testing.T) {
 		{"something new " + canary, errors.New("something new " + canary), 5, access.Unreachable},
 		{"proxy refused", proxy, 5, access.ProxyFailed},
 		{"proxy answers 502", &transport.ProxyError{Status: 502}, 5, access.ProxyFailed},
+		{"proxy answers 302", &transport.ProxyError{Status: 302}, 5, access.ProxyFailed},
 		{"proxy answers 403", &transport.ProxyError{Status: 403}, 1, access.ProxyFailed},
 		{"proxy answers 407", &transport.ProxyError{Status: 407}, 1, access.ProxyLogin},
 		{"SOCKS proxy wants a login", &net.OpError{Op: "socks connect", Err: errors.New("no acceptable authentication methods")}, 1, access.ProxyLogin},

@@ -113,7 +113,7 @@ func (c *Client) explain(f transport.Fault) error {
 		return errBusy(c.platform, f.Wait)
 	case f.Reason == access.ServerError:
 		return errError(c.platform, f.Detail)
-	case f.Status >= 300 && f.Status < 400:
+	case f.Redirect():
 		return errRedirect(c.platform, f.Status, f.To)
 	case f.Reason == access.NotGitLab:
 		return errAbsent(c.platform)

@@ -530,7 +530,7 @@ func TestConfined(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	through := func(c *Config) { c.Proxy = http.ProxyURL(at) }
+	through := func(c *Config) { c.Proxy = http.ProxyURL(at) } // as it is then
 	if _, m := connect(t, p, user, through).Status(t.Context()); m != nil {
 		t.Error(m)
 	}
@@ -547,6 +547,21 @@ func TestConfined(t *testing.T) {
 	proxy.Route(p.Addr(), "")
 	_, m := connect(t, p, user, through).Status(t.Context())
 	want(t, m, "proxy-failed", true)
+	// What a proxy answers itself is not the platform's, whatever its status.
+	for _, status := range []int{302, 404, 405, 503} {
+		proxy, err := gitlabtest.StartProxy(gitlabtest.ProxyOptions{Answer: &status})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(proxy.Close)
+		if at, err = url.Parse(proxy.URL()); err != nil {
+			t.Fatal(err)
+		}
+		want(t, connect(t, p, user, through).Disconnect(t.Context()), "proxy-failed", true)
+		if n := len(proxy.Requests()); n != 1 {
+			t.Errorf("%d: %d requests", status, n)
+		}
+	}
 }
 
 // Whoever is not proven to be the platform hears nothing.

@@ -34,6 +34,12 @@ type Fault struct {
 	Again bool
 }
 
+// Redirect reports an answer that redirects and was not followed; a proxy's answer to
+// CONNECT is none.
+func (f Fault) Redirect() bool {
+	return f.Reason == access.InFront && f.Status >= 300 && f.Status < 400
+}
+
 // FaultOf classifies an error of net/http's client or of a body by its kind, never by
 // its text. An error of no known kind is access.Unreachable.
 func FaultOf(err error) Fault {
