@@ -47,9 +47,10 @@ var arrows = map[string]string{
 	"helper":     "access credential deadline instance message source token",
 	"verify":     "access cache deadline gitlab helper message source token trace",
 	"check":      "access credential deadline file gitconfig gitlab helper instance message report source token",
+	"serve":      "access instance message source token transport",
 	"connection": "access file gitlab instance kube message platform source token",
 	"cli": "access cache check config connection credential deadline file gitconfig gitlab gitnet helper install instance kube message" +
-		" platform process report setup source token trace transport verify",
+		" platform process report serve setup source token trace transport verify",
 }
 
 // leaves are where the modules of others are: one package each, so that the

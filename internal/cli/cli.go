@@ -251,7 +251,7 @@ After setup, git runs it with get, store, erase or capability.`,
 	for _, op := range operations() {
 		root.AddCommand(op.command(a))
 	}
-	root.AddCommand(environment(), a.setup(), a.check(), a.connect(), a.status(), a.rotate(), a.disconnect(), a.install(), a.version())
+	root.AddCommand(environment(), a.setup(), a.check(), a.connect(), a.status(), a.rotate(), a.disconnect(), a.serve(), a.install(), a.version())
 	// cobra's completion commands keep what is the output when they are made.
 	root.SetOut(a.env.Stdout)
 	a.strict(root)

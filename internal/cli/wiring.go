@@ -70,12 +70,9 @@ func (a *app) limit() deadline.Limit {
 // client makes a client for the instance of a token. It goes there as git goes to
 // the URL that it is working on. onLimit is what gitlab.Config says of it.
 func (a *app) client(q helper.Question, limit time.Duration, onLimit func(time.Duration) bool) (*gitlab.Client, error) {
-	trust := transport.Trust{Where: "the key ca.crt of the Secret"}
-	if q.Found.CA != nil {
-		var problem error
-		if trust.PEM, problem = q.Found.CA(); problem != nil {
-			return nil, problem
-		}
+	trust, problem := trustOf(q.Found)
+	if problem != nil {
+		return nil, problem
 	}
 	reach, problem := a.reach().To(q.Target()).Network(trust)
 	if problem != nil {
@@ -95,3 +92,12 @@ func (a *app) client(q helper.Question, limit time.Duration, onLimit func(time.D
 }
 
 func (a *app) userAgent() string { return Name + "/" + a.env.Build.known().Version }
+
+// trustOf are the authorities that came with a token.
+func trustOf(found source.Found) (trust transport.Trust, problem error) {
+	trust.Where = "the key ca.crt of the Secret"
+	if found.CA != nil {
+		trust.PEM, problem = found.CA()
+	}
+	return trust, problem
+}

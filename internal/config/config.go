@@ -164,6 +164,9 @@ func (c Config) Policy() (access.Policy, error) {
 	return policy, nil
 }
 
+// MinAccessSet reports whether a lowest access level is set.
+func (c Config) MinAccessSet() bool { return c.minAccess.Value != "" }
+
 // WithMinAccess is the configuration with another lowest access level, which takes
 // precedence over the variable.
 func (c Config) WithMinAccess(level int) Config {

@@ -27,7 +27,9 @@ var endpointScopes = map[string][]string{
 	"project": {"api", "read_api"},
 	"member":  {"api", "read_api"},
 	"branch":  {"api", "read_api"},
-	"rotate":  {"api", "self_rotate", "api", "read_api"},
+
+	"merge_base": {"api", "read_api"},
+	"rotate":     {"api", "self_rotate", "api", "read_api"},
 }
 
 // granularPermissions name what a fine-grained token lacks, and where.
@@ -68,7 +70,7 @@ func (s *Server) answer(r *http.Request, rt route) reply {
 	if refused != nil {
 		return *refused
 	}
-	public := rt.endpoint == "project" || rt.endpoint == "member" || rt.endpoint == "branch"
+	public := rt.endpoint == "project" || rt.endpoint == "member" || rt.endpoint == "branch" || rt.endpoint == "merge_base"
 	if c == nil && !public {
 		return message(http.StatusUnauthorized, "401 Unauthorized")
 	}

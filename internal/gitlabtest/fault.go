@@ -21,7 +21,7 @@ const maxHalf = 8 << 20
 // rate limit and the ban, as trouble in front of GitLab does. With nothing but
 // Delay or Header, the right answer follows.
 type Fault struct {
-	// Match is an endpoint ("self", "user", "project", "member", "branch",
+	// Match is an endpoint ("self", "user", "project", "member", "branch", "merge_base",
 	// "rotate", "revoke", "version", "git", "lfs", "other"), "api" for all of
 	// REST, "all", or the beginning of an escaped path, with its slash.
 	// Another list is a [Platform]'s own.
@@ -53,7 +53,7 @@ type Fault struct {
 }
 
 // matchNames are what Fault.Match may be, beside paths.
-var matchNames = []string{"self", "user", "project", "member", "branch", "rotate", "revoke", "version", "git", "lfs", "other", "api", "all"}
+var matchNames = []string{"self", "user", "project", "member", "branch", "merge_base", "rotate", "revoke", "version", "git", "lfs", "other", "api", "all"}
 
 // faults are those that wait for a request.
 type faults struct {

@@ -94,6 +94,8 @@ func (s *Server) answerProject(r *http.Request, rt route, c *caller) reply {
 		return s.answerMember(r, rt, p)
 	case "branch":
 		return s.answerBranch(r, rt, p, c)
+	case "merge_base":
+		return s.answerMergeBase(r, p, c)
 	}
 	return jsonReply(http.StatusOK, s.projectView(r, p, c))
 }
@@ -182,4 +184,29 @@ func (s *Server) answerBranch(r *http.Request, rt route, p Project, c *caller) r
 		CanPush: c.user.ID != 0 && p.pushable(c.user, protected), Default: rt.arg == "main",
 		WebURL: s.base(r) + "/" + strings.TrimPrefix(p.Path, "/") + "/-/tree/" + rt.arg,
 	})
+}
+
+// answerMergeBase is GET /projects/:id/repository/merge_base (lib/api/repositories.rb).
+func (s *Server) answerMergeBase(r *http.Request, p Project, c *caller) reply {
+	refs := r.URL.Query()["refs[]"]
+	switch {
+	case !p.codeVisible(c.user):
+		return message(http.StatusForbidden, "403 Forbidden")
+	case len(refs) < 2:
+		return message(http.StatusBadRequest, "400 Bad request - Provide at least 2 refs")
+	}
+	var unknown []string
+	for _, ref := range refs {
+		if _, err := s.git.run(r.Context(), nil, "--git-dir="+s.git.dir(p.ID, false), "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}"); err != nil {
+			unknown = append(unknown, ref)
+		}
+	}
+	if len(unknown) > 0 {
+		return message(http.StatusBadRequest, "400 Bad request - Could not find refs: "+strings.Join(unknown, ", "))
+	}
+	base, err := s.git.run(r.Context(), nil, append([]string{"--git-dir=" + s.git.dir(p.ID, false), "merge-base", "--end-of-options"}, refs...)...)
+	if err != nil {
+		return message(http.StatusNotFound, "404 Merge Base Not Found")
+	}
+	return jsonReply(http.StatusOK, map[string]string{"id": strings.TrimSpace(base)})
 }

@@ -34,6 +34,7 @@ const repositoryConfig = `
 [gc]
 	auto = 0
 [receive]
+	advertisePushOptions = true
 	autogc = false
 [maintenance]
 	auto = false

@@ -69,6 +69,8 @@ func apiRoute(method, path string) route {
 		switch {
 		case len(parts) == 2:
 			rt.endpoint = "project"
+		case len(parts) == 4 && parts[2] == "repository" && parts[3] == "merge_base":
+			rt.endpoint = "merge_base"
 		case len(parts) == 5 && parts[2] == "members" && parts[3] == "all":
 			rt.endpoint, rt.arg = "member", parts[4]
 		case len(parts) == 5 && parts[2] == "repository" && parts[3] == "branches":

@@ -318,14 +318,24 @@ func (h Helper) decide(ctx context.Context, req credential.Request, found source
 		return refuse(Refused, problem)
 	}
 	_, question.After = failedLogin(req.States)
-	finding := h.Verifier.Verify(ctx, question)
+	question, finding, notes := h.verdict(ctx, req, question)
+	result := conclude(req, question, rules, finding)
+	result.Messages = slices.Concat(notes, finding.Notes, result.Messages)
+	result.Redact = question.Found.Token.Redact
+	return result
+}
+
+// verdict finds one: with a lower level if git's configuration sets one, and with
+// a newer token if there is one that helps. notes are for people.
+func (h Helper) verdict(ctx context.Context, req credential.Request, question Question) (_ Question, finding Finding, notes []error) {
+	found := question.Found
+	finding = h.Verifier.Verify(ctx, question)
 	if finding.refused() && finding.Verdict.Reason == access.LevelTooLow && h.MinAccess != nil {
 		if level, set := h.MinAccess(question); set && level < question.Policy.Minimum {
 			question = question.withMinimum(level)
 			finding = h.Verifier.Verify(ctx, question)
 		}
 	}
-	var notes []error
 	if finding.refused() && found.Source != source.Runner && (found.Source != source.API || !finding.Remembered) {
 		// The Secret may have been rotated since it was read: the token that is
 		// there now counts. The cluster is asked again only if that took time.
@@ -353,10 +363,7 @@ func (h Helper) decide(ctx context.Context, req credential.Request, found source
 			notes = append(notes, note)
 		}
 	}
-	result := conclude(req, question, rules, finding)
-	result.Messages = slices.Concat(notes, finding.Notes, result.Messages)
-	result.Redact = question.Found.Token.Redact
-	return result
+	return question, finding, notes
 }
 
 // Question is what has to be found out before a request for the instance of found

@@ -25,6 +25,7 @@ type machine struct {
 	proxies   []*gitlabtest.Proxy
 	at        string // name and port of the victim's GitLab
 	listeners map[string][]*gitlabtest.Listener
+	relays    []*relay
 	closers   []func()
 	users     []string
 	// through lists what the last proxy was asked for; went is how much of it
@@ -64,6 +65,7 @@ var commands = map[string]func(*machine, *testscript.TestScript, []string) error
 	"proxy":        (*machine).startProxy,
 	"through":      (*machine).wantThrough,
 	"listener":     (*machine).startListener,
+	"relay":        (*machine).startRelay,
 	"seen":         (*machine).wantSeen,
 	"unseen":       (*machine).wantUnseen,
 	"victim":       (*machine).makeVictim,

@@ -142,6 +142,12 @@
 // puts an attacker in the place of the victim's GitLab, whose certificate is from
 // an untrusted CA, or who speaks no TLS.
 //
+//	relay
+//
+// finds a free port for a program, sets RELAY_TO to its address, and RELAY to the URL
+// of a relay to it. After the script, all that came back through it is searched for
+// parts of tokens.
+//
 // # Files
 //
 //	file PATH TEXT
@@ -163,6 +169,7 @@ package scripttest
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -313,7 +320,7 @@ func (m *machine) checkServers() error {
 			return fmt.Errorf("GitLab saw the token of the session %s", session)
 		}
 	}
-	return m.checkProxies()
+	return errors.Join(m.checkProxies(), m.checkRelays())
 }
 
 func (m *machine) checkProxies() error {

@@ -72,6 +72,8 @@ type Transport struct {
 	resolving atomic.Pointer[string]
 	// dials counts the connections that were opened, or tried to.
 	dials atomic.Int32
+	// lasting lifts the bound of dials.
+	lasting bool
 }
 
 // RoundTrip is that of http.RoundTripper.
@@ -131,7 +133,7 @@ var errDials = errors.New("too many connections were broken off")
 // dial opens a connection, if there have not been too many.
 func (t *Transport) dial(open func(ctx context.Context, network, address string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		if t.dials.Add(1) > maxDials {
+		if t.dials.Add(1) > maxDials && !t.lasting {
 			return nil, errDials
 		}
 		conn, err := open(ctx, network, address)
@@ -224,4 +226,13 @@ func (t told) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	t.tell(req, status, began)
 	return resp, err
+}
+
+// Lasting lets the transport live as long as a server does, with up to that many
+// connections at once.
+func (t *Transport) Lasting(connections int) *Transport {
+	t.lasting = true
+	t.MaxConnsPerHost, t.MaxIdleConnsPerHost = connections, connections
+	t.IdleConnTimeout = 90 * time.Second
+	return t
 }

@@ -1,0 +1,396 @@
+package serve
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/source"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
+)
+
+// maxJSON bounds a body of LFS's API in bytes, and maxText one that is an error's
+// text.
+const (
+	maxJSON = 8 << 20
+	maxText = 16 << 10
+)
+
+// exchange is one request and its answer.
+type exchange struct {
+	server  *Server
+	client  http.ResponseWriter
+	request *http.Request
+	route   Route
+	// self is the proxy's own address, as the client knows it.
+	self  string
+	began time.Time
+	// ctx ends with the request, and when nothing comes or goes for too long.
+	ctx     context.Context
+	cancel  context.CancelFunc
+	silence *time.Timer
+	// body is what is sent to GitLab, and replay the same when it can be sent twice.
+	body   io.Reader
+	replay []byte
+	length int64
+	// found has the token that is used, and tokens are all that were.
+	found  source.Found
+	tokens []token.Token
+	record Record
+}
+
+func (x *exchange) minimum() int { return x.server.config.Policy.minimum(x.route.Operation) }
+
+// serve answers a request that has a route.
+func (x *exchange) serve() {
+	policy := x.server.config.Policy
+	x.body, x.length = touching{x.request.Body, x, &x.record.Received}, x.request.ContentLength
+	if err := x.readAPI(); err != nil {
+		x.refuse(http.StatusBadRequest, errPushMalformed(err))
+		return
+	}
+	switch {
+	case !policy.project(x.route.Project):
+		x.refuse(http.StatusForbidden, errProjectNotAllowed(x.route.Project, policy.Projects))
+		return
+	case x.route.Operation == Push && policy.ReadOnly:
+		x.refuse(http.StatusForbidden, errReadOnly())
+		return
+	}
+	var err error
+	if x.found, err = x.server.config.Token(x.ctx, x.want(token.Token{})); err != nil {
+		x.refuse(statusOf(err), err)
+		return
+	}
+	if x.route.kind == service && x.route.Operation == Push && !x.judgePush() {
+		return
+	}
+	proxy := httputil.ReverseProxy{Rewrite: x.rewrite, Transport: x, ModifyResponse: x.modify, ErrorHandler: x.failed,
+		FlushInterval: -1, BufferPool: x.server}
+	x.request.Body = io.NopCloser(x.body)
+	if x.length == 0 {
+		x.request.Body = http.NoBody
+	}
+	proxy.ServeHTTP(x, x.request)
+}
+
+func (x *exchange) want(failed token.Token) Want {
+	return Want{Path: x.route.Repository, Minimum: x.minimum(), Failed: failed}
+}
+
+// readAPI reads a body of LFS's API, which is small, so that it can be sent twice. A
+// batch says which operation it is.
+func (x *exchange) readAPI() error {
+	if x.route.kind != lfsBatch && x.route.kind != lfsAPI || x.request.Method == http.MethodGet {
+		if x.length == 0 {
+			x.replay = []byte{}
+		}
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(x.body, maxJSON+1))
+	if err != nil || len(body) > maxJSON {
+		return errors.New("its body does not end within 8 MiB")
+	}
+	x.body, x.replay, x.length = bytes.NewReader(body), body, int64(len(body))
+	if x.route.kind != lfsBatch {
+		return nil
+	}
+	var batch struct {
+		Operation string `json:"operation"`
+	}
+	operation, ok := map[string]Operation{"download": Fetch, "upload": Push}, false
+	if json.Unmarshal(body, &batch) == nil {
+		x.route.Operation, ok = operation[batch.Operation]
+	}
+	if !ok || strings.Count(string(body), `"operation"`) != 1 {
+		return errors.New("it is no LFS batch with one operation")
+	}
+	return nil
+}
+
+// judgePush reads the ref updates of a push and holds them against the policy; false
+// when it has refused the push.
+func (x *exchange) judgePush() bool {
+	in := bufio.NewReaderSize(x.body, 32<<10)
+	switch encoding := x.request.Header.Get("Content-Encoding"); encoding {
+	case "":
+	case "gzip", "x-gzip":
+		plain, err := gzip.NewReader(in)
+		if err != nil {
+			x.refuse(http.StatusBadRequest, errPushMalformed(errors.New("it is not compressed as it says")))
+			return false
+		}
+		in = bufio.NewReaderSize(plain, 32<<10)
+		x.request.Header.Del("Content-Encoding")
+		x.length = -1
+	default:
+		x.refuse(http.StatusUnsupportedMediaType, errPushMalformed(errors.New("it is compressed in a way that is not known here")))
+		return false
+	}
+	updates, err := ReadUpdates(in)
+	if err != nil {
+		x.refuse(http.StatusBadRequest, errPushMalformed(err))
+		return false
+	}
+	held, refused := x.refusals(updates, in)
+	x.body = io.MultiReader(bytes.NewReader(updates.Raw), bytes.NewReader(held), in)
+	if refused != nil {
+		x.reject(updates, refused, in)
+		return false
+	}
+	return true
+}
+
+// refusals says why updates are refused, nil when all are allowed; held is what was
+// read of the pack to find out.
+func (x *exchange) refusals(u Updates, pack io.Reader) (held []byte, refused map[string]error) {
+	policy := x.server.config.Policy
+	refused = map[string]error{}
+	for _, option := range u.Options {
+		name, _, _ := strings.Cut(option, "=")
+		if len(policy.Refs) > 0 && (name == "merge_request.merge_when_pipeline_succeeds" || name == "merge_request.auto_merge") {
+			for _, update := range u.List {
+				refused[update.Ref] = errOptionRefused(name)
+			}
+		}
+	}
+	var forward []Update
+	for _, update := range u.List {
+		why, moves := policy.update(update)
+		if why != nil {
+			refused[update.Ref] = why
+		} else if moves {
+			forward = append(forward, update)
+		}
+	}
+	if len(refused) > 0 || len(forward) == 0 {
+		return nil, nonEmpty(refused)
+	}
+	var read bytes.Buffer
+	known, err := readCommits(io.TeeReader(io.LimitReader(pack, maxHeld), &read), len(forward[0].New))
+	for _, update := range forward {
+		if why := x.lost(known, err, update); why != nil {
+			refused[update.Ref] = why
+		}
+	}
+	return read.Bytes(), nonEmpty(refused)
+}
+
+func nonEmpty(m map[string]error) map[string]error {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
+}
+
+// lost says why an update may not be one that moves a branch forward: the commits in
+// the pack, and GitLab for those that it has already, must lead back to the old one.
+func (x *exchange) lost(known *commits, incomplete error, u Update) error {
+	found, frontier := known.reaches(u.New, u.Old)
+	if found {
+		return nil
+	}
+	for n, commit := range frontier {
+		if n == maxFrontier || x.route.Wiki {
+			return errRefUnproven("it joins too many others")
+		}
+		ancestor, err := x.server.config.Ancestor(x.ctx, x.found, x.route.Project, u.Old, commit)
+		switch {
+		case err != nil:
+			return errRefUnproven(message.As(err).What)
+		case ancestor:
+			return nil
+		}
+	}
+	if incomplete != nil && !errors.Is(incomplete, io.EOF) {
+		return errRefUnproven("the push has " + errCommits.Error())
+	}
+	return errRefForced()
+}
+
+// rewrite makes the request for GitLab: of what the client sent, only the headers that
+// git and LFS need.
+func (x *exchange) rewrite(p *httputil.ProxyRequest) {
+	i := x.server.config.Instance
+	p.Out.URL, _ = url.Parse(i.Origin() + x.route.Target) // it was parsed
+	p.Out.Host = ""
+	p.Out.Header = http.Header{}
+	for _, name := range []string{"Accept", "Accept-Language", "Content-Type", "Content-Encoding", "Git-Protocol", "User-Agent", "Range", "If-Range", "Pragma", "Cache-Control"} {
+		if values := p.In.Header.Values(name); len(values) > 0 {
+			p.Out.Header[name] = values
+		}
+	}
+	// What is compressed can't be searched for the token.
+	p.Out.Header.Set("Accept-Encoding", "identity")
+	p.Out.ContentLength, p.Out.TransferEncoding = x.length, nil
+	p.Out.Trailer = nil
+}
+
+// RoundTrip sends the request with the token, and once more when GitLab refuses the
+// login and there is another token by now.
+func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
+	resp, err := x.send(out)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	_ = resp.Body.Close()
+	failed := x.found.Token
+	x.server.config.Forget(failed)
+	if x.replay == nil {
+		return nil, errLoginRefused(x.server.config.Instance.String())
+	}
+	if x.found, err = x.server.config.Token(x.ctx, x.want(failed)); err != nil {
+		return nil, err
+	}
+	if resp, err = x.send(out); err == nil && resp.StatusCode == http.StatusUnauthorized {
+		_ = resp.Body.Close()
+		x.server.config.Forget(x.found.Token)
+		err = errLoginRefused(x.server.config.Instance.String())
+	}
+	return resp, err
+}
+
+func (x *exchange) send(out *http.Request) (*http.Response, error) {
+	way, err := x.server.reach(x.found)
+	if err != nil {
+		return nil, err
+	}
+	// Without the context of ReverseProxy, which would pass on informational answers
+	// with their headers.
+	req := out.Clone(x.ctx)
+	if x.replay != nil && len(x.replay) > 0 {
+		req.Body = io.NopCloser(bytes.NewReader(x.replay))
+	}
+	x.tokens = append(x.tokens, x.found.Token)
+	req.SetBasicAuth("oauth2", x.found.Token.Reveal())
+	resp, err := way.RoundTrip(req)
+	if err != nil {
+		return nil, x.unreachable(way, err)
+	}
+	// A copy: HTTP/2 sets trailers in the original when the body ends.
+	passed := *resp
+	passed.Trailer = nil
+	if passed.StatusCode == http.StatusSwitchingProtocols {
+		_ = resp.Body.Close()
+		return nil, x.unusable("it switches protocols")
+	}
+	var forms [][]byte
+	for _, t := range x.tokens {
+		forms = append(forms, needles(t)...)
+	}
+	passed.Body = newGuard(touching{resp.Body, x, nil}, forms)
+	return &passed, nil
+}
+
+func (x *exchange) unusable(why string) error {
+	return errAnswerUnusable(x.server.config.Instance.String(), why)
+}
+
+// unreachable is a failure to connect, or to get an answer.
+func (x *exchange) unreachable(way *transport.Transport, err error) error {
+	fault := way.Fault(err)
+	i := x.server.config.Instance
+	return message.Explain(access.Verdict{Outcome: access.Unverified, Reason: fault.Reason, Detail: fault.Detail},
+		message.Subject{Instance: i.String(), URL: i.URL(), Project: x.route.Project, Where: x.found.Where, Renew: x.found.Renew, Trust: x.found.Trust})
+}
+
+// failed is called by ReverseProxy when there is no answer to pass on.
+func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
+	var m *message.Error
+	if !errors.As(err, &m) {
+		err = x.unusable("it breaks HTTP")
+	}
+	x.refuse(statusOf(err), err)
+}
+
+// refuse answers with a message, which git shows behind "remote:" and git-lfs as it is.
+func (x *exchange) refuse(status int, err error) {
+	m := message.As(err)
+	x.record.Reason = m.Code
+	x.tell(status, strings.Join(m.Lines(), "\n"))
+}
+
+// tell answers with a text, as the client expects it.
+func (x *exchange) tell(status int, text string) {
+	for _, t := range x.tokens {
+		text = t.Redact(text)
+	}
+	x.record.Status = status
+	header := x.client.Header()
+	header.Set("Cache-Control", "no-cache")
+	header.Set("X-Content-Type-Options", "nosniff")
+	body := []byte(text + "\n")
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	if x.route.kind >= lfsBatch {
+		header.Set("Content-Type", typeLFS)
+		body, _ = json.Marshal(map[string]string{"message": strings.ReplaceAll(text, "\n", "; ")}) // never fails
+	}
+	header.Set("Content-Length", decimal(len(body)))
+	x.client.WriteHeader(status)
+	_, _ = x.Write(body)
+}
+
+// Header, WriteHeader and Write are those of http.ResponseWriter.
+func (x *exchange) Header() http.Header { return x.client.Header() }
+
+// WriteHeader passes a status on.
+func (x *exchange) WriteHeader(status int) {
+	x.record.Status = status
+	x.client.WriteHeader(status)
+}
+
+func (x *exchange) Write(p []byte) (int, error) {
+	n, err := x.client.Write(p)
+	x.record.Sent += int64(n)
+	x.silence.Reset(x.server.config.Silence)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.client }
+
+// abort ends a request in which nothing happens.
+func (x *exchange) abort() {
+	x.cancel()
+	past := time.Unix(1, 0)
+	control := http.NewResponseController(x.client)
+	_ = control.SetReadDeadline(past)
+	_ = control.SetWriteDeadline(past)
+}
+
+func (x *exchange) end() {
+	x.silence.Stop()
+	x.cancel()
+	if x.server.config.Done != nil {
+		x.record.Operation, x.record.Project, x.record.Took = x.route.Operation, x.route.Project, time.Since(x.began)
+		x.server.config.Done(x.record)
+	}
+}
+
+// touching is a body; that something of it comes ends the silence.
+type touching struct {
+	io.ReadCloser
+	x     *exchange
+	count *int64
+}
+
+func (t touching) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	t.x.silence.Reset(t.x.server.config.Silence)
+	if t.count != nil {
+		*t.count += int64(n)
+	}
+	return n, err
+}

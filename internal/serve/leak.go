@@ -1,0 +1,108 @@
+package serve
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// holds reports whether a text has the token, a part of it, or either in base64, also
+// when the text is percent-encoded or written with the other alphabet of base64.
+func holds(t token.Token, text string) bool {
+	forms := []string{text, strings.NewReplacer("-", "+", "_", "/").Replace(text)}
+	if plain, err := url.PathUnescape(text); err == nil {
+		forms = append(forms, plain)
+	}
+	if plain, err := url.QueryUnescape(text); err == nil {
+		forms = append(forms, plain)
+	}
+	for _, form := range forms {
+		if t.Redact(form) != form {
+			return true
+		}
+	}
+	return strings.Contains(strings.ToLower(text), hex.EncodeToString([]byte(t.Reveal())))
+}
+
+// needles are the beginnings of what a stream is searched for: the token, and its
+// base64 at each of the three offsets. A short one makes the search fast.
+func needles(t token.Token) (all [][]byte) {
+	const length = 24
+	add := func(form string) { all = append(all, []byte(form[:min(len(form), length)])) }
+	secret := t.Reveal()
+	if secret == "" {
+		return nil
+	}
+	add(secret)
+	for at := range 3 {
+		// The characters at the ends depend on what is beside the token.
+		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", at) + secret))
+		if form := encoded[(at*8+5)/6 : len(encoded)-1]; form != "" {
+			add(form)
+			if other := strings.NewReplacer("+", "-", "/", "_").Replace(form); other != form {
+				add(other)
+			}
+		}
+	}
+	return all
+}
+
+var errLeak = errors.New("the token is in the answer")
+
+// guard is a body without the token: reading ends with an error before any of the
+// needles comes through whole.
+type guard struct {
+	io.ReadCloser
+	needles [][]byte
+	// buffer[from:to] can be read, and what is behind it may be the beginning of a
+	// needle.
+	buffer   []byte
+	from, to int
+	err      error
+}
+
+func newGuard(body io.ReadCloser, needles [][]byte) *guard {
+	return &guard{ReadCloser: body, needles: needles}
+}
+
+// Read is that of io.Reader.
+func (g *guard) Read(p []byte) (int, error) {
+	for g.from == g.to && g.err == nil {
+		g.fill(len(p))
+	}
+	n := copy(p, g.buffer[g.from:g.to])
+	g.from += n
+	if n > 0 {
+		return n, nil
+	}
+	return 0, g.err
+}
+
+func (g *guard) fill(size int) {
+	rest := copy(g.buffer, g.buffer[g.to:])
+	if need := rest + max(size, 512); cap(g.buffer) < need {
+		g.buffer = append(make([]byte, 0, need), g.buffer[:rest]...)
+	}
+	g.buffer = g.buffer[:cap(g.buffer)]
+	n, err := g.ReadCloser.Read(g.buffer[rest:])
+	g.buffer = g.buffer[:rest+n]
+	g.from, g.to, g.err = 0, len(g.buffer), err
+	for _, needle := range g.needles {
+		if bytes.Contains(g.buffer, needle) {
+			g.to, g.err = 0, errLeak
+			return
+		}
+		for n := min(len(needle)-1, len(g.buffer)); err == nil && n > len(g.buffer)-g.to; n-- {
+			if bytes.HasSuffix(g.buffer, needle[:n]) {
+				g.to = len(g.buffer) - n
+				break
+			}
+		}
+	}
+}

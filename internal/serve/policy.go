@@ -1,0 +1,97 @@
+package serve
+
+import (
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/access"
+)
+
+// Policy is what the proxy lets through. The zero value lets all projects be
+// fetched, and branches be created and advanced.
+type Policy struct {
+	// ReadOnly refuses every push.
+	ReadOnly bool
+	// Projects are full paths, or a group's with "/*" for all that is below it;
+	// none means all projects. Case does not count, as on GitLab.
+	Projects []string
+	// Refs are full names of refs that may be pushed, with at most one "*" for any
+	// text, slashes included; none means all branches.
+	Refs []string
+	// Delete lets refs be deleted. Force lets branches go back, and tags be moved.
+	Delete, Force bool
+	// MinAccess is the level that a fetch needs, and a push if that is more than
+	// Developer; nil means Reporter.
+	MinAccess *int
+}
+
+// ValidProject and ValidRefs report whether a text can be in Policy.Projects and
+// Policy.Refs.
+func ValidProject(text string) bool {
+	name := strings.TrimSuffix(text, "/*")
+	r := Route{}
+	return strings.Trim(name, pathBytes) == "" && r.named(name+"/x") && (name != text || strings.Contains(name, "/"))
+}
+
+// ValidRefs is for one pattern of refs.
+func ValidRefs(text string) bool {
+	return strings.HasPrefix(text, "refs/") && strings.Count(text, "*") <= 1 && validRef(strings.Replace(text, "*", "x/x", 1))
+}
+
+// minimum is the access level that an operation needs.
+func (p Policy) minimum(o Operation) int {
+	level := access.Reporter
+	if p.MinAccess != nil {
+		level = *p.MinAccess
+	}
+	if o == Push {
+		return max(level, access.Developer)
+	}
+	return level
+}
+
+// project reports whether a project may be touched at all.
+func (p Policy) project(path string) bool {
+	for _, allowed := range p.Projects {
+		group, below := strings.CutSuffix(allowed, "/*")
+		if strings.EqualFold(allowed, path) ||
+			below && len(path) > len(group) && path[len(group)] == '/' && strings.EqualFold(path[:len(group)], group) {
+			return true
+		}
+	}
+	return len(p.Projects) == 0
+}
+
+// ref reports whether a ref may be pushed.
+func (p Policy) ref(name string) bool {
+	for _, allowed := range p.refs() {
+		before, after, star := strings.Cut(allowed, "*")
+		rest, found := strings.CutPrefix(name, before)
+		if star && found && strings.HasSuffix(rest, after) || name == allowed {
+			return true
+		}
+	}
+	return false
+}
+
+func (p Policy) refs() []string {
+	if len(p.Refs) == 0 {
+		return []string{"refs/heads/*"}
+	}
+	return p.Refs
+}
+
+// update says why an update of a ref is refused, nil when it is not, and whether it
+// has to be shown that it moves a branch forward.
+func (p Policy) update(u Update) (refused error, forward bool) {
+	switch {
+	case !p.ref(u.Ref):
+		return errRefNotAllowed(p.refs()), false
+	case u.deletes() && !p.Delete:
+		return errRefDelete(), false
+	case u.deletes() || u.creates() || p.Force:
+		return nil, false
+	case !strings.HasPrefix(u.Ref, "refs/heads/"):
+		return errRefMoved(), false
+	}
+	return nil, u.Old != u.New
+}

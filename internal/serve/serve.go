@@ -1,0 +1,247 @@
+// Package serve is a proxy for git and LFS over HTTP that has the user's token, for
+// clients that must not. It serves the repositories of one GitLab instance, under a
+// policy.
+package serve
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/source"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
+)
+
+// Want is what a token is needed for.
+type Want struct {
+	// Path is the repository's path at the instance.
+	Path string
+	// Minimum is the access level that is needed.
+	Minimum int
+	// Failed is a token that git on GitLab refused a moment ago, the zero value for
+	// none.
+	Failed token.Token
+}
+
+// Config is what a Server needs. All fields must be set unless noted.
+type Config struct {
+	// Instance is the one that is served.
+	Instance instance.Instance
+	Policy   Policy
+	// Token finds the token and has GitLab verify it.
+	Token func(context.Context, Want) (source.Found, error)
+	// Forget drops what is remembered of a token.
+	Forget func(token.Token)
+	// Reach says how to connect to the instance, with the authorities that came
+	// with the token.
+	Reach func(source.Found) (transport.Network, error)
+	// Ancestor reports whether the commit old is an ancestor of another, both of
+	// which the project has on GitLab.
+	Ancestor func(ctx context.Context, found source.Found, project, old, of string) (bool, error)
+	// Done is told of each request when it has ended; nil tells nobody.
+	Done func(Record)
+	// Silence is how long a request may go on while not a byte comes or goes, and
+	// Grace how long requests may go on after the server is told to stop; 0 for the
+	// usual five minutes and one.
+	Silence, Grace time.Duration
+	// Requests is how many requests are served at once, and connections twice that;
+	// 0 for the usual 64.
+	Requests int
+}
+
+// Record is what is known of a request that has ended. It holds nothing of the token.
+type Record struct {
+	// Operation and Project are "" for a request that is not served.
+	Operation Operation
+	Project   string
+	// Status is the HTTP status of the answer.
+	Status int
+	// Reason is the code of the message with which the request was refused or failed,
+	// or "upstream-" and the status of GitLab's own refusal; "" for none.
+	Reason string
+	// Took is how long it took.
+	Took time.Duration
+	// Received and Sent are the bytes of the bodies.
+	Received, Sent int64
+}
+
+// Limits of connections.
+const (
+	// maxHeader bounds the header of a request in bytes.
+	maxHeader     = 16 << 10
+	headerTimeout = 30 * time.Second
+	idleTimeout   = 2 * time.Minute
+)
+
+// Server is a proxy.
+type Server struct {
+	config      Config
+	slots       chan struct{}
+	connections atomic.Int32
+	buffers     sync.Pool
+
+	mu       sync.Mutex
+	upstream *transport.Transport
+	// authorities are those with which upstream was made.
+	authorities string
+}
+
+// New makes a server. It opens nothing.
+func New(c Config) *Server {
+	if c.Silence == 0 {
+		c.Silence = 5 * time.Minute
+	}
+	if c.Grace == 0 {
+		c.Grace = time.Minute
+	}
+	if c.Requests == 0 {
+		c.Requests = 64
+	}
+	return &Server{config: c, slots: make(chan struct{}, c.Requests), buffers: sync.Pool{New: func() any { return make([]byte, 32<<10) }}}
+}
+
+// Get and Put are those of httputil.BufferPool.
+func (s *Server) Get() []byte { return s.buffers.Get().([]byte) } //nolint:forcetypeassert // nothing else is in it
+
+// Put gives a buffer back.
+func (s *Server) Put(b []byte) { s.buffers.Put(b) } //nolint:staticcheck // a slice's header is little beside it
+
+// Listen opens the address of --listen: HOST:PORT on a loopback address, or
+// unix:PATH. Whoever can connect can use the token, so nothing else is taken.
+func Listen(ctx context.Context, where string) (net.Listener, error) {
+	network, address := "tcp", where
+	if path, unix := strings.CutPrefix(where, "unix:"); unix {
+		network, address = "unix", path
+	} else {
+		host, _, err := net.SplitHostPort(where)
+		if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return nil, errListen(where, "it is not HOST:PORT on a loopback address")
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, network, address)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return nil, errListen(where, err.Error())
+	}
+	return l, nil
+}
+
+// Serve serves until ctx ends; requests that have begun may then end within
+// Config.Grace.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	server := &http.Server{
+		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: log.New(io.Discard, "", 0), ConnState: s.count, Protocols: new(http.Protocols),
+	}
+	server.Protocols.SetHTTP1(true)
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Grace)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			_ = server.Close()
+		}
+	})
+	err := server.Serve(l)
+	if !stop() {
+		<-stopped
+		return nil
+	}
+	return err
+}
+
+// count closes connections beyond twice the number of requests.
+func (s *Server) count(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if s.connections.Add(1) > int32(2*s.config.Requests) { //nolint:gosec // a small number
+			_ = c.Close()
+		}
+	case http.StateClosed, http.StateHijacked:
+		s.connections.Add(-1)
+	}
+}
+
+// ServeHTTP is that of http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{server: s, client: w, request: r, self: "http://" + r.Host, began: time.Now()}
+	x.ctx, x.cancel = context.WithCancel(r.Context())
+	x.silence = time.AfterFunc(s.config.Silence, x.abort)
+	defer x.end()
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		w.Header().Set("Retry-After", "5")
+		x.refuse(http.StatusServiceUnavailable, errBusy(s.config.Requests))
+		return
+	}
+	served := false
+	if x.route, served = Parse(s.config.Instance, r.Method, r.RequestURI); !served || !plainRequest(r) {
+		x.refuse(http.StatusNotFound, errNotServed())
+		return
+	}
+	x.serve()
+}
+
+// plainRequest reports a request as git makes them: without a body where none belongs,
+// not from a web page, and not to switch protocols. An h2c upgrade (RFC 7540, 3.2),
+// which git asks for with http.version=HTTP/2, may be ignored.
+func plainRequest(r *http.Request) bool {
+	upgrade := r.Header.Get("Upgrade")
+	return (r.Method != http.MethodGet || r.ContentLength == 0) && r.Header.Get("Origin") == "" && (upgrade == "" || upgrade == "h2c")
+}
+
+// reach gives the transport to the instance: a new one when the authorities that come
+// with the token have changed.
+func (s *Server) reach(found source.Found) (*transport.Transport, error) {
+	var authorities []byte
+	if found.CA != nil {
+		var err error
+		if authorities, err = found.CA(); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.upstream != nil && s.authorities == string(authorities) {
+		return s.upstream, nil
+	}
+	network, err := s.config.Reach(found)
+	if err != nil {
+		return nil, err
+	}
+	if s.upstream != nil {
+		s.upstream.CloseIdleConnections()
+	}
+	s.upstream, s.authorities = transport.New(network).Lasting(s.config.Requests), string(authorities)
+	return s.upstream, nil
+}
+
+// statusOf is the HTTP status for a message. It is never 401, upon which git would ask
+// for a password.
+func statusOf(err error) int {
+	switch m := message.As(err); m.Topic {
+	case message.NotVerified:
+		return http.StatusBadGateway
+	case message.RateLimit:
+		return http.StatusServiceUnavailable
+	case message.Malformed:
+		return http.StatusBadRequest
+	}
+	return http.StatusForbidden
+}
