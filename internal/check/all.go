@@ -163,7 +163,7 @@ func (a *all) ours(p place, row *RepositoryRow) {
 	row.Project = question.Project
 	switch {
 	case cmp.Or(p.found.Problem, problem) != nil:
-		row.refuse(cmp.Or(p.found.Problem, problem))
+		row.refuse(a.unconnected(cmp.Or(p.found.Problem, problem)))
 		return
 	case question.Project == "" && !question.Policy.Wiki:
 		row.refuse(errURLNoProject())

@@ -89,6 +89,9 @@ type Check struct {
 	// OnLimit waits for a rate limit to reset; it is false, perhaps at once, when
 	// there is no time for that.
 	OnLimit func(ctx context.Context, of source.Found, wait time.Duration) bool
+	// Connection says what the platform knows of the connection of the session's owner:
+	// true if there is one, else why there is none, nil if that is not known.
+	Connection func(context.Context) (connected bool, none error)
 	// Cache is the directory that verdicts are remembered in, or a warning that says
 	// why there is none; both are zero where none is wanted.
 	Cache func() (path string, problem error)
@@ -257,6 +260,9 @@ func (r *run) tokenless(request credential.Request, result helper.Result) error 
 		var found []source.Found
 		found, looked, wrong = r.Helper.Secrets(r.ctx, request)
 		for _, f := range found {
+			if known == nil && f.ByDefault && source.NoTurn(f.Problem) {
+				return r.unconnected(f.Problem) // of any instance
+			}
 			have = append(have, f.Instance)
 		}
 	}
@@ -278,6 +284,23 @@ func (r *run) tokenless(request credential.Request, result helper.Result) error 
 		return message.NotConnected(message.Quote(request.Host), looked, r.Helper.Connect)
 	}
 	return message.URLForeign(request.Host, names)
+}
+
+// unconnected is why there is no token, with what the platform knows of it: between
+// turns, the runner's file is missing as it is for a user who has not connected GitLab.
+func (r *run) unconnected(why error) error {
+	if !source.NoTurn(why) {
+		return why
+	}
+	ctx, cancel := r.limited()
+	defer cancel()
+	switch connected, none := r.Connection(ctx); {
+	case none != nil:
+		return add(none, ", its owner, and no user's turn is running")
+	case connected:
+		return add(why, "; the session's owner has connected GitLab")
+	}
+	return why
 }
 
 // request is what to check: what was given, else the instance that is known from
@@ -309,7 +332,7 @@ func (r *run) check(p place) {
 	reached := false
 	switch {
 	case p.found.Problem != nil:
-		r.fail(stepSource, p.found.Problem)
+		r.fail(stepSource, r.unconnected(p.found.Problem))
 		r.skipThrough(stepPush, "there is no token")
 	case problem != nil:
 		r.source(p.found)

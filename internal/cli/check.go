@@ -163,6 +163,13 @@ func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
 		},
 		Limit:   limit,
 		OnLimit: a.patience().Wait,
+		Connection: func(ctx context.Context) (connected bool, none error) {
+			if a.config.BackendURL.Value == "" && a.config.BackendAPIURL.Value == "" {
+				return false, nil
+			}
+			answer, none := a.backend(ctx)
+			return none == nil && answer.Problem == nil, none
+		},
 		Cache: func() (string, error) {
 			store, problem := a.verdicts()
 			if problem != nil {
