@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,32 +113,6 @@ func TestRenewUnread(t *testing.T) {
 	}
 }
 
-// What was written and kept from taking its place is found again.
-func TestResumeFromHalfASave(t *testing.T) {
-	r := newRotation(t)
-	r.killAt(gate{true, "connect", 1}, "--new")
-	saved, _ := r.saved()
-	files, err := filepath.Glob(filepath.Join(r.dir, "state", "*", "*.json"))
-	if err != nil || len(files) != 1 || saved == "" {
-		t.Fatalf("%v, %v", files, err)
-	}
-	text, err := os.ReadFile(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	without := strings.Replace(string(text), `,"token":"`+saved+`"`, "", 1)
-	for name, data := range map[string]string{files[0]: without, files[0] + ".new": string(text)} {
-		if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r.wants(0, "rotated: ", "--resume")
-	left, _ := filepath.Glob(files[0] + "*")
-	if r.connected() != saved || len(left) != 1 || !strings.HasSuffix(left[0], ".lock") {
-		t.Errorf("left: %v", left)
-	}
-}
-
 // What GitLab or this program refuses before anything was made is told, and
 // changes nothing.
 func TestRenewRefused(t *testing.T) {
@@ -177,65 +150,6 @@ func TestRenewRefused(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A new token has to hold what is required, and what the old one held.
-func TestReplaceScopes(t *testing.T) {
-	required := []string{"api", "read_api", "read_user", "write_repository"}
-	for name, test := range map[string]struct {
-		old, fresh []string
-		words      string
-	}{
-		"required": {[]string{"api"}, []string{"api"}, "lacks the scope write_repository"},
-		"held":     {append([]string{"read_registry"}, required...), required, "lacks the scope read_registry"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := newRotation(t)
-			r.scopes(podToken, test.old...)
-			r.scopes(otherToken, test.fresh...)
-			r.wants(1, test.words, "--token-file", "new")
-			r.untouched()
-		})
-	}
-}
-
-// A note of another user's connection, of a token that was replaced meanwhile, or
-// of one that GitLab has forgotten, is not taken for more than it is.
-func TestResumeInAnAlteredWorld(t *testing.T) {
-	t.Run("another user", func(t *testing.T) {
-		r := newRotation(t)
-		r.status("dev")
-		r.fault(gate{true, "connect", 1}, gitlabtest.Fault{Status: 501})
-		r.wants(3, "the new token is safe in ", "--new")
-		r.platform.ClearFaults()
-		r.status("somebody.else")
-		r.wants(1, "is of another user's connection", "--resume")
-		if _, there := r.saved(); !there || r.connected() != podToken {
-			t.Error("it was stored, or the record is gone")
-		}
-	})
-	t.Run("another token here", func(t *testing.T) {
-		r := newRotation(t)
-		r.killAt(gate{false, "rotate", 1}, "--new")
-		r.env = append(r.env, "ACP_GITLAB_TOKEN_FILE="+filepath.Join(r.dir, "new"))
-		r.wants(1, "somebody else has stored another token", "--resume")
-		r.untouched()
-	})
-	t.Run("restored from a backup", func(t *testing.T) {
-		r := newRotation(t)
-		r.killAt(gate{true, "connect", 1}, "--new")
-		saved, _ := r.saved()
-		for token, revoked := range map[string]bool{saved: true, podToken: false} {
-			if err := r.gitlab.UpdateToken(token, func(t *gitlabtest.Token) { t.Revoked = revoked }); err != nil {
-				t.Fatal(err)
-			}
-		}
-		r.wants(0, "nothing had happened", "--resume")
-		if _, there := r.saved(); there || r.connected() != podToken {
-			t.Error("the record is left, or the connection changed")
-		}
-	})
 }
 
 func (r *rotation) scopes(token string, scopes ...string) {

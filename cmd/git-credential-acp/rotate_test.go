@@ -170,40 +170,9 @@ func (r *rotation) killAt(g gate, args ...string) {
 	r.platform.ResetRequests()
 }
 
-// gates are all requests of a rotation, in their order.
+// renewGates are all requests of a rotation by GitLab, in their order.
 var renewGates = []gate{{true, "status", 1}, {false, "self", 1}, {false, "rotate", 1}, {false, "self", 2},
 	{true, "connect", 1}, {true, "status", 2}, {false, "self", 3}}
-
-var replaceGates = []gate{{true, "status", 1}, {false, "self", 1}, {false, "self", 2},
-	{true, "connect", 1}, {true, "status", 2}, {false, "self", 3}, {false, "revoke", 1}}
-
-// The lists of gates are whole: a rotation makes these requests and no others.
-func TestRotationGates(t *testing.T) {
-	for name, test := range map[string]struct {
-		args  []string
-		gates []gate
-	}{"renew": {[]string{"--new"}, renewGates}, "replace": {[]string{"--token-file", "new"}, replaceGates}} {
-		r := newRotation(t)
-		if code, said := r.run(test.args...); code != 0 {
-			t.Fatalf("%s: %d %s", name, code, said)
-		}
-		counts := map[gate]int{}
-		for _, g := range test.gates {
-			counts[gate{g.platform, g.endpoint, 0}]++
-		}
-		for g, want := range counts {
-			if got := r.count(g); got != want {
-				t.Errorf("%s: %d requests to %s, want %d", name, got, g.endpoint, want)
-			}
-		}
-		if r.alive(podToken) || !r.alive(r.connected()) {
-			t.Errorf("%s: the old token is alive, or the new one dead", name)
-		}
-		if _, there := r.saved(); there {
-			t.Errorf("%s: the recovery file is left", name)
-		}
-	}
-}
 
 // Killed at any request, a rotation by GitLab leaves a working token at hand, and
 // can be finished.
@@ -246,65 +215,6 @@ func TestRenewKilled(t *testing.T) {
 	}
 }
 
-// Killed at any request, a rotation by hand leaves the connection with a working
-// token, and can be run again.
-func TestReplaceKilled(t *testing.T) {
-	for _, g := range replaceGates {
-		t.Run(g.String(), func(t *testing.T) {
-			t.Parallel()
-			r := newRotation(t)
-			r.killAt(g, "--token-file", "new")
-			if !r.alive(r.connected()) || !r.alive(otherToken) {
-				t.Fatal("the connection has a dead token")
-			}
-			if code, said := r.run("--token-file", "new"); code != 0 || r.connected() != otherToken || r.alive(podToken) {
-				t.Errorf("%d %s", code, said)
-			}
-		})
-	}
-}
-
-// Any request that fails leaves a working token at hand, and is told.
-func TestRotationFails(t *testing.T) {
-	faults := map[string]gitlabtest.Fault{"500": {Status: 500}, "cut": {Cut: true}, "closed": {Close: true}, "a page": {HTML: true}, "403": {Status: 403, Body: `{"message":"403 Forbidden"}`, Header: map[string][]string{"Content-Type": {"application/json"}}}}
-	for kind, f := range faults {
-		for name, gates := range map[string][]gate{"--new": renewGates, "--token-file=new": replaceGates} {
-			for _, g := range gates {
-				t.Run(kind+" "+name+" "+g.String(), func(t *testing.T) {
-					t.Parallel()
-					r := newRotation(t)
-					r.fault(g, f)
-					code, said := r.run(name)
-					saved, there := r.saved()
-					lost := g.endpoint == "rotate" && kind == "cut"
-					switch {
-					case code == 0 && (!r.alive(r.connected()) || there):
-						t.Errorf("called done: %s", said)
-					case code != 0 && !strings.Contains(said, "git-credential-acp: hint: "):
-						t.Errorf("no remedy: %s", said)
-					case lost:
-						if !strings.Contains(said, "its answer with the new one was lost") || there {
-							t.Errorf("a lost token is not called that: %d %s", code, said)
-						}
-					case !r.alive(podToken) && !r.alive(saved) && !r.alive(r.connected()):
-						t.Errorf("no working token is at hand: %d %s", code, said)
-					}
-					if n := r.gitlab.Count("rotate"); n > 1 {
-						t.Errorf("GitLab was asked for a new token %d times", n)
-					}
-					if there {
-						r.gitlab.ClearFaults()
-						r.platform.ClearFaults()
-						if code, said := r.run("--resume"); code != 0 || !r.alive(r.connected()) {
-							t.Errorf("resume: %d %s", code, said)
-						}
-					}
-				})
-			}
-		}
-	}
-}
-
 // Of several rotations at once, one has GitLab make a token. A second request with
 // the old one would revoke the new one as well.
 func TestRenewAtOnce(t *testing.T) {
@@ -331,46 +241,6 @@ func TestRenewAtOnce(t *testing.T) {
 	}
 	if _, there := r.saved(); there {
 		t.Error("the recovery file is left")
-	}
-}
-
-// A saved token that has died since is called that, and what to do is said.
-func TestResumeDead(t *testing.T) {
-	r := newRotation(t)
-	r.killAt(gate{true, "connect", 1}, "--new")
-	saved, _ := r.saved()
-	if err := r.gitlab.UpdateToken(saved, func(t *gitlabtest.Token) { t.Revoked = true }); err != nil {
-		t.Fatal(err)
-	}
-	if code, said := r.run("--resume"); code != 1 || !strings.Contains(said, "; it is the one saved in ") || !strings.Contains(said, "then remove the file") {
-		t.Errorf("%d %s", code, said)
-	}
-	if n := r.platform.Count("connect"); n > 0 {
-		t.Error("a dead token was stored")
-	}
-}
-
-// What is noted of one instance never shows it the token of another, nor replaces
-// that one's connection.
-func TestResumeOtherInstance(t *testing.T) {
-	r := newRotation(t)
-	r.killAt(gate{false, "rotate", 1}, "--new")
-	r.platform.SetConnection("dev", &gitlabtest.PlatformConnection{Token: otherToken, InstanceURL: "https://other.example"})
-	code, said := r.run("--resume")
-	if code != 1 || !strings.Contains(said, "has a token of other.example") {
-		t.Errorf("%d %s", code, said)
-	}
-	if n := r.gitlab.Count("api"); n > 0 {
-		t.Errorf("the first instance was asked %d times", n)
-	}
-	// With the platform, the token that is here may be the other instance's.
-	r.platform.SetConnection("dev", &gitlabtest.PlatformConnection{Token: podToken, InstanceURL: r.gitlab.URL()})
-	r.env = append(r.env, "ACP_GITLAB_INSTANCE_URL=https://other.example")
-	if code, said = r.run("--resume"); code != 1 || !strings.Contains(said, "what became of the interrupted rotation can't be told") {
-		t.Errorf("%d %s", code, said)
-	}
-	if n := r.gitlab.Count("api"); n > 0 {
-		t.Errorf("the first instance was asked %d times", n)
 	}
 }
 

@@ -117,12 +117,88 @@ func TestRecoveryUntrusted(t *testing.T) {
 	}
 }
 
+// What a kill leaves behind between writing and renaming is found: with a token it is
+// the record, else it does not count.
+func TestRecoveryLeftovers(t *testing.T) {
+	full, err := encode(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := sample()
+	bare.Token = token.Token{}
+	without, err := encode(bare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		fresh, record []byte
+		found, token  bool
+	}{
+		"cut, no record":            {full[:100], nil, false, false},
+		"empty, no record":          {[]byte{}, nil, false, false},
+		"without a token":           {without, nil, false, false},
+		"cut, beside a record":      {full[:100], without, true, false},
+		"with a token":              {full, without, true, true},
+		"with a token, no record":   {full, nil, true, true},
+		"without one, beside a one": {without, full, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := recovery(t)
+			if err := os.MkdirAll(filepath.Dir(r.Path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			for path, data := range map[string][]byte{r.fresh(): test.fresh, r.Path: test.record} {
+				if data != nil {
+					if err := write(path, data, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			got, found, err := r.Read()
+			if found != test.found || err != nil || got.Token.IsZero() == test.token {
+				t.Errorf("found %v with a token %v: %v", found, !got.Token.IsZero(), err)
+			}
+			if err := r.Claim(bare); (err == nil) == test.found {
+				t.Errorf("claimed: %v", err)
+			}
+			if err := r.Remove(); err != nil {
+				t.Fatal(err)
+			}
+			if left, err := os.ReadDir(filepath.Dir(r.Path)); err != nil || len(left) > 0 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// Where no second file can be made, a record is written over the one that is there.
+func TestRecoveryOverwrite(t *testing.T) {
+	r := recovery(t)
+	bare := sample()
+	bare.Token = token.Token{}
+	if err := r.Claim(bare); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(r.fresh(), "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Write(sample()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(r.fresh()); err != nil {
+		t.Fatal(err)
+	}
+	if got, found, err := r.Read(); !found || err != nil || !equal(got, sample()) {
+		t.Errorf("read %v, %v", found, err)
+	}
+}
+
 func write(path string, data []byte, mode os.FileMode) error {
 	return errors.Join(os.WriteFile(path, data, 0o600), os.Chmod(path, mode))
 }
 
 // Two of one process can't be told apart by the kernel's lock; others are kept
-// away (cmd's TestResumeWhileUnderWay). What can't be locked is told.
+// away (TestResumeWhileUnderWay). What can't be locked is told.
 func TestRecoveryHold(t *testing.T) {
 	r := recovery(t)
 	release, err := r.Hold()

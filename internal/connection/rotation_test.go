@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,8 @@ const (
 	oldCanary    = "glpat-CanaryRotatedOut01"
 	freshCanary  = "glpat-CanaryRotatedIn002"
 	otherCanary  = "glpat-CanaryOfAnother003"
+	narrowCanary = "glpat-CanaryOfReadApi005"
+	briefCanary  = "glpat-CanaryOfToday00006"
 	platformUser = "sha256~CanaryOfThePlatform"
 	specVariable = "ACP_CONNECTION_TEST"
 	limit        = 20 * time.Second
@@ -130,7 +133,7 @@ func (s spec) rotation(step func(string)) (Rotation, error) {
 	}
 	r := Rotation{
 		Keeper: stepped{keeper, step}, Limit: limit, Scopes: []string{"api"}, NewFrom: "the test", Recovery: Recovery{Path: s.Recovery},
-		Shield: func() func() { return func() {} },
+		Shield: func() func() { step("asking for a token"); return func() {} },
 		Tell:   func(name, _ string) { step("told " + name) },
 	}
 	r.Connect = func(tok token.Token, i instance.Instance, _ func() ([]byte, error)) (*gitlab.Client, error) {
@@ -183,6 +186,9 @@ type scene struct {
 	during func(step string)
 }
 
+// day is the date in so many days.
+func day(days int) string { return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly) }
+
 // keepers are the kinds of keepers.
 var keepers = []string{"platform", "secret"}
 
@@ -198,8 +204,10 @@ func newScene(t *testing.T, kind string) *scene {
 	server.AddUser(gitlabtest.User{ID: 8, Username: "other"})
 	for id, value := range []string{oldCanary, freshCanary, otherCanary} {
 		server.AddToken(gitlabtest.Token{Value: value, ID: 11 + id, UserID: 7 + id/2, Scopes: []string{"api", "write_repository"},
-			ExpiresAt: time.Now().UTC().AddDate(0, 0, 20+id).Format(time.DateOnly)})
+			ExpiresAt: day(20 + id)})
 	}
+	server.AddToken(gitlabtest.Token{Value: narrowCanary, ID: 15, UserID: 7, Scopes: []string{"api"}, ExpiresAt: day(90)})
+	server.AddToken(gitlabtest.Token{Value: briefCanary, ID: 16, UserID: 7, Scopes: []string{"api", "write_repository"}, ExpiresAt: day(10)})
 	s := &scene{t: t, gitlab: server}
 	s.spec = spec{GitLab: server.URL(), CA: server.CAFile(), Recovery: filepath.Join(t.TempDir(), "state", "rotation.json")}
 	if kind == "secret" {
@@ -452,18 +460,19 @@ func TestReplaceKilled(t *testing.T) {
 // The old token is revoked when the new one is stored and found to work, and at no
 // other end of a rotation.
 func TestReplace(t *testing.T) {
-	dry := func(r *Rotation) { r.DryRun = true }
 	for _, test := range []struct {
 		name, fresh string
 		change      func(*Rotation)
 		code        string
 	}{
 		{"stored", freshCanary, nil, ""},
-		{"dry run", freshCanary, dry, ""},
+		{"dry run", freshCanary, dryRun, ""},
 		{"the same token", oldCanary, nil, "rotate-same"},
 		{"another user's token", otherCanary, nil, "rotate-other-user"},
 		{"a token that GitLab doesn't know", "glpat-CanaryOfNobody0004", nil, "token-unknown"},
-		{"too few scopes", freshCanary, func(r *Rotation) { r.Scopes = []string{"sudo"} }, "rotate-scopes"},
+		{"without a scope that is required", freshCanary, func(r *Rotation) { r.Scopes = []string{"sudo"} }, "rotate-scopes"},
+		{"without a scope that the old one has", narrowCanary, nil, "rotate-scopes"},
+		{"that ends no later", briefCanary, nil, "rotate-expiry"},
 		{"a short wait", freshCanary, func(r *Rotation) { r.Grace = time.Millisecond }, ""},
 	} {
 		for _, kind := range keepers {
@@ -572,6 +581,160 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Any request that fails leaves a working token at hand, is told, and can be finished.
+func TestFaultsAnywhere(t *testing.T) {
+	t.Parallel()
+	// The requests of a rotation in their order, and which of its kind each is.
+	type request struct {
+		endpoint string
+		n        int
+	}
+	orders := map[string][]request{
+		"renew":   {{"status", 1}, {"self", 1}, {"rotate", 1}, {"self", 2}, {"connect", 1}, {"status", 2}, {"self", 3}},
+		"replace": {{"status", 1}, {"self", 1}, {"self", 2}, {"connect", 1}, {"status", 2}, {"self", 3}, {"revoke", 1}},
+	}
+	faults := map[string]gitlabtest.Fault{"500": {Status: 500}, "cut": {Cut: true}, "closed": {Close: true}, "a page": {HTML: true},
+		"403": {Status: 403, Body: `{"message":"403 Forbidden"}`, Header: http.Header{"Content-Type": {"application/json"}}}}
+	for do, order := range orders {
+		for kind, fault := range faults {
+			for _, at := range order {
+				t.Run(fmt.Sprint(do, at, kind), func(t *testing.T) {
+					t.Parallel()
+					s := newScene(t, "platform")
+					add := s.gitlab.AddFault
+					if at.endpoint == "status" || at.endpoint == "connect" {
+						add = s.platform.AddFault
+					}
+					if at.n > 1 {
+						add(gitlabtest.Fault{Match: at.endpoint, Times: at.n - 1, Delay: time.Nanosecond})
+					}
+					fault.Match, fault.Times = at.endpoint, 1
+					add(fault)
+					s.Do = do
+					err := s.run(s.rotation())
+					saved, there := s.saved()
+					switch lost := at.endpoint == "rotate" && kind == "cut"; {
+					case lost:
+						s.want(err, "rotate-lost")
+					case err == nil && (!s.alive(s.kept()) || s.kept() == oldCanary || there):
+						t.Error("called done, and it is not")
+					case err != nil && message.As(err).Hint == "":
+						t.Errorf("no hint: %v", err)
+					case !s.alive(oldCanary) && !s.alive(saved) && !s.alive(s.kept()):
+						t.Errorf("no working token is at hand: %v", err)
+					}
+					if n := s.gitlab.Count("rotate"); n > 1 {
+						t.Errorf("GitLab was asked for a token %d times", n)
+					}
+					s.check(!there)
+					if there {
+						s.resume(kind, false, saved)
+					}
+				})
+			}
+		}
+	}
+}
+
+// What has changed since a rotation was interrupted: a record is taken for no more than
+// it is.
+func TestResume(t *testing.T) {
+	revoke := func(s *scene, value string, revoked bool) {
+		if err := s.gitlab.UpdateToken(value, func(tok *gitlabtest.Token) { tok.Revoked = revoked }); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		name, kind string
+		// killAt is the step at which the rotation was interrupted.
+		killAt string
+		change func(s *scene, saved string)
+		edit   func(*Rotation)
+		code   string
+		// kept is whether the record stays.
+		kept bool
+	}{
+		{"nothing to resume", "secret", "before Read", func(s *scene, _ string) { _ = os.Remove(s.Recovery) }, nil, "nothing-to-resume", false},
+		{"another keeper's", "secret", "told make", nil, func(r *Rotation) { r.Keeper.(stepped).Keeper.(*Secret).Name.Name = "other" }, "recovery-elsewhere", true},
+		{"the saved token is dead", "platform", "told make", func(s *scene, saved string) { revoke(s, saved, true) }, nil, "rotate-dead", true},
+		{"the saved token is dead", "secret", "told make", func(s *scene, saved string) { revoke(s, saved, true) }, nil, "rotate-dead", true},
+		{"restored from a backup", "platform", "told make", func(s *scene, saved string) {
+			revoke(s, saved, true)
+			revoke(s, oldCanary, false)
+		}, nil, "rotate-unmade", false},
+		{"another token here", "platform", "asking for a token", nil, func(r *Rotation) { r.Here = here(freshCanary) }, "rotate-overtaken", false},
+		{"no token here", "platform", "told make", nil, func(r *Rotation) { r.Here = nil }, "", false},
+		{"no token here, and none saved", "platform", "after POST self/rotate", nil, func(r *Rotation) { r.Here = nil }, "rotate-unknown", true},
+		{"another instance's connection", "platform", "told make", func(s *scene, _ string) {
+			s.platform.SetConnection("dev", &gitlabtest.PlatformConnection{Token: otherCanary, InstanceURL: "https://other.example"})
+		}, nil, "rotate-other-instance", true},
+		{"another user's connection", "platform", "told make", func(s *scene, _ string) { s.owner("somebody.else") }, nil, "recovery-owner", true},
+		{"the same user's connection", "platform", "told make", func(s *scene, _ string) { s.owner("dev") }, nil, "", false},
+		{"another token that works", "secret", "told make", func(s *scene, _ string) { s.cluster.put(map[string]string{"token": freshCanary}) }, nil, "rotate-two", true},
+		{"another token that is dead", "secret", "told make", func(s *scene, _ string) {
+			revoke(s, freshCanary, true)
+			s.cluster.put(map[string]string{"token": freshCanary})
+		}, nil, "", false},
+		{"the Secret is deleted", "secret", "told make", func(s *scene, _ string) { s.cluster.secret = nil }, nil, "", false},
+		{"dry run, saved", "platform", "told make", nil, dryRun, "", true},
+		{"dry run, the answer is lost", "platform", "after POST self/rotate", nil, dryRun, "rotate-lost", true},
+		{"dry run, another token here", "platform", "asking for a token", nil, func(r *Rotation) {
+			r.Here = here(freshCanary)
+			r.DryRun = true
+		}, "rotate-overtaken", true},
+	} {
+		t.Run(test.name+", "+test.kind, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, test.kind)
+			if test.kind == "platform" {
+				s.owner("dev")
+			}
+			if steps, killed := s.child("renew", 0, test.killAt); !killed {
+				t.Fatal(steps)
+			}
+			saved, _ := s.saved()
+			if s.platform != nil {
+				s.platform.ClearFaults()
+			}
+			s.gitlab.ResetRequests()
+			if test.change != nil {
+				test.change(s, saved)
+			}
+			r := s.rotation()
+			if test.edit != nil {
+				test.edit(&r)
+			}
+			before := s.kept()
+			s.want(r.Resume(t.Context()), test.code)
+			if stored := test.code == "" && !r.DryRun; stored && s.kept() != saved || !stored && s.kept() != before {
+				t.Errorf("stored %v, want %v", s.kept() != before, stored)
+			}
+			if _, there := s.saved(); there != test.kept {
+				t.Errorf("the record is there: %v", there)
+			}
+			// No token is shown to an instance that it may not belong to.
+			if n := s.gitlab.Count("api"); n > 0 && slices.Contains([]string{"rotate-other-instance", "rotate-unknown", "recovery-owner"}, test.code) {
+				t.Errorf("GitLab was asked %d times", n)
+			}
+			s.check(!test.kept)
+		})
+	}
+}
+
+// owner has the platform say whose the connection is.
+func (s *scene) owner(name string) {
+	s.platform.ClearFaults()
+	s.platform.AddFault(gitlabtest.Fault{Match: "status", Status: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: fmt.Sprintf(`{"connected":true,"instanceUrl":%q,"username":%q}`, s.GitLab, name)})
+}
+
+func dryRun(r *Rotation) { r.DryRun = true }
+
+// here finds one token on this machine.
+func here(value string) func(context.Context, instance.Instance) (token.Token, string) {
+	return func(context.Context, instance.Instance) (token.Token, string) { return token.Issued(value), "the test" }
 }
 
 // What others do to the Secret between the read and the write.
