@@ -41,15 +41,16 @@ var arrows = map[string]string{
 	"transport": "access file message",
 	"gitnet":    "config file gitconfig message transport",
 	"gitlab":    "access instance strictjson token transport",
-	"platform":  "access instance message strictjson token transport",
+	"platform":  "access config file gitnet instance message strictjson token transport",
 	"kube":      "access file message transport",
 	// What they are for.
-	"helper":     "access credential deadline instance message source token",
+	"helper":     "access cache credential deadline instance message source token",
+	"lookup":     "cache config credential deadline helper instance kube message platform source token trace",
 	"verify":     "access cache deadline gitlab helper message source token trace",
 	"check":      "access credential deadline file gitconfig gitlab helper instance message report source token",
 	"serve":      "access instance message source token transport",
 	"connection": "access file gitlab instance kube message platform source token",
-	"cli": "access cache check config connection credential deadline file gitconfig gitlab gitnet helper install instance kube message" +
+	"cli": "access cache check config connection credential deadline file gitconfig gitlab gitnet helper install instance kube lookup message" +
 		" platform process report serve setup source token trace transport verify",
 }
 

@@ -13,33 +13,49 @@ import (
 // refusal counts that it was to help with.
 const vainTTL = refusalTTL
 
-// OncePerDeadToken looks in another place for something better than a dead token, unless
-// that was in vain half a minute ago: then it gives the note of that time.
-// Callers do so one after another, for half of the time that ctx leaves.
-func (s Store) OncePerDeadToken(ctx context.Context, dead token.Token, place string, look func() (helped bool, note error)) error {
+// Turn is the attempt of one call to replace a dead token by what another place has.
+// Calls with the same token take turns.
+type Turn struct {
+	call call
+	name string
+	end  func()
+}
+
+// Turn waits for other calls, for half of the time that ctx leaves. If one of them
+// was in vain half a minute ago or less, vain is true, and note is that of InVain.
+// End must be called.
+func (s Store) Turn(ctx context.Context, dead token.Token, place string) (t Turn, note error, vain bool) {
 	dir, ok := s.open(true)
 	if !ok {
-		_, note := look()
-		return note
+		return Turn{}, nil, false
 	}
-	defer dir.close()
 	c := s.call(dir, Question{Token: dead})
-	name := c.token + "-s-" + digest("secret", place)[:40]
+	t = Turn{call: c, name: c.token + "-s-" + digest("secret", place)[:40]}
 	patience, cancel := patience(ctx)
-	defer cancel()
-	_, release := dir.lock(patience, lockSecret, name, nil)
-	defer release()
-	if e, ok := c.load(name); ok && c.now().Sub(e.made()) < vainTTL {
-		if e.Note == nil { // a nil *Error is not a nil error
-			return nil
+	_, release := dir.lock(patience, lockSecret, t.name, nil)
+	t.end = func() { release(); cancel(); dir.close() }
+	if e, ok := c.load(t.name); ok && c.now().Sub(e.made()) < vainTTL {
+		if e.Note != nil { // a nil *Error is not a nil error
+			note = e.Note
 		}
-		return e.Note
+		return t, note, true
 	}
-	helped, note := look()
-	if !helped && !errors.Is(ctx.Err(), context.Canceled) {
-		c.save(name, entry{head: head{Made: c.now().UnixMilli()}, detail: detail{Note: message.As(note)}})
+	return t, nil, false
+}
+
+// InVain remembers that the attempt was in vain, and what there is to tell of it. A
+// call that was interrupted learned nothing.
+func (t Turn) InVain(ctx context.Context, note error) {
+	if t.end != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		t.call.save(t.name, entry{head: head{Made: t.call.now().UnixMilli()}, detail: detail{Note: message.As(note)}})
 	}
-	return note
+}
+
+// End lets the next call have its turn.
+func (t Turn) End() {
+	if t.end != nil {
+		t.end()
+	}
 }
 
 // Instance gives the URL of the instance that the Secret at a place was for when

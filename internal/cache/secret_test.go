@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,51 +16,76 @@ import (
 
 // A place that was no help is left alone for half a minute, and what was said of
 // it then is said again; one that helped is looked at each time.
-func TestOncePerDeadToken(t *testing.T) {
+func TestTurn(t *testing.T) {
 	w := newWorld(t)
 	dead := w.question("").Token
 	note, helped, looks := error(&message.Error{Code: "kube-timeout", Topic: message.NotVerified, What: "the server did not answer"}), false, 0
-	spare := func(place string, want int) {
+	try := func(ctx context.Context, place string, want int) {
 		t.Helper()
-		got := w.store.OncePerDeadToken(t.Context(), dead, place, func() (bool, error) {
+		turn, got, vain := w.store.Turn(ctx, dead, place)
+		defer turn.End()
+		if !vain {
 			looks++
-			return helped, note
-		})
+			got = note
+			if !helped {
+				turn.InVain(ctx, note)
+			}
+		}
 		if looks != want || (got == nil) != (note == nil) || got != nil && *message.As(got) != *message.As(note) {
 			t.Errorf("looked %d times, want %d: %v", looks, want, got)
 		}
 	}
-	spare("team/mine", 1)
-	spare("team/mine", 1)
-	spare("team/other", 2)
+	ctx := t.Context()
+	try(ctx, "team/mine", 1)
+	try(ctx, "team/mine", 1)
+	try(ctx, "team/other", 2)
 	w.now = w.now.Add(vainTTL - time.Second)
-	spare("team/mine", 2)
+	try(ctx, "team/mine", 2)
 	w.now = w.now.Add(time.Second)
 	helped = true
-	spare("team/mine", 3)
-	spare("team/mine", 4)
+	try(ctx, "team/mine", 3)
+	try(ctx, "team/mine", 4)
 	// Nothing to say is remembered as well.
 	note, helped = nil, false
-	spare("team/mine", 5)
-	spare("team/mine", 5)
+	try(ctx, "team/mine", 5)
+	try(ctx, "team/mine", 5)
 	// A caller that was interrupted learned nothing.
 	w.now = w.now.Add(time.Hour)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	for range 2 {
-		_ = w.store.OncePerDeadToken(ctx, dead, "team/mine", func() (bool, error) {
-			looks++
-			cancel()
-			return false, nil
-		})
-	}
-	if looks != 7 {
-		t.Errorf("looked %d times", looks)
-	}
+	interrupted, cancel := context.WithCancel(ctx)
+	cancel()
+	try(interrupted, "team/mine", 6)
+	try(ctx, "team/mine", 7)
 	// Nowhere to remember: each one looks.
 	w.store.Dirs = nil
-	spare("team/mine", 8)
-	spare("team/mine", 9)
+	try(ctx, "team/mine", 8)
+	try(ctx, "team/mine", 9)
+}
+
+// Calls with the same dead token look one after another, and those that wait profit
+// from what the first met.
+func TestTurnsOneAfterAnother(t *testing.T) {
+	w := newWorld(t)
+	dead := w.question("").Token
+	var looking, looks atomic.Int32
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			turn, _, vain := w.store.Turn(t.Context(), dead, "team/mine")
+			defer turn.End()
+			if vain {
+				return
+			}
+			if looks.Add(1); looking.Add(1) > 1 {
+				t.Error("two look at the same time")
+			}
+			turn.InVain(t.Context(), nil)
+			looking.Add(-1)
+		})
+	}
+	group.Wait()
+	if looks.Load() != 1 {
+		t.Errorf("%d calls looked", looks.Load())
+	}
 }
 
 func TestInstance(t *testing.T) {

@@ -82,10 +82,7 @@ func (c Check) RunAll(ctx context.Context, urls []string) All {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	secrets := c.Helper.Secrets
-	c.Helper.Secrets = once(func(ctx context.Context, _ credential.Request) ([]source.Found, []string, error) {
-		return secrets(ctx, credential.Request{}) // for all of the URLs
-	})
+	c.Helper.Source = &once{Source: c.Helper.Source, all: true}
 	a := &all{run: &run{Check: c, ctx: ctx, given: true, config: c.Config(), result: Result{redact: []func(string) string{c.Redact}}}}
 	for n, url := range urls {
 		if ctx.Err() != nil {

@@ -136,7 +136,7 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 	}
 	// Some places have to be asked for a token: once, so that all that is said is
 	// about the same one.
-	c.Helper.Secrets = once(c.Helper.Secrets)
+	c.Helper.Source = &once{Source: c.Helper.Source}
 	ctx = deadline.Begin(ctx)
 	r := &run{Check: c, ctx: ctx, given: target.Request.Host != "", branch: target.Branch, config: c.Config(), warned: map[string]bool{}, result: Result{redact: []func(string) string{c.Redact}}}
 	request := r.request(target.Request)
@@ -164,23 +164,26 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 	return r.result
 }
 
-func once(secrets secretsFunc) secretsFunc {
-	var (
-		found   []source.Found
-		looked  []string
-		problem error
-		asked   bool
-	)
-	return func(ctx context.Context, request credential.Request) ([]source.Found, []string, error) {
-		if !asked {
-			found, looked, problem = secrets(ctx, request)
-			asked = true
-		}
-		return found, looked, problem
-	}
+// once is a Source that looks once: for the first request, or for all.
+type once struct {
+	helper.Source
+	all     bool
+	asked   bool
+	found   []source.Found
+	looked  []string
+	problem error
 }
 
-type secretsFunc = func(context.Context, credential.Request) ([]source.Found, []string, error)
+func (o *once) Find(ctx context.Context, request credential.Request) ([]source.Found, []string, error) {
+	if o.all {
+		request = credential.Request{}
+	}
+	if !o.asked {
+		o.found, o.looked, o.problem = o.Source.Find(ctx, request)
+		o.asked = true
+	}
+	return o.found, o.looked, o.problem
+}
 
 // run is one check under way.
 type run struct {
@@ -226,8 +229,8 @@ func (r *run) places(request credential.Request) []place {
 // all are all tokens, where nothing says which instance is meant, perhaps because
 // what should is wrong.
 func (r *run) all() []place {
-	_, wrong := r.Helper.Known()
-	found, looked, problem := r.Helper.Secrets(r.ctx, credential.Request{})
+	wrong := r.Helper.KnownProblem
+	found, looked, problem := r.Helper.Source.Find(r.ctx, credential.Request{})
 	switch {
 	case problem != nil:
 		r.fail(stepSource, problem)
@@ -236,7 +239,7 @@ func (r *run) all() []place {
 		r.fail(stepSource, wrong)
 		return nil
 	case len(found) == 0:
-		r.fail(stepSource, message.NoToken(looked, r.Helper.Connect))
+		r.fail(stepSource, message.NoToken(looked, r.Helper.Source.Connect()))
 		return nil
 	}
 	var places []place
@@ -250,7 +253,7 @@ func (r *run) all() []place {
 // get.
 func (r *run) tokenless(request credential.Request, result helper.Result) error {
 	var have []instance.Instance
-	known, _ := r.Helper.Known()
+	known := r.Helper.Known
 	if known != nil {
 		have = append(have, *known)
 	}
@@ -258,7 +261,7 @@ func (r *run) tokenless(request credential.Request, result helper.Result) error 
 	var wrong error
 	if !r.Helper.Only {
 		var found []source.Found
-		found, looked, wrong = r.Helper.Secrets(r.ctx, request)
+		found, looked, wrong = r.Helper.Source.Find(r.ctx, request)
 		for _, f := range found {
 			if known == nil && f.ByDefault && source.NoTurn(f.Problem) {
 				return r.unconnected(f.Problem) // of any instance
@@ -281,7 +284,7 @@ func (r *run) tokenless(request credential.Request, result helper.Result) error 
 	case len(names) == 0 && wrong != nil:
 		return wrong
 	case len(names) == 0:
-		return message.NotConnected(message.Quote(request.Host), looked, r.Helper.Connect)
+		return message.NotConnected(message.Quote(request.Host), looked, r.Helper.Source.Connect())
 	}
 	return message.URLForeign(request.Host, names)
 }
@@ -306,7 +309,7 @@ func (r *run) unconnected(why error) error {
 // request is what to check: what was given, else the instance that is known from
 // elsewhere, if any.
 func (r *run) request(given credential.Request) credential.Request {
-	if known, _ := r.Helper.Known(); given.Host == "" && known != nil {
+	if known := r.Helper.Known; given.Host == "" && known != nil {
 		return requestFor(*known)
 	}
 	return given

@@ -65,9 +65,7 @@ func (a asking) Verify(ctx context.Context, q helper.Question) helper.Finding { 
 // get is what git would get for a token, with verify in the place of the cache.
 func (r *run) get(p place, username string, verify func(context.Context, helper.Question) helper.Finding) helper.Result {
 	h := r.Helper
-	h.Secrets = func(context.Context, credential.Request) ([]source.Found, []string, error) {
-		return []source.Found{p.found}, nil, nil
-	}
+	h.Source = helper.Given{Source: h.Source, Place: p.found}
 	h.Verifier = asking{r.Helper.Verifier, verify}
 	attributes := []credential.Attribute{{Key: "protocol", Value: p.request.Protocol}, {Key: "host", Value: p.request.Host}, {Key: "path", Value: p.request.Path}}
 	if username != "" {

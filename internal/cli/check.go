@@ -150,26 +150,15 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 
 // checkWith is a check of what a helper would answer.
 func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
-	if h.Rescue != nil {
-		// What was in vain a moment ago need not be so now.
-		h.Rescue = func(ctx context.Context, dead token.Token, try helper.Try) error {
-			return a.rescueOnce(ctx, cache.Store{}, dead, try)
-		}
-	}
+	h.Attempts = cache.Store{} // what was in vain a moment ago need not be so now
 	return check.Check{
 		Helper: h,
 		Connect: func(q helper.Question) (*gitlab.Client, error) {
 			return a.client(q, limit, nil)
 		},
-		Limit:   limit,
-		OnLimit: a.patience().Wait,
-		Connection: func(ctx context.Context) (connected bool, none error) {
-			if a.config.BackendURL.Value == "" && a.config.BackendAPIURL.Value == "" {
-				return false, nil
-			}
-			answer, none := a.backend(ctx)
-			return none == nil && answer.Problem == nil, none
-		},
+		Limit:      limit,
+		OnLimit:    a.patience().Wait,
+		Connection: a.lookup().Connected,
 		Cache: func() (string, error) {
 			store, problem := a.verdicts()
 			if problem != nil {

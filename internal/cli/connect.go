@@ -9,8 +9,8 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/check"
 	"github.com/ambient-code/git-credential-acp/internal/connection"
-	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/report"
@@ -144,10 +144,8 @@ func (a *app) checkNew(ctx context.Context, tok token.Token, i instance.Instance
 		found.CA = func() ([]byte, error) { return readCA(caFile) }
 	}
 	h := a.helper()
-	h.Secrets = func(context.Context, credential.Request) ([]source.Found, []string, error) {
-		return []source.Found{found}, nil, nil
-	}
-	h.Known = func() (*instance.Instance, error) { return &i, nil }
+	h.Source = helper.Given{Source: h.Source, Place: found}
+	h.Known, h.KnownProblem = &i, nil
 	h.Remotes = func() []string { return nil }
 	c := a.checkWith(h, limit)
 	c.TokenOnly = true

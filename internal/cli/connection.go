@@ -16,6 +16,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
+	"github.com/ambient-code/git-credential-acp/internal/lookup"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
@@ -43,7 +44,7 @@ func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit t
 	case f.secret != "" && (f.platform || f.backend != ""):
 		return nil, errFlagsClash("--secret", "--platform")
 	case f.platform || f.backend != "":
-		client, problem := a.platform(f.backend, limit)
+		client, problem := a.platform().Open(f.backend, limit)
 		if problem != nil {
 			return nil, problem
 		}
@@ -80,7 +81,7 @@ func (a *app) secretKeeper(ctx context.Context, name kube.Name) (*connection.Sec
 		return nil, problem
 	}
 	return &connection.Secret{Client: client, Name: name, Found: func(s kube.Secret) (source.Found, bool) {
-		return source.Read(name.String(), objectOf(s), a.config.AllowHTTPLoopback), len(s.Data) > 0
+		return source.Read(name.String(), lookup.ObjectOf(s), a.config.AllowHTTPLoopback), len(s.Data) > 0
 	}}, nil
 }
 
@@ -134,7 +135,7 @@ func redactAll(tokens ...token.Token) func(string) string {
 // here is the token that get would use for an instance; the zero value when
 // there is none that can be used.
 func (a *app) here(ctx context.Context, i instance.Instance) source.Found {
-	places, _, _ := a.secrets(ctx, requestFor(i))
+	places, _, _ := a.lookup().Find(ctx, requestFor(i))
 	for _, found := range places {
 		if found.Instance == i && found.Problem == nil {
 			return found

@@ -6,79 +6,8 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/platform"
 	"github.com/ambient-code/git-credential-acp/internal/setup"
 )
-
-// errPlatformUnset is for a platform whose address nobody told; settings are where
-// it could be.
-func errPlatformUnset(settings []string) error {
-	return &message.Error{Code: "platform-unset", Topic: message.Configuration,
-		What: "the address of the platform is not known (looked at " + strings.Join(settings, ", ") + ")",
-		Hint: "set ACP_BACKEND_URL to the platform's address; a session pod has it in BACKEND_API_URL"}
-}
-
-// errPlatformInvalid is for an address of the platform, found at where, that can't
-// be used.
-func errPlatformInvalid(where string, why error) error {
-	return &message.Error{Code: "platform-invalid", Topic: message.TopicOf(where),
-		What: "the platform's address in " + where + " " + why.Error(),
-		Hint: "use the form https://platform.example.com, or within the cluster http://service.namespace.svc"}
-}
-
-// errPlatformTokenMissing is for a platform without a token for it; places are
-// where one was looked for.
-func errPlatformTokenMissing(p platform.Endpoint, places []string) error {
-	return &message.Error{Code: "platform-token-missing", Topic: message.Configuration,
-		What: "there is no token for " + p.Name() + " (looked at " + strings.Join(places, ", ") + ")",
-		Hint: "set ACP_TOKEN to your token for the platform, or ACP_TOKEN_FILE to a file that holds it"}
-}
-
-// errPlatformTokenInvalid is for a text that is no token for the platform.
-func errPlatformTokenInvalid(p platform.Endpoint, why error) error {
-	return &message.Error{Code: "platform-token-invalid", Topic: message.Configuration,
-		What: "the token from " + p.Where + ", which is for the platform, " + why.Error(),
-		Hint: "put the bare token of the platform there, without quotes or other text"}
-}
-
-// errSessionUnknown is for a session that can't be named, because of the variable
-// that should do it.
-func errSessionUnknown(variable string, why error) error {
-	return &message.Error{Code: "session-unknown", Topic: message.Configuration,
-		What: "which session this is can't be told: " + variable + " " + why.Error(),
-		Hint: "set PROJECT_NAME and AGENTIC_SESSION_NAME, as a session pod has them"}
-}
-
-// errPlatformNotConnected is for a session whose user has not connected GitLab on
-// the platform.
-func errPlatformNotConnected(p platform.Endpoint, session string) error {
-	return &message.Error{Code: "platform-not-connected", Topic: message.Configuration,
-		What: "GitLab is not connected: " + p.Name() + " has no GitLab token for the user of the session " + message.Quote(session),
-		Hint: "connect GitLab under Settings → Integrations → GitLab"}
-}
-
-// errCredentialUnbound is for a session of the control plane without a GitLab credential.
-func errCredentialUnbound() error {
-	return &message.Error{Code: "credential-unbound", Topic: message.Configuration,
-		What: "GitLab is not connected: CREDENTIAL_IDS names no credential for the provider gitlab",
-		Hint: "bind a GitLab credential to the session's agent or project, then start a new session"}
-}
-
-// errTurnInstance is for a token of the runner's of which the platform could not say,
-// because of why, which instance it belongs to.
-func errTurnInstance(why error) error {
-	return &message.Error{Code: "turn-instance", Topic: message.NotVerified,
-		What: "which instance the token of this turn belongs to is not known: " + message.As(why).What,
-		Hint: "set ACP_GITLAB_INSTANCE_URL to the URL of your GitLab, or try again when the platform answers"}
-}
-
-// errPlatformOutside is for an address, found in where, that is not the cluster's, to
-// which no token of a session is sent.
-func errPlatformOutside(where string) error {
-	return &message.Error{Code: "platform-outside", Topic: message.TopicOf(where),
-		What: "the platform's address in " + where + " is outside the cluster, where no session's token is sent",
-		Hint: "in a session pod, use the address in the cluster (http://service.namespace.svc); elsewhere, set ACP_BACKEND_URL to the platform's address and ACP_TOKEN to your own token for it"}
-}
 
 // errFlagInvalid is for a flag with a value that can't be.
 func errFlagInvalid(name, why string) error {
@@ -218,13 +147,6 @@ func installed(path string, fresh bool) string {
 	return message.Quote(path) + " is this program already"
 }
 
-// errClusterSecretUnset is for a source that needs the name of a Secret.
-func errClusterSecretUnset() error {
-	return &message.Error{Code: "cluster-secret-unset", Topic: message.Configuration,
-		What: "ACP_GITLAB_SOURCE is api, and ACP_GITLAB_SECRET is not set",
-		Hint: "set ACP_GITLAB_SECRET to the namespace/name of the Secret"}
-}
-
 // errRequestLate is for a request that has not ended after limit.
 func errRequestLate(limit time.Duration) error {
 	return &message.Error{Code: "request-late", Topic: message.Malformed, What: "it did not end within " + limit.String() + "; nothing was answered"}
@@ -235,13 +157,6 @@ func errOvertime() error {
 	return &message.Error{Code: "overtime", Topic: message.NotVerified,
 		What: "the check did not end when its time was up",
 		Hint: "check whether a file of certificate authorities is on a disk that does not answer"}
-}
-
-// errTokenFileUnset is for a source that needs the path of a file.
-func errTokenFileUnset() error {
-	return &message.Error{Code: "token-file-unset", Topic: message.Configuration,
-		What: "ACP_GITLAB_SOURCE is file, and ACP_GITLAB_TOKEN_FILE is not set",
-		Hint: "set ACP_GITLAB_TOKEN_FILE to the path of the file with the token"}
 }
 
 // trustToConnect is what to do about an unknown authority of an instance for which

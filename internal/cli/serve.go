@@ -130,7 +130,7 @@ func (a *app) served(ctx context.Context) (instance.Instance, error) {
 		}
 		return *known, nil
 	}
-	places, looked, problem := a.secrets(deadline.Begin(ctx), credential.Request{})
+	places, looked, problem := a.lookup().Find(deadline.Begin(ctx), credential.Request{})
 	var all []instance.Instance
 	for _, place := range places {
 		if place.Instance != (instance.Instance{}) && !slices.Contains(all, place.Instance) {
@@ -163,7 +163,7 @@ func (a *app) tokenFor(i instance.Instance) func(context.Context, serve.Want) (s
 	return func(ctx context.Context, want serve.Want) (source.Found, error) {
 		request := a.request()
 		h := request.helper()
-		h.Known, h.Only, h.MinAccess = func() (*instance.Instance, error) { return &i, nil }, true, nil
+		h.Known, h.KnownProblem, h.Only, h.MinAccess = &i, nil, true, nil
 		found, notes, problem := h.Token(deadline.Begin(ctx), credential.Request{Protocol: at.Scheme, Host: at.Host, Path: want.Path}, want.Minimum, want.Failed)
 		for _, note := range notes {
 			if note != nil {

@@ -6,72 +6,47 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/cache"
-	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/gitnet"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
+	"github.com/ambient-code/git-credential-acp/internal/lookup"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/platform"
 	"github.com/ambient-code/git-credential-acp/internal/setup"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// secrets finds the places with a token that may answer a request.
-func (a *app) secrets(ctx context.Context, req credential.Request) ([]source.Found, []string, error) {
-	// With a source that there isn't, what is found still tells whose requests
-	// to refuse over it.
-	config, problem := a.sources()
-	if config.Source == source.File && config.TokenFile == "" {
-		problem = errTokenFileUnset()
-	}
-	config.Backend = func() (answer source.Answer) {
-		// That the user has not connected GitLab is told for the instance that
-		// is known; of another one, it says nothing.
-		answer, problem = a.backend(ctx)
-		return answer
-	}
-	config.RunnerInstance = func(tok token.Token) source.Answer { return a.runnerInstance(ctx, tok) }
-	if a.config.Secret.Value != "" || config.Source == source.API {
-		config.API, config.APIWhere = a.clusterSecret(ctx, req)
-	}
-	found, looked := config.Find()
-	return found, looked, problem
+// lookup is where tokens come from.
+func (a *app) lookup() lookup.Lookup {
+	known, _ := a.known()
+	return lookup.Lookup{Config: a.config, Known: known, Limit: a.limit(), Store: a.verdicts, Cluster: a.cluster(), Platform: a.platform(), RunnerDir: a.env.RunnerDir}
 }
 
-// howToConnect says how to bring a token to where it is looked for.
-func (a *app) howToConnect() string {
-	config, _ := a.sources()
-	return config.Connect()
+// cluster is how to reach the Kubernetes API.
+func (a *app) cluster() kube.Config {
+	return kube.Config{
+		Kubeconfig:  a.config.Kubeconfig.Value,
+		Home:        a.config.Home.Value,
+		ServiceHost: a.config.ServiceHost.Value,
+		ServicePort: a.config.ServicePort.Value,
+		UserAgent:   a.userAgent(),
+	}
 }
 
-// sources are the settings of where to look for a token.
-func (a *app) sources() (source.Config, error) {
-	kind, problem := source.ParseSource(a.config.Source.Value)
-	config := source.Config{
-		Source:            kind,
-		Dirs:              a.config.SecretDirs,
-		TokenFile:         a.config.TokenFile.Value,
-		TokenEnv:          a.config.Token,
-		InstanceURL:       a.config.InstanceURL.Value,
-		AllowHTTPLoopback: a.config.AllowHTTPLoopback,
-	}
-	if name, err := kube.ParseName(a.config.Secret.Value); err == nil {
-		config.Secret = name.String()
-	}
-	config.Session = a.config.InSession()
-	if problem == nil && a.inRunner() {
-		config.RunnerDir = a.runnerDir()
-	}
-	return config, problem
+// platform is how to reach the platform.
+func (a *app) platform() platform.Environment {
+	return platform.Environment{Config: a.config, Net: a.reach(), UserAgent: a.userAgent(), OnExchange: exchange(a.trace),
+		Hide: func(bearer token.Bearer) { a.bearer = bearer }}
 }
 
 // only reports whether the instance that is known is the one to answer for at
 // all. A flag says so; and the platform is not asked for a token that can't be
 // meant.
 func (a *app) only() bool {
-	return a.instanceGiven || a.config.InstanceURL.Value != "" && (a.config.Source.Value == string(source.Backend) || a.inRunner())
+	return a.instanceGiven || a.config.InstanceURL.Value != "" && (a.config.Source.Value == string(source.Backend) || a.lookup().InRunner())
 }
 
 // known is the instance of the --instance flag, else of the environment.

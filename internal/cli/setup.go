@@ -260,7 +260,7 @@ func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
 		}
 		return []instance.Instance{*i}, nil
 	}
-	found, looked, problem := r.secrets(ctx, credential.Request{})
+	found, looked, problem := r.lookup().Find(ctx, credential.Request{})
 	if problem != nil {
 		return nil, r.stop(problem)
 	}
@@ -636,7 +636,7 @@ func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) 
 	if len(instances) > 1 {
 		return nil, errIdentityAmbiguous()
 	}
-	found, looked, problem := r.secrets(ctx, credential.Request{})
+	found, looked, problem := r.lookup().Find(ctx, credential.Request{})
 	if problem != nil {
 		return nil, problem
 	}
@@ -649,7 +649,7 @@ func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) 
 		p := found[0]
 		return nil, message.OtherInstance(instances[0].String(), p.Instance.String(), p.Where, p.Belongs)
 	}
-	return nil, message.NotConnected(instances[0].String(), looked, r.howToConnect())
+	return nil, message.NotConnected(instances[0].String(), looked, r.lookup().Connect())
 }
 
 // profile asks GitLab whose the token is.

@@ -163,13 +163,13 @@ func (a *app) places(ctx context.Context, flags keeperFlags, limit time.Duration
 		}
 		places = append(places, p)
 	}
-	if flags.platform || flags.backend != "" || a.config.BackendURL.Value != "" || a.config.BackendAPIURL.Value != "" {
+	if flags.platform || flags.backend != "" || a.config.OnPlatform() {
 		look("platform", keeperFlags{platform: true, backend: flags.backend})
 	}
 	if flags.secret != "" || a.config.Secret.Value != "" {
 		look("secret", keeperFlags{secret: flags.secret})
 	}
-	found, looked, problem := a.secrets(ctx, credential.Request{})
+	found, looked, problem := a.lookup().Find(ctx, credential.Request{})
 	for _, f := range found {
 		p := statusPlace{Place: "here", Where: f.Where, Connected: f.Source != source.Runner || !source.NoTurn(f.Problem), instance: f.Instance, token: f.Token, ca: f.CA, problem: f.Problem}
 		p.Instance = f.Instance.String()
@@ -181,7 +181,7 @@ func (a *app) places(ctx context.Context, flags keeperFlags, limit time.Duration
 	if len(found) == 0 {
 		p := statusPlace{Place: "here", Where: "nowhere", problem: problem}
 		if problem == nil && len(places) == 0 {
-			p.problem = message.NoToken(looked, a.howToConnect())
+			p.problem = message.NoToken(looked, a.lookup().Connect())
 		}
 		places = append(places, p)
 	}

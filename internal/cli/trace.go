@@ -1,18 +1,15 @@
 package cli
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
 
@@ -49,29 +46,12 @@ func (p prefixed) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// traced has the steps of a helper told.
-func traced(h helper.Helper, t *trace.Tracer) helper.Helper {
-	secrets, remotes := h.Secrets, h.Remotes
-	h.Secrets = func(ctx context.Context, req credential.Request) ([]source.Found, []string, error) {
-		began := time.Now()
-		found, looked, problem := secrets(ctx, req)
-		values := []trace.Value{{Key: trace.Count, Value: len(found)}}
-		for _, f := range found {
-			t.Hide(f.Token)
-			values = append(values, trace.Value{Key: trace.Source, Value: string(f.Source)},
-				trace.Value{Key: trace.Instance, Value: f.Instance.String()})
-			values = append(values, reasonValue(f.Problem)...)
-		}
-		t.Step("secret", began, append(values, reasonValue(problem)...)...)
-		return found, looked, problem
-	}
-	h.Remotes = func() []string {
-		began := time.Now()
-		urls := remotes()
-		t.Step("remotes", began, trace.Value{Key: trace.Count, Value: len(urls)})
-		return urls
-	}
-	return h
+// tracedRemotes are the remotes, of which the trace is told.
+func (a *app) tracedRemotes() []string {
+	began := time.Now()
+	urls := a.remotes()
+	a.trace.Step("remotes", began, trace.Value{Key: trace.Count, Value: len(urls)})
+	return urls
 }
 
 func reasonValue(m error) []trace.Value {

@@ -7,6 +7,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/gitnet"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
+	"github.com/ambient-code/git-credential-acp/internal/lookup"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 	"github.com/ambient-code/git-credential-acp/internal/verify"
@@ -14,22 +15,25 @@ import (
 
 // helper puts the parts together that answer git.
 func (a *app) helper() helper.Helper {
+	known, problem := a.known()
+	attempts, _ := a.verdicts() // the Verifier tells what is wrong with it
 	h := helper.Helper{
-		Secrets:   a.secrets,
-		Connect:   a.howToConnect(),
-		Known:     a.known,
+		Source:   a.lookup(),
+		Verifier: a.verifier(),
+		Attempts: attempts,
+		Known:    known, KnownProblem: problem,
 		Only:      a.only(),
 		Rules:     func(string) (helper.Rules, error) { return a.rules() },
 		MinAccess: a.minAccessFor,
 		Remotes:   a.remotes,
-		Verifier:  a.verifier(),
-	}
-	if a.trace != nil {
-		h = traced(h, a.trace)
 	}
 	// A source that was asked for alone has no other behind it.
-	if a.config.Secret.Value != "" && a.config.Source.Value != string(source.Mount) {
-		h.Rescue = a.rescue
+	if a.config.Source.Value != string(source.Mount) {
+		h.Backup = a.config.Secret.Value
+	}
+	if a.trace != nil {
+		h.Source = lookup.Traced{Source: h.Source, Trace: a.trace}
+		h.Remotes = a.tracedRemotes
 	}
 	return h
 }

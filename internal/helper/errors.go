@@ -11,6 +11,13 @@ func warnRescued(mount, other, instance string) error {
 		What: "the token from " + mount + " is dead on " + instance + "; " + other + " has a newer one, which counts until the mount has it too"}
 }
 
+// warnRescueFailed is said when the Secret in the cluster, named by other, could not
+// stand in for a mounted one, for the reason why.
+func warnRescueFailed(other string, why error) error {
+	return &message.Error{Code: "rescue-failed", Topic: message.Warning,
+		What: "no newer token could be read from " + other + ": " + message.As(why).What}
+}
+
 // warnRescueForeign is said when the Secret in the cluster that was to stand in for a
 // mounted one, named by other, is for another instance.
 func warnRescueForeign(other, have, instance string) error {

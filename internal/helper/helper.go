@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/deadline"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
@@ -96,18 +97,23 @@ type Rules struct {
 
 // Helper has what it takes to answer. All fields must be set unless noted.
 type Helper struct {
-	// Secrets finds the places that may hold a token, and names where it
-	// looked. It asks over the network only if the request may be for an instance
-	// that has its token there.
-	Secrets func(context.Context, credential.Request) (found []source.Found, looked []string, problem error)
-	// Connect says how to bring a token to where Secrets looks, for people.
-	Connect string
+	// Source is where tokens come from.
+	Source Source
+	// Verifier finds verdicts.
+	Verifier Verifier
+	// Backup is the Secret in the cluster that Source.Newer reads, by namespace/name;
+	// "" when there is none.
+	Backup string
+	// Attempts remembers when the backup was tried in vain; the zero value remembers
+	// nothing.
+	Attempts cache.Store
 	// Known is the instance that this helper is set up for, if that is known
 	// from elsewhere than the token: a request for it that can't be answered
-	// is refused in words. Nil when it isn't known.
-	Known func() (*instance.Instance, error)
-	// Only makes Known the one instance that is served at all, so that Secrets
-	// is not called for a request for another; one that can't be read then serves
+	// is refused in words. Nil when it isn't known, perhaps for KnownProblem.
+	Known        *instance.Instance
+	KnownProblem error
+	// Only makes Known the one instance that is served at all, so that Source
+	// is not asked for a request for another; one that can't be read then serves
 	// nobody.
 	Only bool
 	// Rules reads the settings. It is called only for requests that are ours,
@@ -124,14 +130,30 @@ type Helper struct {
 	// in. They are asked for when git sends no path, to find out which project
 	// to ask about, and for nothing else: anybody may have written them.
 	Remotes func() []string
-	// Verifier finds verdicts.
-	Verifier Verifier
-	// Rescue reads the Secret of the cluster, which may have a newer token than a
-	// mount whose token is dead: kubelet takes a minute or more to bring a rotated
-	// Secret into a pod. It calls try with what is there, unless that was in vain a
-	// moment ago, and gives what is to be told of it, nil for nothing. Nil when
-	// there is no such Secret.
-	Rescue func(ctx context.Context, dead token.Token, try Try) (note error)
+}
+
+// Source is where tokens come from.
+type Source interface {
+	// Find finds the places that may hold a token, and names where it looked. It asks
+	// over the network only if the request may be for an instance that has its token
+	// there.
+	Find(context.Context, credential.Request) (found []source.Found, looked []string, problem error)
+	// Newer reads the Secret in the cluster that may have a newer token than a mount;
+	// the error is a setting's.
+	Newer(context.Context) (source.Found, error)
+	// Connect says how to bring a token to where Find looks, for people.
+	Connect() string
+}
+
+// Given is a Source that finds one place only, whatever is asked for.
+type Given struct {
+	Source
+	Place source.Found
+}
+
+// Find gives the place.
+func (g Given) Find(context.Context, credential.Request) ([]source.Found, []string, error) {
+	return []source.Found{g.Place}, nil, nil
 }
 
 // Verifier finds out what GitLab says of a token.
@@ -156,10 +178,6 @@ type Finding struct {
 	Remembered bool
 	Made       time.Time
 }
-
-// Try takes another token instead of a dead one. It says whether that is of use,
-// and what to tell.
-type Try func(newer source.Found) (helped bool, note error)
 
 func (f Finding) refused() bool { return f.Problem == nil && f.Verdict.Outcome == access.Refused }
 
@@ -204,7 +222,7 @@ func (h Helper) Get(ctx context.Context, in io.Reader) Result {
 // when there is none.
 func (h Helper) Find(ctx context.Context, req credential.Request) (*source.Found, Result) {
 	notOurs := Result{Outcome: NotOurs, Redact: asIs}
-	known, problem := h.Known()
+	known, problem := h.Known, h.KnownProblem
 	match := instance.Ours
 	if known != nil {
 		match = known.Match(req.Protocol, req.Host, req.Path)
@@ -217,7 +235,7 @@ func (h Helper) Find(ctx context.Context, req credential.Request) (*source.Found
 	case h.Only && match == instance.Downgraded:
 		return nil, stop(Failed, errDowngraded(known.URL()))
 	}
-	places, looked, wrong := h.Secrets(ctx, req)
+	places, looked, wrong := h.Source.Find(ctx, req)
 	found, result := choose(places, req)
 	switch {
 	case found != nil && wrong != nil:
@@ -255,7 +273,7 @@ func (h Helper) Find(ctx context.Context, req credential.Request) (*source.Found
 		p := places[0]
 		return nil, refuse(Refused, message.OtherInstance(known.String(), p.Instance.String(), p.Where, p.Belongs))
 	}
-	return nil, refuse(Refused, message.NotConnected(known.String(), looked, h.Connect))
+	return nil, refuse(Refused, message.NotConnected(known.String(), looked, h.Source.Connect()))
 }
 
 // choose gives the place whose instance is the request's. Instances on one host
@@ -327,43 +345,71 @@ func (h Helper) decide(ctx context.Context, req credential.Request, found source
 
 // verdict finds one: with a lower level if git's configuration sets one, and with
 // a newer token if there is one that helps. notes are for people.
-func (h Helper) verdict(ctx context.Context, req credential.Request, question Question) (_ Question, finding Finding, notes []error) {
-	found := question.Found
-	finding = h.Verifier.Verify(ctx, question)
+func (h Helper) verdict(ctx context.Context, req credential.Request, q Question) (_ Question, _ Finding, notes []error) {
+	finding := h.Verifier.Verify(ctx, q)
 	if finding.refused() && finding.Verdict.Reason == access.LevelTooLow && h.MinAccess != nil {
-		if level, set := h.MinAccess(question); set && level < question.Policy.Minimum {
-			question = question.withMinimum(level)
-			finding = h.Verifier.Verify(ctx, question)
+		if level, set := h.MinAccess(q); set && level < q.Policy.Minimum {
+			q = q.withMinimum(level)
+			finding = h.Verifier.Verify(ctx, q)
 		}
 	}
-	if finding.refused() && found.Source != source.Runner && (found.Source != source.API || !finding.Remembered) {
+	if finding.refused() && q.Found.Source != source.Runner && (q.Found.Source != source.API || !finding.Remembered) {
 		// The Secret may have been rotated since it was read: the token that is
 		// there now counts. The cluster is asked again only if that took time.
-		if now, _ := h.Find(ctx, req); now != nil && now.Problem == nil && now.Token.Reveal() != found.Token.Reveal() {
-			question.Found = *now
-			finding = h.Verifier.Verify(ctx, question)
+		if now, _ := h.Find(ctx, req); now != nil && now.Problem == nil && now.Token.Reveal() != q.Found.Token.Reveal() {
+			q.Found = *now
+			finding = h.Verifier.Verify(ctx, q)
 		}
 	}
-	if h.Rescue != nil && question.Found.Source == source.Mount && finding.refused() && dead(finding.Verdict) {
-		old := question.Found
-		note := h.Rescue(ctx, old.Token, func(newer source.Found) (bool, error) {
-			if other, note := compare(old, newer); !other {
-				return false, note
-			}
-			asked := question
-			asked.Found = newer
-			again := h.Verifier.Verify(ctx, asked)
-			if again.refused() {
-				return false, warnRescueRefused(newer.Where, message.Explain(again.Verdict, SubjectOf(asked)))
-			}
-			question, finding = asked, again
-			return true, warnRescued(old.Where, newer.Where, old.Instance.String())
-		})
-		if note != nil {
-			notes = append(notes, note)
-		}
+	if finding.refused() && dead(finding.Verdict) && q.Found.Source == source.Mount && h.Backup != "" {
+		return h.rescue(ctx, q, finding)
 	}
-	return question, finding, notes
+	return q, finding, nil
+}
+
+// rescueLimit is how long a refusal waits for a newer token.
+const rescueLimit = 5 * time.Second
+
+// rescue tries the token that the Secret in the cluster has now instead of a mounted
+// one that is dead: kubelet takes a minute or more to bring a rotated Secret into a
+// pod. What was tried in vain half a minute ago is not tried again.
+func (h Helper) rescue(ctx context.Context, q Question, refused Finding) (_ Question, _ Finding, notes []error) {
+	ctx, cancel := context.WithTimeout(ctx, rescueLimit)
+	defer cancel()
+	turn, note, vain := h.Attempts.Turn(ctx, q.Found.Token, h.Backup)
+	defer turn.End()
+	if vain {
+		return q, refused, told(note)
+	}
+	newer, note := h.Source.Newer(ctx)
+	switch old := q.Found; {
+	case note != nil:
+	case newer.Problem != nil:
+		note = warnRescueFailed(newer.Where, newer.Problem)
+	case newer.Instance != old.Instance:
+		// A token goes to its own instance only, wherever it was found.
+		note = warnRescueForeign(newer.Where, newer.Instance.String(), old.Instance.String())
+	case newer.Token.Reveal() == old.Token.Reveal():
+		// It was not rotated, and the refusal says all.
+	default:
+		asked := q
+		asked.Found = newer
+		again := h.Verifier.Verify(ctx, asked)
+		if !again.refused() {
+			return asked, again, told(warnRescued(old.Where, newer.Where, old.Instance.String()))
+		}
+		note = warnRescueRefused(newer.Where, message.Explain(again.Verdict, SubjectOf(asked)))
+	}
+	turn.InVain(ctx, note)
+	return q, refused, told(note)
+}
+
+// told is a note as a list, without one for nil.
+func told(note error) []error {
+	if note == nil {
+		return nil
+	}
+	return []error{note}
 }
 
 // Question is what has to be found out before a request for the instance of found
@@ -409,20 +455,6 @@ func address(req credential.Request, q Question) string {
 		at.Path = strings.TrimPrefix(i.URL(), i.Origin()) + "/" + q.Repository()
 	}
 	return at.String()
-}
-
-// compare says whether the Secret of the cluster has another token than a dead
-// one, for the same instance: a token goes to its own instance only, wherever it
-// was found.
-func compare(old, newer source.Found) (other bool, note error) {
-	switch {
-	case newer.Problem != nil:
-		return false, message.RescueFailed(newer.Where, newer.Problem)
-	case newer.Instance != old.Instance:
-		return false, warnRescueForeign(newer.Where, newer.Instance.String(), old.Instance.String())
-	}
-	// Without a difference, it was not rotated, and the refusal says all.
-	return newer.Token.Reveal() != old.Token.Reveal(), nil
 }
 
 // projectHere is the one project on the instance among the remotes of the

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -91,8 +92,12 @@ type world struct {
 	findings []Finding
 	// remembered are the tokens of which Forget finds something.
 	remembered []string
-	// rescue tries what the cluster has instead of a dead token; nil for no cluster.
-	rescue func(Try) error
+	// backup says that there is a Secret in the cluster, newer is what it has, and
+	// newerProblem why it can't be read.
+	backup       bool
+	newer        source.Found
+	newerProblem error
+	attempts     cache.Store
 	// onVerify happens while GitLab is asked.
 	onVerify func()
 
@@ -101,29 +106,22 @@ type world struct {
 }
 
 func (w *world) helper() Helper {
-	var rescue func(context.Context, token.Token, Try) error
-	if w.rescue != nil {
-		rescue = func(_ context.Context, dead token.Token, try Try) error {
-			w.calls = append(w.calls, "rescue "+dead.Reveal())
-			return w.rescue(try)
-		}
+	backup := ""
+	if w.backup {
+		backup = "team/mine"
 	}
 	return Helper{
-		Rescue: rescue,
+		Source:   w,
+		Verifier: w,
+		Backup:   backup,
+		Attempts: w.attempts,
+		Known:    w.known, KnownProblem: w.knownProblem,
 		MinAccess: func(Question) (int, bool) {
 			w.calls = append(w.calls, "config")
 			if w.configured == nil {
 				return 0, false
 			}
 			return *w.configured, true
-		},
-		Secrets: func(context.Context, credential.Request) ([]source.Found, []string, error) {
-			w.calls = append(w.calls, "secrets")
-			return slices.Clone(w.places), []string{"the Secret at /s", "the environment variable GITLAB_TOKEN"}, w.secretsProblem
-		},
-		Known: func() (*instance.Instance, error) {
-			w.calls = append(w.calls, "known")
-			return w.known, w.knownProblem
 		},
 		Only: w.only,
 		Rules: func(string) (Rules, error) {
@@ -137,9 +135,23 @@ func (w *world) helper() Helper {
 			w.calls = append(w.calls, "remotes")
 			return w.remotes
 		},
-		Verifier: w,
 	}
 }
+
+// Find gives the places.
+func (w *world) Find(context.Context, credential.Request) ([]source.Found, []string, error) {
+	w.calls = append(w.calls, "secrets")
+	return slices.Clone(w.places), []string{"the Secret at /s", "the environment variable GITLAB_TOKEN"}, w.secretsProblem
+}
+
+// Newer gives what the cluster has.
+func (w *world) Newer(context.Context) (source.Found, error) {
+	w.calls = append(w.calls, "newer")
+	return w.newer, w.newerProblem
+}
+
+// Connect gives a hint.
+func (w *world) Connect() string { return "reconnect" }
 
 // Verify gives the next of the findings.
 func (w *world) Verify(_ context.Context, q Question) Finding {
@@ -723,60 +735,71 @@ func TestGetRescued(t *testing.T) {
 	}
 	same := newer
 	same.Token = pat(t, canary)
-	inVain := message.RescueFailed(newer.Where, &message.Error{Code: "kube-missing", Topic: message.Configuration, What: "the Secret does not exist"})
+	unread := source.Place("team/mine")
+	unread.Problem = &message.Error{Code: "kube-missing", Topic: message.Configuration, What: "the Secret does not exist"}
 	tests := []struct {
-		name   string
-		source source.Source
-		// newer is what the cluster has; nil when it can't be read.
+		name     string
+		source   source.Source
 		newer    *source.Found
 		findings []Finding
 		outcome  Outcome
 		answer   string
 		codes    []string
 		asked    int
-		helped   bool
 	}{
-		{"revoked", source.Mount, &newer, []Finding{refused, granted}, Answered, now, []string{"rescued"}, 2, true},
-		{"expired", source.Mount, &newer, []Finding{because(access.TokenExpired), granted}, Answered, now, []string{"rescued"}, 2, true},
-		{"unknown", source.Mount, &newer, []Finding{because(access.TokenUnknown), granted}, Answered, now, []string{"rescued"}, 2, true},
-		{"revoked, and so is the newer one", source.Mount, &newer, []Finding{refused, refused}, Refused, quit, []string{"rescue-refused", "token-revoked"}, 2, false},
-		{"revoked, and the newer one may too little", source.Mount, &newer, []Finding{refused, because(access.ScopeMissing)}, Refused, quit, []string{"rescue-refused", "token-revoked"}, 2, false},
-		{"revoked, and GitLab went down", source.Mount, &newer, []Finding{refused, silent}, Unverified, quit, []string{"rescued", "server-error"}, 2, true},
-		{"revoked, and nothing newer", source.Mount, &same, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1, false},
-		{"revoked, and no way there", source.Mount, nil, []Finding{refused, granted}, Refused, quit, []string{"rescue-failed", "token-revoked"}, 1, false},
+		{"revoked", source.Mount, &newer, []Finding{refused, granted}, Answered, now, []string{"rescued"}, 2},
+		{"expired", source.Mount, &newer, []Finding{because(access.TokenExpired), granted}, Answered, now, []string{"rescued"}, 2},
+		{"unknown", source.Mount, &newer, []Finding{because(access.TokenUnknown), granted}, Answered, now, []string{"rescued"}, 2},
+		{"revoked, and so is the newer one", source.Mount, &newer, []Finding{refused, refused}, Refused, quit, []string{"rescue-refused", "token-revoked"}, 2},
+		{"revoked, and the newer one may too little", source.Mount, &newer, []Finding{refused, because(access.ScopeMissing)}, Refused, quit, []string{"rescue-refused", "token-revoked"}, 2},
+		{"revoked, and GitLab went down", source.Mount, &newer, []Finding{refused, silent}, Unverified, quit, []string{"rescued", "server-error"}, 2},
+		{"revoked, and nothing newer", source.Mount, &same, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
+		{"revoked, and no way there", source.Mount, &unread, []Finding{refused, granted}, Refused, quit, []string{"rescue-failed", "token-revoked"}, 1},
 		// It must not go to the old place.
-		{"newer one of another instance", source.Mount, &elsewhere, []Finding{refused, granted}, Refused, quit, []string{"rescue-foreign", "token-revoked"}, 1, false},
-		{"newer one broken", source.Mount, &unusable, []Finding{refused, granted}, Refused, quit, []string{"rescue-failed", "token-revoked"}, 1, false},
-		{"scope missing", source.Mount, &newer, []Finding{because(access.ScopeMissing), granted}, Refused, quit, []string{"scope-missing"}, 1, false},
-		{"role too low", source.Mount, &newer, []Finding{because(access.LevelTooLow), granted}, Refused, quit, []string{"level-too-low"}, 1, false},
-		{"account blocked", source.Mount, &newer, []Finding{because(access.AccountBlocked), granted}, Refused, quit, []string{"account-blocked"}, 1, false},
-		{"granted", source.Mount, &newer, []Finding{granted}, Answered, answered, nil, 1, false},
-		{"nothing learned", source.Mount, &newer, []Finding{silent, granted}, Unverified, quit, []string{"server-error"}, 1, false},
-		{"from the cluster itself", source.API, &newer, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1, false},
-		{"from a file", source.File, &newer, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1, false},
+		{"newer one of another instance", source.Mount, &elsewhere, []Finding{refused, granted}, Refused, quit, []string{"rescue-foreign", "token-revoked"}, 1},
+		{"newer one broken", source.Mount, &unusable, []Finding{refused, granted}, Refused, quit, []string{"rescue-failed", "token-revoked"}, 1},
+		{"scope missing", source.Mount, &newer, []Finding{because(access.ScopeMissing), granted}, Refused, quit, []string{"scope-missing"}, 1},
+		{"role too low", source.Mount, &newer, []Finding{because(access.LevelTooLow), granted}, Refused, quit, []string{"level-too-low"}, 1},
+		{"account blocked", source.Mount, &newer, []Finding{because(access.AccountBlocked), granted}, Refused, quit, []string{"account-blocked"}, 1},
+		{"granted", source.Mount, &newer, []Finding{granted}, Answered, answered, nil, 1},
+		{"nothing learned", source.Mount, &newer, []Finding{silent, granted}, Unverified, quit, []string{"server-error"}, 1},
+		{"from the cluster itself", source.API, &newer, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
+		{"from a file", source.File, &newer, []Finding{refused, granted}, Refused, quit, []string{"token-revoked"}, 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			found := place(t, "https://gitlab.example.com")
 			found.Source = test.source
-			helped := false
-			w := &world{places: []source.Found{found}, findings: test.findings, rescue: func(try Try) error {
-				if test.newer == nil {
-					return inVain
-				}
-				var note error
-				helped, note = try(*test.newer)
-				return note
-			}}
+			w := &world{places: []source.Found{found}, findings: test.findings, backup: true, newer: *test.newer}
 			result := w.get(t, ours)
 			result.want(t, test.outcome, test.answer, test.codes...)
-			if len(w.asked) != test.asked || helped != test.helped {
-				t.Fatalf("asked %d times, want %d; helped is %v", len(w.asked), test.asked, helped)
+			if len(w.asked) != test.asked {
+				t.Fatalf("asked %d times, want %d", len(w.asked), test.asked)
 			}
+			helped := slices.Contains(test.codes, "rescued")
 			if helped && strings.Contains(result.Redact(canary+" "+next), "Canary") || w.asked[test.asked-1].Project != "group/project" {
 				t.Errorf("%q, %+v", result.Redact(canary+next), w.asked)
 			}
 		})
+	}
+}
+
+// A rescue in vain is not tried again for half a minute, and is told again; check,
+// which remembers none, tries each time.
+func TestRescueInVain(t *testing.T) {
+	newer := source.Place("team/mine")
+	newer.Problem = &message.Error{Code: "kube-timeout", Topic: message.NotVerified, What: "the server did not answer"}
+	for _, test := range []struct {
+		attempts cache.Store
+		reads    int
+	}{{cache.Store{Dirs: []string{t.TempDir()}}, 1}, {cache.Store{}, 2}} {
+		w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{refused}, backup: true, newer: newer, attempts: test.attempts}
+		for range 2 {
+			w.get(t, ours).want(t, Refused, quit, "rescue-failed", "token-revoked")
+		}
+		if w.count("newer") != test.reads {
+			t.Errorf("read %d times, want %d", w.count("newer"), test.reads)
+		}
 	}
 }
 
@@ -976,9 +999,7 @@ func TestFailedLogin(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &world{places: []source.Found{test.place}, findings: test.findings, rules: Rules{AllowUnverified: true}}
-			if test.rescued {
-				w.rescue = func(try Try) error { _, note := try(newer); return note }
-			}
+			w.backup, w.newer = test.rescued, newer
 			result := w.get(t, "capability[]=state\nstate[]=other:1\n"+state+ours)
 			result.want(t, test.outcome, test.answer, test.codes...)
 			for _, q := range w.asked {

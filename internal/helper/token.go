@@ -6,6 +6,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
+	"github.com/ambient-code/git-credential-acp/internal/deadline"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
@@ -16,10 +17,11 @@ import (
 // a token that git on GitLab refused a moment ago, the zero value for none: it is not
 // given again. The error is why there is no token; notes are for people.
 func (h Helper) Token(ctx context.Context, req credential.Request, minimum int, failed token.Token) (_ source.Found, notes []error, why error) {
+	ctx = deadline.Begin(ctx)
 	found, result := h.Find(ctx, req)
 	if found == nil {
 		if len(result.Messages) == 0 {
-			return source.Found{}, nil, message.NotConnected(req.Host, []string{"nothing that is for it"}, h.Connect)
+			return source.Found{}, nil, message.NotConnected(req.Host, []string{"nothing that is for it"}, h.Source.Connect())
 		}
 		return source.Found{}, nil, result.Messages[0]
 	}

@@ -3,6 +3,7 @@ package platform
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -151,4 +152,43 @@ func errUncertain(why error) error {
 	m.What += "; whether it was done is not known"
 	m.Hint = "see with git-credential-acp status what the platform has now, then try again"
 	return &m
+}
+
+// errUnset is for a platform whose address nobody told; settings are where
+// it could be.
+func errUnset(settings []string) error {
+	return &message.Error{Code: "platform-unset", Topic: message.Configuration,
+		What: "the address of the platform is not known (looked at " + strings.Join(settings, ", ") + ")",
+		Hint: "set ACP_BACKEND_URL to the platform's address; a session pod has it in BACKEND_API_URL"}
+}
+
+// errAddress is for an address of the platform, found at where, that can't
+// be used.
+func errAddress(where string, why error) error {
+	return &message.Error{Code: "platform-invalid", Topic: message.TopicOf(where),
+		What: "the platform's address in " + where + " " + why.Error(),
+		Hint: "use the form https://platform.example.com, or within the cluster http://service.namespace.svc"}
+}
+
+// errTokenMissing is for a platform without a token for it; places are
+// where one was looked for.
+func errTokenMissing(p Endpoint, places []string) error {
+	return &message.Error{Code: "platform-token-missing", Topic: message.Configuration,
+		What: "there is no token for " + p.Name() + " (looked at " + strings.Join(places, ", ") + ")",
+		Hint: "set ACP_TOKEN to your token for the platform, or ACP_TOKEN_FILE to a file that holds it"}
+}
+
+// errTokenInvalid is for a text that is no token for the platform.
+func errTokenInvalid(p Endpoint, why error) error {
+	return &message.Error{Code: "platform-token-invalid", Topic: message.Configuration,
+		What: "the token from " + p.Where + ", which is for the platform, " + why.Error(),
+		Hint: "put the bare token of the platform there, without quotes or other text"}
+}
+
+// errOutside is for an address, found in where, that is not the cluster's, to
+// which no token of a session is sent.
+func errOutside(where string) error {
+	return &message.Error{Code: "platform-outside", Topic: message.TopicOf(where),
+		What: "the platform's address in " + where + " is outside the cluster, where no session's token is sent",
+		Hint: "in a session pod, use the address in the cluster (http://service.namespace.svc); elsewhere, set ACP_BACKEND_URL to the platform's address and ACP_TOKEN to your own token for it"}
 }

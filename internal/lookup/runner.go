@@ -1,4 +1,4 @@
-package cli
+package lookup
 
 import (
 	"cmp"
@@ -8,30 +8,30 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// inRunner reports whether the platform's runner says who acts here: if the source runner
+// InRunner reports whether the platform's runner says who acts here: if the source runner
 // was asked for, or in auto if this is the runner's container.
-func (a *app) inRunner() bool {
-	switch source.Source(a.config.Source.Value) {
+func (l Lookup) InRunner() bool {
+	switch source.Source(l.Config.Source.Value) {
 	case source.Runner:
 		return true
 	case "", source.Auto:
-		return a.config.InRunner() || a.config.Session.Value != "" && source.RunnerTraces(a.runnerDir())
+		return l.Config.InRunner() || l.Config.Session.Value != "" && source.RunnerTraces(l.runnerDir())
 	}
 	return false
 }
 
-func (a *app) runnerDir() string { return cmp.Or(a.env.RunnerDir, source.RunnerDir) }
+func (l Lookup) runnerDir() string { return cmp.Or(l.RunnerDir, source.RunnerDir) }
 
 // runnerInstance says which instance a token of the runner's belongs to: that of the
 // connection on the platform if its token is this one, else that of the environment, else
 // gitlab.com. The platform gives the token of the session's owner, whoever's turn it is,
 // so only the same token's instance counts. While the platform does not answer, gitlab.com
 // is no more than a guess, and the token is not sent there.
-func (a *app) runnerInstance(ctx context.Context, tok token.Token) source.Answer {
-	variable := a.config.InstanceURL
+func (l Lookup) runnerInstance(ctx context.Context, tok token.Token) source.Answer {
+	variable := l.Config.InstanceURL
 	url, where, problem := "", variable.Name, error(nil)
-	if a.config.BackendURL.Value != "" || a.config.BackendAPIURL.Value != "" {
-		url, problem = a.remembered(tok, variable.Value != "", func() (string, error) { return a.connectedInstance(ctx, tok) })
+	if l.Config.OnPlatform() {
+		url, problem = l.remembered(tok, variable.Value != "", func() (string, error) { return l.connectedInstance(ctx, tok) })
 	}
 	switch {
 	case problem != nil:
@@ -44,14 +44,14 @@ func (a *app) runnerInstance(ctx context.Context, tok token.Token) source.Answer
 
 // connectedInstance is the URL of the instance of the connection on the platform; "" if
 // the token there is another one, or there is none.
-func (a *app) connectedInstance(ctx context.Context, tok token.Token) (string, error) {
-	if a.config.InstanceURL.Value != "" {
+func (l Lookup) connectedInstance(ctx context.Context, tok token.Token) (string, error) {
+	if l.Config.InstanceURL.Value != "" {
 		// The time limit is for GitLab, too.
 		short, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		ctx = short
 	}
-	answer, none := a.backend(ctx)
+	answer, none := l.backend(ctx)
 	if answer.Problem != nil || none != nil {
 		return "", answer.Problem
 	}
@@ -64,8 +64,8 @@ func (a *app) connectedInstance(ctx context.Context, tok token.Token) (string, e
 // remembered gives the URL of a token's instance, or "" if nothing names one: what was
 // learned before, else what ask gives. While ask fails, an older answer counts, and else,
 // if there is a standby, that nothing names one: then it is left alone for half a minute.
-func (a *app) remembered(tok token.Token, standby bool, ask func() (string, error)) (string, error) {
-	store, problem := a.verdicts()
+func (l Lookup) remembered(tok token.Token, standby bool, ask func() (string, error)) (string, error) {
+	store, problem := l.Store()
 	if problem != nil {
 		return "", problem
 	}

@@ -1,0 +1,141 @@
+package lookup
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/ambient-code/git-credential-acp/internal/config"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/platform"
+	"github.com/ambient-code/git-credential-acp/internal/source"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// backend asks the platform for the GitLab credentials of this session: those of its
+// owner, or in a pod of the control plane the credential that is bound to it. The
+// message is for a session without any.
+func (l Lookup) backend(ctx context.Context) (source.Answer, error) {
+	answer := source.Answer{Where: "the platform"}
+	failed := func(why error) (source.Answer, error) {
+		answer.Problem = why
+		return answer, nil
+	}
+	ctx, stop, limit, problem := l.Limit.Start(ctx)
+	if problem != nil {
+		return failed(problem)
+	}
+	defer stop()
+	client, problem := l.Platform.Open("", limit)
+	if problem != nil {
+		return failed(problem)
+	}
+	defer client.Close()
+	answer.Where += " at " + client.Platform().URL
+	ask := l.sessionCredentials
+	if l.Config.CredentialIDs.Value != "" {
+		ask = l.boundCredential
+	}
+	found, none, problem := ask(ctx, client)
+	if problem != nil {
+		return failed(problem)
+	}
+	answer.Token, answer.InstanceURL = found.Token, found.InstanceURL
+	return answer, none
+}
+
+// Connected reports whether the platform has a connection for this session; none is for
+// a session without any. Both are zero when there is no platform to ask, or it did not
+// answer.
+func (l Lookup) Connected(ctx context.Context) (connected bool, none error) {
+	if !l.Config.OnPlatform() {
+		return false, nil
+	}
+	answer, none := l.backend(ctx)
+	return none == nil && answer.Problem == nil, none
+}
+
+// sessionCredentials are those of the session's owner; none is for an owner who has not
+// connected GitLab.
+func (l Lookup) sessionCredentials(ctx context.Context, client *platform.Client) (found platform.Credentials, none, problem error) {
+	project, problem := l.project(platform.ParseName)
+	if problem != nil {
+		return found, nil, problem
+	}
+	session, problem := l.session()
+	if problem != nil {
+		return found, nil, problem
+	}
+	found, problem = client.SessionCredentials(ctx, project, session)
+	found.InstanceURL = cmp.Or(found.InstanceURL, source.DefaultInstanceURL)
+	if problem == nil && found.Token == nil {
+		none = errPlatformNotConnected(client.Platform(), project.String()+"/"+session.String())
+	}
+	return found, none, problem
+}
+
+// boundCredential is the one that CREDENTIAL_IDS names; none is for a session without.
+// Its instance URL is "" if it has none.
+func (l Lookup) boundCredential(ctx context.Context, client *platform.Client) (found platform.Credentials, none, problem error) {
+	id, bound, err := platform.CredentialOf(l.Config.CredentialIDs.Value)
+	switch {
+	case err != nil:
+		return found, nil, message.SettingInvalid(l.Config.CredentialIDs.Name, err)
+	case !bound:
+		return found, errCredentialUnbound(), nil
+	}
+	var project platform.Name
+	if l.Config.Project.Value != "" {
+		if project, problem = l.project(platform.ParseID); problem != nil {
+			return found, nil, problem
+		}
+	}
+	if found, problem = client.Credential(ctx, project, id); problem != nil {
+		return found, nil, problem
+	}
+	tok, err := token.Parse(found.Token())
+	if err != nil {
+		return found, nil, nil // source says what is wrong with it
+	}
+	found.InstanceURL, problem = l.remembered(tok, l.Config.InstanceURL.Value != "", func() (string, error) {
+		return client.CredentialURL(ctx, project, id)
+	})
+	return found, nil, problem
+}
+
+// project is the session's, from the first of its variables that is set.
+func (l Lookup) project(parse func(string) (platform.Name, error)) (platform.Name, error) {
+	variables := []config.Setting{l.Config.Project, l.Config.SessionNamespace, l.Config.Namespace}
+	variable := variables[max(0, slices.IndexFunc(variables, func(s config.Setting) bool { return s.Value != "" }))]
+	name, err := parse(variable.Value)
+	if err != nil {
+		return name, errSessionUnknown(variable.Name, err)
+	}
+	return name, nil
+}
+
+// session names the session for the platform. In a pod of the control plane,
+// AGENTIC_SESSION_NAME is a display name, whatever it looks like, and only the id counts.
+func (l Lookup) session() (platform.Name, error) {
+	if id := l.Config.SessionID.Value; platform.IsKSUID(id) {
+		return platform.ParseID(id)
+	}
+	first := l.Config.Session
+	var wrong error
+	for _, variable := range []config.Setting{l.Config.Session, l.Config.HydratedSession, l.Config.SessionID} {
+		if variable.Value == "" {
+			continue
+		}
+		name, err := platform.ParseName(variable.Value)
+		if err == nil {
+			return name, nil
+		}
+		if wrong == nil {
+			first, wrong = variable, err
+		}
+	}
+	if wrong == nil {
+		_, wrong = platform.ParseName("")
+	}
+	return platform.Name{}, errSessionUnknown(first.Name, wrong)
+}
