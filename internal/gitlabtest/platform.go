@@ -1,6 +1,7 @@
 package gitlabtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -36,11 +37,18 @@ type PlatformConnection struct {
 	UpdatedAt   time.Time
 }
 
+// PlatformCredential is a credential of the control plane.
+type PlatformCredential struct {
+	ID, Provider, Token, URL string
+	// Project is the one that it belongs to, "" for none.
+	Project string
+}
+
 // platformSession is a session: whose it is, and its own token.
 type platformSession struct{ user, token string }
 
 // Platform is an Ambient Code Platform: the part of its API that is about GitLab
-// connections.
+// connections, as its backend answers without SSO, and the control plane's credentials.
 type Platform struct {
 	web    *web
 	ca     *authority
@@ -52,10 +60,11 @@ type Platform struct {
 	users       map[string]string // by token
 	connections map[string]PlatformConnection
 	sessions    map[string]platformSession // by project/name
+	credentials map[string]PlatformCredential
 }
 
 // platformEndpoints are what Fault.Match may be on a Platform, beside paths.
-var platformEndpoints = []string{"connect", "status", "disconnect", "test", "credentials", "other", "all"}
+var platformEndpoints = []string{"connect", "status", "disconnect", "test", "credentials", "credential", "credential-token", "other", "all"}
 
 // StartPlatform starts a platform without users.
 func StartPlatform(o PlatformOptions) (*Platform, error) {
@@ -66,7 +75,7 @@ func StartPlatform(o PlatformOptions) (*Platform, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("gitlabtest: %w", err)
 	}
-	p := &Platform{opts: o, users: map[string]string{}, connections: map[string]PlatformConnection{}, sessions: map[string]platformSession{}}
+	p := &Platform{opts: o, users: map[string]string{}, connections: map[string]PlatformConnection{}, sessions: map[string]platformSession{}, credentials: map[string]PlatformCredential{}}
 	p.faults.names = platformEndpoints
 	if p.ca, err = loadAuthority(dir); err != nil {
 		return nil, err
@@ -96,7 +105,8 @@ func (p *Platform) CAFile() string { return p.ca.file }
 // Close ends it and leaves nothing behind.
 func (p *Platform) Close() { p.web.close() }
 
-// AddUser adds a user with a token for the platform.
+// AddUser adds a user with a token for the platform, such as an access key. With an empty
+// name, it is a token of the cluster that names nobody.
 func (p *Platform) AddUser(name, token string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,6 +118,13 @@ func (p *Platform) AddSession(project, name, user, token string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sessions[project+"/"+name] = platformSession{user: user, token: token}
+}
+
+// AddCredential adds or replaces a credential of the control plane.
+func (p *Platform) AddCredential(c PlatformCredential) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.credentials[c.ID] = c
 }
 
 // SetConnection stores a user's connection, as if it had been connected
@@ -139,7 +156,8 @@ func (p *Platform) SetOld(old bool) {
 }
 
 // AddFault is as [Server.AddFault], with the endpoints "connect", "status",
-// "disconnect", "test", "credentials", "other" and "all".
+// "disconnect", "test", "credentials" (a session's), "credential" and
+// "credential-token" (the control plane's), "other" and "all".
 func (p *Platform) AddFault(f Fault) { p.faults.add(f) }
 
 // ClearFaults is as [Server.ClearFaults].
@@ -158,11 +176,16 @@ func (p *Platform) Count(endpoint string) int { return p.web.log.count(endpoint)
 func (p *Platform) SawSecret(value string) bool { return p.web.log.saw(value) }
 
 // platformRoute finds the endpoint of a request; a credentials' argument is
-// project/name.
+// project/name, and a credential's the same or /id.
 func platformRoute(path string) route {
 	rest, _ := strings.CutPrefix(path, "/api/")
+	if rest, found := strings.CutPrefix(rest, "ambient/v1/"); found {
+		return credentialRoute(strings.Split(rest, "/"))
+	}
 	parts := strings.Split(rest, "/")
 	switch {
+	case len(parts) == 5 && parts[0] == "projects" && parts[2] == "auth" && parts[3] == "gitlab" && parts[4] == "disconnect":
+		return route{endpoint: parts[4], rest: true, arg: "project"}
 	case len(parts) == 3 && parts[0] == "auth" && parts[1] == "gitlab":
 		switch parts[2] {
 		case "connect", "status", "disconnect", "test":
@@ -170,6 +193,21 @@ func platformRoute(path string) route {
 		}
 	case len(parts) == 6 && parts[0] == "projects" && parts[2] == "agentic-sessions" && parts[4] == "credentials" && parts[5] == "gitlab":
 		return route{endpoint: "credentials", rest: true, arg: parts[1] + "/" + parts[3]}
+	}
+	return route{endpoint: "other"}
+}
+
+// credentialRoute is for [projects/P/]credentials/ID[/token].
+func credentialRoute(parts []string) route {
+	project := ""
+	if len(parts) > 2 && parts[0] == "projects" {
+		project, parts = parts[1], parts[2:]
+	}
+	switch {
+	case len(parts) == 2 && parts[0] == "credentials":
+		return route{endpoint: "credential", rest: true, arg: project + "/" + parts[1]}
+	case len(parts) == 3 && parts[0] == "credentials" && parts[2] == "token":
+		return route{endpoint: "credential-token", rest: true, arg: project + "/" + parts[1]}
 	}
 	return route{endpoint: "other"}
 }
@@ -195,31 +233,30 @@ func (p *Platform) answer(r *http.Request, rt route) reply {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	methods := map[string]string{"connect": http.MethodPost, "status": http.MethodGet, "test": http.MethodPost,
-		"credentials": http.MethodGet, "disconnect": http.MethodDelete}
-	if p.old {
+		"credentials": http.MethodGet, "disconnect": http.MethodDelete, "credential": http.MethodGet, "credential-token": http.MethodGet}
+	if p.old || rt.arg == "project" {
 		methods["disconnect"] = http.MethodPost
 	}
 	if methods[rt.endpoint] != r.Method {
 		return unrouted()
 	}
-	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if rt.endpoint == "credentials" {
-		return p.credentials(rt.arg, token)
+	if rt.endpoint == "test" {
+		return p.test(r)
 	}
-	user, known := p.users[token]
-	if !known {
-		for _, session := range p.sessions {
-			if session.token == token {
-				return routeError(http.StatusUnauthorized, "User authentication required")
-			}
-		}
-		return routeError(http.StatusUnauthorized, "Invalid or missing token")
+	user, bot, refused := p.caller(r)
+	switch {
+	case strings.HasPrefix(rt.endpoint, "credential-") || rt.endpoint == "credential":
+		return p.credential(rt, refused)
+	case refused != nil:
+		return *refused
+	case rt.endpoint == "credentials":
+		return p.sessionCredentials(rt.arg, user, bot, r.Header.Get("X-Runner-Current-User"))
+	case user == "":
+		return routeError(http.StatusUnauthorized, "User authentication required")
 	}
 	switch rt.endpoint {
 	case "connect":
 		return p.connect(r, user)
-	case "test":
-		return p.test(r)
 	case "disconnect":
 		delete(p.connections, user)
 		return message(http.StatusOK, "GitLab disconnected successfully")
@@ -230,6 +267,29 @@ func (p *Platform) answer(r *http.Request, rt route) reply {
 	}
 	return jsonReply(http.StatusOK, map[string]any{
 		"connected": true, "instanceUrl": c.InstanceURL, "updatedAt": strconv.FormatInt(c.UpdatedAt.Unix(), 10)})
+}
+
+// caller is the user of a request: whom the login proxy names, which is not checked, else
+// whom the token does, "" for nobody. bot is the session whose own token it is.
+func (p *Platform) caller(r *http.Request) (user, bot string, refused *reply) {
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if name := r.Header.Get("X-Forwarded-User"); name != "" {
+		return name, "", nil
+	}
+	if name, known := p.users[token]; known {
+		return name, "", nil
+	}
+	for name, session := range p.sessions {
+		if session.token == token && token != "" {
+			return session.user, name, nil
+		}
+	}
+	text := "Token expired or invalid"
+	if token == "" {
+		text = "Invalid or missing token"
+	}
+	answer := routeError(http.StatusUnauthorized, text)
+	return "", "", &answer
 }
 
 // platformRequest is the body of connect and test.
@@ -248,6 +308,8 @@ func (p *Platform) invalid(r *http.Request, body *platformRequest) string {
 		return "Invalid input: instance URL must use HTTPS"
 	case len(body.Token) < 20:
 		return "Invalid input: token must be at least 20 characters"
+	case len(body.Token) > 255:
+		return "Invalid input: token must be at most 255 characters"
 	case p.old && strings.Contains(body.Token, "."):
 		return "Invalid input: token contains invalid characters"
 	}
@@ -297,25 +359,51 @@ func (p *Platform) test(r *http.Request) reply {
 	return jsonReply(http.StatusOK, map[string]any{"valid": true, "message": "GitLab connection successful"})
 }
 
-// credentials answers a session's own token, and its user's.
-func (p *Platform) credentials(name, token string) reply {
-	user, known := p.users[token]
-	for _, session := range p.sessions {
-		known = known || session.token == token
-	}
+// sessionCredentials are the owner's for the session's own token, whoever the runner says
+// acts. A user's own token gets the user's, if that is whom the runner names, or else the
+// owner.
+func (p *Platform) sessionCredentials(name, user, bot, acting string) reply {
 	session, found := p.sessions[name]
+	project, _, _ := strings.Cut(name, "/")
 	switch {
-	case !known || token == "":
-		return routeError(http.StatusUnauthorized, "Invalid or missing token")
+	case bot != "" && !strings.HasPrefix(bot, project+"/"):
+		return routeError(http.StatusForbidden, "Unauthorized to access project")
 	case !found:
 		return routeError(http.StatusNotFound, "Session not found")
-	case session.token != token && session.user != user:
-		return routeError(http.StatusForbidden, "Access denied: session belongs to different user")
+	case bot != "" && bot != name, bot == "" && user != cmp.Or(acting, session.user), user == "":
+		return routeError(http.StatusForbidden, "Access denied")
 	}
-	c, connected := p.connections[session.user]
+	c, connected := p.connections[user]
 	if !connected {
 		return routeError(http.StatusNotFound, "GitLab credentials not configured")
 	}
+	// What GitLab says of the token's user; of a token that it does not take, nothing.
+	account, _ := p.tried(platformRequest{c.Token, c.InstanceURL})
 	return jsonReply(http.StatusOK, map[string]any{"token": c.Token, "instanceUrl": c.InstanceURL,
-		"userName": session.user, "email": session.user + "@example.com", "provider": "gitlab"})
+		"userName": cmp.Or(account.Name, account.Username), "email": account.Email, "provider": "gitlab"})
+}
+
+// credential answers about one of the control plane's. It is below its project, or below
+// none.
+func (p *Platform) credential(rt route, refused *reply) reply {
+	failed := func(status int, reason string) reply {
+		id := strconv.Itoa(status)
+		return jsonReply(status, map[string]any{"kind": "Error", "id": id, "href": "/api/ambient/v1/errors/" + id, "code": "ambient-" + id, "reason": reason})
+	}
+	if refused != nil {
+		return failed(http.StatusUnauthorized, "Account authentication could not be verified")
+	}
+	project, id, _ := strings.Cut(rt.arg, "/")
+	c, found := p.credentials[id]
+	switch {
+	case !found || project != "" && project != c.Project:
+		return failed(http.StatusNotFound, "Credential with id='"+id+"' not found")
+	case rt.endpoint == "credential-token":
+		return jsonReply(http.StatusOK, map[string]any{"credential_id": c.ID, "provider": c.Provider, "token": c.Token})
+	}
+	body := map[string]any{"id": c.ID, "kind": "Credential", "href": "/api/ambient/v1/credentials/" + c.ID, "name": "gitlab", "provider": c.Provider}
+	if c.URL != "" {
+		body["url"] = c.URL
+	}
+	return jsonReply(http.StatusOK, body)
 }

@@ -24,8 +24,10 @@ type gitProgram struct {
 
 // repositoryConfig is what git init leaves to be said. Nothing may start in the
 // background: a test that has ended must not have a gc running in its
-// directory. What clients may ask for is as on GitLab.
+// directory. What clients may ask for is as on GitLab. The reflog has who pushed.
 const repositoryConfig = `
+[core]
+	logAllRefUpdates = true
 [http]
 	receivepack = true
 [uploadpack]

@@ -62,6 +62,8 @@ var commands = map[string]func(*machine, *testscript.TestScript, []string) error
 	"connection":   (*machine).setConnection,
 	"pod":          (*machine).enterPod,
 	"turn":         (*machine).setTurn,
+	"credential":   (*machine).addCredential,
+	"pushes":       (*machine).wantPushes,
 	"proxy":        (*machine).startProxy,
 	"through":      (*machine).wantThrough,
 	"listener":     (*machine).startListener,

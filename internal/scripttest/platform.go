@@ -1,10 +1,19 @@
 package scripttest
 
 import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -83,15 +92,83 @@ func (m *machine) enterPod(ts *testscript.TestScript, args []string) error {
 func (m *machine) setTurn(_ *testscript.TestScript, args []string) error {
 	path := filepath.Join(m.dir, "runner", ".ambient_gitlab_token")
 	m.secrets[path] = true
-	if args[0] == "-" {
-		return os.Remove(path)
-	}
 	value, known := m.tokens[args[0]]
-	if !known {
+	switch o := parseOptions(args); {
+	case args[0] == "-":
+		return os.Remove(path)
+	case o.is("as"):
+		var err error
+		if value, err = m.beginTurn(o["as"], o["session"]); err != nil {
+			return err
+		}
+	case !known:
 		return fmt.Errorf("no token %q", args[0])
 	}
 	if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
 		return err
 	}
 	return os.Chmod(path, 0o600)
+}
+
+// beginTurn asks the platform with a user's own token, and sets the user's identity.
+func (m *machine) beginTurn(user, session string) (string, error) {
+	req, err := http.NewRequest(http.MethodGet, m.platform.URL()+"/api/projects/team/agentic-sessions/"+session+"/credentials/gitlab", nil)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+m.tokens["platform user "+user])
+	req.Header.Set("X-Runner-Current-User", user)
+	authority, err := os.ReadFile(m.platform.CAFile())
+	if err != nil {
+		return "", err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	way := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	defer way.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: way, Timeout: askLimit}).Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var body struct{ Token, UserName, Email string }
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("the platform answers %s (%w)", resp.Status, err)
+	}
+	return body.Token, errors.Join(m.git("config", "--global", "user.name", body.UserName), m.git("config", "--global", "user.email", body.Email))
+}
+
+func (m *machine) addCredential(_ *testscript.TestScript, args []string) error {
+	o := parseOptions(args[2:])
+	value, known := m.tokens[args[1]]
+	if !known {
+		return fmt.Errorf("no token %q", args[1])
+	}
+	url := cmp.Or(o["url"], m.gitlab.URL())
+	if url == "-" {
+		url = ""
+	}
+	m.platform.AddCredential(gitlabtest.PlatformCredential{ID: args[0], Token: value, URL: url,
+		Provider: cmp.Or(o["provider"], "gitlab"), Project: cmp.Or(o["project"], "team")})
+	return nil
+}
+
+// wantPushes looks into the reflog of the repository on GitLab, where git http-backend
+// notes who has pushed.
+func (m *machine) wantPushes(_ *testscript.TestScript, args []string) error {
+	out, err := exec.Command("git", "--git-dir", m.gitlab.RepositoryDir(args[0]), "log", "--walk-reflogs", "--format=%gs %gn", "main").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	var users []string
+	for line := range strings.Lines(string(out)) {
+		if user, pushed := strings.CutPrefix(strings.TrimSpace(line), "push "); pushed {
+			users = append(users, user)
+		}
+	}
+	slices.Reverse(users) // the last push comes first
+	if !slices.Equal(users, args[1:]) {
+		return fmt.Errorf("%q have pushed, want %q", users, args[1:])
+	}
+	return nil
 }

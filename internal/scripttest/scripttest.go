@@ -56,6 +56,10 @@
 //
 // makes git refuse every login, or (without arguments) no longer.
 //
+//	pushes PROJECT [USER]…
+//
+// fails unless these users have pushed to the project, in this order.
+//
 //	ratelimit N
 //
 // allows each token N API requests an hour.
@@ -96,9 +100,15 @@
 // bot token.
 //
 //	turn TOKEN|-
+//	turn as=USER session=SESSION
 //
 // writes the token of the user whose turn it is, or removes it, as the runner does in
-// /tmp; for scripts, that is $WORK/runner.
+// /tmp; for scripts, that is $WORK/runner. With as, it begins the turn of a user as the
+// runner does: the platform gives the token and the identity for commits.
+//
+//	credential ID TOKEN [provider=gitlab] [project=team] [url=URL|-]
+//
+// adds a credential of the control plane for the fake GitLab.
 //
 // # Proxies and attackers
 //
