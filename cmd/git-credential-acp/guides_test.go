@@ -72,7 +72,7 @@ func TestManifests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for document, want := range map[string]string{"docs/pods.md": string(environment), "README.md": "volumes:", "docs/check.md": "initContainers:"} {
+	for document, want := range map[string]string{"docs/pods.md": string(environment), "README.md": "volumes:", "docs/check.md": "initContainers:", "docs/platform.md": "secretName: SESSION-gitlab"} {
 		text, err := os.ReadFile(filepath.Join(root, document))
 		if err != nil {
 			t.Fatal(err)
