@@ -48,7 +48,7 @@ var arrows = map[string]string{
 	"lookup":     "cache config credential deadline helper instance kube message platform source token trace",
 	"verify":     "access cache deadline gitlab helper message source token trace",
 	"check":      "access credential deadline file gitconfig gitlab helper instance message report source token",
-	"serve":      "access instance message source token transport",
+	"serve":      "access instance message source strictjson token transport",
 	"connection": "access file gitlab instance kube message platform source token",
 	"cli": "access cache check config connection credential deadline file gitconfig gitlab gitnet helper install instance kube lookup message" +
 		" platform process report serve setup source token trace transport verify",

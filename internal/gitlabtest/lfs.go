@@ -79,6 +79,8 @@ func (s *Server) serveLFS(w http.ResponseWriter, r *http.Request, rt *repoRoute)
 			return
 		}
 		jsonReply(http.StatusOK, struct{}{}).with("Content-Type", typeLFS).write(w)
+	case rt.rpc == "/info/lfs/locks" && r.Method == http.MethodGet:
+		jsonReply(http.StatusOK, map[string][]string{"locks": {}}).with("Content-Type", typeLFS).write(w)
 	case rt.rpc == "/info/lfs/locks/verify" && r.Method == http.MethodPost:
 		jsonReply(http.StatusOK, map[string][]string{"ours": {}, "theirs": {}}).with("Content-Type", typeLFS).write(w)
 	case transfer && r.Method == http.MethodGet && objectID.MatchString(object):

@@ -3,7 +3,6 @@ package serve
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -121,6 +120,7 @@ func (x *exchange) explain(resp *http.Response, media string) error {
 
 // replace gives an answer another body.
 func (x *exchange) replace(resp *http.Response, body []byte) {
+	x.hangUp()
 	_ = resp.Body.Close()
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	resp.Header.Set("Content-Length", decimal(len(body)))
@@ -130,9 +130,6 @@ func (x *exchange) replace(resp *http.Response, body []byte) {
 // to the proxy where they led to the instance, and hold nothing of the token.
 func (x *exchange) rewriteAPI(resp *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxJSON+1))
-	if errors.Is(err, errLeak) && x.route.kind == lfsBatch {
-		err = nil
-	}
 	var answer map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()

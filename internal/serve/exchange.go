@@ -8,15 +8,18 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/source"
+	"github.com/ambient-code/git-credential-acp/internal/strictjson"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
@@ -41,10 +44,15 @@ type exchange struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	silence *time.Timer
+	// hangUp ends the request to GitLab. Before its answer's body is closed early: with
+	// HTTP/2, that waits for the client's body otherwise.
+	hangUp context.CancelFunc
 	// body is what is sent to GitLab, and replay the same when it can be sent twice.
 	body   io.Reader
 	replay []byte
 	length int64
+	// received: the client has sent all of the body.
+	received atomic.Bool
 	// found has the token that is used, and tokens are all that were.
 	found  source.Found
 	tokens []token.Token
@@ -78,12 +86,15 @@ func (x *exchange) serve() {
 		return
 	}
 	proxy := httputil.ReverseProxy{Rewrite: x.rewrite, Transport: x, ModifyResponse: x.modify, ErrorHandler: x.failed,
-		FlushInterval: -1, BufferPool: x.server}
-	x.request.Body = io.NopCloser(x.body)
-	if x.length == 0 {
-		x.request.Body = http.NoBody
+		FlushInterval: -1, BufferPool: x.server, ErrorLog: log.New(io.Discard, "", 0)}
+	// A copy: net/http looks at the body of the original to see whether all was read.
+	request := x.request.WithContext(x.ctx)
+	if request.Body = io.NopCloser(x.body); x.length == 0 {
+		request.Body = http.NoBody
 	}
-	proxy.ServeHTTP(x, x.request)
+	// GitLab may answer before it has the whole body.
+	_ = http.NewResponseController(x.client).EnableFullDuplex()
+	proxy.ServeHTTP(x, request)
 }
 
 func (x *exchange) want(failed token.Token) Want {
@@ -111,10 +122,10 @@ func (x *exchange) readAPI() error {
 		Operation string `json:"operation"`
 	}
 	operation, ok := map[string]Operation{"download": Fetch, "upload": Push}, false
-	if json.Unmarshal(body, &batch) == nil {
+	if strictjson.Decode(body, &batch) == nil {
 		x.route.Operation, ok = operation[batch.Operation]
 	}
-	if !ok || strings.Count(string(body), `"operation"`) != 1 {
+	if !ok {
 		return errors.New("it is no LFS batch with one operation")
 	}
 	return nil
@@ -245,6 +256,7 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
+	x.hangUp()
 	_ = resp.Body.Close()
 	failed := x.found.Token
 	x.server.config.Forget(failed)
@@ -255,6 +267,7 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if resp, err = x.send(out); err == nil && resp.StatusCode == http.StatusUnauthorized {
+		x.hangUp()
 		_ = resp.Body.Close()
 		x.server.config.Forget(x.found.Token)
 		err = errLoginRefused(x.server.config.Instance.String())
@@ -269,7 +282,9 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	}
 	// Without the context of ReverseProxy, which would pass on informational answers
 	// with their headers.
-	req := out.Clone(x.ctx)
+	var ctx context.Context
+	ctx, x.hangUp = context.WithCancel(x.ctx)
+	req := out.Clone(ctx)
 	if x.replay != nil && len(x.replay) > 0 {
 		req.Body = io.NopCloser(bytes.NewReader(x.replay))
 	}
@@ -286,11 +301,15 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 		_ = resp.Body.Close()
 		return nil, x.unusable("it switches protocols")
 	}
+	passed.Body = touching{resp.Body, x, nil}
+	if x.route.kind == lfsBatch || x.route.kind == lfsAPI {
+		return &passed, nil // rewriteAPI searches it
+	}
 	var forms [][]byte
 	for _, t := range x.tokens {
 		forms = append(forms, needles(t)...)
 	}
-	passed.Body = newGuard(touching{resp.Body, x, nil}, forms)
+	passed.Body = newGuard(passed.Body, forms)
 	return &passed, nil
 }
 
@@ -327,7 +346,6 @@ func (x *exchange) tell(status int, text string) {
 	for _, t := range x.tokens {
 		text = t.Redact(text)
 	}
-	x.record.Status = status
 	header := x.client.Header()
 	header.Set("Cache-Control", "no-cache")
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -338,16 +356,20 @@ func (x *exchange) tell(status int, text string) {
 		body, _ = json.Marshal(map[string]string{"message": strings.ReplaceAll(text, "\n", "; ")}) // never fails
 	}
 	header.Set("Content-Length", decimal(len(body)))
-	x.client.WriteHeader(status)
+	x.WriteHeader(status)
 	_, _ = x.Write(body)
 }
 
 // Header, WriteHeader and Write are those of http.ResponseWriter.
 func (x *exchange) Header() http.Header { return x.client.Header() }
 
-// WriteHeader passes a status on.
+// WriteHeader passes a status on. A connection on which a body is still to come is not
+// used again: the rest could be taken for a request.
 func (x *exchange) WriteHeader(status int) {
 	x.record.Status = status
+	if !x.received.Load() {
+		x.client.Header().Set("Connection", "close")
+	}
 	x.client.WriteHeader(status)
 }
 
@@ -370,9 +392,17 @@ func (x *exchange) abort() {
 	_ = control.SetWriteDeadline(past)
 }
 
+// lingering is how long a client may go on sending after an answer that came early:
+// if its data met a closed connection, the answer could be lost.
+const lingering = time.Second
+
 func (x *exchange) end() {
 	x.silence.Stop()
+	early := !x.received.Load() && x.ctx.Err() == nil
 	x.cancel()
+	if control := http.NewResponseController(x.client); early && control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingering)) == nil {
+		_, _ = io.Copy(io.Discard, x.request.Body)
+	}
 	if x.server.config.Done != nil {
 		x.record.Operation, x.record.Project, x.record.Took = x.route.Operation, x.route.Project, time.Since(x.began)
 		x.server.config.Done(x.record)
@@ -391,6 +421,7 @@ func (t touching) Read(p []byte) (int, error) {
 	t.x.silence.Reset(t.x.server.config.Silence)
 	if t.count != nil {
 		*t.count += int64(n)
+		t.x.received.Store(errors.Is(err, io.EOF))
 	}
 	return n, err
 }

@@ -145,6 +145,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: log.New(io.Discard, "", 0), ConnState: s.count, Protocols: new(http.Protocols),
+		DisableGeneralOptionsHandler: true,
 	}
 	server.Protocols.SetHTTP1(true)
 	stopped := make(chan struct{})
@@ -179,6 +180,7 @@ func (s *Server) count(c net.Conn, state http.ConnState) {
 // ServeHTTP is that of http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{server: s, client: w, request: r, self: "http://" + r.Host, began: time.Now()}
+	x.received.Store(r.ContentLength == 0)
 	x.ctx, x.cancel = context.WithCancel(r.Context())
 	x.silence = time.AfterFunc(s.config.Silence, x.abort)
 	defer x.end()
