@@ -168,7 +168,7 @@ func TestCheckSchema(t *testing.T) {
 		})
 	}
 	for _, name := range check.Steps() {
-		// In these, the host is an address, and git-lfs need not be there.
+		// In these, the host is an IP address, and git-lfs need not be there.
 		if !good[name] && name != "dns" && name != "git-lfs-version" {
 			t.Errorf("%s was never good", name)
 		}

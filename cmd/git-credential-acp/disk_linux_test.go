@@ -99,7 +99,7 @@ func TestFullDiskWhileRotating(t *testing.T) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if saved, _ := r.saved(); r.alive(podToken) || !r.alive(saved) || !strings.Contains(said.String(), "the new token is safe in ") {
+	if saved, _ := r.saved(); r.alive(podToken) || !r.alive(saved) || !strings.Contains(said.String(), "the new token is saved in ") {
 		t.Errorf("no working token is at hand: %s", said)
 	}
 	r.platform.ClearFaults()

@@ -122,7 +122,7 @@ func TestInstall(t *testing.T) {
 	// Once more, by the copy itself: there is nothing to do. By another: it is
 	// made anew, while the old one runs on.
 	before := listing(t, dir)
-	mustInstall(t, copied, dir, copied+" is this program already")
+	mustInstall(t, copied, dir, copied+" is already this version of the program")
 	if after := listing(t, dir); after != before {
 		t.Errorf("before: %s\nafter: %s", before, after)
 	}
@@ -199,12 +199,12 @@ func TestInstallRefused(t *testing.T) {
 	}
 	put(t, file, "")
 	for name, test := range map[string]struct{ dir, want string }{
-		"missing":     {dir + "/missing", dir + "/missing, where the program is to be copied to, can't be used: no such file or directory\n"},
-		"a file":      {file, file + ", where the program is to be copied to, is not a directory\n"},
-		"below one":   {file + "/x", file + "/x, where the program is to be copied to, can't be used: not a directory\n"},
-		"empty":       {"", `"", where the program is to be copied to, can't be used: no such file or directory` + "\n"},
-		"odd":         {dir + "/a\nb\x1b[2J", `"` + dir + `/a\nb\x1b[2J", where the program is to be copied to, can't be used: `},
-		"a directory": {blocked, blocked + "/git-credential-acp, where the program is to be, is a directory\n"},
+		"missing":     {dir + "/missing", dir + "/missing: no such file or directory\n"},
+		"a file":      {file, file + ": it is not a directory\n"},
+		"below one":   {file + "/x", file + "/x: not a directory\n"},
+		"empty":       {"", `"": no such file or directory` + "\n"},
+		"odd":         {dir + "/a\nb\x1b[2J", `"` + dir + `/a\nb\x1b[2J": `},
+		"a directory": {blocked, blocked + "/git-credential-acp: it is a directory\n"},
 		"no room":     {"/proc/self", "the program can't be copied to /proc/self/git-credential-acp: "},
 	} {
 		t.Run(name, func(t *testing.T) {

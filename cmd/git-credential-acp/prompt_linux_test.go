@@ -199,7 +199,7 @@ func TestPromptRevoke(t *testing.T) {
 			s.t = t
 			s.prompt(question, true)
 			s.press(keys)
-			s.ends(2, "the token is not revoked without a yes; nothing was changed")
+			s.ends(2, "the revocation was not confirmed; nothing was changed")
 			if r.connected() != podToken || !r.alive(podToken) {
 				t.Error("something was changed")
 			}

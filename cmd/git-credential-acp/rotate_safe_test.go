@@ -59,7 +59,7 @@ func TestResumeWhileUnderWay(t *testing.T) {
 	r := newRotation(t)
 	cmd, said := r.underWay(2 * time.Second)
 	for _, args := range [][]string{{"--resume"}, {"--new"}, {"--token-file", "new"}} {
-		r.wants(1, "is under way; nothing was changed", args...)
+		r.wants(1, "is running; nothing was changed", args...)
 	}
 	_ = cmd.Wait()
 	if cmd.ProcessState.ExitCode() != 0 || r.gitlab.Count("rotate") != 1 || !r.alive(r.connected()) || r.alive(podToken) {
@@ -80,7 +80,7 @@ func TestRenewSignalled(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != 0 || !r.alive(r.connected()) || r.connected() == podToken ||
-		strings.Count(said.String(), "it ends when the new token is safe") != 1 {
+		strings.Count(said.String(), "rotate exits once the new token is stored") != 1 {
 		t.Errorf("exit code %d: %s", code, said)
 	}
 }
@@ -122,17 +122,17 @@ func TestRenewRefused(t *testing.T) {
 		code    int
 		words   string
 	}{
-		"too late a date":  {nil, []string{"--new", "--expires", "2999-01-31"}, 1, "makes no new token that expires on 2999-01-31 for this one; nothing was changed"},
-		"no later date":    {nil, []string{"--new", "--expires", time.Now().UTC().AddDate(0, 0, 20).Format(time.DateOnly)}, 1, "not later than the old one"},
-		"no scope for it":  {func(r *rotation) { r.scopes(podToken, "write_repository", "read_api") }, []string{"--new"}, 1, "has neither of the scopes api and self_rotate"},
+		"too late a date":  {nil, []string{"--new", "--expires", "2999-01-31"}, 1, "does not rotate this token to one that expires on 2999-01-31 ; nothing was changed"},
+		"no later date":    {nil, []string{"--new", "--expires", time.Now().UTC().AddDate(0, 0, 20).Format(time.DateOnly)}, 1, "no later than the old one"},
+		"no scope for it":  {func(r *rotation) { r.scopes(podToken, "write_repository", "read_api") }, []string{"--new"}, 1, "has neither the scope api nor self_rotate"},
 		"another's token":  {func(r *rotation) { r.status("somebody.else") }, []string{"--new"}, 1, "belongs to another user"},
-		"another instance": {nil, []string{"--new", "--instance", "https://other.example"}, 1, "and the one here is of other.example"},
+		"another instance": {nil, []string{"--new", "--instance", "https://other.example"}, 1, "but the one here is for other.example"},
 		"blocked": {func(r *rotation) {
 			r.gitlab.AddFault(gitlabtest.Fault{Match: "rotate", Status: 403, Header: http.Header{"Content-Type": {"application/json"}},
 				Body: `{"message":"403 Forbidden - Your account has been blocked."}`})
-		}, []string{"--new"}, 1, "GitLab made no new token, and nothing was changed: "},
+		}, []string{"--new"}, 1, "GitLab created no new token, and nothing was changed: "},
 		"an outage":       {func(r *rotation) { r.gitlab.AddFault(gitlabtest.Fault{Match: "self", Status: 501}) }, []string{"--new"}, 3, "not verified: 127.0.0.1"},
-		"nowhere to save": {nil, []string{"--new", "--recovery-dir", "/proc/none"}, 1, "GitLab was not asked for one"},
+		"nowhere to save": {nil, []string{"--new", "--recovery-dir", "/proc/none"}, 1, "nothing was changed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

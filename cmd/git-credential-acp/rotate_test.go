@@ -192,7 +192,7 @@ func TestRenewKilled(t *testing.T) {
 				}
 				return
 			}
-			if code, said := r.run("--new"); code != 1 || !strings.Contains(said, "another rotation was interrupted") {
+			if code, said := r.run("--new"); code != 1 || !strings.Contains(said, "an earlier rotation was interrupted") {
 				t.Errorf("rotated on top of an unfinished rotation: %d %s", code, said)
 			}
 			if n := r.gitlab.Count("rotate"); n > 0 {

@@ -1,6 +1,5 @@
-// Package access is the policy: it turns what GitLab said about a token and a
-// project into a verdict. It makes no requests; it returns what else it needs to
-// know.
+// Package access is the policy: it turns GitLab's replies about a token and a project
+// into a verdict. It makes no requests; it returns the question to ask next.
 package access
 
 import (
@@ -27,7 +26,7 @@ var levelNames = map[int]string{
 	25: "Security Manager", Developer: "Developer", Maintainer: "Maintainer", Owner: "Owner",
 }
 
-// LevelName gives a level by name and number, "Developer (30)".
+// LevelName is a level's name and number, "Developer (30)".
 func LevelName(level int) string {
 	name, known := levelNames[level]
 	switch {
@@ -68,13 +67,13 @@ func ParseLevel(text string) (int, error) {
 	return int(level), nil
 }
 
-// DefaultScopes are the four that the platform's guide asks for.
+// DefaultScopes are the four scopes that the platform's guide requires.
 func DefaultScopes() []string {
 	return []string{"api", "read_api", "read_user", "write_repository"}
 }
 
-// ParseScopes reads a list of scopes divided by commas or space, and gives each
-// once, in alphabetical order.
+// ParseScopes reads scopes separated by commas or space. It returns them sorted,
+// without duplicates.
 func ParseScopes(text string) ([]string, error) {
 	scopes := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 	for _, scope := range scopes {
@@ -89,13 +88,12 @@ func ParseScopes(text string) ([]string, error) {
 	return slices.Compact(scopes), nil
 }
 
-// impliedBy holds the scopes that api includes (GitLab's documentation of
-// token scopes). api also reads and writes repositories, but the guide's
-// write_repository is asked for by name.
+// impliedBy has the scopes that api includes (GitLab's documentation of token scopes).
+// api also reads and writes repositories, but the guide requires write_repository.
 var impliedBy = map[string]string{"read_api": "api", "read_user": "api"}
 
-// ImpliedScopes are those of required that held does not have, and that another
-// scope in it stands for.
+// ImpliedScopes are those of required that held does not have itself but that another
+// scope in it includes.
 func ImpliedScopes(required, held []string) []string {
 	var implied []string
 	for _, scope := range required {
@@ -106,8 +104,8 @@ func ImpliedScopes(required, held []string) []string {
 	return implied
 }
 
-// BroadScopes are those of held that nobody needs for work on a repository, and
-// that the platform's guide says not to select.
+// BroadScopes are those of held that git does not need and that the platform's guide
+// says not to select.
 func BroadScopes(held []string) []string {
 	var broad []string
 	for _, scope := range held {
@@ -131,11 +129,11 @@ func MissingScopes(required, held []string) []string {
 	return missing
 }
 
-// Question is something that a Judge needs to know before it can say more.
+// Question is what Judge needs to know next.
 type Question int
 
 const (
-	// Nothing more is needed: the verdict stands.
+	// Nothing means that the verdict is final.
 	Nothing Question = iota
 	// AskUser needs GET /user.
 	AskUser
@@ -143,26 +141,26 @@ const (
 	AskMember
 )
 
-// Policy is what is asked of a token.
+// Policy is what a token is required to have.
 type Policy struct {
-	// Minimum is the lowest access level on the project that will do. NoRole
-	// means that the project is not asked about.
+	// Minimum is the lowest sufficient access level on the project. NoRole means
+	// that the project is not checked.
 	Minimum int
-	// Scopes are what the token must hold.
+	// Scopes are the required scopes.
 	Scopes []string
-	// Project: there is a project to check. Without, the token alone is.
+	// Project: there is a project to check, not only the token.
 	Project bool
 	// Wiki: the repository is a wiki, of the project or of a group with that path.
-	// A group's wiki has no project, so nothing but the token is checked.
+	// A group's wiki has no project, so only the token is checked.
 	Wiki bool
 }
 
-// Judge makes a verdict of facts, or says what else has to be asked first; the
-// verdict counts only when nothing is.
+// Judge returns a verdict, or the question to ask first; the verdict is final only if
+// the question is Nothing.
 //
-// The order is the argument. What GitLab refuses for good comes before what
-// could not be learned, so that a dead token is named as that during an
-// outage; and nothing is granted that was not learned.
+// Order matters: definite refusals come before failures to reach GitLab, so that an
+// expired token is reported as expired during an outage; and nothing is granted
+// without a reply.
 func (p Policy) Judge(f Facts, now time.Time) (Verdict, Question) {
 	if f.Rejected() {
 		v := refusedBy(f.Rejection())
@@ -179,17 +177,17 @@ func (p Policy) Judge(f Facts, now time.Time) (Verdict, Question) {
 	return v, need
 }
 
-// judgeToken looks at the token alone: alive, and with the scopes.
+// judgeToken checks that the token is valid and has the scopes.
 func (p Policy) judgeToken(f Facts, now time.Time) (Verdict, Question) {
 	switch f.Self.State {
 	case Given:
 		return p.judgeSelf(f.Self, now), Nothing
 	case Absent:
-		// GitLab before 15.5: /user tells whether the token lives; its scopes
-		// can't be known, which is not the same as missing.
+		// GitLab before 15.5: /user shows whether the token is valid. Its scopes
+		// are unknown, which is not a failure.
 		return judgeOld(f.User)
 	case Forbidden:
-		// Any scope may ask this; so the ones that are asked for aren't there.
+		// Any scope allows this request, so the required ones are missing.
 		return withScope(refusedBy(f.Self.Reply), p.Scopes...), Nothing
 	}
 	return unverifiedBy(f.Self.Reply), Nothing
@@ -214,8 +212,8 @@ func (p Policy) judgeSelf(self Self, now time.Time) Verdict {
 		}
 		v.Outcome = Granted
 		if !now.Before(self.ExpiresAt) {
-			// GitLab calls it alive, so it is the clock here that is ahead. git
-			// drops a password whose expiry is past.
+			// GitLab says that it is valid, so the clock here is ahead. git drops a
+			// password whose expiry is past.
 			v.ExpiresAt = time.Time{}
 		}
 	}
@@ -229,7 +227,7 @@ func judgeOld(user User) (Verdict, Question) {
 	case Given:
 		return Verdict{Outcome: Granted}, Nothing
 	case Absent:
-		// Neither address of the API is there: no GitLab, or not at this path.
+		// Neither endpoint exists: not GitLab, or not at this path.
 		return Verdict{Outcome: Unverified, Reason: NotGitLab}, Nothing
 	case Forbidden:
 		return withScope(refusedBy(user.Reply), "read_user"), Nothing
@@ -237,7 +235,7 @@ func judgeOld(user User) (Verdict, Question) {
 	return unverifiedBy(user.Reply), Nothing
 }
 
-// JudgeUser is the verdict on a token that was only asked whose it is.
+// JudgeUser is the verdict on a token from GET /user alone.
 func JudgeUser(user User) Verdict {
 	if user.State == Rejected {
 		return refusedBy(user.Reply)
@@ -256,8 +254,8 @@ func (p Policy) judgeProject(f Facts) (Verdict, Question) {
 		}
 		return Verdict{Outcome: Refused, Reason: ProjectNotFound, Minimum: p.Minimum}, Nothing
 	case Forbidden:
-		// The token holds every scope that was asked for, none of which lets it
-		// read a project: whoever asked for so little did without this check.
+		// The token has every required scope, and none of them allows reading a
+		// project, so this check was not required.
 		if f.Project.Reason == ScopeMissing && f.Self.State == Given && !f.Self.Granular &&
 			len(MissingScopes([]string{"read_api"}, p.Scopes)) > 0 {
 			return Verdict{Outcome: Granted}, Nothing
@@ -267,8 +265,8 @@ func (p Policy) judgeProject(f Facts) (Verdict, Question) {
 	return unverifiedBy(f.Project.Reply), Nothing
 }
 
-// judgeLevel looks at the level, in the order of what it costs to learn:
-// memberships come with the project, invited groups and administrators don't.
+// judgeLevel checks the level, cheapest source first: memberships come with the
+// project; invited groups and administrators take more requests.
 func (p Policy) judgeLevel(f Facts) (Verdict, Question) {
 	level := max(f.Project.Level, 0)
 	if level >= p.Minimum {
@@ -309,7 +307,7 @@ func refusedBy(r Reply) Verdict {
 	return Verdict{Outcome: Refused, Reason: r.Reason}
 }
 
-// withScope names the scopes for a refusal that is about scopes.
+// withScope adds the scopes to a refusal about scopes.
 func withScope(v Verdict, scopes ...string) Verdict {
 	if v.Reason == ScopeMissing {
 		v.Missing = scopes

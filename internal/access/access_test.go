@@ -122,7 +122,7 @@ func TestJudgeToken(t *testing.T) {
 		only("all scopes by name", alive(scopes(DefaultScopes()...)), granted(soon)),
 		only("more scopes than asked for", alive(scopes("sudo", "write_repository", "api")), granted(soon)),
 
-		// GitLab calls it alive, so the clock here is ahead; an expiry in the
+		// GitLab says that it is valid, so the clock here is ahead; an expiry in the
 		// past would make git drop the password.
 		only("alive past its expiry", alive(expires(past)), granted(time.Time{})),
 		only("alive at its very expiry", alive(expires(now)), granted(time.Time{})),

@@ -5,33 +5,33 @@ import (
 	"time"
 )
 
-// State says how GitLab answered one question.
+// State is the kind of GitLab's reply to one request.
 type State int
 
 const (
-	// Unasked is the zero value: nothing is known because nothing was asked.
+	// Unasked is the zero value: no request was made.
 	Unasked State = iota
-	// Given means GitLab answered what was asked (200).
+	// Given means that GitLab answered (200).
 	Given
-	// Absent means GitLab knows no such thing, or hides it from this token (404).
+	// Absent means that it does not exist or is hidden from this token (404).
 	Absent
-	// Rejected means GitLab does not accept the token (401). Reason says which way.
+	// Rejected means that GitLab rejects the token (401); Reason says why.
 	Rejected
-	// Forbidden means GitLab knows the token and refuses (403). Reason says why.
+	// Forbidden means that the token is valid but not allowed (403); Reason says why.
 	Forbidden
-	// Silent means nothing was learned; Reason says what was in the way.
+	// Silent means that GitLab did not answer; Reason says why.
 	Silent
 )
 
-// Reply is what every answer of GitLab has.
+// Reply is the common part of GitLab's replies.
 type Reply struct {
 	State State
 	// Reason is set unless State is Unasked, Given or Absent.
 	Reason Reason
-	// Detail is a few words for people about a Silent reply: a host, a status.
-	// It never holds text that a server sent.
+	// Detail describes a Silent reply: a host, a status. It never contains text
+	// from a server.
 	Detail string
-	// Wait is how long GitLab asks callers to stay away; 0 if it doesn't say.
+	// Wait is GitLab's Retry-After; 0 for none.
 	Wait time.Duration
 }
 
@@ -42,16 +42,15 @@ type Self struct {
 	ID     int64
 	UserID int64
 	Scopes []string
-	// Granular marks a fine-grained token, whose scopes say nothing about git.
+	// Granular marks a fine-grained token, whose scopes do not apply to git.
 	Granular bool
 	Active   bool
 	Revoked  bool
-	// ExpiresAt is the first moment at which the token no longer works:
-	// midnight UTC at the start of GitLab's expires_at. Zero: never.
+	// ExpiresAt is when the token expires: midnight UTC at the start of GitLab's
+	// expires_at. Zero: never.
 	ExpiresAt time.Time
-	// Name, CreatedAt and LastUsedAt are for people, who know a token by them.
-	// They decide nothing, and are not remembered. A zero LastUsedAt is a token
-	// that was never used.
+	// Name, CreatedAt and LastUsedAt are for display only and are not cached. A zero
+	// LastUsedAt means never used.
 	Name                  string    `json:"-"`
 	CreatedAt, LastUsedAt time.Time `json:"-"`
 }
@@ -60,10 +59,10 @@ type Self struct {
 type User struct {
 	Reply
 	ID int64
-	// Admin is only ever true when the token's owner is an administrator.
+	// Admin means that the token's owner is an administrator.
 	Admin bool
-	// Username and Name are for people; they decide nothing, and are not
-	// remembered. Email is the address that the user wants to have in commits.
+	// Username and Name are for display only and are not cached. Email is the
+	// user's address for commits.
 	Username string `json:"-"`
 	Name     string `json:"-"`
 	Email    string `json:"-"`
@@ -73,26 +72,26 @@ type User struct {
 type Project struct {
 	Reply
 	ID int64
-	// Level is the higher of the direct and the group membership. It leaves
-	// out invited groups and administrators: too low proves nothing. Direct is
-	// the direct one alone.
+	// Level is the higher of the direct and the group membership, and Direct the
+	// direct one. Invited groups and administrators are not included, so a level
+	// that is too low is not final.
 	Level, Direct int
 	Archived      bool
-	// Open: whoever may sign in to GitLab may fetch the code, without a role
-	// (visibility internal or public, repository access level "enabled").
+	// Open: every user may fetch the code without a role (visibility internal or
+	// public, repository access level "enabled").
 	Open bool
-	// Path is the full path under which GitLab has the project now, and
-	// DeletedOn the date on which it is going to be deleted, "" for none.
+	// Path is the project's current full path, and DeletedOn the date of its
+	// deletion, "" for none.
 	Path      string `json:"-"`
 	DeletedOn string `json:"-"`
 }
 
-// Branch is GET /projects/:id/repository/branches/:branch. Absent means that
-// there is no such branch (yet).
+// Branch is GET /projects/:id/repository/branches/:branch. Absent means that the branch
+// does not exist yet.
 type Branch struct {
 	Reply
-	// Protected means that not everybody who may push to the project may push
-	// to this branch; CanPush that the token's owner may.
+	// Protected means that only some roles or users may push to this branch;
+	// CanPush that the token's owner may.
 	Protected, CanPush bool
 }
 
@@ -103,29 +102,28 @@ type Member struct {
 	Level int
 }
 
-// Facts is all that GitLab was asked about a token and a project.
+// Facts has GitLab's replies about a token and a project.
 type Facts struct {
 	Self    Self
 	User    User
 	Project Project
 	Member  Member
-	// Rate is what the answers told of the rate limit.
+	// Rate is the rate limit from the replies' headers.
 	Rate Rate
 }
 
-// Refs is what git's own advertisement of a repository says. It is given by the
-// same part of GitLab that a fetch or a push asks, and so proves what the REST
-// API only lets one conclude.
+// Refs is git's ref advertisement of a repository. It comes from the same part of
+// GitLab as a fetch or push, so it proves what the REST API only suggests.
 type Refs struct {
 	Reply
 	// Count is how many refs the repository has.
 	Count int
 }
 
-// Rate is what is left of a rate limit (GitLab's RateLimit-… headers).
+// Rate is the state of a rate limit (GitLab's RateLimit-… headers).
 type Rate struct {
-	// Limit is how many requests a window allows, 0 when no answer said;
-	// Remaining how many are left in it, and Reset when the next one begins.
+	// Limit is the number of requests per window, 0 if unknown; Remaining how many
+	// are left, and Reset when the next window begins.
 	Limit, Remaining int
 	Reset            time.Time
 }
@@ -133,21 +131,20 @@ type Rate struct {
 // Low reports whether a tenth or less of the limit is left.
 func (r Rate) Low() bool { return r.Limit > 0 && r.Remaining*10 <= r.Limit }
 
-// The window of a rate limit, and what makes a limit one that others are about to
-// use up: an eighth of it is used, and at that rate the rest is gone in pressing.
+// A rate limit is pressed when at least an eighth of it is used and the rest would be
+// used up within pressing at the same rate.
 const (
 	rateWindow = time.Minute
 	pressing   = 10 * time.Second
 )
 
-// Held is the Detail of a reply to a question that was not asked, so that others
-// don't use up the rate limit before their last one is.
+// Held is the Detail of a reply to a request that was not made, to leave the rest of the
+// rate limit to checks that have already begun.
 const Held = "held back"
 
-// Pressed is how long to leave the limit alone because it is used up, or because
-// others are using it up now: at the rate of this window, nothing of it will be
-// left in a few seconds. It is 0 when there is room, or when the limit does not
-// end within a minute, so that the rate is not known. now is GitLab's clock.
+// Pressed is how long to wait because the limit is used up, or will be within seconds at
+// the rate of this window. It is 0 when there is room, or when the limit does not reset
+// within a minute, so that the rate is unknown. now is GitLab's clock.
 func (r Rate) Pressed(now time.Time) time.Duration {
 	left := r.Reset.Sub(now)
 	switch used := r.Limit - r.Remaining; {
@@ -166,7 +163,7 @@ func (r Rate) Pressed(now time.Time) time.Duration {
 	}
 }
 
-// UserID is the number of the token's owner, 0 when no answer told it.
+// UserID is the token's owner, 0 if unknown.
 func (f Facts) UserID() int64 {
 	if f.Self.UserID != 0 {
 		return f.Self.UserID
@@ -174,12 +171,10 @@ func (f Facts) UserID() int64 {
 	return f.User.ID
 }
 
-// Rejected reports whether an answer rules the token out, whatever the others
-// say: GitLab rejects it, or its account may not act.
+// Rejected reports whether a reply rules the token out, whatever the others say.
 func (f Facts) Rejected() bool { return f.Rejection().State != Unasked }
 
-// Rejection is the first answer that rules the token out, the zero Reply if none
-// does.
+// Rejection is the first reply that rules the token out, or the zero Reply.
 func (f Facts) Rejection() Reply {
 	for _, reply := range f.replies() {
 		if reply.State == Rejected || reply.State == Forbidden && (strings.HasPrefix(string(reply.Reason), "account-") ||
@@ -190,7 +185,7 @@ func (f Facts) Rejection() Reply {
 	return Reply{}
 }
 
-// replies are the answers in the order in which they decide.
+// replies are the replies in order of precedence.
 func (f Facts) replies() []Reply {
 	return []Reply{f.Self.Reply, f.User.Reply, f.Project.Reply, f.Member.Reply}
 }

@@ -2,20 +2,20 @@ package access
 
 import "time"
 
-// Outcome is how a judgement ends. The zero value never lets a token out.
+// Outcome is the result of a check. With the zero value, no token is sent.
 type Outcome int
 
 const (
-	// Unverified means nothing definite was learned.
+	// Unverified means that GitLab gave no definite reply.
 	Unverified Outcome = iota
-	// Refused means GitLab said something definite that stands against the token.
+	// Refused means that GitLab definitely rejects the request.
 	Refused
-	// Granted means the token is alive and allowed.
+	// Granted means that the token is valid and sufficient.
 	Granted
 )
 
-// Reason names why a verdict is not Granted. The names are stable: they are
-// stored, documented and shown by their words in package message.
+// Reason is why a verdict is not Granted. Reasons are stable: they are cached, and are
+// the codes of messages.
 type Reason string
 
 // Reasons for a refusal.
@@ -51,7 +51,7 @@ const (
 	GitForbidden Reason = "git-forbidden"
 )
 
-// Reasons why nothing was learned.
+// Reasons for an unverified outcome.
 const (
 	RateLimited  Reason = "rate-limited"
 	Timeout      Reason = "timeout"
@@ -78,7 +78,7 @@ const (
 	NotGitLab    Reason = "not-gitlab"
 )
 
-// Reasons lists every reason, for tests that hold words and documents to them.
+// Reasons lists every reason, for tests.
 func Reasons() []Reason {
 	return []Reason{
 		TokenUnknown, TokenExpired, TokenRevoked, TokenInactive, TokenNotPersonal,
@@ -90,33 +90,31 @@ func Reasons() []Reason {
 	}
 }
 
-// Verdict is what a policy makes of facts.
+// Verdict is the policy's decision.
 type Verdict struct {
 	Outcome Outcome
 	// Reason is set unless Outcome is Granted.
 	Reason Reason
-	// Detail and Wait are those of the Reply that decided (see there).
+	// Detail and Wait are those of the deciding Reply.
 	Detail string
 	Wait   time.Duration
 	// Missing are the scopes that the token lacks, for ScopeMissing.
 	Missing []string
-	// Level and Minimum are the access level held and asked for, for
-	// LevelTooLow; Minimum is set for ProjectNotFound, too. Open is the project's
-	// (see there).
+	// Level and Minimum are the actual and the required access level, for
+	// LevelTooLow; Minimum is also set for ProjectNotFound. Open is as in Project.
 	Level, Minimum int
 	Open           bool
-	// ExpiresAt is when the token stops working, zero when it doesn't or
-	// nobody knows. Unlimited is the case in which it is known not to.
+	// ExpiresAt is when the token expires, zero if never or unknown. Unlimited means
+	// never.
 	ExpiresAt time.Time
 	Unlimited bool
 }
 
-// expirySoon is how long before its expiry a token is worth a word (the platform's
-// guide has people set a reminder for seven days before).
+// expirySoon is how long before its expiry a token gets a warning (the platform's guide
+// recommends a reminder seven days before).
 const expirySoon = 7 * 24 * time.Hour
 
-// ExpiryWorthTelling reports whether people should hear of a good token's
-// expiry: it is near, or there is none.
+// ExpiryWorthTelling reports whether a valid token expires soon or never.
 func (v Verdict) ExpiryWorthTelling(now time.Time) bool {
 	return v.Outcome == Granted && (v.Unlimited || !v.ExpiresAt.IsZero() && v.ExpiresAt.Sub(now) <= expirySoon)
 }

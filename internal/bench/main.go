@@ -1,6 +1,6 @@
-// Command bench measures the helper against its rivals in one run and prints a
-// table. It fails if a row exceeds its limit. A quick run has too few rounds to
-// judge times and fails only for counts (requests, failures, bytes).
+// Command bench compares the helper with other programs in one run and prints a table. It
+// fails if a row exceeds its limit. A quick run has too few rounds to judge times and
+// fails only for counts (requests, failures, bytes).
 //
 //	bench [-quick] PATH-OF-git-credential-acp
 package main
@@ -41,7 +41,7 @@ const (
 // compare.
 type row struct {
 	what, ours, rival, ratio, limit string
-	// over is a measure over its limit; failed is one that makes the run fail.
+	// over: it exceeds its limit; failed: that makes the run fail.
 	over, failed bool
 }
 
@@ -76,8 +76,8 @@ func run(program string, quick bool) (err error) {
 	return report(os.Stdout, b.rows)
 }
 
-// median runs two commands in turn, so that whatever else the machine does
-// meets both, and gives the median of each.
+// median runs two commands in turn, so that other load affects both, and returns the
+// median of each.
 func (b *bench) median(rounds int, ours, rival func() (time.Duration, error)) (time.Duration, time.Duration, error) {
 	var times [2][]time.Duration
 	for range rounds {
@@ -95,14 +95,14 @@ func (b *bench) median(rounds int, ours, rival func() (time.Duration, error)) (t
 	return times[0][rounds/2], times[1][rounds/2], nil
 }
 
-// compare adds a row with a ratio of times and the largest that it may be.
+// compare adds a row with a ratio of times and its limit.
 func (b *bench) compare(what, against string, limit float64, ours, rival time.Duration) {
 	ratio := float64(ours) / float64(rival)
 	b.rows = append(b.rows, row{what, show(ours), against + " " + show(rival),
 		fmt.Sprintf("%.2f×", ratio), fmt.Sprintf("≤ %.2f×", limit), ratio > limit, ratio > limit && !b.quick})
 }
 
-// count adds a row with a number of requests, which has to be the one wanted.
+// count adds a row with a number of requests, which must be want.
 func (b *bench) count(what string, took time.Duration, requests, want int, limit string) {
 	b.rows = append(b.rows, row{what, show(took) + " in all", fmt.Sprintf("%d requests, 0 failures", requests), "-", limit, requests != want, requests != want})
 }
@@ -257,8 +257,8 @@ func (b *bench) clone() error {
 	return nil
 }
 
-// fleet starts the sessions of one user, each with a cache of its own, against the
-// rate limit of the platform's guide. maxRequests is for all of them.
+// fleet starts the sessions of one user, each with its own cache, against the rate limit
+// of the platform's guide. maxRequests is the total limit.
 func (b *bench) fleet() error {
 	sessions, window, within, maxRequests := 300, time.Minute, 20*time.Second, 660
 	if b.quick {

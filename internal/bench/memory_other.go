@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// peakMemory is not measured here: systems differ in how they count.
+// peakMemory is not measured on this system.
 func peakMemory(*os.ProcessState) int64 { return 0 }

@@ -17,22 +17,21 @@ import (
 const (
 	token = "glpat-Canary33333333"
 	first = "group/project00"
-	// host is the name by which GitLab is reached through the slow line.
+	// host is GitLab's name through the slow connection.
 	host = "gitlab.example.com"
-	// distance is the round trip to it.
+	// distance is its round-trip time.
 	distance = 50 * time.Millisecond
 	// limit ends a command that hangs.
 	limit = 5 * time.Minute
 )
 
-// stage is a machine with a GitLab at hand, the same one far away, a mounted
-// Secret, and git set up for nothing.
+// stage is an environment with a fake GitLab, directly and through a slow connection, a
+// mounted Secret, and an empty git configuration.
 type stage struct {
 	dir, program, store, curl string
 	gitlab                    *gitlabtest.Server
 	far                       *gitlabtest.Proxy
-	// instance is the URL by which the token's instance is known: that of the
-	// far one, which the near one goes by as well.
+	// instance is the URL of the token's instance, the slow one.
 	instance string
 	paths    []string
 	env      []string
@@ -70,8 +69,8 @@ func (s *stage) close() {
 	s.gitlab.Close()
 }
 
-// furnish fills the stand-in, mounts a Secret for each of its two addresses,
-// and writes the same credential for credential-store.
+// furnish fills the fake GitLab, writes a Secret for each of its two addresses, and the
+// same credential for credential-store.
 func (s *stage) furnish() error {
 	s.gitlab.AddUser(gitlabtest.User{ID: 1, Username: "dev"})
 	s.gitlab.AddGoodToken(token, 1)
@@ -103,8 +102,8 @@ func (s *stage) furnish() error {
 	return err
 }
 
-// request is what git writes for a project of the far instance, "" for none
-// (credential-store has no answer for a path that it wasn't given).
+// request is git's request for a project of the slow instance, "" for no project
+// (credential-store has an answer only for the path that it was given).
 func (s *stage) request(project string) string {
 	if project == "" {
 		return "protocol=https\nhost=" + host + "\n"
@@ -112,14 +111,14 @@ func (s *stage) request(project string) string {
 	return "protocol=https\nhost=" + host + "\npath=" + project + ".git\n"
 }
 
-// output is what a command left.
+// output is a command's output and peak memory.
 type output struct {
 	stdout, stderr string
 	// memory is the most that it used, in bytes.
 	memory int64
 }
 
-// timed runs a command to its end.
+// timed runs a command and measures its time.
 func (s *stage) timed(in string, env []string, name string, args ...string) (time.Duration, output, error) {
 	cmd := exec.Command(name, args...)
 	var stdout, stderr bytes.Buffer

@@ -132,7 +132,7 @@ func unusable(path string, err error) error {
 		hint = "set ACP_GITLAB_CACHE_DIR to a directory, or remove the file in its place"
 	case errors.Is(err, errShared):
 		hint = "set ACP_GITLAB_CACHE_DIR to a directory within it, for example " + message.Quote(filepath.Join(path, "git-credential-acp")) +
-			", which is created; or, if it is yours, take the right to write from others (chmod go-w)"
+			", which is created; or, if it is yours, remove write permission for others (chmod go-w)"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		hint = "free some space there, or set ACP_GITLAB_CACHE_DIR to a directory on another volume"
 	}

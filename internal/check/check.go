@@ -340,7 +340,7 @@ func (r *run) check(p place) {
 	case problem != nil:
 		r.source(p.found)
 		r.fail(stepSettings, problem)
-		r.skipThrough(stepPush, "the settings are wrong")
+		r.skipThrough(stepPush, "the settings are invalid")
 	default:
 		r.source(p.found)
 		r.settings(question.Policy, rules)
@@ -358,7 +358,7 @@ func (r *run) settings(policy access.Policy, rules helper.Rules) {
 		text = "the token needs the scopes " + strings.Join(policy.Scopes, ", ") + ", its user no role (the minimum access is none)"
 	}
 	if rules.AllowUnverified {
-		text += "; git gets it even when GitLab can't be asked"
+		text += "; git gets it even if GitLab can't be reached"
 	}
 	r.good(stepSettings, SettingsData{Scopes: policy.Scopes, Minimum: policy.Minimum, AllowUnverified: rules.AllowUnverified}, "%s", text)
 }

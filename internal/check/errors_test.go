@@ -16,9 +16,9 @@ func TestAdded(t *testing.T) {
 		want  string
 	}{
 		{signed(why, "a\x1b"), ` (signer: "a\x1b")`},
-		{holding(why, nil), "; it holds none"},
-		{holding(why, []string{"api", "a b", "x"}), `; it holds api, "a b" and x`},
-		{brokenOff(why), " any more: it broke off before an answer"},
+		{holding(why, nil), "; it has none"},
+		{holding(why, []string{"api", "a b", "x"}), `; it has api, "a b" and x`},
+		{brokenOff(why), " (the connection was lost before a reply)"},
 		{besides(why, []error{&message.Error{Topic: message.Waiting, What: "zero"}, &message.Error{Topic: message.Warning, What: "one"}, &message.Error{Topic: message.Warning, What: "two"}}), "; one; two"},
 		{besides(why, nil), ""},
 	} {

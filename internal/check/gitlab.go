@@ -144,17 +144,17 @@ func (a *answers) token() {
 	if user.Username != "" {
 		text += fmt.Sprintf(", of @%s (user %d)", message.Quote(user.Username), data.User.ID)
 	} else {
-		text += fmt.Sprintf(", of user %d, whose name GitLab did not tell", data.User.ID)
+		text += fmt.Sprintf(", of user %d (name unknown)", data.User.ID)
 	}
 	if !self.CreatedAt.IsZero() {
 		data.CreatedAt = self.CreatedAt.UTC().Format(time.RFC3339)
-		text += ", made on " + self.CreatedAt.UTC().Format(time.DateOnly)
+		text += ", created on " + self.CreatedAt.UTC().Format(time.DateOnly)
 	}
 	if !self.LastUsedAt.IsZero() {
 		data.LastUsedAt = self.LastUsedAt.UTC().Format(time.RFC3339)
 		text += ", last used on " + self.LastUsedAt.UTC().Format(time.DateOnly)
 	} else if self.State == access.Given {
-		text += ", not used before"
+		text += ", not used yet"
 	}
 	a.good(stepToken, data, "%s; with %s", text, a.question.Found.Token.Form())
 }
@@ -188,7 +188,7 @@ func kindOf(user access.User) string {
 func (a *answers) expiry() {
 	self := a.facts.Self
 	if self.State != access.Given {
-		a.skip("GitLab before 15.5 does not tell when a token expires", stepExpiry)
+		a.skip("GitLab before 15.5 does not show when a token expires", stepExpiry)
 		return
 	}
 	if self.ExpiresAt.IsZero() {
@@ -209,7 +209,7 @@ func (a *answers) expiry() {
 	step := Step{Name: stepExpiry, Status: report.Good, Data: data,
 		Text: fmt.Sprintf("on %s at 00:00 UTC, in %d days", data.ExpiresAt, days)}
 	if left > adviceLife {
-		step.Hint = "a shorter life is advised: 90 days or less"
+		step.Hint = "90 days or less is recommended"
 	}
 	a.report(step)
 }
@@ -218,10 +218,10 @@ func (a *answers) scopes() {
 	self := a.facts.Self
 	switch {
 	case self.State != access.Given:
-		a.skip("GitLab before 15.5 does not tell a token's scopes", stepScopes)
+		a.skip("GitLab before 15.5 does not show a token's scopes", stepScopes)
 		return
 	case self.Granular:
-		a.good(stepScopes, ScopesData{Held: self.Scopes}, "a fine-grained token, whose scopes say nothing about git; git is asked below")
+		a.good(stepScopes, ScopesData{Held: self.Scopes}, "a fine-grained token, whose scopes do not apply to git; git is tested below")
 		return
 	}
 	data := a.scopesData()
@@ -257,10 +257,10 @@ func (a *answers) project() {
 		a.skip(a.whyNoProject(), stepProject)
 		return
 	case a.question.Policy.Minimum == access.NoRole:
-		a.skip("the minimum access is none, so GitLab's API is not asked about the project", stepProject)
+		a.skip("the minimum access is none, so the project is not checked", stepProject)
 		return
 	case p.State != access.Given:
-		a.skip("the scopes that are asked for don't include reading projects", stepProject)
+		a.skip("the required scopes don't allow reading projects", stepProject)
 		return
 	}
 	data := ProjectData{ID: p.ID, Path: p.Path, Archived: p.Archived, DeletedOn: p.DeletedOn}
@@ -310,11 +310,11 @@ func (a *answers) whyNoProject() string {
 	}
 	switch {
 	case len(projects) > 0:
-		return "the remotes here name several projects, " + list(projects) + ": give the URL of one"
+		return "the remotes here belong to several projects, " + list(projects) + ": give the URL of one"
 	case ssh:
-		return "the remotes here use SSH, and so no token: give the https URL, or see git-credential-acp setup --rewrite-ssh"
+		return "the remotes here use SSH, which needs no token: give the https URL, or run git-credential-acp setup --rewrite-ssh"
 	}
-	return "no project is known: give a repository's URL, or run this in a clone of one on " + i.String()
+	return "the project is unknown: give a repository's URL, or run check in a clone from " + i.String()
 }
 
 func (a *answers) access() {
@@ -351,7 +351,7 @@ func roleOf(f access.Facts, minimum int) (data AccessData, how string) {
 }
 
 // noProject is why a step about a project is not made.
-const noProject = "no project was looked at"
+const noProject = "no project was checked"
 
 func (a *answers) branchStep() {
 	if a.branch == "" {
@@ -367,15 +367,15 @@ func (a *answers) branchStep() {
 	data := BranchData{Name: a.branch, Exists: true, Protected: b.Protected, CanPush: b.CanPush}
 	switch {
 	case b.State == access.Absent:
-		a.good(stepBranch, BranchData{Name: a.branch}, "there is no branch %s yet; a push makes it, unless a rule protects that name", message.Quote(a.branch))
+		a.good(stepBranch, BranchData{Name: a.branch}, "the branch %s does not exist yet; a push creates it unless the name is protected", message.Quote(a.branch))
 	case b.State != access.Given:
 		a.fail(stepBranch, a.explain(b.Reply, access.Developer))
 	case !b.CanPush:
 		a.failWith(stepBranch, data, errBranchProtected(a.branch, helper.SubjectOf(a.question)))
 	case b.Protected:
-		a.good(stepBranch, data, "%s is protected, and can be pushed to with this role", message.Quote(a.branch))
+		a.good(stepBranch, data, "%s is protected, but this role may push to it", message.Quote(a.branch))
 	default:
-		a.good(stepBranch, data, "%s can be pushed to", message.Quote(a.branch))
+		a.good(stepBranch, data, "this role may push to %s", message.Quote(a.branch))
 	}
 }
 
@@ -396,7 +396,7 @@ func (a *answers) rate() {
 	rate := a.facts.Rate
 	switch {
 	case rate.Limit == 0:
-		a.skip("GitLab does not tell", stepRateLimit)
+		a.skip("GitLab does not show it", stepRateLimit)
 	case rate.Low():
 		a.warn(stepRateLimit, rateData(rate), warnRateLow(rate.Remaining, rate.Limit, rate.Reset))
 	default:

@@ -28,7 +28,7 @@ const programLimit = 5 * time.Second
 func (r *run) configured(p place, reached bool) {
 	url := p.url()
 	if url == "" {
-		r.skip("the instance is not known", stepHelpers, stepVerify, stepRun)
+		r.skip("the instance is unknown", stepHelpers, stepVerify, stepRun)
 		return
 	}
 	if !r.hasGit() {
@@ -56,7 +56,7 @@ func (r *run) configured(p place, reached bool) {
 }
 
 // noGit is why a step about git on this machine is not made.
-const noGit = "there is no git on the PATH"
+const noGit = "git is not on the PATH"
 
 // hasGit reports whether there is a git whose configuration counts. An init
 // container often has none.
@@ -136,7 +136,7 @@ func (r *run) helpers(url string) {
 	default:
 		text := "git asks " + strings.Join(names, ", then ")
 		if !found.UseHTTPPath {
-			text += "; without credential.useHttpPath, it does not say which project it wants"
+			text += "; without credential.useHttpPath, git does not send the project"
 		}
 		r.good(stepHelpers, data, "%s", text)
 	}
@@ -188,14 +188,14 @@ func (r *run) machine() {
 		r.origins()
 		r.stored()
 	} else {
-		r.skip(noGit+"; only the settings in the environment count", stepConfig)
+		r.skip(noGit+"; only settings in the environment are used", stepConfig)
 		r.skip(noGit, stepStored)
 	}
 	r.version(stepGit, "git", "git version ", gitLeaks, "--version")
 	r.version(stepLFS, "git-lfs", "git-lfs/", lfsLeaks, "version")
 	switch path, problem := r.Cache(); {
 	case problem != nil && !message.Is(problem, "cache-unusable"):
-		r.skip("the settings are wrong", stepCache)
+		r.skip("the settings are invalid", stepCache)
 	case problem != nil:
 		r.warn(stepCache, nil, problem)
 	case path == "":
@@ -244,7 +244,7 @@ func (r *run) stored() {
 	case r.config.Problem != nil:
 		r.skip("not all of git's configuration was read", stepStored)
 	default:
-		r.good(stepStored, nil, "no token or password stands in git's configuration")
+		r.good(stepStored, nil, "git's configuration contains no token or password")
 	}
 }
 
@@ -304,7 +304,7 @@ func (r *run) version(step, name, before string, leaks vulnerability, args ...st
 	case err != nil:
 		r.warn(step, nil, warnProgramSilent(name, "it ends with an error"))
 	case !known:
-		r.warn(step, nil, warnProgramSilent(name, "what it prints is none"))
+		r.warn(step, nil, warnProgramSilent(name, "its output has no version"))
 	default:
 		data := VersionData{Version: version.String()}
 		fixed, affected := leaks.affects(version)

@@ -137,11 +137,11 @@ func (j *journey) tell(r *run, step, proxy string, i instance.Instance) {
 	case stepDNS:
 		switch {
 		case proxy != "":
-			r.skip("the proxy does that", step)
+			r.skip("the proxy resolves it", step)
 		case len(j.addresses) == 0 && net.ParseIP(hostOf(i)) == nil:
-			r.skip("git's http.curloptResolve names the address", step)
+			r.skip("git's http.curloptResolve sets the address", step)
 		case len(j.addresses) == 0:
-			r.skip("the host is an address", step)
+			r.skip("the host is an IP address", step)
 		default:
 			r.good(step, DNSData{Addresses: j.addresses}, "%s is %s", hostOf(i), list(j.addresses))
 		}

@@ -44,7 +44,7 @@ func (r *run) remote(p place) bool {
 	case a.problem != nil && strings.HasPrefix(message.As(a.problem).Code, "proxy-"):
 		r.fail(stepProxy, a.problem)
 	case a.problem != nil:
-		r.skipThrough(stepTCP, "nobody was asked")
+		r.skipThrough(stepTCP, "not checked")
 		r.fail(stepTLS, a.problem)
 	case a.way():
 		a.judge()
@@ -138,7 +138,7 @@ func (r *run) inquire(ctx context.Context, client *gitlab.Client, watch func(con
 }
 
 // unasked is why the steps after one that failed can't be made.
-const unasked = "GitLab can't be asked"
+const unasked = "GitLab can't be reached"
 
 // origin says what named an instance.
 func origin(i instance.Instance, belongs string) string {
@@ -172,11 +172,11 @@ func (a *answers) way() bool {
 	data := ClockData{AheadSeconds: int(ahead.Seconds())}
 	switch {
 	case !known:
-		a.skip("GitLab's answers have no date", stepClock)
+		a.skip("GitLab's replies have no date", stepClock)
 	case ahead.Abs() > maxSkew:
 		a.warn(stepClock, data, warnClockSkew(ahead, i.String()))
 	default:
-		a.good(stepClock, data, "the clock here agrees with GitLab's")
+		a.good(stepClock, data, "the clock here matches GitLab's")
 	}
 	return true
 }

@@ -61,7 +61,7 @@ func (r *run) gitRun(p place, sound bool) {
 	switch {
 	case r.interrupted(stepRun):
 	case code == 0 && by == "":
-		r.good(stepRun, nil, "git itself can list the refs")
+		r.good(stepRun, nil, "git can list the refs")
 	case code == 0:
 		r.warn(stepRun, nil, warnGitLogsIn(by, hint))
 	case ctx.Err() != nil:
@@ -233,13 +233,13 @@ func (r *run) unrunnable(p place, target string, sound bool) string {
 	case !sound:
 		return earlier
 	case diverted:
-		return "git goes to another address"
+		return "git uses another address"
 	case r.warned[stepHelpers] || r.warned[stepVerify]:
-		return "what is said above about git comes first"
+		return "the problems with git above come first"
 	case slices.ContainsFunc(helpers, func(h gitconfig.Helper) bool { return helperOf(h) != own }):
-		return "git would ask other helpers too, and tell them the token"
+		return "git would also ask other helpers and send them the token"
 	case slices.Contains(tokenless, p.found.Source):
-		return "programs that check starts don't get a token from the environment"
+		return "check does not pass a token in the environment to other programs"
 	}
 	return ""
 }
@@ -270,7 +270,7 @@ func (r *run) otherLogin(p place, name, target string) (by, hint string) {
 		alone := r.config
 		alone.Entries = []gitconfig.Entry{e}
 		if _, applies := alone.Match("http", target)["extraheader"]; applies && strings.EqualFold(strings.TrimSpace(header), "authorization") {
-			return "the Authorization header of " + e.Name() + " in " + message.Quote(e.Origin), "take that setting out"
+			return "the Authorization header of " + e.Name() + " in " + message.Quote(e.Origin), "remove that setting"
 		}
 	}
 	at, err := url.Parse(target)

@@ -52,7 +52,7 @@ func ParseTarget(raw string) (Target, error) {
 	case err != nil:
 		return Target{}, message.URLInvalid("has a path that " + err.Error())
 	case project != "" && !nameable(project):
-		return Target{}, message.URLInvalid("has a path that no project on GitLab has")
+		return Target{}, message.URLInvalid("has a path that can't be a project's")
 	}
 	return Target{Request: credential.Request{Protocol: scheme, Host: host, Path: path}}, nil
 }
@@ -68,7 +68,7 @@ func ParseBranch(raw string) (string, error) {
 		bad = bad || part == "" || strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock")
 	}
 	if bad {
-		return "", errors.New("is no name that a branch can have")
+		return "", errors.New("is not a valid branch name")
 	}
 	return name, nil
 }

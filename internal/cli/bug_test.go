@@ -26,7 +26,7 @@ func TestBug(t *testing.T) {
 				Stdout: &out, Stderr: &said, LookupEnv: panics, Build: Build{Version: "v1.2.3"},
 			}, []string{"get"})
 			want := regexp.MustCompile(`^git-credential-acp: internal error: this is a bug in git-credential-acp v1\.2\.3 \(in cli\.TestBug\.func\d+, bug_test\.go:\d+\)
-git-credential-acp: hint: report this line at https://\S+; running the same again may help
+git-credential-acp: hint: report this line at https://\S+; running the command again may help
 $`)
 			if code != exitRefused || out.Len() > 0 || !want.MatchString(said.String()) {
 				t.Errorf("exit code %d, answered %q, said:\n%s", code, &out, &said)

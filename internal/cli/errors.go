@@ -9,10 +9,10 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/setup"
 )
 
-// errFlagInvalid is for a flag with a value that can't be.
+// errFlagInvalid is for a flag with an invalid value.
 func errFlagInvalid(name, why string) error {
 	return &message.Error{Code: "flag-invalid", Topic: message.Usage, What: "the flag " + name + " " + why,
-		Hint: "git-credential-acp help shows the commands and flags"}
+		Hint: "run git-credential-acp help for the commands and flags"}
 }
 
 // errURLsSeveral is for several URLs where one can be checked.
@@ -22,104 +22,101 @@ func errURLsSeveral() error {
 	return &m
 }
 
-// errCommandUnknown is for a command that does not exist; similar are the names of
-// those that may have been meant.
+// errCommandUnknown is for an unknown command; similar are commands with similar names.
 func errCommandUnknown(similar []string) error {
-	m := &message.Error{Code: "command-unknown", Topic: message.Usage, What: "there is no such command",
-		Hint: "git-credential-acp help shows the commands and flags"}
+	m := &message.Error{Code: "command-unknown", Topic: message.Usage, What: "unknown command",
+		Hint: "run git-credential-acp help for the commands and flags"}
 	if len(similar) > 0 {
 		m.Hint = "did you mean " + strings.Join(similar, " or ") + "? " + m.Hint
 	}
 	return m
 }
 
-// errOutputLost is said when the result of a command, or the answer to git, can't be
-// written.
+// errOutputLost is for a result, or an answer to git, that can't be written.
 func errOutputLost(why string) error {
 	return &message.Error{Code: "output-lost", Topic: message.NotVerified, What: "the result could not be written: " + why,
-		Hint: "check that standard output is open for writing, that its disk is not full, and that its reader still runs"}
+		Hint: "check that standard output is open for writing, that its disk is not full, and that the program that reads it is running"}
 }
 
 // errFilesExhausted is for a process that can't open the files that it needs.
 func errFilesExhausted(why string) error {
-	return &message.Error{Code: "files-exhausted", Topic: message.Configuration, What: "too few files can be opened: " + why,
-		Hint: "raise the limit (ulimit -n 256), or close what the calling program leaves open"}
+	return &message.Error{Code: "files-exhausted", Topic: message.Configuration, What: "too many open files: " + why,
+		Hint: "raise the limit (ulimit -n 256), or close files in the calling program"}
 }
 
 // warnTraceUnusable is a warning about a trace that can't be written.
 func warnTraceUnusable(where, why string) error {
-	return &message.Error{Code: "trace-unusable", Topic: message.Warning, What: "nothing is traced to " + message.Quote(where) + ": " + why,
-		Hint: "set ACP_GITLAB_TRACE to 1 for standard error, or to the absolute path of a file that can be written"}
+	return &message.Error{Code: "trace-unusable", Topic: message.Warning, What: "the trace can't be written to " + message.Quote(where) + ": " + why,
+		Hint: "set ACP_GITLAB_TRACE to 1 for standard error, or to the absolute path of a writable file"}
 }
 
-// warnTerminationLog is said when the reason could not be left for Kubernetes.
+// warnTerminationLog is for a failed write to --termination-log.
 func warnTerminationLog(path, why string) error {
 	return &message.Error{Code: "termination-log", Topic: message.Warning,
 		What: "the reason could not be written to " + message.Quote(path) + ": " + why,
-		Hint: "check that the file of --termination-log can be written; Kubernetes' own is /dev/termination-log"}
+		Hint: "check that the file that --termination-log names is writable (Kubernetes uses /dev/termination-log)"}
 }
 
-// errKeeperUnset is for a command that is not told where the token is kept.
+// errKeeperUnset is for a command without --platform or --secret.
 func errKeeperUnset(command string) error {
-	return &message.Error{Code: "keeper-unset", Topic: message.Usage, What: command + " does not know where the token is kept",
-		Hint: "name the place: --platform, or --secret namespace/name for a Secret of your own"}
+	return &message.Error{Code: "keeper-unset", Topic: message.Usage, What: command + " needs to know where the token is stored",
+		Hint: "use --platform, or --secret namespace/name for a Secret of your own"}
 }
 
-// errFlagsClash is for two flags that can't be given together.
+// errFlagsClash is for two flags that contradict each other.
 func errFlagsClash(one, other string) error {
-	return &message.Error{Code: "flags-clash", Topic: message.Usage, What: "the flags " + one + " and " + other + " can't be given together",
-		Hint: "git-credential-acp help shows the commands and flags"}
+	return &message.Error{Code: "flags-clash", Topic: message.Usage, What: "the flags " + one + " and " + other + " can't be used together",
+		Hint: "run git-credential-acp help for the commands and flags"}
 }
 
 // errTokenFromArgument is for a token on the command line.
 func errTokenFromArgument() error {
 	return &message.Error{Code: "token-argument", Topic: message.Usage, What: "a token or another text was given as an argument",
-		Hint: "give the token on standard input, by --token-file, or at the prompt; one that was typed as an argument stands in the shell's history: revoke it"}
+		Hint: "give the token on standard input, with --token-file, or at the prompt; if this was a token, revoke it, since it is now in the shell's history"}
 }
 
 // errPromptEnded is for a prompt that was interrupted.
 func errPromptEnded() error {
 	return &message.Error{Code: "prompt-ended", Topic: message.NotVerified, What: "no token was entered; nothing was changed",
-		Hint: "run it again, or give the token on standard input or by --token-file"}
+		Hint: "run it again, or give the token on standard input or with --token-file"}
 }
 
 // errInputLate is for a token that does not arrive on standard input.
 func errInputLate(limit time.Duration) error {
-	return &message.Error{Code: "input-late", Topic: message.NotVerified, What: "no token came on standard input within " + limit.String() + "; nothing was changed",
-		Hint: "write the token to standard input and end it, or name a file with --token-file"}
+	return &message.Error{Code: "input-late", Topic: message.NotVerified, What: "no token arrived on standard input within " + limit.String() + "; nothing was changed",
+		Hint: "write the token to standard input and close it, or name a file with --token-file"}
 }
 
-// errNotStored is for a new token that is no good, or of which that could not be
-// learned; why says so. Nothing was changed.
+// errNotStored is for a new token that failed the checks, or could not be checked,
+// because of why. Nothing was changed.
 func errNotStored(keeper string, why error) error {
-	m := &message.Error{Code: "not-stored", Topic: message.As(why).Topic, What: "the token was not stored in " + keeper + ", since something is wrong with it (see above)",
-		Hint: "fix what the lines above name, then connect again"}
+	m := &message.Error{Code: "not-stored", Topic: message.As(why).Topic, What: "the token was not stored in " + keeper + ", since it failed the checks above",
+		Hint: "fix the problem above, then run connect again"}
 	if message.Unverified(why) {
-		m.What = "the token was not stored in " + keeper + ", since it could not be checked (see above)"
-		m.Hint = "connect again later"
+		m.What = "the token was not stored in " + keeper + ", since it could not be verified (see above)"
+		m.Hint = "run connect again later"
 	}
 	return m
 }
 
-// errRevokeUnconfirmed is for a revocation that nobody has agreed to.
+// errRevokeUnconfirmed is for a revocation without confirmation.
 func errRevokeUnconfirmed() error {
-	return &message.Error{Code: "revoke-unconfirmed", Topic: message.Usage, What: "the token is not revoked without a yes; nothing was changed",
-		Hint: "answer the question with yes, or give --yes where nobody can answer"}
+	return &message.Error{Code: "revoke-unconfirmed", Topic: message.Usage, What: "the revocation was not confirmed; nothing was changed",
+		Hint: "answer yes, or use --yes where there is no terminal"}
 }
 
-// errRevokeNothing is for a revocation of a token that nobody here knows.
+// errRevokeNothing is for a revocation without a copy of the token.
 func errRevokeNothing(keeper string) error {
-	return &message.Error{Code: "revoke-nothing", Topic: message.Configuration, What: "there is no token here to revoke: " + keeper + " does not give its own away",
-		Hint: "disconnect without --revoke, and revoke the token on GitLab under Preferences → Access tokens"}
+	return &message.Error{Code: "revoke-nothing", Topic: message.Configuration, What: "there is no token here to revoke: " + keeper + " does not return its token",
+		Hint: "run disconnect without --revoke, and revoke the token on GitLab under Preferences → Access tokens"}
 }
 
-// errRevokeOther is for a revocation of the token that a keeper does not give away,
-// while the one that is here is dead, because of why; page is where GitLab lists
-// the user's tokens.
+// errRevokeOther is for a revocation when keeper does not return its token and the one
+// here is not valid, because of why; page is GitLab's page for the user's tokens.
 func errRevokeOther(why error, keeper, page string) error {
 	return &message.Error{Code: "revoke-other", Topic: message.As(why).Topic,
-		What: "nothing was changed: " + keeper + " does not give its token away, and the one here is another or dead: " + message.As(why).What,
-		Hint: "disconnect without --revoke, and revoke the token at " + page}
+		What: "nothing was changed: " + keeper + " does not return its token, and the one here is another one or not valid: " + message.As(why).What,
+		Hint: "run disconnect without --revoke, and revoke the token at " + page}
 }
 
 // errRevokeFailed is for a token that could not be revoked; nothing was changed.
@@ -127,36 +124,36 @@ func errRevokeFailed(why error) error {
 	return &message.Error{Code: "revoke-failed", Topic: message.As(why).Topic, What: "the token could not be revoked, and nothing was changed: " + message.As(why).What, Hint: message.As(why).Hint}
 }
 
-// warnDisagree is for places that don't agree about a connection.
+// warnDisagree is for two places with different tokens.
 func warnDisagree(what string) error {
 	return &message.Error{Code: "disagree", Topic: message.Warning, What: what,
-		Hint: "a rotated Secret takes a minute or two to reach a mount; if it persists, connect again"}
+		Hint: "a rotated Secret reaches a mount within two minutes; if they still differ then, run connect again"}
 }
 
-// noteRotateShielded is said when a signal comes while a new token is not safe yet.
+// noteRotateShielded is for a signal before a new token is stored.
 func noteRotateShielded() error {
-	return &message.Error{Code: "rotate-shielded", Topic: message.Waiting, What: "it ends when the new token is safe, which takes two minutes at most"}
+	return &message.Error{Code: "rotate-shielded", Topic: message.Waiting, What: "rotate exits once the new token is stored, in two minutes at most"}
 }
 
-// installed is said of a copy that was made, or, if it is not fresh, of a program
-// that was there already.
+// installed says that the program was copied, or, if not fresh, that it was there
+// already.
 func installed(path string, fresh bool) string {
 	if fresh {
 		return "installed " + message.Quote(path)
 	}
-	return message.Quote(path) + " is this program already"
+	return message.Quote(path) + " is already this version of the program"
 }
 
 // errRequestLate is for a request that has not ended after limit.
 func errRequestLate(limit time.Duration) error {
-	return &message.Error{Code: "request-late", Topic: message.Malformed, What: "it did not end within " + limit.String() + "; nothing was answered"}
+	return &message.Error{Code: "request-late", Topic: message.Malformed, What: "the request did not end within " + limit.String() + "; nothing was answered"}
 }
 
-// errOvertime is said when the check goes on although its time is up.
+// errOvertime is for a check that exceeds its time limit.
 func errOvertime() error {
 	return &message.Error{Code: "overtime", Topic: message.NotVerified,
-		What: "the check did not end when its time was up",
-		Hint: "check whether a file of certificate authorities is on a disk that does not answer"}
+		What: "the check did not stop at its time limit",
+		Hint: "check that the disk with the certificate authorities' file responds"}
 }
 
 // trustToConnect is what to do about an unknown authority of an instance for which
@@ -167,185 +164,179 @@ func trustToConnect(secret bool, file string) string {
 	case !secret:
 		return "get the authority's certificate, and " + message.CAFileSettings
 	case file == "":
-		return "name a file that holds the authority's certificate with --ca-file, which also stores it in the Secret"
+		return "name a file with the authority's certificate with --ca-file, which also stores it in the Secret"
 	}
-	return "check that " + message.Quote(file) + ", which --ca-file names, holds the certificate of the authority that signed the instance's, and those in between"
+	return "check that " + message.Quote(file) + " (--ca-file) has the certificate of the authority that signed the instance's, and any intermediate ones"
 }
 
-// noteSetUp is said when git's configuration was written for instances, named by
-// their URLs, to the file at path.
+// noteSetUp is for configuration that was written to path for the instances.
 func noteSetUp(urls []string, path string) error {
 	return &message.Error{Code: "set-up", Topic: message.Setup,
-		What: "git asks this helper for " + message.List(urls) + " now, as " + message.Quote(path) + " says",
+		What: "git now uses this helper for " + message.List(urls) + " (configured in " + message.Quote(path) + ")",
 		Hint: nextCheck}
 }
 
-const nextCheck = "git-credential-acp check shows whether the token is good and git gets it"
+const nextCheck = "run git-credential-acp check to test the token and git"
 
-// noteSetUpBefore is said when all is written already.
+// noteSetUpBefore is for configuration that was already complete.
 func noteSetUpBefore(urls []string, path string) error {
 	return &message.Error{Code: "set-up-before", Topic: message.Setup,
-		What: "git asks this helper for " + message.List(urls) + " already, as " + message.Quote(path) + " says; nothing was changed",
+		What: "git already uses this helper for " + message.List(urls) + " (configured in " + message.Quote(path) + "); nothing was changed",
 		Hint: nextCheck}
 }
 
-// noteSetUpAhead is said when it is written, and git does not find this program yet.
+// noteSetUpAhead is for written configuration when git does not find the program yet.
 func noteSetUpAhead(urls []string, path string) error {
 	return &message.Error{Code: "set-up-ahead", Topic: message.Setup,
-		What: "git will ask this helper for " + message.List(urls) + ", as " + message.Quote(path) + " says, once it finds the program",
+		What: "git will use this helper for " + message.List(urls) + " once it finds the program (configured in " + message.Quote(path) + ")",
 		Hint: nextCheck}
 }
 
-// warnSetUpInVain is the warning that git does not ask this helper first for an
-// instance, by its URL, although it was written to path: key names the setting of
-// the helper that it asks first, and origin where that stands; both are "" when
-// it asks none.
+// warnSetUpInVain is a warning that git does not use this helper first for the
+// instance at url, although path says so. key and origin are the setting of the helper
+// that git uses first, "" for none.
 func warnSetUpInVain(url, path, key, origin string) error {
-	why := "it asks none, so that file is not read, or a later place takes it back"
+	why := "it uses none, so that file is not read, or later configuration resets the list"
 	if key != "" {
-		why = "it asks the one of " + message.Quote(key) + ", as " + message.Quote(origin) + " says"
+		why = message.Quote(key) + " in " + message.Quote(origin) + " names another one"
 	}
 	return &message.Error{Code: "set-up-in-vain", Topic: message.Warning,
-		What: message.Quote(path) + " has this helper for " + url + ", and git does not ask it first: " + why,
-		Hint: "take that out, or set up where git looks later: --system comes before --global, then --local, then --env"}
+		What: message.Quote(path) + " sets this helper for " + url + ", but git does not use it first: " + why,
+		Hint: "remove that, or run setup for a scope that git reads later (--system, then --global, --local, --env)"}
 }
 
-// noteClosed is said when git asks no other helper for any host; helpers are those that
-// it asked until now, besides the platform's script, and scope the file that says so, ""
-// for the environment.
+// noteClosed is for --closed: helpers are the other helpers that git used before, and
+// scope the file that was written, "" for the environment.
 func noteClosed(helpers []string, scope setup.Scope) error {
 	m := &message.Error{Code: "closed", Topic: message.Setup,
-		What: "git asks no other helper for any host, except the platform's script for github.com"}
+		What: "git uses no other helper for any host, except the platform's script for github.com"}
 	switch scope {
 	case setup.System:
-		m.What += "; a helper that the user's own configuration names is asked all the same (--env comes last)"
+		m.What += "; helpers in the user's own configuration are still used (--env overrides them)"
 	case setup.Local:
 		m.What += ", in this repository"
 	}
 	if len(helpers) > 0 {
-		m.What += "; no longer in use: " + message.List(helpers)
-		m.Hint = "those settings were not changed, and setup --remove puts them back into use; without --closed, setup leaves other helpers out for its instance only"
+		m.What += "; no longer used: " + message.List(helpers)
+		m.Hint = "those settings were not changed, and setup --remove restores them; without --closed, setup disables other helpers for its instance only"
 	}
 	return m
 }
 
-// warnStillOpen is the warning that git asks another helper for every host although
-// it was to ask none: key names its setting, and origin where that stands.
+// warnStillOpen is a warning that git uses another helper for every host despite
+// --closed: key is its setting, and origin the setting's place.
 func warnStillOpen(key, origin string) error {
 	return &message.Error{Code: "still-open", Topic: message.Warning,
-		What: "git asks another helper for every host all the same: that of " + message.Quote(key) + ", as " + message.Quote(origin) + " says",
-		Hint: "close it where git looks later: --system comes before --global, then --local, then --env"}
+		What: "git still uses another helper for every host: " + message.Quote(key) + " in " + message.Quote(origin),
+		Hint: "run setup --closed for a scope that git reads later (--system, then --global, --local, --env)"}
 }
 
-// noteRegistryOpen is said when the settings for a session leave other helpers in.
+// noteRegistryOpen is for --env=registry without --closed.
 func noteRegistryOpen() error {
 	return &message.Error{Code: "registry-open", Topic: message.Setup,
-		What: "the platform's own script still answers for other hosts with gitlab in their name, with the token of the user whose turn it is",
-		Hint: "add --closed to keep that script for github.com only"}
+		What: "the platform's own script still sends the current user's token to other hosts with gitlab in their name",
+		Hint: "add --closed to use that script for github.com only"}
 }
 
-// noteRewritten is said when ssh addresses of hosts lead to https from now on.
+// noteRewritten is for ssh addresses that git now replaces with https ones.
 func noteRewritten(urls []string) error {
 	return &message.Error{Code: "ssh-rewritten", Topic: message.Setup,
-		What: "git uses " + message.List(urls) + " for remotes and submodules with an ssh address there"}
+		What: "git uses " + message.List(urls) + " for remotes and submodules with ssh addresses"}
 }
 
-// noteIdentitySet is said when user.name or user.email were written, with what
-// GitLab says.
+// noteIdentitySet is for user.name or user.email, written from GitLab's profile.
 func noteIdentitySet(keys []string) error {
-	return &message.Error{Code: "identity-set", Topic: message.Setup, What: "from the profile on GitLab, git has now " + message.List(keys)}
+	return &message.Error{Code: "identity-set", Topic: message.Setup, What: "set from the GitLab profile: " + message.List(keys)}
 }
 
-// noteIdentityKept is said when both are set somewhere already.
+// noteIdentityKept is for user.name and user.email that are set already.
 func noteIdentityKept() error {
-	return &message.Error{Code: "identity-kept", Topic: message.Setup, What: "user.name and user.email are set already; they were left as they are"}
+	return &message.Error{Code: "identity-kept", Topic: message.Setup, What: "user.name and user.email are already set; they were not changed"}
 }
 
-// noteRemoved is said when what setup had written was taken out; what names it as
-// git does.
+// noteRemoved is for setup's configuration that was removed, by section.
 func noteRemoved(sections []string, path string) error {
-	return &message.Error{Code: "set-up-removed", Topic: message.Setup, What: "what setup had written to " + message.Quote(path) + " was taken out: " + message.List(sections)}
+	return &message.Error{Code: "set-up-removed", Topic: message.Setup, What: "removed setup's configuration from " + message.Quote(path) + ": " + message.List(sections)}
 }
 
-// noteNothingToRemove is said when there is nothing of setup's, or, if url names one,
-// nothing for that instance.
+// noteNothingToRemove is for a file without configuration of setup's, or, unless url
+// is "", without any for that instance.
 func noteNothingToRemove(path, url string) error {
-	what := "nothing of setup's"
+	what := "no configuration by setup"
 	if url != "" {
 		what += " for " + url
 	}
 	return &message.Error{Code: "nothing-to-remove", Topic: message.Setup,
 		What: "there is " + what + " in " + message.Quote(path),
-		Hint: "it looks into one file: the user's, or the one of --system or --local"}
+		Hint: "only one file is searched: the user's, or that of --system or --local"}
 }
 
-// noteEnvironmentContinued is said when there are pairs of configuration in the
-// environment already, and the new ones come after them.
+// noteEnvironmentContinued is for an environment that already has git settings, which
+// the new ones follow.
 func noteEnvironmentContinued(count int) error {
 	return &message.Error{Code: "environment-continued", Topic: message.Setup,
-		What: "the environment has " + strconv.Itoa(count) + " of git's settings already (GIT_CONFIG_COUNT); what is printed comes after them, and fits this environment only"}
+		What: "the environment already has " + strconv.Itoa(count) + " git settings (GIT_CONFIG_COUNT); the output continues their numbering, so it fits only this environment"}
 }
 
-// warnHelperNotFound is the warning that git won't find the helper: where the
-// configuration says, or, for "", by its name.
+// warnHelperNotFound is a warning that git won't find the helper at path, or, for "",
+// by its name.
 func warnHelperNotFound(path string) error {
-	what := "git does not find the program git-credential-acp here: it is in no directory of the PATH"
+	what := "git can't find git-credential-acp: it is not on the PATH"
 	if path != "" {
 		what = "there is no program " + message.Quote(path) + " here"
 	}
 	return &message.Error{Code: "helper-not-found", Topic: message.Warning, What: what,
-		Hint: "put the program into a directory of the PATH under that name, or name its place with --helper /path/to/git-credential-acp"}
+		Hint: "put git-credential-acp in a directory on the PATH, or name its place with --helper /path/to/git-credential-acp"}
 }
 
-// errInstanceUnknown is for a setup that nobody told which instance it is for;
-// places are where a token was looked for.
+// errInstanceUnknown is for setup without an instance; places were searched for a
+// token.
 func errInstanceUnknown(places []string) error {
 	return &message.Error{Code: "instance-unknown", Topic: message.Configuration,
-		What: "which instance to set up is not known: there is no token that tells (looked at " + strings.Join(places, ", ") + ")",
+		What: "the instance to set up is unknown: no token was found (looked at " + strings.Join(places, ", ") + ")",
 		Hint: "name it with --instance https://gitlab.example.com"}
 }
 
-// errInstanceDefault is for a setup with a token, found at where, whose instance
-// nothing names, so that it is only the default.
+// errInstanceDefault is for setup with a token, from where, whose instance is only the
+// default.
 func errInstanceDefault(where string) error {
 	return &message.Error{Code: "instance-default", Topic: message.Configuration,
-		What: "nothing says which instance the token from " + where + " is for; without ACP_GITLAB_INSTANCE_URL, it is used for gitlab.com only",
+		What: "the instance of the token from " + where + " is unknown; without ACP_GITLAB_INSTANCE_URL, it is used for gitlab.com only",
 		Hint: "set ACP_GITLAB_INSTANCE_URL to the URL of your GitLab, here and where git runs; for gitlab.com, add --instance https://gitlab.com"}
 }
 
-// errSSHAmbiguous is for instances on one host, whose ssh addresses are the same.
+// errSSHAmbiguous is for two instances on one host with the same ssh addresses.
 func errSSHAmbiguous(one, other string) error {
 	return &message.Error{Code: "ssh-ambiguous", Topic: message.Configuration,
-		What: "an ssh address does not tell whether it means " + one + " or " + other,
-		Hint: "name the one that ssh addresses mean with --instance"}
+		What: "ssh addresses are the same for " + one + " and " + other,
+		Hint: "choose one with --instance"}
 }
 
-// errIdentityAmbiguous is for an identity that several instances could tell.
+// errIdentityAmbiguous is for --identity with several instances.
 func errIdentityAmbiguous() error {
 	return &message.Error{Code: "identity-ambiguous", Topic: message.Configuration,
-		What: "there are tokens for several instances, each with a profile of its own",
-		Hint: "name the one whose profile has the name and e-mail address for commits with --instance"}
+		What: "there are tokens for several instances, each with its own profile",
+		Hint: "choose the one with the name and e-mail address for commits with --instance"}
 }
 
-// errIdentityUnusable is for a profile on GitLab whose name or e-mail address can't
-// stand in a commit.
+// errIdentityUnusable is for a profile whose name or e-mail address can't be used in a
+// commit.
 func errIdentityUnusable(instance string) error {
 	return &message.Error{Code: "identity-unusable", Topic: message.Configuration,
-		What: "the name or e-mail address in the profile on " + instance + " can't stand in a commit",
+		What: "the name or e-mail address in the profile on " + instance + " can't be used in a commit",
 		Hint: "correct the profile, or set user.name and user.email with git config"}
 }
 
 // errGitMissing is for a machine without a git program.
 func errGitMissing() error {
 	return &message.Error{Code: "git-missing", Topic: message.Configuration,
-		What: "there is no git program on the PATH, and setup has git itself write its configuration",
-		Hint: "install git, or use --print or --env, which need none"}
+		What: "git is not on the PATH, and setup needs it to write git's configuration",
+		Hint: "install git, or use --print or --env, which work without it"}
 }
 
-// errHomeMissing is for a setup of the user's configuration where nothing says where
-// that is.
+// errHomeMissing is for setup without a place for the user's configuration.
 func errHomeMissing() error {
 	return &message.Error{Code: "home-missing", Topic: message.Configuration,
-		What: "there is no place for git's configuration of the user: HOME is not set, or it or GIT_CONFIG_GLOBAL is no whole path",
-		Hint: "set HOME, or use --env, which needs none"}
+		What: "the location of the user's git configuration is unknown: HOME is not set, or HOME or GIT_CONFIG_GLOBAL is not an absolute path",
+		Hint: "set HOME, or use --env"}
 }

@@ -1,6 +1,5 @@
-// Package config reads the environment, once, into one typed Config. A value that
-// can't be used is reported by the method that gives it, so that a wrong setting
-// disturbs only the requests that need it.
+// Package config reads the environment once into a typed Config. An invalid value is
+// reported by the method that returns it, so that it affects only requests that need it.
 package config
 
 import (
@@ -14,15 +13,14 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// Setting is one variable: its name, its value, and whether it is set, perhaps to
-// nothing.
+// Setting is a variable's name and value, and whether it is set, possibly to "".
 type Setting struct {
 	Name, Value string
 	Set         bool
 }
 
-// Variables that hold a token. Config has functions for them, so that printing it
-// shows none.
+// Variables with a token. Config has functions for them, so that printing it can't show
+// one.
 const (
 	TokenVariable         = "GITLAB_TOKEN"
 	PlatformTokenVariable = "ACP_TOKEN"
@@ -32,8 +30,7 @@ const (
 // RepositoriesVariable has the repositories of a session, for check --all.
 const RepositoriesVariable = "REPOS_JSON"
 
-// SessionTokenFile is where a session pod has its own token for the platform, which
-// kubelet replaces while it runs.
+// SessionTokenFile is a session pod's own token for the platform, which kubelet updates.
 const SessionTokenFile = "/var/run/secrets/ambient/bot-token"
 
 const (
@@ -51,18 +48,18 @@ type Config struct {
 	// Where the user's token is. SecretDirs is never empty.
 	SecretDirs                             []string
 	Secret, TokenFile, InstanceURL, Source Setting
-	// Token gives the value of GITLAB_TOKEN.
+	// Token returns the value of GITLAB_TOKEN.
 	Token             func() string
 	AllowHTTPLoopback bool
 
-	// How it is checked; the methods give what these say.
+	// How it is checked; use the methods.
 	minAccess, scopes, onUnverified  Setting
 	timeout, rateLimitWait, cacheTTL Setting
 	cacheDir, runtimeDir, noColor    Setting
 	terminal                         Setting
 	Trace                            Setting
 	BackendURL, BackendAPIURL        Setting
-	// PlatformToken gives the value of ACP_TOKEN.
+	// PlatformToken returns the value of ACP_TOKEN.
 	PlatformToken func() string
 	// BotToken gives the value of BOT_TOKEN.
 	BotToken func() string
@@ -81,14 +78,14 @@ type Config struct {
 	Kubeconfig, ServiceHost, ServicePort Setting
 	Home, StateHome, ConfigHome, Path    Setting
 
-	// How git reaches a server (git-config(1), http.*). Proxies are those of curl,
-	// which git asks; http_proxy counts in lower case only.
+	// How git reaches a server (git-config(1), http.*). Proxies are curl's, which git
+	// uses; http_proxy is read in lower case only.
 	CAInfo, CAPath, Cert, Key, NoVerify, ProxyCAInfo Setting
 	CertFile, CertDir                                Setting
 	httpProxy                                        Setting
 	httpsProxies, noProxies                          []Setting
 
-	// Where git's configuration is, and what the environment says of it.
+	// Where git's configuration is.
 	GitGlobal, GitSystem, GitParameters Setting
 	gitCount                            Setting
 	gitPairs                            [][2]string
@@ -147,7 +144,7 @@ func Read(lookup func(string) (string, bool)) Config {
 	return c
 }
 
-// Policy is what a token has to have: the lowest access level and the scopes.
+// Policy is the required access level and scopes.
 func (c Config) Policy() (access.Policy, error) {
 	policy := access.Policy{Minimum: access.Developer, Scopes: access.DefaultScopes()}
 	var err error
@@ -174,8 +171,7 @@ func (c Config) WithMinAccess(level int) Config {
 	return c
 }
 
-// AllowUnverified reports whether a token is handed out although nothing could be
-// learned.
+// AllowUnverified reports whether git gets a token that could not be verified.
 func (c Config) AllowUnverified() (bool, error) {
 	switch c.onUnverified.Value {
 	case "", "deny":
@@ -191,7 +187,7 @@ func (c Config) Timeout() (time.Duration, error) {
 	return c.timeout.duration(defaultTimeout, time.Nanosecond)
 }
 
-// RateLimitWait is how long to wait in all for a rate limit to reset.
+// RateLimitWait is the total time to wait for rate limits to reset.
 func (c Config) RateLimitWait() (time.Duration, error) {
 	return c.rateLimitWait.duration(defaultRateLimitWait, 0)
 }
@@ -199,7 +195,7 @@ func (c Config) RateLimitWait() (time.Duration, error) {
 // CacheTTL is how long a good verdict is fresh.
 func (c Config) CacheTTL() (time.Duration, error) { return c.cacheTTL.duration(defaultCacheTTL, 0) }
 
-// duration is the value as a time, least or more; standard where there is none.
+// duration is the value as a duration of at least least; standard if unset.
 func (s Setting) duration(standard, least time.Duration) (time.Duration, error) {
 	if s.Value == "" {
 		return standard, nil
@@ -211,9 +207,8 @@ func (s Setting) duration(standard, least time.Duration) (time.Duration, error) 
 	return value, nil
 }
 
-// CacheDirs are the directories that may hold the cache, the first that can be used
-// first; none for no cache. temp is the directory for temporary files, and user the
-// number of the user.
+// CacheDirs are the candidates for the cache directory in order; none for no cache. temp
+// is the directory for temporary files, and user the user's ID.
 func (c Config) CacheDirs(temp string, user int) []string {
 	const name = "git-credential-acp"
 	switch {
@@ -279,7 +274,7 @@ func first(settings []Setting) Setting {
 	return Setting{}
 }
 
-// GitPairs are keys and values of git's configuration in the environment.
+// GitPairs are the keys and values of git's configuration in the environment.
 func (c Config) GitPairs() ([][2]string, error) {
 	if _, ok := c.pairs(); !ok {
 		return nil, message.SettingInvalid(c.gitCount.Name, fmt.Errorf("not a number from 0 to %d", maxPairs))
@@ -287,7 +282,7 @@ func (c Config) GitPairs() ([][2]string, error) {
 	return c.gitPairs, nil
 }
 
-// pairs is the number of pairs; false when it can't be one.
+// pairs is the number of pairs; false if it is invalid.
 func (c Config) pairs() (int, bool) {
 	if c.gitCount.Value == "" {
 		return 0, true

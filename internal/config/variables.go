@@ -5,26 +5,26 @@ import (
 	"strings"
 )
 
-// Variable is a row of the table: what people read of a variable, in Markdown.
+// Variable is a row of the table, in Markdown.
 type Variable struct {
 	Name string
-	// Default is what counts without it, "" for nothing; GitSetting is git's own
-	// setting with the same meaning.
+	// Default is the default value; GitSetting is git's own setting with the same
+	// meaning.
 	Default, GitSetting string
 	Meaning             string
 	// Token: the value is a token.
 	Token bool
 }
 
-// Group is a part of the table. Column is the title of the column between a
-// variable's name and its meaning, "" for none.
+// Group is a part of the table. Column is the title of the column between name and
+// meaning, "" for none.
 type Group struct {
 	Title, Column string
 	Variables     []Variable
 }
 
-// Groups is the table of all variables that are read. The documents, the topic
-// environment of help and the manual page are made from it.
+// Groups is the table of all variables. The documents, the help topic environment and the
+// manual page are generated from it.
 func Groups() []Group {
 	return []Group{
 		{"Variables", "default", []Variable{
@@ -160,8 +160,7 @@ func Groups() []Group {
 	}
 }
 
-// TokenVariables are the variables that hold a token. No program that is started
-// may inherit them.
+// TokenVariables are the variables with a token. Child processes must not inherit them.
 func TokenVariables() []string {
 	var names []string
 	for _, group := range Groups() {
@@ -174,7 +173,7 @@ func TokenVariables() []string {
 	return names
 }
 
-// head are the titles of the columns in Markdown.
+// head is the table's header in Markdown.
 func (g Group) head() string {
 	if g.Column == "" {
 		return "| variable | meaning |\n|---|---|\n"
@@ -204,8 +203,8 @@ func (g Group) Markdown() string {
 	return strings.ReplaceAll(b.String(), "|  |", "| |")
 }
 
-// Update gives a document in which the tables of the groups are up to date. A
-// table is known by the titles of its columns.
+// Update returns a document with the groups' tables updated. A table is recognized by its
+// header.
 func Update(document string) string {
 	for _, group := range Groups() {
 		before, rest, found := strings.Cut(document, group.head())
@@ -235,8 +234,7 @@ func Text() string {
 	return b.String()
 }
 
-// Manual is the table as definition lists in Markdown, for a manual page: a
-// terminal is too narrow for the tables.
+// Manual is the table as definition lists in Markdown, for a manual page.
 func Manual() string {
 	var b strings.Builder
 	for _, group := range Groups() {
@@ -252,12 +250,12 @@ func Manual() string {
 	return b.String()
 }
 
-// plain is Markdown without its marks.
+// plain is Markdown without markup.
 func plain(text string) string {
 	return strings.NewReplacer("`", "", "**", "").Replace(unlinked(text))
 }
 
-// unlinked is Markdown with the texts of links in place of them.
+// unlinked is Markdown with links replaced by their texts.
 func unlinked(text string) string {
 	for {
 		before, rest, found := strings.Cut(text, "[")
@@ -270,7 +268,7 @@ func unlinked(text string) string {
 	}
 }
 
-// wrap breaks a text into lines of at most width bytes that begin with indent.
+// wrap breaks a text into lines of at most width bytes, each with indent.
 func wrap(text, indent string, width int) string {
 	var b strings.Builder
 	line := indent

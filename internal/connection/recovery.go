@@ -56,8 +56,8 @@ const (
 )
 
 var (
-	errShared = errors.New("others may read or write it, so it can't be trusted")
-	errForm   = errors.New("it is not what this program writes")
+	errShared = errors.New("other users can read or write it, so it can't be trusted")
+	errForm   = errors.New("it was not written by this program")
 )
 
 // Hold keeps the record to this process until release is called: file.ErrHeld when

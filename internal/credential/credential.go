@@ -1,11 +1,10 @@
-// Package credential is git's credential-helper wire format: lines of key=value
-// in and out. It uses no files and no network and has no policy.
+// Package credential is git's credential-helper wire format: lines of key=value. It uses
+// no files and no network and has no policy.
 //
-// The format is git's (git-credential(1), "INPUT/OUTPUT FORMAT", and
-// git's credential.c). This reader is stricter than git's own, because what
-// git tolerates has been used to steer credentials to other hosts: a carriage
-// return (CVE-2024-52006), a second host line (CVE-2020-5260), a missing host
-// or protocol (CVE-2020-11008).
+// The format is git's (git-credential(1), "INPUT/OUTPUT FORMAT", and git's credential.c).
+// This reader is stricter than git's, because input that git accepted has been used to
+// send credentials to other hosts: a carriage return (CVE-2024-52006), a second host line
+// (CVE-2020-5260), a missing host or protocol (CVE-2020-11008).
 package credential
 
 import (
@@ -21,12 +20,11 @@ import (
 )
 
 const (
-	// MaxLine is the longest line in bytes, its line feed included, that git's
-	// protocol allows.
+	// MaxLine is the longest line that git's protocol allows, in bytes with the line
+	// feed.
 	MaxLine = 65535
-	// MaxInput bounds a whole request in bytes. git sends a few hundred; a
-	// server's WWW-Authenticate headers, passed on as wwwauth[], are what can
-	// make it long.
+	// MaxInput is the longest request in bytes. git sends a few hundred, plus a
+	// server's WWW-Authenticate headers as wwwauth[].
 	MaxInput = 1 << 20
 )
 
@@ -34,16 +32,15 @@ const (
 // the order of such lines matters.
 type Attribute struct{ Key, Value string }
 
-// MalformedError says why a request was not understood. It never quotes the
-// input, which may be hostile to a terminal or hold a secret.
+// MalformedError says why a request is malformed. It never quotes the input, which may
+// contain terminal escapes or a secret.
 type MalformedError struct {
-	// Line is the number of the offending line, from 1; 0 when it is the
-	// request as a whole.
+	// Line is the line's number, from 1; 0 for the request as a whole.
 	Line   int
 	Reason string
 }
 
-// Error says what is wrong, and in which line; it holds nothing of the line.
+// Error names the line and the problem.
 func (e *MalformedError) Error() string {
 	if e.Line == 0 {
 		return e.Reason
@@ -51,9 +48,9 @@ func (e *MalformedError) Error() string {
 	return fmt.Sprintf("line %d %s", e.Line, e.Reason)
 }
 
-// Read reads attributes up to a blank line or the end of the input. Input that
-// breaks a rule of the protocol gives a *MalformedError and no attributes;
-// other errors are the reader's own.
+// Read reads attributes up to a blank line or the end of the input. For input that
+// violates the protocol, it returns a *MalformedError and no attributes; other errors are
+// the reader's.
 func Read(r io.Reader) ([]Attribute, error) {
 	limited := &io.LimitedReader{R: r, N: MaxInput + 1}
 	in := bufio.NewReaderSize(limited, 4096)
@@ -76,7 +73,7 @@ func Read(r io.Reader) ([]Attribute, error) {
 		}
 		attr, reason := parseLine(line)
 		if reason == "" && !strings.HasSuffix(attr.Key, "[]") && known[attr.Key] {
-			reason = "repeats an attribute that may stand once"
+			reason = "repeats an attribute that may appear only once"
 		}
 		known[attr.Key] = true
 		if reason != "" {
@@ -89,8 +86,8 @@ func Read(r io.Reader) ([]Attribute, error) {
 	}
 }
 
-// readLine returns one line without its line feed. Only LF separates lines:
-// a reader that also knows CR LF would drop a carriage return unseen.
+// readLine returns one line without its line feed. Only LF separates lines: a reader that
+// accepts CR LF would silently drop a carriage return.
 func readLine(in *bufio.Reader) ([]byte, error) {
 	var line []byte
 	for {
@@ -106,7 +103,7 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// parseLine splits a line at its first "="; reason is empty when it is good.
+// parseLine splits a line at its first "="; reason is "" if it is valid.
 func parseLine(line []byte) (attr Attribute, reason string) {
 	key, value, found := strings.Cut(string(line), "=")
 	switch {
@@ -115,26 +112,26 @@ func parseLine(line []byte) (attr Attribute, reason string) {
 	case key == "":
 		return attr, "has no name before the \"=\""
 	}
-	// A tab may stand in an HTTP header (RFC 9110, 5.5), and so in wwwauth[].
+	// HTTP headers may contain tabs (RFC 9110, 5.5), and so may wwwauth[].
 	tabAllowed := strings.HasSuffix(key, "[]")
 	for _, text := range []string{key, value} {
 		for i := range len(text) {
 			switch c := text[i]; {
 			case c == '\r':
-				return attr, "holds a carriage return"
+				return attr, "contains a carriage return"
 			case c == 0:
-				return attr, "holds a NUL byte"
+				return attr, "contains a NUL byte"
 			case c == '\t' && tabAllowed:
 			case c < 0x20 || c == 0x7f:
-				return attr, "holds a control character"
+				return attr, "contains a control character"
 			}
 		}
 	}
 	return Attribute{Key: key, Value: value}, ""
 }
 
-// Marshal gives the lines for attrs. It refuses what Read would refuse, naming
-// the key but never the value, so that nothing can be smuggled into an answer.
+// Marshal returns the lines for attrs. It rejects what Read would reject, so that nothing
+// can be injected into an answer; the error names the key, never the value.
 func Marshal(attrs []Attribute) ([]byte, error) {
 	var out bytes.Buffer
 	known := map[string]bool{}
@@ -148,7 +145,7 @@ func Marshal(attrs []Attribute) ([]byte, error) {
 			return nil, fmt.Errorf("attribute %q can't be written as a line of git's protocol", a.Key)
 		}
 		if !strings.HasSuffix(a.Key, "[]") && known[a.Key] {
-			return nil, fmt.Errorf("attribute %q stands twice", a.Key)
+			return nil, fmt.Errorf("attribute %q appears twice", a.Key)
 		}
 		known[a.Key] = true
 		out.WriteString(line)
@@ -157,9 +154,8 @@ func Marshal(attrs []Attribute) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Request is what git asks for. Every field is as git sent it: unverified, in
-// git's raw form (the host keeps its port and its case, the path has been
-// percent-decoded once by git).
+// Request is git's request. Fields are as git sent them and unverified: the host has its
+// port and case, and git has percent-decoded the path once.
 type Request struct {
 	Protocol string
 	Host     string
@@ -168,17 +164,17 @@ type Request struct {
 	// Capabilities are the names that git offers (since git 2.46).
 	Capabilities []string
 	// States are what helpers gave git with an answer, for the next request of the
-	// same command (git 2.46). Anybody's: each helper knows its own by a prefix.
+	// same command (git 2.46). Each helper's has its own prefix.
 	States []string
-	// Password reveals the password or the authtype credential that git sends
-	// along with erase and store; nil when there is none. It is a function so
-	// that printing a Request can't print it.
+	// Password returns the password or the authtype credential that git sends with
+	// erase and store; nil for none. It is a function so that printing a Request
+	// can't print it.
 	Password func() string
 }
 
-// ReadRequest reads a request and refuses one without a protocol, or one over
-// HTTP without a host. git asks about others that have none: for a certificate's
-// password, it names a file (git's http.c, has_cert_password).
+// ReadRequest reads a request. It rejects one without a protocol, or over HTTP without a
+// host. For a certificate's password, git sends a file and no host (git's http.c,
+// has_cert_password).
 func ReadRequest(r io.Reader) (Request, error) {
 	attrs, err := Read(r)
 	if err != nil {
@@ -207,10 +203,10 @@ func ReadRequest(r io.Reader) (Request, error) {
 		}
 	}
 	if req.Protocol == "" {
-		return Request{}, &MalformedError{Reason: "the request names no protocol"}
+		return Request{}, &MalformedError{Reason: "the request has no protocol"}
 	}
 	if req.Host == "" && (req.Protocol == "https" || req.Protocol == "http") {
-		return Request{}, &MalformedError{Reason: "the request names no host"}
+		return Request{}, &MalformedError{Reason: "the request has no host"}
 	}
 	if password == "" {
 		var name string
@@ -224,8 +220,8 @@ func ReadRequest(r io.Reader) (Request, error) {
 	return req, nil
 }
 
-// basic takes the user name and password out of the credential of a Basic
-// Authorization header (RFC 7617), "" if it is none.
+// basic returns the user name and password in the credential of a Basic Authorization
+// header (RFC 7617), "" if it is not one.
 func basic(credential string) (name, password string) {
 	decoded, err := base64.StdEncoding.DecodeString(credential)
 	if err != nil {
@@ -247,35 +243,30 @@ func (r Request) Offers(capability string) bool {
 
 // The capabilities of this helper (git 2.46).
 const (
-	// Authtype is a whole Authorization header value instead of a user name and a
-	// password.
+	// Authtype is an Authorization header instead of a user name and a password.
 	Authtype = "authtype"
-	// State has git ask again, with a state that it was given, when the login
-	// with an answer fails.
+	// State makes git ask again, with the state of the answer, if the login fails.
 	State = "state"
 )
 
 // Login is a user name and password for git.
 type Login struct {
 	Username string
-	// Password reveals the secret; a function, so that printing can't.
+	// Password returns the secret; a function, so that printing can't show it.
 	Password func() string
-	// Expiry is when the password stops working; zero when it doesn't or
-	// nobody knows.
+	// Expiry is when the password expires; zero if never or unknown.
 	Expiry time.Time
-	// State, unless it is "", comes back with git's next request in the same
-	// command, which it makes if the login fails. Only for a git that offers the
-	// state capability.
+	// State, unless "", comes back with git's next request in the same command if the
+	// login fails. Only for a git that offers the state capability.
 	State string
 }
 
-// Answer gives the bytes that hand login to git. To a git that offers the
-// authtype capability it is one ephemeral Authorization header, which leaves
-// nothing for another helper in the chain to keep; otherwise a user name and a
-// password.
+// Answer returns the answer with login. For a git that offers the authtype capability, it
+// is an ephemeral Authorization header, which no other helper stores; otherwise a user
+// name and a password.
 func (r Request) Answer(login Login) ([]byte, error) {
 	if strings.Contains(login.Username, ":") {
-		return nil, errors.New("the user name has a colon in it, which a login can't (RFC 7617)")
+		return nil, errors.New("the user name contains a colon, which is not allowed in a login (RFC 7617)")
 	}
 	var attrs []Attribute
 	if r.Offers(Authtype) {
@@ -294,8 +285,7 @@ func (r Request) Answer(login Login) ([]byte, error) {
 	return Marshal(attrs)
 }
 
-// Quit is the answer that makes git stop rather than ask the next helper or a
-// terminal that isn't there.
+// Quit is the answer that makes git stop instead of asking another helper or the user.
 func Quit() []byte { return []byte("quit=1\n") }
 
 // Capabilities is the answer to git's capability operation.

@@ -50,7 +50,7 @@ const (
 	reporter  = "glpat-Canary22222222"
 )
 
-// run does its work in a directory that is gone afterwards, whatever ends it.
+// run runs the demo in a temporary directory.
 func run(program string, server bool) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -159,7 +159,7 @@ func (s *stage) play() error {
 	return nil
 }
 
-// list shows the Secret as it is mounted, without what is in it.
+// list shows the mounted Secret's files without their contents.
 func (s *stage) list() error {
 	entries, err := os.ReadDir(s.secret)
 	if err != nil {
@@ -175,15 +175,15 @@ func (s *stage) list() error {
 	return nil
 }
 
-// step is a command to type: after say is printed and the token of mount is
-// swapped in, in dir. It must fail or not, and print want.
+// step is a command to run in dir, after say is printed and the token mount is mounted. It
+// must fail or not, and print want.
 type step struct {
 	say, mount, dir, command string
 	fails                    bool
 	want                     string
 }
 
-// run types a command, shows what it prints, and holds it to what is expected.
+// run runs a command, shows its output and checks it.
 func (s *stage) run(step step) error {
 	if step.say != "" {
 		say("%s", step.say)

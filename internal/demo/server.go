@@ -14,16 +14,15 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
-// The demo server's projects, by what its one user may do in them.
+// The demo server's projects, by the role of its one user.
 const (
 	writable = "demo/team/project"
 	readable = "demo/team/handbook"
 	foreign  = "demo/others/plans"
 )
 
-// serve has a GitLab answer until ctx ends, with all that it takes to try the
-// helper by hand in dir, and prints what to type. Nothing outside of dir is
-// touched by what it prints.
+// serve runs a fake GitLab until ctx ends, with everything in dir that is needed to try
+// the helper by hand, and prints the commands, which change nothing outside dir.
 func serve(ctx context.Context, out io.Writer, dir, program string) error {
 	gitlab, err := gitlabtest.Start(gitlabtest.Options{Dir: filepath.Join(dir, "gitlab")})
 	if err != nil {
@@ -40,7 +39,7 @@ func serve(ctx context.Context, out io.Writer, dir, program string) error {
 	return nil
 }
 
-// stock fills the GitLab, and the directory with a file for each token.
+// stock fills the fake GitLab, and the directory with a file for each token.
 func stock(gitlab *gitlabtest.Server, dir string) error {
 	gitlab.AddUser(gitlabtest.User{ID: 1, Username: "you", Name: "You", Email: "you@example.com"})
 	for path, level := range map[string]map[int]int{writable: {1: 30}, readable: {1: 20}, foreign: nil} {
@@ -71,8 +70,8 @@ func stock(gitlab *gitlabtest.Server, dir string) error {
 	return nil
 }
 
-// trial is something to type, one after the other in one shell, and what comes
-// of it: the exit code of the last command, and words that it prints.
+// trial is commands for one shell, and their result: the exit code of the last one, and
+// text that it prints.
 type trial struct {
 	say      string
 	commands []string
@@ -87,7 +86,7 @@ func trials(url, dir string) []trial {
 	}
 	return []trial{
 		{"The two commands of a first day: check whether all is well, and have git ask the helper.",
-			[]string{"git-credential-acp check " + project, "git-credential-acp setup --identity"}, 0, "git asks this helper for"},
+			[]string{"git-credential-acp check " + project, "git-credential-acp setup --identity"}, 0, "git now uses this helper for"},
 		{"Clone and push.",
 			[]string{"git clone " + project, "git -C project commit --allow-empty -m 'a trial'", "git -C project push"}, 0, "main -> main"},
 		{"You may read this project, and not push to it: the role is too low.",
@@ -109,7 +108,7 @@ func trials(url, dir string) []trial {
 // ends is the last line of the sheet.
 const ends = "Ctrl-C here ends the server and removes all of it, your clones as well."
 
-// sheet is what is printed: what to paste, what to try, and what comes of it.
+// sheet is the printed instructions.
 func sheet(gitlab *gitlabtest.Server, dir, program string) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -146,7 +145,7 @@ func sheet(gitlab *gitlabtest.Server, dir, program string) string {
 	return b.String()
 }
 
-// plain are the characters that a shell takes as they are.
+// plain are the characters that need no quoting in a shell.
 const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+:@%"
 
 // quote writes a word for a shell.

@@ -21,8 +21,7 @@ var (
 	ErrHeld = errors.New("another process has it")
 )
 
-// flags open a file without waiting: a FIFO in its place would otherwise hold
-// up git for good.
+// flags open a file without blocking, even if it is a FIFO.
 const flags = os.O_RDONLY | syscall.O_NONBLOCK
 
 // Read reads a regular file of at most limit bytes.
@@ -54,9 +53,8 @@ func ReadIn(root *os.Root, name string, limit int64) ([]byte, error) {
 	return read(opened, err, limit)
 }
 
-// Later opens a file below root now, and reads it when it is first asked for:
-// whatever its name means by then, it is the same file. One that is never asked
-// for stays open.
+// Later opens a file below root now and reads it on the first call, even if its name
+// refers to another file by then. If never called, the file stays open.
 func Later(root *os.Root, name string, limit int64) func() ([]byte, error) {
 	opened, err := root.OpenFile(name, flags, 0)
 	return sync.OnceValues(func() ([]byte, error) { return read(opened, err, limit) })
@@ -81,8 +79,7 @@ func read(opened *os.File, err error, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// Append opens a regular file to be added to, and makes it, for its owner alone,
-// if it is missing.
+// Append opens a regular file for appending. A missing one is created with mode 0600.
 func Append(path string) (*os.File, error) {
 	opened, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
@@ -95,8 +92,7 @@ func Append(path string) (*os.File, error) {
 	return opened, nil
 }
 
-// Cause is an error of the system in words, without paths and calls: a message
-// names what it is about itself.
+// Cause is a system error's text without its path and call, which the message names.
 func Cause(err error) string {
 	var pathErr *fs.PathError
 	var link *os.LinkError
@@ -112,8 +108,8 @@ func Cause(err error) string {
 	return err.Error()
 }
 
-// Overwrite opens a regular file that this user alone may read and write, to be
-// written from its beginning; no link is followed.
+// Overwrite opens a regular file, which only this user may read and write, for writing
+// from its beginning. Symlinks are not followed.
 func Overwrite(path string) (*os.File, error) {
 	opened, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NONBLOCK|noFollow, 0)
 	if err != nil {

@@ -9,9 +9,8 @@ import (
 	"syscall"
 )
 
-// Lock takes the lock of a path, which stays as an empty file, without waiting:
-// ErrHeld when another process has it. The kernel frees it when the process ends,
-// however it does. release gives it up.
+// Lock takes the lock of a path, an empty file that stays, without waiting: ErrHeld if
+// another process holds it. release gives it up, as does the end of the process.
 func Lock(path string) (release func(), err error) {
 	opened, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK|noFollow, 0o600)
 	if err != nil {

@@ -8,8 +8,7 @@ import (
 	"syscall"
 )
 
-// OwnedAlone reports whether this user, and nobody else, may write to what info
-// is about.
+// OwnedAlone reports whether only this user may write to a file.
 func OwnedAlone(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(stat.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0

@@ -170,7 +170,7 @@ func (c Config) Trusted() Config {
 
 // Why something is not known.
 var (
-	ErrNoGit  = errors.New("there is no git program on the PATH")
+	ErrNoGit  = errors.New("git is not on the PATH")
 	ErrNoHome = errors.New("there is no such home directory")
 )
 

@@ -123,8 +123,8 @@ func (g Git) Run(ctx context.Context, args ...string) (Result, error) {
 }
 
 var (
-	errLate     = errors.New("git takes too long")
-	errTooLarge = errors.New("git prints too much")
+	errLate     = errors.New("git took too long")
+	errTooLarge = errors.New("git's output is too long")
 )
 
 // bounded is a buffer that takes at most maxOutput bytes.

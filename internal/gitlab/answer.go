@@ -152,7 +152,7 @@ func (c *Client) Branch(ctx context.Context, project int64, name string) access.
 }
 
 func incomplete(of string) access.Reply {
-	return silent(access.Garbled, "a "+of+" without what GitLab tells of one")
+	return silent(access.Garbled, "a "+of+" without the usual fields")
 }
 
 // read turns an answer into a reply, and decodes it into value when it is a 200. A nil

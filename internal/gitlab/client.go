@@ -29,7 +29,7 @@ type Config struct {
 	Token    token.Token
 	// Network is how the instance is reached.
 	Network transport.Network
-	// Limit is the time limit that people have set, for a message.
+	// Limit is the configured time limit, for messages.
 	Limit time.Duration
 	// UserAgent names the program and its version.
 	UserAgent string
@@ -302,7 +302,7 @@ func (c *Client) ask(ctx context.Context, path string, answer any) access.Reply 
 func (c *Client) do(ctx context.Context, method, path string, body any, once bool, value any) access.Reply {
 	req, err := transport.Request(ctx, method, c.config.Instance.API()+path, body, c.config.Token.Reveal(), c.config.UserAgent)
 	if err != nil {
-		return silent(access.Garbled, "an address that can't be asked")
+		return silent(access.Garbled, "an invalid address")
 	}
 	var reply access.Reply
 	retry := &transport.Retry{Once: once, OnWait: c.announce, Now: c.config.Now}

@@ -506,7 +506,7 @@ func TestCheckBounds(t *testing.T) {
 				}
 				if strings.Contains(test.name, "body") && !test.good {
 					wantReason(t, v, access.Unverified, access.Garbled)
-					if v.Detail != "an answer of more than 1 MiB" {
+					if v.Detail != "a reply of more than 1 MiB" {
 						t.Errorf("%+v", v)
 					}
 					if server.Count(test.fault.Match) != 1 {
@@ -725,7 +725,7 @@ func TestTimeoutAfterTry(t *testing.T) {
 		"nothing before":  {hang, access.Timeout, "2s"},
 		"busy before":     {func(r *http.Request) (*http.Response, error) { return reply(r, 503, ""), nil }, access.ServerError, "503 Service Unavailable"},
 		"limited before":  {func(r *http.Request) (*http.Response, error) { return reply(r, 429, ""), nil }, access.RateLimited, ""},
-		"cut before":      {func(r *http.Request) (*http.Response, error) { return cutShort(r), nil }, access.Garbled, "an answer that was cut short"},
+		"cut before":      {func(r *http.Request) (*http.Response, error) { return cutShort(r), nil }, access.Garbled, "a truncated reply"},
 		"refused before":  {func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }, access.Unreachable, "gitlab.example.com"},
 		"hangs in a body": {func(r *http.Request) (*http.Response, error) { return hanging(r), nil }, access.Timeout, "2s"},
 	} {
@@ -927,8 +927,8 @@ func TestSilenceDetail(t *testing.T) {
 		{&net.OpError{Op: "proxyconnect", Err: errors.New("refused")}, silent(access.ProxyFailed, "proxy.example:3128")},
 		{&net.DNSError{Name: "h", Err: "server " + canary, IsNotFound: true}, silent(access.NameUnknown, "h")},
 		{&net.DNSError{Name: "h\x1b[2J\n"}, silent(access.DNSFailed, `"h\x1b[2J\n"`)},
-		{transport.ErrTooLarge, silent(access.Garbled, "an answer of more than 1 MiB")},
-		{fmt.Errorf("%w: %w", transport.ErrCut, errors.New(canary)), silent(access.Garbled, "an answer that was cut short")},
+		{transport.ErrTooLarge, silent(access.Garbled, "a reply of more than 1 MiB")},
+		{fmt.Errorf("%w: %w", transport.ErrCut, errors.New(canary)), silent(access.Garbled, "a truncated reply")},
 		{errors.New(canary), silent(access.Unreachable, "h:8443/gitlab")},
 		{context.DeadlineExceeded, silent(access.Timeout, "")},
 	}

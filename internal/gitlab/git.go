@@ -38,7 +38,7 @@ const (
 func (c *Client) Refs(ctx context.Context, path string, service Service, username, password string) access.Refs {
 	endpoint, err := gittransport.NewEndpoint(c.config.Instance.URL() + "/" + path)
 	if err != nil {
-		return access.Refs{Reply: silent(access.Garbled, "an address that can't be asked")}
+		return access.Refs{Reply: silent(access.Garbled, "an invalid address")}
 	}
 	seen := &refusal{next: c.git.Transport}
 	client := githttp.NewClient(&http.Client{Transport: seen, CheckRedirect: c.git.CheckRedirect})
@@ -50,7 +50,7 @@ func (c *Client) Refs(ctx context.Context, path string, service Service, usernam
 		session, err = client.NewUploadPackSession(endpoint, auth)
 	}
 	if err != nil {
-		return access.Refs{Reply: silent(access.Garbled, "an address that can't be asked")}
+		return access.Refs{Reply: silent(access.Garbled, "an invalid address")}
 	}
 	defer func() { _ = session.Close() }()
 	advertised, err := session.AdvertisedReferencesContext(ctx)

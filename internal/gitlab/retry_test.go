@@ -101,7 +101,7 @@ func TestRetryFault(t *testing.T) {
 			})
 			v := ask(t.Context(), t, c, alone)
 			wantReason(t, v, access.Unverified, access.Garbled)
-			if tries != 5 || v.Detail != "an answer that was cut short" {
+			if tries != 5 || v.Detail != "a truncated reply" {
 				t.Errorf("%d tries, %+v", tries, v)
 			}
 		})

@@ -4,45 +4,45 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// warnRescued is said when the token of a Secret in the cluster, named by other,
-// stands in for the dead one of a mount.
+// warnRescued is for a dead token from mount that was replaced by the newer one
+// from other, a Secret in the cluster.
 func warnRescued(mount, other, instance string) error {
 	return &message.Error{Code: "rescued", Topic: message.Warning,
-		What: "the token from " + mount + " is dead on " + instance + "; " + other + " has a newer one, which counts until the mount has it too"}
+		What: "the token from " + mount + " is no longer valid on " + instance + "; using the newer one from " + other}
 }
 
-// warnRescueFailed is said when the Secret in the cluster, named by other, could not
-// stand in for a mounted one, for the reason why.
+// warnRescueFailed is for a Secret in the cluster, other, that has no newer token than
+// the mounted one, because of why.
 func warnRescueFailed(other string, why error) error {
 	return &message.Error{Code: "rescue-failed", Topic: message.Warning,
 		What: "no newer token could be read from " + other + ": " + message.As(why).What}
 }
 
-// warnRescueForeign is said when the Secret in the cluster that was to stand in for a
-// mounted one, named by other, is for another instance.
+// warnRescueForeign is for a Secret in the cluster, other, that belongs to another
+// instance than the mounted one.
 func warnRescueForeign(other, have, instance string) error {
 	return &message.Error{Code: "rescue-foreign", Topic: message.Warning,
 		What: other + " is for " + have + ", so it has no newer token for " + instance}
 }
 
-// warnRescueRefused is said when the newer token from other, which was to stand in for
-// a mounted one, was refused for the reason why.
+// warnRescueRefused is for a newer token from other that GitLab rejects too, because
+// of why.
 func warnRescueRefused(other string, why error) error {
 	return &message.Error{Code: "rescue-refused", Topic: message.Warning,
-		What: other + " has a newer token, which is refused too: " + message.As(why).What}
+		What: "the newer token from " + other + " was rejected too: " + message.As(why).What}
 }
 
-// errMalformedPath is for a request for our instance whose path names no place
-// that GitLab can have.
+// errMalformedPath is for a request for our instance whose path can't be a GitLab
+// path.
 func errMalformedPath(why error) error {
 	return &message.Error{Code: "malformed-path", Topic: message.Malformed, What: "the path " + why.Error() + "; nothing was answered",
-		Hint: "correct the URL that git uses: git remote -v shows those of a repository"}
+		Hint: "correct the URL that git uses (git remote -v)"}
 }
 
 // errDowngraded is for a request for our host over plain http.
 func errDowngraded(url string) error {
 	return &message.Error{Code: "plain-http", Topic: message.Configuration,
-		What: "git asks for the token over plain http, which would show it to the network; use " + url + " in the remote instead"}
+		What: "git asks for the token over plain http, which would expose it on the network; use " + url + " in the remote"}
 }
 
 // errTurnsChange is for users whose turns change faster than their tokens are verified.
@@ -54,17 +54,17 @@ func errTurnsChange() error {
 // errAmbiguous is for a request without a path for a host with two instances.
 func errAmbiguous(one, other string) error {
 	return &message.Error{Code: "ambiguous-instance", Topic: message.Configuration,
-		What: "git does not say whether it wants the token of " + one + " or of " + other,
+		What: "the request does not say whether it is for " + one + " or " + other,
 		Hint: "set credential.useHttpPath to true in git's configuration"}
 }
 
-// errAllowedUnverified is said when ACP_GITLAB_ON_UNVERIFIED=allow lets a token
-// out over why.
+// errAllowedUnverified is for a token that is sent despite why, because of
+// ACP_GITLAB_ON_UNVERIFIED=allow.
 func errAllowedUnverified(why error) error {
 	m := *message.As(why)
 	m.Code = "allowed-unverified"
-	m.What += "; the token is sent to its own instance anyway"
-	m.Hint = "ACP_GITLAB_ON_UNVERIFIED=allow says so; unset it to refuse what can't be verified"
+	m.What += "; sending the token to its own instance anyway"
+	m.Hint = "this is because ACP_GITLAB_ON_UNVERIFIED=allow is set"
 	return &m
 }
 
@@ -74,33 +74,31 @@ func errUnanswerable(err error) error {
 		Hint: "remove the user name from the remote's URL"}
 }
 
-// errGitRefused is said when GitLab's git refused a token; accepted says that its
-// API did not, and checked that the API was asked after git's refusal.
+// errGitRefused is for a token that git on GitLab rejected; accepted says that the
 func errGitRefused(s message.Subject, accepted, checked bool) error {
-	what := "git on " + s.Instance + " refused the token from " + s.Where
+	what := "git on " + s.Instance + " rejected the token from " + s.Where
 	if accepted {
 		what += ", which the API accepted"
 	}
-	hint := "try again: the token is checked anew; if it persists, check whether "
+	hint := "try again: the token will be checked again; if it fails again, check whether "
 	if checked {
 		hint = "check whether "
 	}
 	return &message.Error{Code: "git-refused", Topic: message.Authentication, What: what,
-		Hint: hint + "an IP allow list, single sign-on or switched-off Git access over HTTP is in the way"}
+		Hint: hint + "an IP allow list, single sign-on, or disabled Git access over HTTP is the cause"}
 }
 
-// errRotated is said when git was refused a token that is no longer the current
-// one.
+// errRotated is for a rejected token that has been replaced in its source since.
 func errRotated(s message.Subject) error {
 	return &message.Error{Code: "rotated", Topic: message.Authentication,
-		What: "git on " + s.Instance + " refused a token that has been replaced since",
-		Hint: "try again: " + s.Where + " has another one now"}
+		What: "git on " + s.Instance + " rejected a token that has since been replaced",
+		Hint: "try again: " + s.Where + " has a new token now"}
 }
 
-// errOtherPassword is said when git was refused a password that came with this
-// helper's user name, and of which nothing is known here.
+// errOtherPassword is for a rejected password with this helper's user name that did
+// not come from this helper.
 func errOtherPassword(s message.Subject) error {
 	return &message.Error{Code: "other-password", Topic: message.Authentication,
-		What: "git on " + s.Instance + " refused a password that is not the token from " + s.Where,
-		Hint: "if that was replaced a moment ago, try again; else check whether a password stands in the remote's URL (git remote -v), or another helper keeps one"}
+		What: "git on " + s.Instance + " rejected a password that is not the token from " + s.Where,
+		Hint: "if the token was just replaced, try again; otherwise look for a password in the remote's URL (git remote -v) or in another helper"}
 }

@@ -505,7 +505,7 @@ func TestGetVerdict(t *testing.T) {
 	})
 	t.Run("words for what was allowed", func(t *testing.T) {
 		w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, rules: allow, findings: []Finding{silent}}
-		if m := w.get(t, ours).Messages[0]; !strings.Contains(message.As(m).What, "sent to its own instance anyway") || message.As(m).Topic != message.NotVerified {
+		if m := w.get(t, ours).Messages[0]; !strings.Contains(message.As(m).What, "to its own instance anyway") || message.As(m).Topic != message.NotVerified {
 			t.Errorf("%+v", *message.As(m))
 		}
 	})

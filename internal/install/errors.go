@@ -4,24 +4,23 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// errDirectory is for a directory that a program can't be copied to because it
-// is none, or not to be seen; why says which.
+// errDirectory is for a target that is missing or not a directory; why says which.
 func errDirectory(dir, why string) error {
 	return &message.Error{Code: "install-directory", Topic: message.Configuration,
-		What: message.Quote(dir) + ", where the program is to be copied to, " + why,
-		Hint: "name a directory that is there, such as the one where the volume is mounted"}
+		What: "can't install to " + message.Quote(dir) + ": " + why,
+		Hint: "name an existing directory, such as the mount point of a volume"}
 }
 
-// errBlocked is for a directory that stands where the program should be.
+// errBlocked is for a directory with the program's name.
 func errBlocked(path string) error {
 	return &message.Error{Code: "install-blocked", Topic: message.Configuration,
-		What: message.Quote(path) + ", where the program is to be, is a directory",
+		What: "can't install to " + message.Quote(path) + ": it is a directory",
 		Hint: "remove it, or name another directory"}
 }
 
-// errFailed is for a copy that could not be made.
+// errFailed is for a failed copy.
 func errFailed(path, why string) error {
 	return &message.Error{Code: "install-failed", Topic: message.Configuration,
 		What: "the program can't be copied to " + message.Quote(path) + ": " + why,
-		Hint: "check that this user id may write there, and that there is room for it; nothing was changed"}
+		Hint: "check that this user may write there and that the disk is not full; nothing was changed"}
 }

@@ -32,9 +32,9 @@ func Name() string {
 func Copy(ctx context.Context, dir string) (path string, fresh bool, problem error) {
 	path = filepath.Join(dir, Name())
 	if info, err := os.Stat(dir); err != nil {
-		return path, false, errDirectory(dir, "can't be used: "+file.Cause(err))
+		return path, false, errDirectory(dir, file.Cause(err))
 	} else if !info.IsDir() {
-		return path, false, errDirectory(dir, "is not a directory")
+		return path, false, errDirectory(dir, "it is not a directory")
 	}
 	program, err := running()
 	if err != nil {
@@ -81,7 +81,7 @@ type content struct {
 
 var (
 	errInterrupted = errors.New("it was interrupted")
-	errCut         = errors.New("the running program changed meanwhile")
+	errCut         = errors.New("the running program was replaced")
 )
 
 // ReadAt is io.ReaderAt.

@@ -1,6 +1,6 @@
-// Package instance parses a GitLab instance's URL, and tells whether a request from
+// Package instance parses a GitLab instance's URL, and decides whether a request from
 // git is for that instance and for which project. It compares parsed values for
-// equality: a host that only looks like the instance's is another host.
+// equality, so a host that only looks like the instance's does not match.
 package instance
 
 import (
@@ -11,19 +11,19 @@ import (
 	"strings"
 )
 
-// Instance is the address of a GitLab. Instances are equal when == says so.
-// The zero value is no instance, and matches nothing.
+// Instance is the address of a GitLab instance, comparable with ==. The zero value
+// matches nothing.
 type Instance struct {
 	scheme string
 	host   string // lower case, with a port unless it is the scheme's own
 	path   string // "" or "/segment/…", without a slash at the end
 }
 
-// Parse reads an instance URL: https, a host, perhaps a port and a path; one
-// slash at the end, and space and a byte order mark around it are forgiven. With
-// allowHTTPLoopback, an http URL of a loopback address is good too. The error says
-// what is wrong (an [InsecureError] for any other http) and never quotes the URL,
-// which could hold a secret; an [Error] knows what to write instead.
+// Parse reads an instance URL: https, a host, and optionally a port and a path. A
+// trailing slash, surrounding space and a byte order mark are ignored. With
+// allowHTTPLoopback, an http URL of a loopback address is accepted too. The error is an
+// [InsecureError] for any other http URL, and an [Error] if it knows the correct URL. It
+// never quotes the URL, which could contain a secret.
 func Parse(raw string, allowHTTPLoopback bool) (Instance, error) {
 	raw = trimmed(raw)
 	if raw == "" {
@@ -34,7 +34,7 @@ func Parse(raw string, allowHTTPLoopback bool) (Instance, error) {
 	}
 	for i := range len(raw) {
 		if raw[i] <= ' ' || raw[i] >= 0x7f {
-			return Instance{}, errors.New("holds a character that no address has (write an international name in its xn-- form)")
+			return Instance{}, errors.New("contains an invalid character (write an international name in its xn-- form)")
 		}
 	}
 	scheme, rest, _ := strings.Cut(raw, "://")
@@ -42,11 +42,11 @@ func Parse(raw string, allowHTTPLoopback bool) (Instance, error) {
 	meant := "https://" + rest
 	switch {
 	case strings.Contains(rest, "@"):
-		return Instance{}, errors.New("has a user name or password in it")
+		return Instance{}, errors.New("contains a user name or password")
 	case strings.Contains(rest, "?"):
-		return Instance{}, mistaken("has a query in it", meant)
+		return Instance{}, mistaken("contains a query", meant)
 	case strings.Contains(rest, "#"):
-		return Instance{}, mistaken("has a fragment in it", meant)
+		return Instance{}, mistaken("contains a fragment", meant)
 	}
 	authority, path, _ := strings.Cut(rest, "/")
 	host, err := parseAuthority(authority, scheme)
@@ -68,17 +68,16 @@ func Parse(raw string, allowHTTPLoopback bool) (Instance, error) {
 	return i, nil
 }
 
-// InsecureError is for an instance URL with which nothing is wrong but that it is
-// http. No token may be used for it.
+// InsecureError is for an instance URL that is valid except that it is http. No token may
+// be used for it.
 type InsecureError struct {
-	// Meant is the instance over https, which tells whose requests are to be
-	// refused over it.
+	// Meant is the instance over https, whose requests get a refusal.
 	Meant Instance
 }
 
-// Error says so, and quotes nothing.
+// Error does not quote the URL.
 func (*InsecureError) Error() string {
-	return "is http, which would show the token to the network; only https will do"
+	return "is http, which would expose the token on the network; use https"
 }
 
 func parseAuthority(authority, scheme string) (string, error) {
@@ -106,8 +105,8 @@ func splitPort(authority string) (name, port string) {
 	return authority[:at], authority[at+1:]
 }
 
-// lower folds ASCII letters only. Unicode folds more: the Kelvin sign becomes a
-// k, and another host would pass for ours.
+// lower folds ASCII letters only. Unicode folding turns the Kelvin sign into a k, so
+// another host would match ours.
 func lower(text string) string {
 	// Byte by byte: strings.Map would replace bytes that are not UTF-8, and change
 	// the length.
@@ -127,8 +126,8 @@ func defaultPort(scheme string) string {
 	return "443"
 }
 
-// validHost takes host names (RFC 1123, and the underscore that some networks
-// use), IPv4 addresses and IPv6 addresses in brackets, without a zone.
+// validHost accepts host names (RFC 1123, plus underscores), IPv4 addresses, and IPv6
+// addresses in brackets without a zone.
 func validHost(name string) bool {
 	if inner, found := strings.CutPrefix(name, "["); found {
 		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
@@ -156,7 +155,7 @@ func parsePath(path string) (string, error) {
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "" || segment == "." || segment == ".." ||
 			strings.Trim(segment, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~") != "" {
-			return "", errors.New("has a path that no instance has")
+			return "", errors.New("has a path that can't be an instance's")
 		}
 	}
 	return "/" + path, nil
@@ -174,24 +173,23 @@ func (i Instance) URL() string { return i.Origin() + i.path }
 // Origin is the instance's scheme, host and port, as in a URL.
 func (i Instance) Origin() string { return i.scheme + "://" + i.host }
 
-// Hostname is the instance's host without a port, as in a URL: an IPv6 address
-// stands in brackets.
+// Hostname is the instance's host without a port, with brackets around an IPv6 address.
 func (i Instance) Hostname() string {
 	name, _ := splitPort(i.host)
 	return name
 }
 
-// String is the instance as people name it: its URL without the scheme.
+// String is the instance's name in messages: its URL without the scheme.
 func (i Instance) String() string { return i.host + i.path }
 
 // API is the base of the instance's REST API, version 4.
 func (i Instance) API() string { return i.URL() + "/api/v4" }
 
-// Match says what a request has to do with an instance.
+// Match is how a request relates to an instance.
 type Match int
 
 const (
-	// Foreign means another host, port, protocol or path. None of our business.
+	// Foreign means another host, port, protocol or path; ignored.
 	Foreign Match = iota
 	// Downgraded means our host, but over plain http.
 	Downgraded
@@ -199,17 +197,16 @@ const (
 	Ours
 )
 
-// Match compares a request's protocol, host and path, as git sent them, with
-// the instance. The host must be the instance's in full, port included; only
-// letter case and the protocol's own port are forgiven. A path that git sends
-// must lie below the instance's own. An empty path is one that git did not
-// send (credential.useHttpPath is off).
+// Match compares a request's protocol, host and path, as git sent them, with the
+// instance. The host and port must be equal, except for letter case and the default
+// port. A path must be below the instance's own; "" means that git sent none
+// (credential.useHttpPath is off).
 func (i Instance) Match(protocol, host, path string) Match {
 	if i.host == "" || protocol != "https" && protocol != "http" {
 		return Foreign
 	}
 	if name, port := splitPort(i.host); port == "" {
-		// The protocol's own port may stand there, but not behind another one.
+		// The default port may follow the host, but not another port.
 		if asked, port := splitPort(lower(host)); asked == name && port == defaultPort(protocol) {
 			host = name
 		}
@@ -234,16 +231,15 @@ func (i Instance) above(path string) bool {
 	return below
 }
 
-// maxPath is more than any path on a GitLab: namespaces nest 20 deep, and each
-// name has at most 255 characters, but a URL that long fits no server.
+// maxPath is longer than any project's path that a server accepts in a URL.
 const maxPath = 2048
 
-// Project finds the full path of the project ("group/subgroup/project") in the
-// path of a request that is Ours. It knows the addresses of repositories, wikis
-// (project.wiki.git), snippets, LFS (project.git/info/lfs) and of pages below a
-// project (project/-/…). It is "" for a path that names no project, such as a
-// group, a personal snippet or no path at all. A path that climbs, has empty
-// segments, backslashes or control characters is an error, which never quotes it.
+// Project is the full path of the project ("group/subgroup/project") in the path of a
+// request that is Ours: a repository, wiki (project.wiki.git), snippet, LFS
+// (project.git/info/lfs) or a page of a project (project/-/…). It is "" for a path
+// without a project, such as a group or a personal snippet. A path with . or ..
+// segments, empty segments, backslashes or control characters is an error, which never
+// quotes the path.
 func (i Instance) Project(path string) (string, error) {
 	segments, _, err := i.repository(path)
 	switch {
@@ -253,28 +249,28 @@ func (i Instance) Project(path string) (string, error) {
 		// A project always has a namespace before it.
 		return "", nil
 	case segments[len(segments)-1] == "":
-		return "", errors.New("has a name that is only an ending")
+		return "", errors.New("has a name that is only a suffix")
 	}
 	return strings.Join(segments, "/"), nil
 }
 
-// Wiki reports whether the path of a request that is Ours is that of a wiki. It
-// belongs to the project that [Instance.Project] gives, or to a group of that path:
-// only GitLab knows which.
+// Wiki reports whether the path of a request that is Ours is a wiki's. It belongs to the
+// project that [Instance.Project] returns, or to a group with that path: only GitLab
+// knows which.
 func (i Instance) Wiki(path string) bool {
 	_, wiki, err := i.repository(path)
 	return err == nil && wiki
 }
 
-// repository finds the segments of a project's path, or a group's, in the path of a
-// request; wiki says that it is a wiki's.
+// repository is the path of the project, or of the group, in a request's path; wiki
+// reports whether it is a wiki's.
 func (i Instance) repository(path string) (segments []string, wiki bool, err error) {
 	if len(path) > maxPath {
-		return nil, false, errors.New("is longer than any path on GitLab")
+		return nil, false, errors.New("is too long for a GitLab path")
 	}
 	path, err = url.PathUnescape(path)
 	if err != nil {
-		return nil, false, errors.New("has a percent sign that encodes nothing")
+		return nil, false, errors.New("contains an invalid percent encoding")
 	}
 	segments, err = split(strings.TrimPrefix(path, "/"))
 	if err != nil {
@@ -297,8 +293,8 @@ func (i Instance) repository(path string) (segments []string, wiki bool, err err
 	return segments, wiki, nil
 }
 
-// ProjectOf finds the project that a remote's URL is about; "" when the URL is
-// another host's, or names none. wiki is as for [Instance.Wiki].
+// ProjectOf is the project of a remote's URL; "" if the URL has another host or no
+// project. wiki is as for [Instance.Wiki].
 func (i Instance) ProjectOf(remote string) (project string, wiki bool) {
 	at, err := url.Parse(remote)
 	if err != nil || i.Match(at.Scheme, at.Host, strings.TrimPrefix(at.EscapedPath(), "/")) != Ours {
@@ -319,25 +315,24 @@ func split(path string) ([]string, error) {
 	for _, segment := range segments {
 		switch segment {
 		case "":
-			return nil, errors.New("has an empty segment")
+			return nil, errors.New("contains an empty segment")
 		case ".", "..":
-			return nil, errors.New("climbs (a segment is . or ..)")
+			return nil, errors.New("contains a . or .. segment")
 		}
 		if strings.Contains(segment, `\`) {
-			// Some servers take it for a slash: what stands behind it could climb.
-			return nil, errors.New("holds a backslash")
+			// Some servers treat it as a slash, so .. could follow.
+			return nil, errors.New("contains a backslash")
 		}
 		for _, r := range segment {
 			if r < 0x20 || r >= 0x7f && r <= 0x9f || r == 0x2028 || r == 0x2029 {
-				return nil, errors.New("holds a control character")
+				return nil, errors.New("contains a control character")
 			}
 		}
 	}
 	return segments, nil
 }
 
-// withoutPage cuts "-" and what follows, GitLab's divider between a project
-// and its pages; a project snippet below it is a page too.
+// withoutPage cuts "-", which separates a project from its pages, and what follows.
 func withoutPage(segments []string) []string {
 	for n, segment := range segments {
 		if segment == "-" && n >= 1 {
@@ -347,8 +342,8 @@ func withoutPage(segments []string) []string {
 	return segments
 }
 
-// withoutLFS cuts "info/lfs" and what follows, where a repository stands
-// before it: a group may well be named info.
+// withoutLFS cuts "info/lfs" and what follows after a repository. A group may be named
+// info.
 func withoutLFS(segments []string) []string {
 	for n := 1; n+1 < len(segments); n++ {
 		if segments[n] == "info" && segments[n+1] == "lfs" && (n >= 2 || strings.HasSuffix(segments[n-1], ".git")) {
@@ -362,9 +357,8 @@ func isNumber(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-// OtherCredential reports whether a user name that git was given means another
-// kind of credential than a PAT: a CI job token or a deploy token (GitLab's
-// documentation of both). Such a request is not ours to answer.
+// OtherCredential reports whether a user name belongs to a CI job token or a deploy
+// token (GitLab's documentation of both). Such a request is not answered.
 func OtherCredential(username string) bool {
 	return strings.HasSuffix(username, "-ci-token") || strings.HasPrefix(username, "gitlab+deploy-token-")
 }

@@ -107,10 +107,10 @@ func httpClient(config *rest.Config) (*http.Client, error) {
 func usable(plugin *api.ExecConfig, cluster cluster) error {
 	plugin.StdinUnavailable = true
 	if plugin.InteractiveMode == api.AlwaysExecInteractiveMode {
-		return errPluginUnusable(message.Quote(plugin.Command), cluster, "wants to ask at a terminal, which git's helpers don't have")
+		return errPluginUnusable(message.Quote(plugin.Command), cluster, "needs a terminal, which git's helpers don't have")
 	}
 	if _, err := exec.LookPath(plugin.Command); err != nil {
-		return errPluginUnusable(message.Quote(plugin.Command), cluster, "is not there or can't be run")
+		return errPluginUnusable(message.Quote(plugin.Command), cluster, "is missing or can't be run")
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func usable(plugin *api.ExecConfig, cluster cluster) error {
 // and the API server's notes on it.
 const maxAnswer = 4 << 20
 
-var errTooLarge = errors.New("an answer that is too large")
+var errTooLarge = errors.New("a reply that is too large")
 
 // watch looks at requests on their way out, after the login has been added to
 // them.

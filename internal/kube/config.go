@@ -89,10 +89,10 @@ func (c Config) open() (*Client, error) {
 	}
 	// An "@" after the host ends a password with a slash in it, and messages show the host.
 	if strings.Contains(at.Path+at.RawQuery+at.Fragment, "@") {
-		return nil, errKubeconfigInvalid(login, "the server's address has a user name or password in it")
+		return nil, errKubeconfigInvalid(login, "the server's address contains a user name or password")
 	}
 	if at.Scheme != "https" && !loopback(at.Hostname()) {
-		return nil, errKubeconfigInvalid(login, "the server's address is not https, which would show the Secret to the network")
+		return nil, errKubeconfigInvalid(login, "the server's address is not https, which would expose the Secret on the network")
 	}
 	if at.Scheme != "https" {
 		// A proxy would read the Secret on its way.
@@ -186,7 +186,7 @@ func kubeconfig(files []string) (*rest.Config, string, error) {
 	rules := &clientcmd.ClientConfigLoadingRules{Precedence: files}
 	merged, err := rules.Load()
 	if err != nil {
-		return nil, "", errKubeconfigInvalid("the kubeconfig", "its files don't fit together")
+		return nil, "", errKubeconfigInvalid("the kubeconfig", "its files contradict each other")
 	}
 	name := merged.CurrentContext
 	if problem := complete(merged); problem != nil {
@@ -202,10 +202,10 @@ func kubeconfig(files []string) (*rest.Config, string, error) {
 		if errors.As(err, &unreadable) {
 			return nil, "", message.FileUnreadable(message.Quote(unreadable.Path), unreadable.Err.Error())
 		}
-		return nil, "", errKubeconfigInvalid(login, "its cluster or user is not complete, or contradicts itself")
+		return nil, "", errKubeconfigInvalid(login, "its cluster or user is incomplete or contradictory")
 	}
 	if config.AuthProvider != nil {
-		return nil, "", errKubeconfigInvalid(login, "it logs in by an auth-provider, which client-go has given up for exec plugins")
+		return nil, "", errKubeconfigInvalid(login, "it uses an auth-provider, which client-go replaced with exec plugins")
 	}
 	return config, login, nil
 }
@@ -230,7 +230,7 @@ func check(path string) (there bool, problem error) {
 	}
 	// The error of the decoder is not told: it can quote a password.
 	if _, err := clientcmd.Load(data); err != nil {
-		return false, errKubeconfigInvalid(message.Quote(path), "it can't be understood")
+		return false, errKubeconfigInvalid(message.Quote(path), "it can't be parsed")
 	}
 	return true, nil
 }

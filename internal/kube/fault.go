@@ -47,7 +47,7 @@ func (c *Client) silence(err error) error {
 		if fault.Status > 0 {
 			return errUnreachable(c.cluster, "the proxy answers "+strconv.Itoa(fault.Status))
 		}
-		return errUnreachable(c.cluster, "the proxy gives no connection")
+		return errUnreachable(c.cluster, "the proxy can't connect")
 	case access.NameUnknown:
 		return errUnreachable(c.cluster, "its host name can't be resolved")
 	case access.DNSFailed:
@@ -59,13 +59,13 @@ func (c *Client) silence(err error) error {
 	case access.Unreachable:
 		switch {
 		case errors.As(err, &op) && op.Op == "dial":
-			return errUnreachable(c.cluster, "there is no connection")
+			return errUnreachable(c.cluster, "connection failed")
 		case errors.As(err, &network) && network.Timeout():
 			return errTimeout(c.cluster)
 		case errors.As(err, &network):
 			return errUnreachable(c.cluster, "the connection broke")
 		}
-		return errNotAPI(c.cluster, "an answer that can't be understood")
+		return errNotAPI(c.cluster, "an unexpected reply")
 	}
 	return errTLS(c.cluster, access.Verdict{Reason: fault.Reason, Detail: fault.Detail})
 }

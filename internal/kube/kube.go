@@ -239,7 +239,7 @@ func encode(body any) []byte {
 	return data
 }
 
-var errOther = errors.New("not the object that was asked for")
+var errOther = errors.New("not the requested object")
 
 // decode reads the object of that name and kind.
 func decode(body []byte, r resource, name Name) (object, error) {

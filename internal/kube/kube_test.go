@@ -80,15 +80,15 @@ func TestKubeconfigs(t *testing.T) {
 	tests := []struct{ name, text, code, words string }{
 		{"good", good, "", ""},
 		{"empty", "", "kubeconfig-context", "no current context"},
-		{"not YAML", "\t" + canary, "kubeconfig-invalid", "it can't be understood"},
-		{"a list", "[" + canary + "]", "kubeconfig-invalid", "it can't be understood"},
-		{"another kind", "apiVersion: v1\nkind: Secret\ndata: {token: " + canary + "}", "kubeconfig-invalid", "it can't be understood"},
-		{"binary", "\x00\xff\x1b[2J", "kubeconfig-invalid", "it can't be understood"},
+		{"not YAML", "\t" + canary, "kubeconfig-invalid", "it can't be parsed"},
+		{"a list", "[" + canary + "]", "kubeconfig-invalid", "it can't be parsed"},
+		{"another kind", "apiVersion: v1\nkind: Secret\ndata: {token: " + canary + "}", "kubeconfig-invalid", "it can't be parsed"},
+		{"binary", "\x00\xff\x1b[2J", "kubeconfig-invalid", "it can't be parsed"},
 		{"no current context", replace("current-context: here", ""), "kubeconfig-context", "no current context is set"},
 		{"context missing", replace("current-context: here", "current-context: \"the\\ere\\n\""), "kubeconfig-context", `the current context "the\x1bre\n" of the kubeconfig does not exist`},
 		{"cluster missing", replace("cluster: bed,", "cluster: other,"), "kubeconfig-context", "names the cluster other, which does not exist"},
 		{"user missing", replace("user: somebody}", "user: nobody}"), "kubeconfig-context", "names the user nobody, which does not exist"},
-		{"server missing", replace("server: \"https://127.0.0.1:1\", ", ""), "kubeconfig-invalid", "its cluster or user is not complete"},
+		{"server missing", replace("server: \"https://127.0.0.1:1\", ", ""), "kubeconfig-invalid", "its cluster or user is incomplete"},
 		{"server no URL", replace("https://127.0.0.1:1", "https://127.0.0.1:1:2:x"), "kubeconfig-invalid", "not a URL"},
 		{"server without TLS", replace("https://127.0.0.1:1", "http://192.0.2.1"), "kubeconfig-invalid", "not https"},
 		{"server without TLS on loopback", replace("https://127.0.0.1:1", "http://[::1]:1"), "", ""},
@@ -100,7 +100,7 @@ func TestKubeconfigs(t *testing.T) {
 		{"key missing", replace("token: "+canary, "client-certificate: /nonexistent"), "file-unreadable", "/nonexistent"},
 		{"auth-provider", replace("token: "+canary, "auth-provider: {name: oidc}"), "kubeconfig-invalid", "auth-provider"},
 		{"two logins", replace("token: "+canary, "exec: {command: x, apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}, auth-provider: {name: oidc}"), "kubeconfig-invalid", ""},
-		{"plugin without a command", replace("token: "+canary, "exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}"), "kubeconfig-invalid", "not complete"},
+		{"plugin without a command", replace("token: "+canary, "exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}"), "kubeconfig-invalid", "incomplete"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestConnections(t *testing.T) {
 	}{
 		{"silent", at("https://"+silent.Addr().String(), nil), "kube-timeout", silent.Addr().String()},
 		{"silent after the connection", hang, "kube-timeout", ""},
-		{"closed", at("https://"+closed.Addr().String(), nil), "kube-unreachable", "there is no connection"},
+		{"closed", at("https://"+closed.Addr().String(), nil), "kube-unreachable", "connection failed"},
 		{"no such host", at("https://cluster.invalid", nil), "kube-unreachable", "can't be resolved"},
 		{"authority unknown", at(tls.URL, nil), "kube-tls", "an authority that is not trusted here"},
 		{"another host's", at(strings.Replace(tls.URL, "127.0.0.1", "localhost", 1), ca), "kube-tls", "for another host"},
@@ -285,7 +285,7 @@ func TestConnections(t *testing.T) {
 		})
 	}
 	// A proxy that does not connect is told of as such.
-	for status, words := range map[int][2]string{407: {"kube-proxy-login", "the proxy on the way wants a login (407)"}, 403: {"kube-unreachable", "the proxy answers 403"}} {
+	for status, words := range map[int][2]string{407: {"kube-proxy-login", "the proxy requires a login (407)"}, 403: {"kube-unreachable", "the proxy answers 403"}} {
 		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 		client := open(t, strings.Replace(kubeconfigFor(tls.URL, ca), "{server:", "{proxy-url: \""+proxy.URL+"\", server:", 1))
 		_, problem := client.Get(t.Context(), mine)

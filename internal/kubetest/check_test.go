@@ -65,8 +65,8 @@ func TestCheck(t *testing.T) {
 	}
 	d.revoke()
 	d.store(d.keys(another))
-	want(0, "! token            the token from the Secret at "+d.path("mount")+" is dead; the newer one from the Secret "+d.namespace+"/mine in the cluster is used instead\n",
-		"hint: wait a minute or two", "✓ token            alive: ", "✓ git-push ")
+	want(0, "! token            the token from the Secret at "+d.path("mount")+" is no longer valid; using the newer one from the Secret "+d.namespace+"/mine in the cluster\n",
+		"hint: kubelet updates the mount within two minutes", "✓ token            alive: ", "✓ git-push ")
 	d.store(map[string]string{"token": "x y", "instanceUrl": d.gitlab.URL()})
 	d.forget(canary)
 	want(1, "✗ token            authentication failed: the GitLab token from the Secret at "+d.path("mount")+" was revoked; no newer token could be read from the Secret "+d.namespace+"/mine in the cluster: ")

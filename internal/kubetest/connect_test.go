@@ -63,11 +63,11 @@ func TestConnect(t *testing.T) {
 
 	// An unknown authority: --ca-file is what helps.
 	o.set("GIT_SSL_CAINFO=")
-	o.wants(3, connectOld, "is signed by an authority that is not trusted here", "hint: name a file that holds the authority's certificate with --ca-file, which also stores it")
+	o.wants(3, connectOld, "is signed by an authority that is not trusted here", "hint: name a file with the authority's certificate with --ca-file, which also stores it")
 	stranger, err := gitlabtest.Start(gitlabtest.Options{Dir: t.TempDir()})
 	must(t, err)
 	t.Cleanup(stranger.Close)
-	o.wants(3, connectOld+" --ca-file "+stranger.CAFile(), "hint: check that "+stranger.CAFile()+", which --ca-file names, holds the certificate")
+	o.wants(3, connectOld+" --ca-file "+stranger.CAFile(), "hint: check that "+stranger.CAFile()+" (--ca-file) has the certificate")
 	o.set("GIT_SSL_CAINFO=" + o.gitlab.CAFile())
 
 	uid := o.session("work")
@@ -109,7 +109,7 @@ func TestConnectExisting(t *testing.T) {
 		"empty":    {func(*owner) map[string]string { return nil }, nil, "", 0, "connected: ", func(o *owner) map[string]string { return o.keys(another) }},
 		"no token": {func(o *owner) map[string]string { return map[string]string{"instanceUrl": o.gitlab.URL()} }, nil, "", 0, "connected: ", func(o *owner) map[string]string { return o.keys(another) }},
 		"another program's": {func(o *owner) map[string]string { return o.keys(canary) }, nil, "", 1,
-			"has keys or labels that another program has set; nothing was written", nil},
+			"has keys or labels that another program manages; nothing was written", nil},
 		"taken over": {func(o *owner) map[string]string { return o.keys(canary) }, nil, " --force", 0, "connected: ", func(o *owner) map[string]string { return o.keys(another) }},
 		"other keys": {func(*owner) map[string]string { return map[string]string{"theirs": "x"} }, nil, "", 0, "connected: ", func(o *owner) map[string]string {
 			keys := o.keys(another)
@@ -158,10 +158,10 @@ func TestConnectExisting(t *testing.T) {
 func TestConnectTrouble(t *testing.T) {
 	o := newOwner(t)
 	o.front.strike(3, before(func() { o.store(o.keys(canary)) }))
-	o.wants(1, connectNew, "has keys or labels that another program has set")
+	o.wants(1, connectNew, "has keys or labels that another program manages")
 	o.wantKeys(o.keys(canary))
 	o.front.strike(3, before(func() { o.store(map[string]string{"token": canary}) }))
-	o.wants(1, connectNew+" --force", "was changed by somebody else in the meantime; nothing was written")
+	o.wants(1, connectNew+" --force", "was changed by another program in the meantime; nothing was written")
 	o.wantKeys(map[string]string{"token": canary})
 	cluster.Delete(t, o.namespace, "mine")
 	for n := 1; n <= 4; n++ {
@@ -258,7 +258,7 @@ func TestDisconnect(t *testing.T) {
 	keys := o.keys(canary)
 	keys["theirs"] = "x"
 	o.store(keys)
-	o.wants(2, "disconnect --revoke", "the token is not revoked without a yes; nothing was changed")
+	o.wants(2, "disconnect --revoke", "the revocation was not confirmed; nothing was changed")
 	o.wantKeys(keys)
 	o.wants(0, "disconnect --revoke --yes", "revoked: ", "disconnected: ")
 	o.wantKeys(map[string]string{"theirs": "x"})
@@ -267,7 +267,7 @@ func TestDisconnect(t *testing.T) {
 	}
 	o.wants(0, connectNew)
 	o.front.strike(2, before(func() { o.store(o.keys(another)) }))
-	o.wants(1, "disconnect", "was changed by somebody else in the meantime")
+	o.wants(1, "disconnect", "was changed by another program in the meantime")
 	o.wantKeys(o.keys(another))
 	// From an immutable one no keys can be taken, which is told before GitLab revokes
 	// the token; without keys of others, all of it goes.
@@ -297,8 +297,8 @@ func TestDisconnect(t *testing.T) {
 	o.wants(1, "disconnect --revoke --yes", "white space or a line break")
 	// Nor is one shown to another instance than the one that was named.
 	o.store(o.keys(another))
-	o.wants(1, "rotate --new --instance https://other.example", "and the one here is of other.example; nothing was changed")
-	o.wants(1, "disconnect --revoke --yes --instance https://other.example", "and the one here is of other.example; nothing was changed")
+	o.wants(1, "rotate --new --instance https://other.example", "but the one here is for other.example; nothing was changed")
+	o.wants(1, "disconnect --revoke --yes --instance https://other.example", "but the one here is for other.example; nothing was changed")
 	o.wants(0, "disconnect", "disconnected: ")
 	if o.kept() != nil || !o.alive(another) {
 		t.Error("the Secret is there, or its token revoked")

@@ -395,11 +395,11 @@ func TestPlugins(t *testing.T) {
 	for test, row := range map[string]struct {
 		script, mode, code, words string
 	}{
-		"fails":           {"cat >&2; echo " + another + " >&2; exit 7", "", "kube-plugin-failed", "gave no login"},
-		"says nothing":    {"cat >" + dir + "/input", "", "kube-plugin-failed", "gave no login"},
-		"says nonsense":   {"echo " + another, "", "kube-plugin-failed", "gave no login"},
+		"fails":           {"cat >&2; echo " + another + " >&2; exit 7", "", "kube-plugin-failed", "returned no login"},
+		"says nothing":    {"cat >" + dir + "/input", "", "kube-plugin-failed", "returned no login"},
+		"says nonsense":   {"echo " + another, "", "kube-plugin-failed", "returned no login"},
 		"hangs":           {"exec sleep 60", "", "kube-plugin-failed", "within the time limit"},
-		"wants to ask":    {"cat >&2", "Always", "kube-plugin-unusable", "wants to ask at a terminal"},
+		"wants to ask":    {"cat >&2", "Always", "kube-plugin-unusable", "needs a terminal"},
 		"is not there":    {"", "", "kube-plugin-unusable", "is not there"},
 		"other version":   {`echo '{"apiVersion":"client.authentication.k8s.io/v1beta1","kind":"ExecCredential","status":{"token":"x"}}'`, "", "kube-plugin-failed", ""},
 		"unknown version": {"true", "v0", "kubeconfig-invalid", ""},

@@ -416,7 +416,7 @@ func TestManifestRights(t *testing.T) {
 	d.loginAs(api.AuthInfo{Token: token})
 	d.mount(canary)
 	d.revoke()
-	d.wantToken(another, "the Secret "+d.namespace+"/session-gitlab in the cluster has a newer one")
+	d.wantToken(another, "the Secret "+d.namespace+"/session-gitlab in the cluster")
 }
 
 // environment is what kubelet makes of a container's variables in a namespace: one

@@ -28,8 +28,8 @@ func TestRescue(t *testing.T) {
 	d.revoke()
 	// What is remembered of the old one counts until git is refused, and says so.
 	d.forget(canary)
-	line := "warning: the token from the Secret at " + d.path("mount") + " is dead on " + strings.TrimPrefix(d.gitlab.URL(), "https://") +
-		"; the Secret " + d.namespace + "/mine in the cluster has a newer one, which counts until the mount has it too\n"
+	line := "warning: the token from the Secret at " + d.path("mount") + " is no longer valid on " + strings.TrimPrefix(d.gitlab.URL(), "https://") +
+		"; using the newer one from the Secret " + d.namespace + "/mine in the cluster\n"
 	d.wantToken(another, line)
 	d.git("clone", "-q", d.gitlab.URL()+"/"+project+".git", "clone")
 	d.git("-C", "clone", "-c", "user.name=Test", "-c", "user.email=test@example.com", "commit", "-q", "--allow-empty", "-m", "x")
@@ -81,7 +81,7 @@ func TestRescueInVain(t *testing.T) {
 			d.login("get")
 			d.store(d.keys(another))
 			must(d.t, d.gitlab.UpdateToken(another, func(t *gitlabtest.Token) { t.Revoked = true }))
-		}, "the Secret NS/mine in the cluster has a newer token, which is refused too: the GitLab token from the Secret NS/mine in the cluster was revoked"},
+		}, "the Secret NS/mine in the cluster was rejected too: the GitLab token from the Secret NS/mine in the cluster was revoked"},
 		"of another instance": {func(d *desk) { d.login("get"); d.store(map[string]string{"token": another}) },
 			"the Secret NS/mine in the cluster is for gitlab.com, so it has no newer token for "},
 		"no cluster": {func(d *desk) {
@@ -91,7 +91,7 @@ func TestRescueInVain(t *testing.T) {
 			addr := listen(d.t).Addr().String()
 			d.set("KUBECONFIG=" + cluster.Kubeconfig(d.t, admin(), func(c *api.Config) { c.Clusters["cluster"].Server = "https://" + addr }))
 		}, "did not answer within the time limit"},
-		"no kubeconfig": {func(d *desk) { d.set("KUBECONFIG=") }, "there is no way to the Kubernetes API"},
+		"no kubeconfig": {func(d *desk) { d.set("KUBECONFIG=") }, "no kubeconfig or ServiceAccount token was found"},
 		"wrong name":    {func(d *desk) { d.set("ACP_GITLAB_SECRET=" + another) }, "the value of ACP_GITLAB_SECRET is not of the form namespace/name"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -177,10 +177,10 @@ func TestRescueSpares(t *testing.T) {
 	close(said)
 	for stderr := range said {
 		d.all.WriteString(stderr)
-		d.said(stderr, []string{"which is refused too: ", "lacks the scope", "was revoked"})
+		d.said(stderr, []string{" was rejected too: ", "lacks the scope", "was revoked"})
 	}
 	for range 10 {
-		d.wantRefusal(1, "which is refused too: ", "lacks the scope", "was revoked")
+		d.wantRefusal(1, " was rejected too: ", "lacks the scope", "was revoked")
 	}
 	if n := asked(); n != 1 {
 		t.Errorf("the cluster was asked %d times", n)

@@ -266,7 +266,7 @@ func TestRenewKilled(t *testing.T) {
 				o.wants(0, renew)
 				return
 			}
-			o.wants(1, renew, "another rotation was interrupted")
+			o.wants(1, renew, "an earlier rotation was interrupted")
 			if n := o.gitlab.Count("rotate"); n > 0 {
 				t.Errorf("GitLab was asked again, %d times", n)
 			}
@@ -295,7 +295,7 @@ func (o *owner) finishes() {
 		return
 	}
 	// The old token stands nowhere any more, so nobody can revoke it from here.
-	o.wants(1, replace, "the new token is the one that is already in the Secret", "revoke the old one on GitLab")
+	o.wants(1, replace, "the new token is already the one in the Secret", "revoke the old one on GitLab")
 }
 
 // Killed at any request, a rotation by hand leaves the Secret with a working
@@ -454,9 +454,9 @@ func TestRotateOvertaken(t *testing.T) {
 		"another key": {func(o *owner) {
 			o.store(map[string]string{"token": canary, "instanceUrl": o.gitlab.URL(), "theirs": "x"})
 		}, 0, "rotated: ", "rotated: ", nil, ""},
-		"another token": {changed(third), 1, "somebody else has stored another token in the Secret", "the one that GitLab made is in",
-			func(o *owner) { must(o.t, o.gitlab.UpdateToken(third, func(t *gitlabtest.Token) { t.Revoked = true })) }, "the one that GitLab made is in"},
-		"vanished":            {func(o *owner) { cluster.Delete(o.t, o.namespace, "mine") }, 1, "there is no token in the Secret", "the new token is safe in", nil, ""},
+		"another token": {changed(third), 1, "another token was stored in the Secret", "the one that GitLab created is in",
+			func(o *owner) { must(o.t, o.gitlab.UpdateToken(third, func(t *gitlabtest.Token) { t.Revoked = true })) }, "the one that GitLab created is in"},
+		"vanished":            {func(o *owner) { cluster.Delete(o.t, o.namespace, "mine") }, 1, "there is no token in the Secret", "the new token is saved in", nil, ""},
 		"another of the name": {func(o *owner) { cluster.Delete(o.t, o.namespace, "mine"); o.store(o.keys(canary)) }, 0, "rotated: ", "rotated: ", nil, ""},
 		"immutable": {func(o *owner) {
 			o.store(o.keys(canary), frozen)
@@ -608,7 +608,7 @@ func TestRotatePods(t *testing.T) {
 		verbs []string
 		words string
 	}{
-		"list":  {[]string{"patch"}, "owner may not list the pods of the namespace "},
+		"list":  {[]string{"patch"}, "owner may not list the pods in the namespace "},
 		"patch": {[]string{"list"}, "owner may not patch the pod "},
 	} {
 		o := newOwner(t, podRules(row.verbs...)...)
@@ -643,7 +643,7 @@ func TestRotateGraceFails(t *testing.T) {
 	o = newOwner(t)
 	o.store(o.keys(canary))
 	o.front.strike(4, before(func() { o.store(o.keys(canary)) }))
-	o.wants(3, replace+" --grace 1ms", "the old one was not revoked: the Secret "+o.namespace+"/mine does not have what was just stored in it")
+	o.wants(3, replace+" --grace 1ms", "the old one was not revoked: the Secret "+o.namespace+"/mine does not have the token that was just stored")
 	if !o.alive(canary) {
 		t.Error("the token that is kept is revoked")
 	}

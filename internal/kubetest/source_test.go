@@ -77,7 +77,7 @@ func TestBadSecrets(t *testing.T) {
 	d.set("ACP_GITLAB_SECRET=" + canary)
 	d.wantRefusal(1, "the value of ACP_GITLAB_SECRET is not of the form namespace/name")
 	d.set("ACP_GITLAB_SECRET=")
-	d.wantRefusal(1, "ACP_GITLAB_SOURCE is api, and ACP_GITLAB_SECRET is not set")
+	d.wantRefusal(1, "ACP_GITLAB_SOURCE is api, but ACP_GITLAB_SECRET is not set")
 }
 
 // The mount comes before the cluster, and the cluster before the environment.
@@ -146,9 +146,9 @@ func TestBadClusters(t *testing.T) {
 	named := d.namespace + "/mine"
 
 	d.set("KUBECONFIG=" + cluster.Kubeconfig(t, api.AuthInfo{Token: cluster.Account(t, d.namespace, "nobody")}))
-	d.wantRefusal(1, "configuration: system:serviceaccount:"+d.namespace+":nobody may not get the Secret "+named, "hint: give it a Role with the verb get")
+	d.wantRefusal(1, "configuration: system:serviceaccount:"+d.namespace+":nobody may not get the Secret "+named, "hint: grant it a Role with the verb get")
 	d.set("KUBECONFIG=" + cluster.Kubeconfig(t, api.AuthInfo{Token: "x"}))
-	d.wantRefusal(1, "does not accept the login of the context here of the kubeconfig")
+	d.wantRefusal(1, "rejects the login of the context here of the kubeconfig")
 
 	silent := listen(t)
 	server := func(url string) func(*api.Config) { return func(c *api.Config) { c.Clusters["cluster"].Server = url } }
@@ -168,20 +168,20 @@ func TestBadClusters(t *testing.T) {
 	broken := d.path("broken")
 	must(t, os.WriteFile(broken, []byte("clusters: "+canary+": ["), 0o600))
 	d.set("KUBECONFIG=" + broken)
-	d.wantRefusal(1, broken+" can't be used: it can't be understood")
+	d.wantRefusal(1, broken+" can't be used: it can't be parsed")
 	d.set("KUBECONFIG=" + d.path("missing"))
-	d.wantRefusal(1, "there is nothing at "+d.path("missing"))
+	d.wantRefusal(1, "(looked at "+d.path("missing"))
 	must(t, os.WriteFile(d.path("relative"), []byte("x"), 0o600))
 	d.set("KUBECONFIG=relative")
 	d.wantRefusal(1, "relative can't be used: a path that is not absolute could lead into a repository")
 	d.set("KUBECONFIG=")
-	d.wantRefusal(1, "there is no way to the Kubernetes API: there is nothing at "+filepath.Join(d.path("home"), ".kube", "config"))
+	d.wantRefusal(1, "no kubeconfig or ServiceAccount token was found (looked at "+filepath.Join(d.path("home"), ".kube", "config"))
 
 	plugin := d.path("plugin")
 	must(t, os.WriteFile(plugin, []byte("#!/bin/sh\ncat\necho "+another+" >&2\nexit 1\n"), 0o755))
 	d.set("KUBECONFIG=" + cluster.Kubeconfig(t, api.AuthInfo{Exec: &api.ExecConfig{
 		APIVersion: "client.authentication.k8s.io/v1", Command: plugin, InteractiveMode: api.IfAvailableExecInteractiveMode}}))
-	d.wantRefusal(3, "the exec plugin "+plugin+" of the context here of the kubeconfig gave no login")
+	d.wantRefusal(3, "the exec plugin "+plugin+" of the context here of the kubeconfig returned no login")
 }
 
 // listen is a server that takes connections and says nothing.

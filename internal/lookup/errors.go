@@ -5,12 +5,12 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/platform"
 )
 
-// errSessionUnknown is for a session that can't be named, because of the variable
-// that should do it.
+// errSessionUnknown is for an unknown session, because of the variable that should name
+// it.
 func errSessionUnknown(variable string, why error) error {
 	return &message.Error{Code: "session-unknown", Topic: message.Configuration,
-		What: "which session this is can't be told: " + variable + " " + why.Error(),
-		Hint: "set PROJECT_NAME and AGENTIC_SESSION_NAME, as a session pod has them"}
+		What: "the session is unknown: " + variable + " " + why.Error(),
+		Hint: "set PROJECT_NAME and AGENTIC_SESSION_NAME, as in a session pod"}
 }
 
 // errPlatformNotConnected is for a session whose user has not connected GitLab on
@@ -21,17 +21,17 @@ func errPlatformNotConnected(p platform.Endpoint, session string) error {
 		Hint: "connect GitLab under Settings → Integrations → GitLab"}
 }
 
-// errClusterSecretUnset is for a source that needs the name of a Secret.
+// errClusterSecretUnset is for ACP_GITLAB_SOURCE=api without ACP_GITLAB_SECRET.
 func errClusterSecretUnset() error {
 	return &message.Error{Code: "cluster-secret-unset", Topic: message.Configuration,
-		What: "ACP_GITLAB_SOURCE is api, and ACP_GITLAB_SECRET is not set",
+		What: "ACP_GITLAB_SOURCE is api, but ACP_GITLAB_SECRET is not set",
 		Hint: "set ACP_GITLAB_SECRET to the namespace/name of the Secret"}
 }
 
-// errTokenFileUnset is for a source that needs the path of a file.
+// errTokenFileUnset is for ACP_GITLAB_SOURCE=file without ACP_GITLAB_TOKEN_FILE.
 func errTokenFileUnset() error {
 	return &message.Error{Code: "token-file-unset", Topic: message.Configuration,
-		What: "ACP_GITLAB_SOURCE is file, and ACP_GITLAB_TOKEN_FILE is not set",
+		What: "ACP_GITLAB_SOURCE is file, but ACP_GITLAB_TOKEN_FILE is not set",
 		Hint: "set ACP_GITLAB_TOKEN_FILE to the path of the file with the token"}
 }
 
@@ -42,10 +42,9 @@ func errCredentialUnbound() error {
 		Hint: "bind a GitLab credential to the session's agent or project, then start a new session"}
 }
 
-// errTurnInstance is for a token of the runner's of which the platform could not say,
-// because of why, which instance it belongs to.
+// errTurnInstance is for a runner's token whose instance is unknown because of why.
 func errTurnInstance(why error) error {
 	return &message.Error{Code: "turn-instance", Topic: message.NotVerified,
-		What: "which instance the token of this turn belongs to is not known: " + message.As(why).What,
+		What: "the instance of this turn's token is unknown: " + message.As(why).What,
 		Hint: "set ACP_GITLAB_INSTANCE_URL to the URL of your GitLab, or try again when the platform answers"}
 }

@@ -7,18 +7,17 @@ import (
 	"unicode/utf8"
 )
 
-// Bug is for a failure that is the program's own. where is a place in its source;
-// nothing of what it worked on is told.
+// Bug is for a panic. where is a place in the source; no data is shown.
 func Bug(version, where string) error {
 	return &Error{Code: "bug", Topic: Internal,
 		What: "this is a bug in git-credential-acp " + version + " (in " + where + ")",
 		Hint: reportHint}
 }
 
-const reportHint = "report this line at https://github.com/ambient-code/git-credential-acp/issues; running the same again may help"
+const reportHint = "report this line at https://github.com/ambient-code/git-credential-acp/issues; running the command again may help"
 
-// Printable makes a text fit for one line of a terminal or a log: what is not
-// [Visible] is written as an escape.
+// Printable makes a text safe for one line of a terminal or a log: characters that are
+// not [Visible] are escaped.
 func Printable(text string) string {
 	var out strings.Builder
 	for len(text) > 0 {
@@ -33,9 +32,9 @@ func Printable(text string) string {
 	return out.String()
 }
 
-// Visible reports a character that a terminal shows and does nothing else with: no
-// control or format character, no line separator, no space but the usual one, and
-// none that has no form of its own, such as a variation selector or a filler.
+// Visible reports whether a terminal shows a character and does nothing else with it:
+// no control or format characters, no line separators, no spaces but U+0020, and no
+// invisible ones such as variation selectors and fillers.
 func Visible(r rune) bool {
 	return strconv.IsPrint(r) && r != '\u2800' && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }

@@ -13,16 +13,16 @@ func URLInvalid(why string) error {
 // URLIsHTTP is for a URL over plain http of an instance, whose address is url.
 func URLIsHTTP(url string) error {
 	return &Error{Code: "url-is-http", Topic: Configuration,
-		What: "the URL is plain http, which would show the token to the network",
-		Hint: "use " + url + ", in the remote too (git remote -v shows it)"}
+		What: "the URL uses plain http, which would expose the token on the network",
+		Hint: "use " + url + ", also in the remote (git remote -v)"}
 }
 
-// URLForeign is for a URL of a host that no token is for; have are the
-// instances that there are tokens for, or that alone are answered for.
+// URLForeign is for a URL of a host without a token; have are the instances that get
+// answers for.
 func URLForeign(host string, have []string) error {
 	return &Error{Code: "url-foreign", Topic: Configuration,
-		What: "get answers for " + strings.Join(have, ", ") + " here, and not for " + Quote(host),
-		Hint: "check that the URL is right, and that ACP_GITLAB_INSTANCE_URL and --instance don't name another instance; else connect that one under Settings → Integrations → GitLab"}
+		What: "get answers only for " + strings.Join(have, ", ") + " here, not for " + Quote(host),
+		Hint: "check that the URL is right, and that ACP_GITLAB_INSTANCE_URL and --instance don't name another instance; otherwise connect this one under Settings → Integrations → GitLab"}
 }
 
 // Foreign reports that a URL is of a host that no token is for.
@@ -35,10 +35,10 @@ func NoToken(looked []string, connect string) error {
 		What: "GitLab is not connected: there is no token (looked at " + strings.Join(looked, ", ") + ")", Hint: connect}
 }
 
-// Elsewhere is a warning about a rule of git's, named by its key and origin, by
-// which git does not use a URL at all.
+// Elsewhere is a warning about a git setting, by key and origin, that replaces a URL
+// with one that needs no credential.
 func Elsewhere(url, key, origin string) error {
 	return &Error{Code: "elsewhere", Topic: Warning,
-		What: "git uses another address in the place of " + Quote(url) + ", and asks for no login there: so says " + Quote(key) + " in " + origin,
-		Hint: "remove that rule, or use the other address's own way to log in, such as an SSH key"}
+		What: "git replaces " + Quote(url) + " with an address that needs no credential (" + Quote(key) + " in " + origin + ")",
+		Hint: "remove that setting, or log in the way the other address needs, for example with an SSH key"}
 }

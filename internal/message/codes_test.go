@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,6 +22,49 @@ import (
 )
 
 var update = flag.Bool("update", false, "write docs/messages.md")
+
+// head is the beginning of docs/messages.md, with the remedies of many messages.
+const head = `# Messages
+
+Every message, by its code (` + "`code`" + ` in JSON output), with what its text does not say, and the first thing to try. The program prints a longer hint that fits the case. … stands for what varies, INSTANCE for the GitLab instance, SOURCE for the token's source, and PROJECT for the project's path. For symptoms, see [Troubleshooting](troubleshooting.md).
+
+This page is generated from the source.
+
+## Common remedies
+
+### Replace the token
+
+Create a new token with the scopes api, read_api, read_user and write_repository at ` + "`https://INSTANCE/-/profile/personal_access_tokens`" + `. Then store it where the old one is: reconnect under *Settings → Integrations → GitLab*, or run ` + "`git-credential-acp connect`" + `, or replace the file's contents ([The token](token.md)).
+
+### Trust the authority
+
+Add the certificate of the instance's authority to the Secret as ` + "`ca.crt`" + `, or set ` + "`GIT_SSL_CAINFO`, `SSL_CERT_FILE` or git's `http.sslCAInfo`" + ` to a file with it ([details](troubleshooting.md#the-certificate-is-not-trusted)).
+
+## All messages
+`
+
+var sample = Subject{Instance: "INSTANCE", URL: "https://INSTANCE", Project: "PROJECT", Where: "SOURCE", Renew: "…"}
+
+// remedy is the first part of a hint as a sentence.
+func remedy(hint string) string {
+	hint, _, _ = strings.Cut(common.Replace(hint), "; ")
+	if strings.Trim(hint, "… ") == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(hint)
+	if !strings.HasPrefix(hint, "git") && !strings.HasPrefix(hint, "kube") {
+		hint = string(unicode.ToUpper(first)) + hint[size:]
+	}
+	return hint + "."
+}
+
+// common replaces long remedies by links to those in head.
+var common = strings.NewReplacer(
+	"otherwise "+sample.NewToken(), "otherwise [replace the token](#replace-the-token)",
+	": "+sample.NewToken(), ": [replace the token](#replace-the-token)",
+	sample.NewToken(), "[Replace the token](#replace-the-token)",
+	caSettings+"; …", "[Trust the authority](#trust-the-authority)",
+	", then …", "", "; …", "", "…, or write", "write")
 
 // pattern is a message as its constructor spells it, with … for what varies.
 type pattern struct{ code, topic, what, hint string }
@@ -43,31 +87,29 @@ func TestMessages(t *testing.T) {
 	}
 	rows := map[string]bool{}
 	var doc strings.Builder
-	doc.WriteString("# Messages\n\nThis page lists every message, by its code (`code` in JSON output). It is generated from the source: … stands for what varies, INSTANCE for the GitLab instance, SOURCE for where the token comes from, and PROJECT for the project's path. [Troubleshooting](troubleshooting.md) begins with symptoms.\n")
+	doc.WriteString(head)
 	for _, row := range Codes {
 		if rows[row.Code] {
 			t.Errorf("codes.go has two rows for %s", row.Code)
 		}
 		rows[row.Code] = true
-		if words := len(strings.Fields(row.Meaning)); words == 0 || words > 25 {
-			t.Errorf("codes.go: the meaning of %s has %d words; want 1 to 25", row.Code, words)
+		if words := len(strings.Fields(row.Meaning)); words > 25 {
+			t.Errorf("codes.go: the meaning of %s has %d words; want at most 25", row.Code, words)
 		}
 		if made[row.Code] == nil {
 			t.Errorf("codes.go has a row for %s, which no constructor makes", row.Code)
 			continue
 		}
 		fmt.Fprintf(&doc, "\n### %s\n\n", row.Code)
-		hints := []string{}
-		for _, p := range made[row.Code] {
+		for i, p := range made[row.Code] {
 			checkPattern(t, p)
-			fmt.Fprintf(&doc, "`%s: %s`\n\n", p.topic, strings.ReplaceAll(p.what, "`", "'"))
-			if p.hint != "" && p.hint != "…" && !slices.Contains(hints, p.hint) {
-				hints = append(hints, p.hint)
+			if i == 0 {
+				what, _, _ := strings.Cut(strings.ReplaceAll(p.what, "`", "'"), "; ")
+				fmt.Fprintf(&doc, "`%s: %s`\n", p.topic, what)
 			}
 		}
-		doc.WriteString(row.Meaning + "\n")
-		for _, hint := range hints {
-			fmt.Fprintf(&doc, "\nRemedy: `%s`\n", hint)
+		if text := strings.TrimSpace(row.Meaning + " " + remedy(made[row.Code][0].hint)); text != "" {
+			doc.WriteString("\n" + text + "\n")
 		}
 	}
 	for code := range made {
@@ -94,7 +136,7 @@ func checkPattern(t *testing.T, p pattern) {
 	}
 	for _, text := range []string{p.what, p.hint} {
 		first, _ := utf8.DecodeRuneInString(text)
-		if unicode.IsUpper(first) && !regexp.MustCompile(`^(GitLab|ACP_|GIT_|INSTANCE|SOURCE)`).MatchString(text) ||
+		if unicode.IsUpper(first) && !regexp.MustCompile(`^(GitLab|TLS|ACP_|GIT_|INSTANCE|SOURCE)`).MatchString(text) ||
 			strings.HasSuffix(text, ".") || strings.HasSuffix(text, " ") || strings.Contains(text, "%!") || strings.Contains(text, "  ") {
 			t.Errorf("%s: %q does not have the form of a message", p.code, text)
 		}
@@ -107,13 +149,12 @@ func sampled() (all []pattern) {
 		m := As(err)
 		all = append(all, pattern{m.Code, string(m.Topic), m.What, m.Hint})
 	}
-	subject := Subject{Instance: "INSTANCE", URL: "https://INSTANCE", Project: "PROJECT", Where: "SOURCE", Renew: "…"}
 	for _, reason := range access.Reasons() {
 		for _, v := range samples(reason) {
 			if v.Detail != "" {
 				v.Detail = "…"
 			}
-			add(Explain(v, subject))
+			add(Explain(v, sample))
 		}
 	}
 	for _, fault := range pat.Faults() {
@@ -130,17 +171,20 @@ func extracted(t *testing.T) (all []pattern) {
 	if err != nil || len(dirs) < 10 {
 		t.Fatal(err, dirs)
 	}
-	for _, f := range shared.funcs {
-		all = append(all, shared.messages(f)...)
-	}
+	all = shared.all()
 	for _, file := range dirs {
 		s := parse(t, filepath.Dir(file))
 		s.shared = shared
-		for _, f := range s.funcs {
-			all = append(all, s.messages(f)...)
-		}
+		all = append(all, s.all()...)
 	}
-	slices.SortFunc(all, func(a, b pattern) int { return strings.Compare(a.what, b.what) })
+	return all
+}
+
+// all are the messages of a package, in the order of its functions' names.
+func (s *source) all() (all []pattern) {
+	for _, name := range slices.Sorted(maps.Keys(s.funcs)) {
+		all = append(all, s.messages(s.funcs[name])...)
+	}
 	return all
 }
 
@@ -295,7 +339,9 @@ func (s *source) text(e ast.Expr, local map[string]ast.Expr, depth int) string {
 				from = s.shared
 			}
 		}
-		if id, ok := name.(*ast.Ident); ok && id.Name == "TopicOf" {
+		if id, ok := name.(*ast.Ident); ok && id.Name == "Error" {
+			return varies
+		} else if ok && id.Name == "TopicOf" {
 			return string(Configuration)
 		} else if ok && from.funcs[id.Name] != nil && from.funcs[id.Name].Body != nil && len(from.funcs[id.Name].Body.List) == 1 {
 			if back, ok := from.funcs[id.Name].Body.List[0].(*ast.ReturnStmt); ok && len(back.Results) == 1 {

@@ -1,5 +1,5 @@
-// Package message has the errors that users see, with a code, what is wrong, and a
-// hint what to do. No message contains a token or text from a server.
+// Package message has the errors that users see: a code, what is wrong, and a hint.
+// No message contains a token or text from a server.
 package message
 
 import (
@@ -12,12 +12,11 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 )
 
-// Topic is the beginning of a message, in the words that readers of the
-// platform's guide search for.
+// Topic is the beginning of a message, in the words of the platform's guide.
 type Topic string
 
-// The topics. RateLimit and NotVerified mean that nothing was learned; Warning
-// and Waiting stop nobody; the others are refusals.
+// The topics. RateLimit and NotVerified mean that GitLab gave no verdict; Warning and
+// Waiting stop nothing; the others are refusals.
 const (
 	Authentication Topic = "authentication failed"
 	Permissions    Topic = "insufficient permissions"
@@ -31,7 +30,7 @@ const (
 	Internal       Topic = "internal error"
 )
 
-// Error is something to tell people: what is wrong and what to do about it.
+// Error is a message to the user: what is wrong and what to do about it.
 type Error struct {
 	// Code is the stable name of the message, and its anchor in
 	// docs/messages.md.
@@ -44,7 +43,7 @@ type Error struct {
 // Error is the message without its hint: "topic: what".
 func (e *Error) Error() string { return string(e.Topic) + ": " + e.What }
 
-// Lines are what is printed of an error, a line each, without prefix.
+// Lines are the lines to print, without prefix.
 func (e *Error) Lines() []string {
 	if e.Hint == "" {
 		return []string{e.Error()}
@@ -52,8 +51,8 @@ func (e *Error) Lines() []string {
 	return []string{e.Error(), "hint: " + e.Hint}
 }
 
-// As is err as an Error; nil for nil. An error of another type is a bug: its text
-// could hold anything, so it is not shown.
+// As is err as an Error; nil for nil. An error of another type is a bug, and its text
+// is not shown since it could contain a secret.
 func As(err error) *Error {
 	var e *Error
 	if err != nil && !errors.As(err, &e) {
@@ -65,17 +64,16 @@ func As(err error) *Error {
 // Is reports whether err has that code.
 func Is(err error, code string) bool { return err != nil && As(err).Code == code }
 
-// Unverified reports whether err says that nothing was learned, rather than that
-// something is wrong.
+// Unverified reports whether err means that GitLab gave no verdict.
 func Unverified(err error) bool {
 	return err != nil && (As(err).Topic == RateLimit || As(err).Topic == NotVerified)
 }
 
-// maxQuoted bounds what is shown of a text from outside, in bytes.
+// maxQuoted is the most that is shown of untrusted text, in bytes.
 const maxQuoted = 200
 
-// Quote makes a text from outside fit for a terminal and a log: as it is when
-// it is plain, else quoted with escapes, and never longer than a line.
+// Quote makes untrusted text safe for a terminal and a log: unchanged if it is plain
+// ASCII without spaces, otherwise quoted with escapes, and cut to maxQuoted.
 func Quote(text string) string {
 	if len(text) > maxQuoted {
 		text = strings.ToValidUTF8(text[:maxQuoted], "") + "..."
@@ -91,18 +89,18 @@ func Quote(text string) string {
 	return text
 }
 
-// MalformedRequest is for input that breaks git's protocol. It has one line
-// only: it may well be an attack, and there is nobody to help.
+// MalformedRequest is for input that breaks git's protocol. It has no hint, since it
+// may be an attack.
 func MalformedRequest(why error) error {
 	return &Error{Code: "malformed-request", Topic: Malformed, What: why.Error() + "; nothing was answered"}
 }
 
-// SettingInvalid is for an environment variable or flag with a value that
-// can't be. The value is not shown: it could be a secret in the wrong place.
+// SettingInvalid is for an environment variable or flag with an invalid value, which
+// is not shown since it could be a secret.
 func SettingInvalid(name string, why error) error {
 	return &Error{Code: "setting-invalid", Topic: Configuration,
 		What: "the value of " + name + " is " + why.Error(),
-		Hint: "correct " + name + ", or unset it to get the default"}
+		Hint: "correct " + name + ", or unset it to use the default"}
 }
 
 // InstanceInvalid is for an instance URL, found at where, that can't be used.
@@ -114,14 +112,13 @@ func InstanceInvalid(where string, why error) error {
 		case url != "" && whole:
 			hint = "write " + Quote(url)
 		case url != "":
-			hint = "write " + Quote(url) + ", and behind it the path of GitLab itself, if it has one"
+			hint = "write " + Quote(url) + ", followed by GitLab's own path if it has one"
 		}
 	}
 	return &Error{Code: "instance-invalid", Topic: TopicOf(where), What: "the instance URL in " + where + " " + why.Error(), Hint: hint}
 }
 
-// TopicOf is the topic of a value that can't be: who typed a flag has used the
-// program wrongly, and everything else is configuration.
+// TopicOf is the topic for an invalid value: usage for a flag, else configuration.
 func TopicOf(where string) Topic {
 	if strings.HasPrefix(where, "--") {
 		return Usage
@@ -129,47 +126,44 @@ func TopicOf(where string) Topic {
 	return Configuration
 }
 
-// NotConnected is for a request for an instance that is known, but of which
-// there is no token. Places are where one was looked for, and connect says how to
-// bring one there.
+// NotConnected is for a request for a known instance without a token. Places were
+// searched for one, and connect says how to store one.
 func NotConnected(instance string, places []string, connect string) error {
 	return &Error{Code: "not-connected", Topic: Configuration,
 		What: "GitLab is not connected: there is no token for " + instance + " (looked at " + strings.Join(places, ", ") + ")", Hint: connect}
 }
 
-// OtherInstance is for a request for an instance that is known, while the only
-// token, found at where, belongs to another one, as the setting belongs says.
+// OtherInstance is for a request for a known instance when the only token, from where,
+// belongs to another one, as the setting belongs says.
 func OtherInstance(asked, have, where, belongs string) error {
 	hint := "connect " + asked + " under Settings → Integrations → GitLab, or correct " + belongs
 	if strings.HasPrefix(belongs, "ACP_") {
-		hint = "if the token is for " + asked + ", set " + belongs + " to its URL; else put a token of " + asked + " there"
+		hint = "if the token is for " + asked + ", set " + belongs + " to its URL; otherwise put a token for " + asked + " there"
 	}
 	return &Error{Code: "other-instance", Topic: Configuration,
 		What: "the token from " + where + " belongs to " + have + ", not to " + asked,
-		Hint: hint + " (without it, a token belongs to gitlab.com)"}
+		Hint: hint + " (if unset, a token belongs to gitlab.com)"}
 }
 
 // FileUnreadable is for a file, named by where, that can't be read.
 func FileUnreadable(where, why string) error {
 	return &Error{Code: "file-unreadable", Topic: Configuration,
 		What: where + " can't be read: " + why,
-		Hint: "check that it is a regular file that this user id may read (a mounted Secret is, by default)"}
+		Hint: "check that it is a regular file that this user may read (by default, a mounted Secret is)"}
 }
 
-// FileTooLarge is for a file or key, named by where, that can't be what it should
-// be, because of its size; limit is in KiB.
+// FileTooLarge is for a file or key, named by where, of more than limit KiB.
 func FileTooLarge(where string, limit int) error {
 	return &Error{Code: "file-too-large", Topic: Configuration,
 		What: fmt.Sprintf("%s is larger than %d KiB", where, limit),
-		Hint: "check that it holds what its name says and nothing else"}
+		Hint: "check that it contains only what it should"}
 }
 
-// CredentialsGarbled is for a credentials.json, named by where, that can't be
-// understood.
+// CredentialsGarbled is for an invalid credentials.json, named by where.
 func CredentialsGarbled(where string) error {
 	return &Error{Code: "credentials-garbled", Topic: Configuration,
 		What: where + ` is not a JSON object such as {"token":"…","instanceUrl":"https://…"}, with each key once`,
-		Hint: "reconnect under Settings → Integrations → GitLab so that the platform writes it anew"}
+		Hint: "reconnect under Settings → Integrations → GitLab so that the platform rewrites it"}
 }
 
 // CAInvalid is for a file of certificate authorities that can't be used.

@@ -176,7 +176,7 @@ func TestExplain(t *testing.T) {
 // where it helps.
 func TestLevelHint(t *testing.T) {
 	ask := "hint: ask a maintainer of the project for that role"
-	reading := ask + "; if the project is only fetched from, run git-credential-acp setup --min-access reporter " +
+	reading := ask + "; if you only fetch from the project, run git-credential-acp setup --min-access reporter " +
 		"https://gitlab.example.com/group/project, or set ACP_GITLAB_MIN_ACCESS=reporter"
 	for _, test := range []struct {
 		level, minimum int
@@ -187,7 +187,7 @@ func TestLevelHint(t *testing.T) {
 		{access.Guest, access.Developer, false, ask},
 		{15, access.Developer, false, ask},
 		{access.Guest, access.Reporter, false, ask},
-		{access.Guest, access.Developer, true, ask + "; if the project is only fetched from, which needs no role there, run git-credential-acp setup " +
+		{access.Guest, access.Developer, true, ask + "; if you only fetch from the project, which needs no role, run git-credential-acp setup " +
 			"--min-access none https://gitlab.example.com/group/project, or set ACP_GITLAB_MIN_ACCESS=none"},
 		{access.Reporter, access.Developer, false, reading},
 		{25, access.Developer, false, reading},
@@ -211,7 +211,7 @@ func TestLevelHint(t *testing.T) {
 	}
 	for _, missing := range [][]string{{"api"}, {"write_repository"}, {"api", "read_user"}, access.DefaultScopes()} {
 		m := Explain(access.Verdict{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: missing}, here)
-		if remark := strings.Contains(As(m).Hint, "api alone does not stand for write_repository"); remark != slices.Equal(missing, []string{"write_repository"}) {
+		if remark := strings.Contains(As(m).Hint, "api does not include write_repository"); remark != slices.Equal(missing, []string{"write_repository"}) {
 			t.Errorf("%q: %q", missing, As(m).Hint)
 		}
 	}
@@ -234,13 +234,13 @@ func TestExplainDetails(t *testing.T) {
 		{access.Verdict{Reason: access.RateLimited}, "wait a minute,"},
 		{access.Verdict{Reason: access.Timeout, Detail: "2s"}, "within the time limit (2s)"},
 		{access.Verdict{Reason: access.NameUnknown, Detail: "gitlab.invalid"}, "the host name gitlab.invalid can't be resolved"},
-		{access.Verdict{Reason: access.Unreachable, Detail: "h:1"}, "no connection to h:1"},
-		{access.Verdict{Reason: access.ProxyFailed, Detail: "p:1"}, "the proxy p:1 gives"},
-		{access.Verdict{Reason: access.TLSUntrusted, Detail: "http.sslverify in /f is ignored"}, "(git config --global); http.sslverify in /f is ignored"},
+		{access.Verdict{Reason: access.Unreachable, Detail: "h:1"}, "can't connect to h:1"},
+		{access.Verdict{Reason: access.ProxyFailed, Detail: "p:1"}, "the proxy p:1 can't connect"},
+		{access.Verdict{Reason: access.TLSUntrusted, Detail: "http.sslverify in /f is ignored"}, "(git config --global) to a file with it; http.sslverify in /f is ignored"},
 		{access.Verdict{Reason: access.TLSWrongName, Detail: "GIT_SSL_NO_VERIFY is ignored"}, "; GIT_SSL_NO_VERIFY is ignored"},
 		{access.Verdict{Reason: access.TLSExpired, Detail: "GIT_SSL_NO_VERIFY is ignored"}, "; GIT_SSL_NO_VERIFY is ignored"},
-		{access.Verdict{Reason: access.TLSClient}, "gitlab.example.com wants a client certificate hint: name the files"},
-		{access.Verdict{Reason: access.TLSClient, Detail: "GIT_SSL_CERT"}, "does not accept the client certificate of GIT_SSL_CERT hint"},
+		{access.Verdict{Reason: access.TLSClient}, "gitlab.example.com requires a client certificate hint: set git's"},
+		{access.Verdict{Reason: access.TLSClient, Detail: "GIT_SSL_CERT"}, "rejects the client certificate of GIT_SSL_CERT hint"},
 		{access.Verdict{Reason: access.ServerError, Detail: "502 Bad Gateway"}, "answers 502 Bad Gateway"},
 		{access.Verdict{Reason: access.InFront, Detail: "200 and no JSON"}, "(200 and no JSON)"},
 		{access.Verdict{Reason: access.Garbled, Detail: "broken JSON"}, "(broken JSON)"},
@@ -264,9 +264,9 @@ func TestExplainDetails(t *testing.T) {
 
 func TestTokenFault(t *testing.T) {
 	for fault, want := range map[pat.Fault]string{
-		pat.Empty: "is empty", pat.Broken: "white space or a line break", pat.Garbled: "characters that no token has",
+		pat.Empty: "is empty", pat.Broken: "white space or a line break", pat.Garbled: "characters that are invalid",
 		pat.Damaged: "checksum does not match", pat.OtherKind: "is a feed token (glft-), not a Personal Access Token",
-		pat.Quoted: "around it", pat.Placeholder: "not a token", pat.Variable: "is a variable", pat.Wrapped: "not a bare token",
+		pat.Quoted: "around it", pat.Placeholder: "not a token", pat.Variable: "unexpanded variable", pat.Wrapped: "not a bare token",
 		pat.Encoded: "is encoded in", pat.UTF16: "UTF-16", pat.Path: "is the path of a file",
 	} {
 		m := TokenFault(&pat.Error{Fault: fault, Kind: "a feed token (glft-)"}, "here", "put it there")

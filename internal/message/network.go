@@ -1,40 +1,40 @@
 package message
 
-// HeaderAuthorizes is for an http.extraHeader, named by a setting and its place, that
-// logs in: curl sends it in the place of the login that a helper gives git.
+// HeaderAuthorizes is for an http.extraHeader with an Authorization header, named by
+// its setting and place. curl sends it instead of a helper's credential.
 func HeaderAuthorizes(by string) error {
 	return &Error{Code: "header-authorizes", Topic: Configuration,
-		What: by + " sends a header Authorization, and git sends that instead of the token of any helper",
-		Hint: "remove the setting (git config --global --unset-all http.extraHeader, or without --global in the repository), and revoke what it holds"}
+		What: by + " sets an Authorization header, which git sends instead of a helper's token",
+		Hint: "remove the setting (git config --global --unset-all http.extraHeader, or without --global in the repository), and revoke the token in it"}
 }
 
-// SettingIgnored is a warning, where nothing could be learned from GitLab, about a
-// setting that git follows and this program does not.
+// SettingIgnored is a warning, when GitLab gave no verdict, about a setting that git
+// uses and this program ignores.
 func SettingIgnored(by string) error {
 	return &Error{Code: "setting-ignored", Topic: Warning,
-		What: "git follows " + by + ", and this helper does not",
-		Hint: "if GitLab can't be reached without it, set it in the user's configuration (git config --global): this helper follows http.proxy, http.version, http.extraHeader, http.cookieFile and http.curloptResolve there, and never a repository's own"}
+		What: "git uses " + by + ", but this helper ignores it",
+		Hint: "if GitLab can't be reached without it, set it with git config --global: this helper uses http.proxy, http.version, http.extraHeader, http.cookieFile and http.curloptResolve from there, never from a repository"}
 }
 
-// ProxyLogin is what to do about a proxy that wants a login: the one that a setting
-// names, or one before the URL.
+// ProxyLogin is the hint for a proxy that requires a login: the configured one, or, for
+// "", one in front of the URL.
 func ProxyLogin(proxy, url string) string {
 	if proxy == "" {
-		return "have requests to " + url + " let through without a login of the proxy's"
+		return "exempt " + url + " from the proxy's login"
 	}
-	return "put user name and password into the URL of the proxy (http://USER:PASSWORD@proxy.example.com:3128, special characters as %40 and the like), or put the host into NO_PROXY"
+	return "put the user name and password into the proxy's URL (http://USER:PASSWORD@proxy.example.com:3128, with special characters percent-encoded), or add the host to NO_PROXY"
 }
 
-// caSettings is what to do about an unknown authority.
+// caSettings is the hint for an unknown certificate authority.
 const caSettings = "add the authority's certificate as the key ca.crt of the Secret, or " + CAFileSettings
 
-// CAFileSettings is what to do about an authority that no Secret names.
-const CAFileSettings = "name a file that holds it in GIT_SSL_CAINFO, SSL_CERT_FILE or git's http.sslCAInfo (git config --global)"
+// CAFileSettings is the same hint without a Secret.
+const CAFileSettings = "set GIT_SSL_CAINFO, SSL_CERT_FILE or git's http.sslCAInfo (git config --global) to a file with it"
 
-// clientSettings is what to do about a server that wants a certificate.
-const clientSettings = "name the files of certificate and key in git's http.sslCert and http.sslKey (git config --global), or in GIT_SSL_CERT and GIT_SSL_KEY"
+// clientSettings is the hint for a server that requires a client certificate.
+const clientSettings = "set git's http.sslCert and http.sslKey (git config --global), or GIT_SSL_CERT and GIT_SSL_KEY, to the files with the certificate and its key"
 
-// Also adds remarks, if there are any, to a hint.
+// Also appends remarks, if any, to a hint.
 func Also(hint, remarks string) string {
 	if remarks == "" {
 		return hint

@@ -7,7 +7,7 @@ import (
 // Setup is the topic of what setup did.
 const Setup Topic = "setup"
 
-// List lists things in a sentence.
+// List joins items as a sentence does: "a, b and c".
 func List(items []string) string {
 	if len(items) < 2 {
 		return strings.Join(items, "")

@@ -18,8 +18,8 @@ type question struct {
 	method, path string
 	// body is sent as JSON; nil is none.
 	body any
-	// changes means that it is asked once: a repeated one could undo what
-	// somebody else did in between.
+	// changes means that it is not retried, which could undo another change in
+	// between.
 	changes bool
 }
 
@@ -27,13 +27,13 @@ func change(method, path string, body any) question {
 	return question{method: method, path: path, body: body, changes: true}
 }
 
-// answer is one of the platform's own: JSON, and neither 429 nor 5xx.
+// answer is the platform's reply: JSON, and neither 429 nor 5xx.
 type answer struct {
 	status int
 	body   []byte
 }
 
-// said is the platform's text about a refusal: to be compared, never shown.
+// said is the platform's text of a refusal, to be compared and never shown.
 func (a answer) said() string {
 	var body struct {
 		Error string `json:"error"`
@@ -55,7 +55,7 @@ func (a answer) said() string {
 func (c *Client) ask(ctx context.Context, q question) (got answer, problem error) {
 	req, err := transport.Request(ctx, q.method, c.config.Base.URL()+q.path, q.body, c.config.Token.Reveal(), c.config.UserAgent)
 	if err != nil {
-		return answer{}, c.garbled("an address that can't be asked")
+		return answer{}, c.garbled("an invalid address")
 	}
 	var sent atomic.Bool
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}))

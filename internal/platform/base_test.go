@@ -82,13 +82,13 @@ func TestParseBase(t *testing.T) {
 			}
 		}
 	}
-	refused(true, "holds a character", "https://a b", "https://é.example.com", "https://a\x00b", "https://a\"b", `https://a\b`, "https://a<b", "https://{x}")
+	refused(true, "contains an invalid character", "https://a b", "https://é.example.com", "https://a\x00b", "https://a\"b", `https://a\b`, "https://a<b", "https://{x}")
 	refused(true, "is not of the form", "", "platform.example.com", "localhost:8080", "https:", "https://", "https:///api", "https://:443",
 		"https://h:", "https://h:0", "https://h:65536", "https://h:port", "https://[::1", "https://a%zz", "https:h")
 	refused(true, "has a scheme other than https", "ftp://h", "ws://backend.code.svc", "file://h/etc", "//host")
-	refused(true, "has a user name or password", "https://user:Canary@h", "https://Canary@h", "http://Canary@backend.code.svc")
-	refused(true, "has a query or a fragment", "https://h?token=Canary", "https://h/?", "https://h/#", "https://h/api#Canary")
-	refused(true, "has a path that no platform has", "https://h//api", "https://h/../x", "https://h/./x", "https://h/a%2fb", "https://h/a/..", "https://h//")
+	refused(true, "contains a user name or password", "https://user:Canary@h", "https://Canary@h", "http://Canary@backend.code.svc")
+	refused(true, "contains a query or fragment", "https://h?token=Canary", "https://h/?", "https://h/#", "https://h/api#Canary")
+	refused(true, "has a path that can't be the platform's", "https://h//api", "https://h/../x", "https://h/./x", "https://h/a%2fb", "https://h/a/..", "https://h//")
 	// Plain http shows the token: only where the name can't be anybody's.
 	refused(true, "is http", "http://platform.example.com", "http://backend-service", "http://backend-service:8080/api", "http://backend.svc",
 		"http://svc", "http://a.b.c.svc", "http://backend.code.svc.cluster.local.example.com", "http://backend.code.svc.example.com",
@@ -111,9 +111,9 @@ func TestParseName(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"": "is not set", " \n": "is not set",
-		"..": "is not a name", ".": "is not a name", "a/b": "is not a name", "a%2fb": "is not a name", "Canary": "is not a name",
-		"-a": "is not a name", "a-": "is not a name", "a..b": "is not a name", "a_b": "is not a name", "a b": "is not a name",
-		"../canary": "is not a name", "a?b": "is not a name", "é": "is not a name", strings.Repeat("a", 254): "is not a name",
+		"..": "is not a valid Kubernetes name", ".": "is not a valid Kubernetes name", "a/b": "is not a valid Kubernetes name", "a%2fb": "is not a valid Kubernetes name", "Canary": "is not a valid Kubernetes name",
+		"-a": "is not a valid Kubernetes name", "a-": "is not a valid Kubernetes name", "a..b": "is not a valid Kubernetes name", "a_b": "is not a valid Kubernetes name", "a b": "is not a valid Kubernetes name",
+		"../canary": "is not a valid Kubernetes name", "a?b": "is not a valid Kubernetes name", "é": "is not a valid Kubernetes name", strings.Repeat("a", 254): "is not a valid Kubernetes name",
 	} {
 		got, err := ParseName(text)
 		if err == nil || !strings.HasPrefix(err.Error(), want) || got != (Name{}) || strings.Contains(strings.ToLower(err.Error()), "canary") {

@@ -21,37 +21,34 @@ import (
 
 // Config is what a Client needs.
 type Config struct {
-	// Base is where the tokens are sent, and the only place.
+	// Base is the only place where the tokens are sent.
 	Base Base
-	// Token is the user's token for the platform, or the session's own, and
-	// TokenFrom the place that it came from, in words.
+	// Token is the user's token for the platform, or the session's own, and TokenFrom
+	// the name of its source.
 	Token     token.Bearer
 	TokenFrom string
 	// Roots are the authorities to trust; nil means the system's.
 	Roots *x509.CertPool
-	// Proxy finds the proxy for a request; nil means none. Requests over plain
-	// http never go through one, which would read the tokens.
+	// Proxy returns the proxy for a request; nil means none. Plain http requests never
+	// use one, which could read the tokens.
 	Proxy func(*http.Request) (*url.URL, error)
 	// ProxyBy is the setting that names it.
 	ProxyBy string
 	// AllowHTTPLoopback lets instances be plain http on a loopback address.
 	AllowHTTPLoopback bool
-	// Limit is the time limit that people have set, for a message.
+	// Limit is the configured time limit, for messages.
 	Limit time.Duration
 	// UserAgent names the program and its version.
 	UserAgent string
-	// OnExchange is told of each request when its answer begins, or when there is
-	// none (status 0); nil tells nobody.
+	// OnExchange, unless nil, is called for each request when its reply begins, or
+	// without one (status 0).
 	OnExchange func(req *http.Request, status int, began time.Time)
 }
 
-// Client asks one platform. Every question takes a context, which bounds it,
-// repetitions included.
+// Client makes requests to one platform. A request's context bounds it, retries included.
 //
-// Errors are told apart by [message.Unverified]:
-// true, when nothing was learned; else the platform has refused. After a change
-// of which nothing was learned, the platform may or may not have made it; the
-// message says so when that is the case.
+// [message.Unverified] is true for errors without a reply, and false for refusals. After a
+// change without a reply, the platform may or may not have made it; the message says so.
 type Client struct {
 	config    Config
 	http      *http.Client
@@ -73,7 +70,7 @@ func New(config Config) *Client {
 // Close ends the client's connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// Platform is what messages call this platform.
+// Platform is the platform for messages.
 func (c *Client) Platform() Endpoint { return c.platform }
 
 // Connection is a GitLab connection as the platform sees it. The zero value is
@@ -82,15 +79,15 @@ type Connection struct {
 	Connected bool
 	// Instance is the one that the stored token belongs to.
 	Instance instance.Instance
-	// UpdatedAt is when the token was stored; zero when the platform does not say.
+	// UpdatedAt is when the token was stored; zero if unknown.
 	UpdatedAt time.Time
-	// Username is the account on GitLab, "" when the platform does not say. It
-	// is the platform's text: show it through message.Quote.
+	// Username is the account on GitLab, "" if unknown. It is untrusted text: show it
+	// with message.Quote.
 	Username string
 }
 
-// Connect has the platform store a token for an instance, in the place of the
-// one that it may have. It is asked once and never again, whatever happens.
+// Connect makes the platform store a token for an instance, replacing any other. It is
+// never retried.
 func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instance) (Connection, error) {
 	answer, problem := c.ask(ctx, change(http.MethodPost, "/api/auth/gitlab/connect", credentials(tok, i)))
 	if problem != nil {
@@ -103,7 +100,7 @@ func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instan
 	default:
 		return Connection{}, c.unknown(answer)
 	}
-	// One form has connected, the other only a message and the instance.
+	// One version replies with connected, another only with a message and the instance.
 	var body struct {
 		Connected   *bool   `json:"connected"`
 		Message     string  `json:"message"`
@@ -112,7 +109,7 @@ func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instan
 	}
 	if strictjson.Decode(answer.body, &body) != nil || body.InstanceURL == nil ||
 		body.Connected == nil && body.Message == "" || body.Connected != nil && !*body.Connected {
-		return Connection{}, errUncertain(c.garbled("no word of a connection"))
+		return Connection{}, errUncertain(c.garbled("nothing about a connection"))
 	}
 	if stored, err := c.instance(*body.InstanceURL); err != nil || stored != i {
 		return Connection{}, errUncertain(c.garbled("a connection to another instance"))
@@ -137,7 +134,7 @@ func (c *Client) Status(ctx context.Context) (Connection, error) {
 	}
 	switch {
 	case strictjson.Decode(answer.body, &body) != nil || body.Connected == nil:
-		return Connection{}, c.garbled("no word of a connection")
+		return Connection{}, c.garbled("nothing about a connection")
 	case !*body.Connected:
 		return Connection{}, nil
 	}
@@ -148,13 +145,12 @@ func (c *Client) Status(ctx context.Context) (Connection, error) {
 	return Connection{Connected: true, Instance: i, UpdatedAt: moment(body.UpdatedAt), Username: body.Username}, nil
 }
 
-// Disconnect has the platform forget the stored token. That there is none is no
-// failure.
+// Disconnect removes the stored token from the platform. It succeeds if there is none.
 func (c *Client) Disconnect(ctx context.Context) error {
 	const path = "/api/auth/gitlab/disconnect"
 	answer, problem := c.ask(ctx, change(http.MethodDelete, path, nil))
 	if answer.status == http.StatusNotFound || answer.status == http.StatusMethodNotAllowed {
-		// An older platform, which has not done anything yet.
+		// An older platform, which has not changed anything yet.
 		answer, problem = c.ask(ctx, change(http.MethodPost, path, nil))
 	}
 	if problem == nil && answer.status != http.StatusOK {
@@ -163,8 +159,8 @@ func (c *Client) Disconnect(ctx context.Context) error {
 	return problem
 }
 
-// Test has the platform try a token on an instance without storing it. False
-// means that the platform had no success, for whatever reason.
+// Test makes the platform try a token on an instance without storing it. False means that
+// it failed, for whatever reason.
 func (c *Client) Test(ctx context.Context, tok token.Token, i instance.Instance) (bool, error) {
 	answer, problem := c.ask(ctx, question{method: http.MethodPost, path: "/api/auth/gitlab/test", body: credentials(tok, i)})
 	switch {
@@ -179,7 +175,7 @@ func (c *Client) Test(ctx context.Context, tok token.Token, i instance.Instance)
 		Valid *bool `json:"valid"`
 	}
 	if strictjson.Decode(answer.body, &body) != nil || body.Valid == nil {
-		return false, c.garbled("no word of the token")
+		return false, c.garbled("nothing about the token")
 	}
 	return *body.Valid, nil
 }
@@ -187,20 +183,20 @@ func (c *Client) Test(ctx context.Context, tok token.Token, i instance.Instance)
 // Credentials are the GitLab credentials of a session's user. The zero value
 // means that the user has not connected GitLab.
 type Credentials struct {
-	// Token gives the token as the platform has it, which may be no good; nil
-	// when there is none. It is a function, so that printing can't show it.
+	// Token returns the platform's token, which may be invalid; nil for none. It is a
+	// function, so that printing can't show it.
 	Token func() string
 	// InstanceURL is the instance that the token belongs to; "" is gitlab.com.
 	InstanceURL string
 }
 
-// SessionCredentials asks for the GitLab credentials of a session's user, with
-// the session's own token.
+// SessionCredentials returns the GitLab credentials of a session's user, using the
+// session's own token.
 func (c *Client) SessionCredentials(ctx context.Context, project, session Name) (Credentials, error) {
 	path := "/projects/" + project.text + "/agentic-sessions/" + session.text + "/credentials/gitlab"
 	answer, problem := c.ask(ctx, question{method: http.MethodGet, path: "/api" + path})
 	if c.config.Base.bare && message.Is(problem, "platform-absent") {
-		// An address without /api may be meant as it stands.
+		// The address without /api may be the complete one.
 		answer, problem = c.ask(ctx, question{method: http.MethodGet, path: path})
 	}
 	switch {
@@ -232,7 +228,7 @@ func credentials(tok token.Token, i instance.Instance) any {
 	}{tok.Reveal(), i.URL()}
 }
 
-// instance reads an instance URL of the platform's, which has "" for gitlab.com.
+// instance reads the platform's instance URL, in which "" is gitlab.com.
 func (c *Client) instance(raw string) (instance.Instance, error) {
 	if strings.TrimSpace(raw) == "" {
 		raw = "https://gitlab.com"
@@ -240,8 +236,8 @@ func (c *Client) instance(raw string) (instance.Instance, error) {
 	return instance.Parse(raw, c.config.AllowHTTPLoopback)
 }
 
-// moment reads a time as the platform stores it, in seconds since 1970 as a
-// string; as a number, and as RFC 3339 has it, is good too.
+// moment reads a time as the platform stores it, a string with seconds since 1970. A
+// number and RFC 3339 are accepted too.
 func moment(raw json.RawMessage) time.Time {
 	text := strings.Trim(string(raw), `"`)
 	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil && seconds > 0 {
@@ -254,8 +250,7 @@ func moment(raw json.RawMessage) time.Time {
 	return at
 }
 
-// refusedInput reads a 400 to a request about a token. Nothing of its text is
-// kept.
+// refusedInput is the message for a 400 about a token. Its text is not shown.
 func (c *Client) refusedInput(answer answer, i instance.Instance) error {
 	said := answer.said()
 	switch {
@@ -273,7 +268,7 @@ func (c *Client) garbled(what string) error {
 	return errGarbled(c.platform, what)
 }
 
-// unknown is for a status of the platform's own that it has no reason to answer.
+// unknown is the message for an unexpected status.
 func (c *Client) unknown(answer answer) error {
 	if answer.status == http.StatusNotFound {
 		return errAbsent(c.platform)

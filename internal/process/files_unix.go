@@ -34,7 +34,7 @@ func NoFiles() error {
 			if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 				return err
 			}
-			return fmt.Errorf("the limit is %d, which leaves %d to this program", limit.Cur, len(taken))
+			return fmt.Errorf("the limit is %d, of which %d are left for this program", limit.Cur, len(taken))
 		default:
 			return nil // something else, which says nothing of how many
 		}

@@ -1,6 +1,5 @@
-// Command release writes what a release holds beside the program and can't be
-// had from the program itself: its manual pages, and root certificates for the
-// container image.
+// Command release writes the manual pages, and the root certificates for the container
+// image.
 package main
 
 import (
@@ -34,8 +33,8 @@ func main() {
 	}
 }
 
-// writeMan writes a page for each command, and git-credential-acp-settings(7) about
-// the environment. They are dated SOURCE_DATE_EPOCH, where that is set.
+// writeMan writes a page for each command, and git-credential-acp-settings(7) about the
+// environment, dated SOURCE_DATE_EPOCH if set.
 func writeMan(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -53,9 +52,8 @@ func writeMan(dir string) error {
 	return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: cli.Name, Manual: "User Commands"}, dir)
 }
 
-// writeRoots writes the certificates that Mozilla trusts for servers, as go.mod
-// pins them. A PEM file can't express the conditions that some are trusted under,
-// so those are left out.
+// writeRoots writes the certificates that Mozilla trusts for servers, pinned by go.mod.
+// Those that are trusted under conditions only, which PEM can't express, are left out.
 func writeRoots(name string) error {
 	out, err := os.Create(name)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 // Status is how a step ended.
 type Status string
 
-// The statuses. A step is skipped when it can't be made because an earlier one
-// failed, or when there is nothing to look at.
+// The statuses. A step is skipped if an earlier one failed, or if there is nothing to
+// check.
 const (
 	Good    Status = "good"
 	Warning Status = "warning"
@@ -29,25 +29,25 @@ const (
 // marks are a sign and an SGR color for each status.
 var marks = map[Status][2]string{Good: {"✓", "32"}, Warning: {"!", "33"}, Failed: {"✗", "31"}, Skipped: {"-", "2"}}
 
-// column is the width of the column of names.
+// column is the width of the names' column.
 const column = 16
 
 // Lines prints lines for people.
 type Lines struct {
-	// To is where they go.
+	// To is where they are written.
 	To io.Writer
 	// Color says to color the marks.
 	Color bool
 	// Width is that of the column of names; 0 means 16.
 	Width int
-	// Redact takes secrets out of a text; nil means that there are none.
+	// Redact removes secrets from a text; nil if there are none.
 	Redact func(string) string
-	// Err is the first error in writing.
+	// Err is the first write error.
 	Err error
 }
 
-// Step prints a step's mark, name and text, and a hint unless it is empty. An
-// empty status has no mark: the line continues the one before.
+// Step prints a step's mark, name and text, and its hint if any. With status "", there is
+// no mark: the line continues the one before.
 func (l *Lines) Step(status Status, name, text, hint string) {
 	mark := " "
 	if sign, known := marks[status]; known {
@@ -77,9 +77,8 @@ func (l *Lines) plain(text string) string {
 	return message.Printable(text)
 }
 
-// Document prints a value as one JSON document, indented, with every string
-// redacted and then escaped as by [Quote]. It is the only writer of JSON for
-// programs that read this one's output.
+// Document prints a value as one indented JSON document, with every string redacted and
+// then escaped as by [Quote].
 func Document(to io.Writer, value any, redact func(string) string) error {
 	var encoded strings.Builder
 	encoder := json.NewEncoder(&encoded)
@@ -114,11 +113,10 @@ func Document(to io.Writer, value any, redact func(string) string) error {
 	return err
 }
 
-// numbers is made when it is needed: initializers run at each start.
+// numbers is compiled on demand, since initializers run at each start.
 func numbers() *regexp.Regexp { return regexp.MustCompile(`[0-9]+`) }
 
-// endOf is where a string literal ends of which the first quote is cut off,
-// counting the last one.
+// endOf is the length of a string literal without its first quote.
 func endOf(literal string) int {
 	for n := 0; n < len(literal); n++ {
 		switch literal[n] {
@@ -131,9 +129,9 @@ func endOf(literal string) int {
 	return len(literal)
 }
 
-// Quote writes a text as a JSON string. Control, bidirectional, other invisible
-// characters and line separators are escaped, so that the document shows on a
-// terminal what is in it. Bytes that are not UTF-8 become U+FFFD.
+// Quote is a text as a JSON string. Control, bidirectional and other invisible characters
+// and line separators are escaped, so that a terminal shows what is there. Bytes that are
+// not UTF-8 become U+FFFD.
 func Quote(text string) string {
 	var out strings.Builder
 	out.WriteByte('"')

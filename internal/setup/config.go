@@ -147,7 +147,7 @@ func exists(path string) bool {
 func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, problem error) {
 	if text, problem := c.read(); problem != nil || continued(text) {
 		if problem == nil {
-			problem = errGitConfigFile(c.path, "its last line ends in a backslash, which would join it to what is written")
+			problem = errGitConfigFile(c.path, "its last line ends in a backslash, which would join it to the line that setup adds")
 		}
 		return false, problem
 	}

@@ -6,40 +6,40 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// errGitFailed is for a git program that fails, with its own words, if it has any.
+// errGitFailed is for a failed git; words are its output, "" for none.
 func errGitFailed(words string) error {
-	what := "git config failed, and does not say why"
+	what := "git config failed without a message"
 	if words != "" {
 		what = "git config failed: " + message.Quote(words)
 	}
 	return &message.Error{Code: "git-failed", Topic: message.Configuration, What: what,
-		Hint: "check that git config --list works here, then do it again"}
+		Hint: "check that git config --list works here, then run the command again"}
 }
 
-// errGitConfigFile is for a file of git's configuration that can't be one.
+// errGitConfigFile is for a configuration file that is not a readable file.
 func errGitConfigFile(path, why string) error {
 	return &message.Error{Code: "git-config-file", Topic: message.Configuration,
-		What: "git's configuration " + message.Quote(path) + " can't be used: " + why,
-		Hint: "see what is there; GIT_CONFIG_GLOBAL and GIT_CONFIG_SYSTEM can name another file"}
+		What: "git's configuration file " + message.Quote(path) + " can't be used: " + why,
+		Hint: "correct the path, or name another file in GIT_CONFIG_GLOBAL or GIT_CONFIG_SYSTEM"}
 }
 
-// errGitConfigUnwritable is for a file that git can't change.
+// errGitConfigUnwritable is for a configuration file that git can't change.
 func errGitConfigUnwritable(path, why string) error {
 	return &message.Error{Code: "git-config-unwritable", Topic: message.Configuration,
-		What: "git's configuration " + message.Quote(path) + " can't be written: " + message.Quote(strings.TrimSpace(why)),
-		Hint: "check that this user may write to its directory; where nothing can be written, --env prints the same for the environment"}
+		What: "git's configuration file " + message.Quote(path) + " can't be written: " + message.Quote(strings.TrimSpace(why)),
+		Hint: "check that this user may write to its directory; if nothing is writable, use setup --env"}
 }
 
-// errGitConfigLocked is for a lock on git's configuration that stays.
+// errGitConfigLocked is for a lock file that does not go away.
 func errGitConfigLocked(lock string) error {
 	return &message.Error{Code: "git-config-locked", Topic: message.Configuration,
-		What: "git's configuration is locked: there is " + message.Quote(lock),
-		Hint: "if no other git is at work, it was left behind by one that was killed: remove it, and do it again"}
+		What: "git's configuration is locked by " + message.Quote(lock),
+		Hint: "if no other git is running, the file is left over from one that was killed: remove it and run the command again"}
 }
 
-// errNoRepository is for --local where there is no repository, with git's words.
+// errNoRepository is for --local outside a repository; words are git's output.
 func errNoRepository(words string) error {
 	return &message.Error{Code: "no-repository", Topic: message.Configuration,
-		What: "git finds no repository here for --local: " + message.Quote(words),
-		Hint: "run it within a clone, or leave out --local"}
+		What: "--local needs a repository, and git finds none here: " + message.Quote(words),
+		Hint: "run it in a clone, or without --local"}
 }

@@ -7,32 +7,30 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// Object is a Secret as the Kubernetes API gives it.
+// Object is a Secret from the Kubernetes API.
 type Object struct {
-	// Type is the Secret's; only Opaque ones hold a token of the user's.
+	// Type is the Secret's; only Opaque ones contain a user's token.
 	Type string
-	// Changed is when it was last changed, zero when that is not known.
+	// Changed is when it was last changed, zero if unknown.
 	Changed time.Time
-	// Key gives what a key holds; false when there is no such key.
+	// Key returns a key's value; false if it does not exist.
 	Key func(name string) ([]byte, bool)
 }
 
-// opaque is the type of Secrets without a form of their own. Others have keys
-// that look like ours: a ServiceAccount's has token and ca.crt.
+// opaque is the type of generic Secrets. Others can have similar keys: a ServiceAccount's
+// has token and ca.crt.
 const opaque = "Opaque"
 
-// InCluster names a Secret, by namespace/name, as messages do.
+// InCluster is the name of a Secret, by namespace/name, in messages.
 func InCluster(name string) string { return "the Secret " + message.Quote(name) + " in the cluster" }
 
-// Place is a Secret of the cluster, by namespace/name, of which nothing is known
-// yet.
+// Place is a Secret of the cluster, by namespace/name, that was not read yet.
 func Place(name string) Found {
 	return Found{Source: API, Where: InCluster(name), Renew: storing(name), Belongs: belongsKey,
 		Changed: func() time.Time { return time.Time{} }}
 }
 
-// Read makes of a Secret of the cluster, by namespace/name, what mounting it
-// would.
+// Read returns what a mount of a Secret of the cluster, by namespace/name, would.
 func Read(name string, object Object, allowHTTPLoopback bool) Found {
 	f := Place(name)
 	f.Changed = func() time.Time { return object.Changed }
@@ -48,7 +46,7 @@ func Read(name string, object Object, allowHTTPLoopback bool) Found {
 	f.CA = func() ([]byte, error) {
 		return object.content(KeyCA, maxCA).authorities(place(KeyCA))
 	}
-	// It exists, so it is not empty in the way that a mount without one is.
+	// It exists, so it is not empty like a mount of a missing Secret.
 	f.take(keys, func() (bool, error) { return false, nil }, place, allowHTTPLoopback)
 	return f
 }

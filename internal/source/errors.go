@@ -7,28 +7,28 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// errSecretType is for a Secret, named by where, of a type that is no token's.
+// errSecretType is for a Secret, named by where, of another type than Opaque.
 func errSecretType(where, kind string) error {
 	return &message.Error{Code: "secret-type", Topic: message.Configuration,
-		What: where + " is of type " + message.Quote(kind) + "; a GitLab token is in one of type Opaque",
-		Hint: "check that ACP_GITLAB_SECRET names the right Secret; else make one of type Opaque with the key token"}
+		What: where + " is of type " + message.Quote(kind) + "; a Secret with a GitLab token has type Opaque",
+		Hint: "check that ACP_GITLAB_SECRET names the right Secret, or create one of type Opaque with the key token"}
 }
 
-// errTokenFileMissing is for a token file that does not exist, where there is no other
-// source; connect is as for NotConnected.
+// errTokenFileMissing is for a token file that does not exist, when no other source
+// has a token; connect is as for NotConnected.
 func errTokenFileMissing(path, connect string) error {
 	return &message.Error{Code: "token-file-missing", Topic: message.Configuration,
-		What: "GitLab is not connected: the token file " + message.Quote(path) + ", which ACP_GITLAB_TOKEN_FILE names, does not exist", Hint: connect}
+		What: "GitLab is not connected: the token file " + message.Quote(path) + " (ACP_GITLAB_TOKEN_FILE) does not exist", Hint: connect}
 }
 
-// errNoTurn is for the token file of the platform's runner, while it does not exist.
+// errNoTurn is for the runner's token file while it does not exist.
 func errNoTurn(path string) error {
 	return &message.Error{Code: "no-turn", Topic: message.Authentication,
 		What: "no user's turn is running: the platform's runner writes the token to " + message.Quote(path) + " at each turn, and removes it afterwards",
 		Hint: turnHint}
 }
 
-const turnHint = "run git within a turn; if this is one, its user has to connect GitLab under Settings → Integrations → GitLab"
+const turnHint = "run git during a turn; if one is running, its user has to connect GitLab under Settings → Integrations → GitLab"
 
 // errTurnForeign is for the token file of the platform's runner, named by where, that
 // another user has put there.
@@ -38,31 +38,30 @@ func errTurnForeign(where string) error {
 		Hint: "run git as the user that the platform's runner runs as"}
 }
 
-// errSecretNotDirectory is for a Secret's place that is something else.
+// errSecretNotDirectory is for an ACP_GITLAB_SECRET_DIR that is not a directory.
 func errSecretNotDirectory(path string) error {
 	return &message.Error{Code: "secret-not-directory", Topic: message.Configuration,
 		What: message.Quote(path) + " is not a directory",
-		Hint: "set ACP_GITLAB_SECRET_DIR to the directory where the Secret is mounted; for a single file there is ACP_GITLAB_TOKEN_FILE"}
+		Hint: "set ACP_GITLAB_SECRET_DIR to the directory where the Secret is mounted; for a single file, set ACP_GITLAB_TOKEN_FILE"}
 }
 
-// errTokenKeyMissing is for a Secret, named by where, that holds no token. renew says
-// how to bring one there.
+// errTokenKeyMissing is for a Secret, named by where, without a token; renew says how
+// to store one.
 func errTokenKeyMissing(where, renew string) error {
 	return &message.Error{Code: "token-key-missing", Topic: message.Configuration,
 		What: where + " has neither a key token nor a key credentials.json",
 		Hint: renew + ", or write the token to the Secret's key token"}
 }
 
-// errTwoForms is for a Secret, named by where, that has the keys of both forms, key
-// among them, so that nobody knows which counts.
+// errTwoForms is for a Secret, named by where, that has keys of both forms: key and
+// credentials.json.
 func errTwoForms(where, key string) error {
 	return &message.Error{Code: "two-forms", Topic: message.Configuration,
 		What: where + " has both a key " + key + " and a key credentials.json",
 		Hint: "remove one of the two keys from the Secret"}
 }
 
-// sourceUnknown is for an ACP_GITLAB_SOURCE that is none; known lists the ones
-// there are.
+// sourceUnknown is for an invalid ACP_GITLAB_SOURCE; known lists the valid ones.
 func sourceUnknown(known []string) error {
 	return message.SettingInvalid("ACP_GITLAB_SOURCE", fmt.Errorf("not one of %s", strings.Join(known, ", ")))
 }
@@ -70,5 +69,5 @@ func sourceUnknown(known []string) error {
 // NoTurn reports that no user's turn is running.
 func NoTurn(err error) bool { return message.Is(err, "no-turn") }
 
-// NoToken reports that a Secret is there and holds no token.
+// NoToken reports that a Secret exists without a token.
 func NoToken(err error) bool { return message.Is(err, "token-key-missing") }

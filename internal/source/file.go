@@ -9,14 +9,13 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// Limits of what is read, in bytes: a token or URL with room to spare, and a
-// bundle of certificate authorities.
+// Limits in bytes for a token or URL, and for a bundle of certificate authorities.
 const (
 	maxValue = 64 << 10
 	maxCA    = 1 << 20
 )
 
-// content is what a file, or a key of a Secret, holds, or why that is not known.
+// content is what a file or a key of a Secret contains, or the error from reading it.
 type content struct {
 	there bool
 	text  string
@@ -31,17 +30,16 @@ func readIn(root *os.Root, name string, limit int64) content {
 	return contentOf(file.ReadIn(root, name, limit))
 }
 
-// readPath reads a token file; there is false when no such file exists.
+// readPath reads a token file; there is false if it does not exist.
 func readPath(path string) (text string, there bool, problem error) {
 	c := contentOf(file.Read(path, maxValue))
 	return c.text, c.there, c.problem(message.Quote(path), maxValue)
 }
 
-// broken reports that there is something that can't be read.
+// broken reports whether it exists but can't be read.
 func (c content) broken() bool { return c.there && c.err != nil }
 
-// problem says why the content of a place, named for people, is not known; nil
-// when it is, or when there is none.
+// problem is the message for content that can't be read, nil for none; place names it.
 func (c content) problem(place string, limit int) error {
 	switch {
 	case !c.broken():

@@ -9,7 +9,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// The keys of a Secret that count. Mounted, each is a file of the directory.
+// The keys of a Secret. In a mount, each is a file of the directory.
 const (
 	KeyToken       = "token"
 	KeyInstance    = "instanceUrl"
@@ -19,11 +19,11 @@ const (
 
 const belongsKey = "the key " + KeyInstance + " of the Secret"
 
-// deciding are the keys that say what the token is and where it belongs.
+// deciding are the keys with the token and its instance.
 var deciding = []string{KeyToken, KeyCredentials, KeyInstance}
 
-// TwoForms is for a Secret, named by where, that has the platform's form and a key
-// of the bare one: the token's if bare, else only the instance's.
+// TwoForms is for a Secret, named by where, that has the platform's form and a key of the
+// bare one: the token's if bare, otherwise only the instance's.
 func TwoForms(where string, bare bool) error {
 	key := KeyInstance
 	if bare {
@@ -32,12 +32,11 @@ func TwoForms(where string, bare bool) error {
 	return errTwoForms(where, key)
 }
 
-// take makes of a Secret's deciding keys what there is to know; place names a
-// key for people. It is false when there is none of them, and empty says that
-// there are no others either.
+// take reads a Secret's deciding keys; place names a key in messages. It is false if none
+// of them exists and empty says that the Secret has no other keys either.
 func (f *Found) take(keys map[string]content, empty func() (bool, error), place func(key string) string, allowHTTPLoopback bool) (there bool) {
 	text, credentials, url := keys[KeyToken], keys[KeyCredentials], keys[KeyInstance]
-	// Where a key can't be read, nobody knows which form the Secret has.
+	// If a key can't be read, the form is unknown.
 	for _, key := range deciding {
 		if keys[key].broken() && (credentials.there || key == KeyInstance) {
 			f.Problem = keys[key].problem(place(key), maxValue)
@@ -71,14 +70,14 @@ func (f *Found) take(keys map[string]content, empty func() (bool, error), place 
 	return true
 }
 
-// readCredentials reads the platform's own entry. Its other fields (userId,
-// updatedAt) say nothing that is needed here.
+// readCredentials reads the platform's own entry. Its other fields (userId, updatedAt)
+// are ignored.
 func (f *Found) readCredentials(key content, place string, allowHTTPLoopback bool) {
 	var entry *struct {
 		Token       string `json:"token"`
 		InstanceURL string `json:"instanceUrl"`
 	}
-	// The error of the decoder is not told: it can quote the token.
+	// The decoder's error is not shown: it can quote the token.
 	text := strings.TrimPrefix(key.text, "\ufeff")
 	if strictjson.Decode([]byte(text), &entry) != nil || entry == nil {
 		f.Problem = message.CredentialsGarbled(place)
@@ -91,7 +90,7 @@ func (f *Found) readCredentials(key content, place string, allowHTTPLoopback boo
 	f.setInstance(entry.InstanceURL, place, allowHTTPLoopback)
 }
 
-// authorities is what the key ca.crt at a place holds; nil when there is none.
+// authorities are the certificates in the key ca.crt; nil if there is none.
 func (c content) authorities(place string) ([]byte, error) {
 	if problem := c.problem(place, maxCA); problem != nil || !c.there {
 		return nil, problem

@@ -16,12 +16,12 @@ import (
 // current is the symlink through which kubelet swaps all keys at once.
 const current = "..data"
 
-// mount reads the Secret mounted at dir; false when there is none.
+// mount reads the Secret mounted at dir; false if there is none.
 func (c Config) mount(dir string) (Found, bool) {
 	f := Found{Source: Mount, Where: "the Secret at " + message.Quote(dir), Renew: reconnect,
 		Belongs: belongsKey,
 		Path:    dir,
-		// kubelet replaces this link when it brings in another version.
+		// kubelet replaces this link at each update.
 		Changed: func() time.Time {
 			return cmp.Or(changed(os.Lstat(filepath.Join(dir, current))), changed(os.Stat(filepath.Join(dir, KeyToken))),
 				changed(os.Stat(filepath.Join(dir, KeyCredentials))))
@@ -46,13 +46,13 @@ func (c Config) mount(dir string) (Found, bool) {
 	return f, f.take(keys, func() (bool, error) { return empty(root) }, placeIn(dir), c.AllowHTTPLoopback)
 }
 
-// placeIn names the keys of a Secret that is mounted at dir.
+// placeIn names the keys of a Secret mounted at dir.
 func placeIn(dir string) func(key string) string {
 	return func(key string) string { return message.Quote(filepath.Join(dir, key)) }
 }
 
-// openSecret opens a Secret's directory; nil when there is none. It looks first,
-// since opening a FIFO would wait for its other end.
+// openSecret opens a Secret's directory; nil if there is none. It checks the type first,
+// since opening a FIFO would block.
 func openSecret(dir string) (*os.Root, error) {
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
@@ -68,8 +68,7 @@ func openSecret(dir string) (*os.Root, error) {
 	return root, nil
 }
 
-// maxSwaps bounds how often a read begins again because the Secret was swapped
-// under it.
+// maxSwaps is how many times a read is repeated because kubelet replaced the Secret.
 const maxSwaps = 100
 
 // readVersion reads the keys that decide, all of one version of the Secret.

@@ -140,7 +140,7 @@ func (c Config) Connect() string {
 	const (
 		connect  = "connect GitLab under Settings → Integrations → GitLab"
 		mounted  = connect + ", and check that the Secret is mounted"
-		variable = "put a PAT into GITLAB_TOKEN, or the path of a file that holds one into ACP_GITLAB_TOKEN_FILE"
+		variable = "set GITLAB_TOKEN to a PAT, or ACP_GITLAB_TOKEN_FILE to a file with one"
 	)
 	switch {
 	case c.RunnerDir != "":
@@ -148,13 +148,13 @@ func (c Config) Connect() string {
 	case c.Source == Backend:
 		return connect
 	case c.Source == Env:
-		return "create a PAT on GitLab, then put it into GITLAB_TOKEN"
+		return "create a PAT on GitLab, then set GITLAB_TOKEN to it"
 	case c.wants(File) && c.TokenFile != "":
 		return "create a PAT on GitLab, then " + c.writeFile()
 	case c.wants(API) && c.Secret != "":
 		return "create a PAT on GitLab, then " + storing(c.Secret)
 	case c.Session && c.wants(Env):
-		return mounted + "; a token that the platform's runner gives is there only while a user's turn runs"
+		return mounted + "; in the platform's runner, a token is there only during a user's turn"
 	case c.Session, c.Source == Mount:
 		return mounted
 	case !slices.Equal(c.Dirs, []string{DefaultDir}):
@@ -300,7 +300,7 @@ func (c Config) env() (Found, bool) {
 	if c.TokenEnv == nil || c.TokenEnv() == "" {
 		return Found{}, false
 	}
-	f := Found{Source: Env, Where: "the environment variable GITLAB_TOKEN", Renew: "put it into GITLAB_TOKEN",
+	f := Found{Source: Env, Where: "the environment variable GITLAB_TOKEN", Renew: "set GITLAB_TOKEN to it",
 		Belongs: belongsVariable, Changed: func() time.Time { return time.Time{} }}
 	f.ByDefault = strings.TrimSpace(c.InstanceURL) == ""
 	f.setToken(c.TokenEnv())
@@ -315,7 +315,7 @@ func (c Config) backend(answer Answer) (Found, bool) {
 		return f, f.Problem != nil
 	}
 	f.setToken(answer.Token())
-	url, where := answer.InstanceURL, "the answer of "+answer.Where
+	url, where := answer.InstanceURL, "the reply of "+answer.Where
 	if url == "" {
 		url, where, f.Belongs = c.InstanceURL, belongsVariable, belongsVariable
 		f.ByDefault = strings.TrimSpace(url) == ""

@@ -1,6 +1,5 @@
-// Package strictjson decodes JSON that must have one reading only. encoding/json
-// accepts repeated keys and ignores case, so two readers could see different
-// values.
+// Package strictjson decodes JSON without ambiguity. encoding/json accepts repeated keys
+// and ignores case, so two readers could see different values.
 package strictjson
 
 import (
@@ -17,9 +16,8 @@ var (
 	ErrRepeated = errors.New("JSON that repeats a key")
 )
 
-// Decode reads data as [json.Unmarshal] does, and refuses it when an object
-// anywhere in it has a key twice, in whatever case. After an error, nothing in
-// into counts.
+// Decode reads data as [json.Unmarshal] does, and rejects any object with the same key
+// twice, in whatever case. After an error, into is undefined.
 func Decode(data []byte, into any) error {
 	if json.Unmarshal(data, into) != nil {
 		return ErrBroken
@@ -30,8 +28,7 @@ func Decode(data []byte, into any) error {
 	return nil
 }
 
-// unique reads one value, which is known to be valid and to nest no deeper than
-// json.Unmarshal allows.
+// unique reads one value, which json.Unmarshal has accepted.
 func unique(d *json.Decoder) bool {
 	start, _ := d.Token()
 	seen := map[string]bool{}
@@ -57,7 +54,7 @@ func unique(d *json.Decoder) bool {
 	return true
 }
 
-// fold gives all cases of a letter as one, as package json compares keys.
+// fold maps all cases of a letter to one, as package json compares keys.
 func fold(r rune) rune {
 	for {
 		next := unicode.SimpleFold(r)

@@ -6,13 +6,12 @@ import (
 	"strings"
 )
 
-// Bearer is a bearer token of the platform: a user's own, or the bot token of a
-// session. It is a type of its own so that neither kind can be sent in the place
-// of the other, and as unprintable as a [Token]. The zero value is no token.
+// Bearer is a bearer token for the platform: a user's, or a session's bot token. It is a
+// type of its own so that it can't be confused with a [Token], and like that can't be
+// printed. The zero value is no token.
 type Bearer struct{ token Token }
 
-// maxBearer is the length in bytes that no bearer token has; a service account's
-// has about a thousand.
+// maxBearer is the longest accepted token in bytes; a service account's has about 1,000.
 const maxBearer = 16 << 10
 
 // ParseBearer reads a bearer token (RFC 6750, 2.1). White space around it is
@@ -21,7 +20,7 @@ const maxBearer = 16 << 10
 func ParseBearer(text string) (Bearer, error) {
 	text, problem := bare(text)
 	if problem != nil && problem.Fault == OtherKind {
-		return Bearer{}, errors.New("is " + problem.Kind + ", not a token of the platform")
+		return Bearer{}, errors.New("is " + problem.Kind + ", not a platform token")
 	} else if problem != nil {
 		return Bearer{}, problem
 	}
@@ -30,7 +29,7 @@ func ParseBearer(text string) (Bearer, error) {
 	case strings.ContainsAny(text, space):
 		return Bearer{}, &Error{Fault: Broken}
 	case strings.HasPrefix(text, personal):
-		return Bearer{}, errors.New("is a GitLab token, not one of the platform")
+		return Bearer{}, errors.New("is a GitLab token, not a platform token")
 	case jwt(decoded) || strings.HasPrefix(decoded, "sha256~"):
 		return Bearer{}, &Error{Fault: Encoded, Kind: "base64"}
 	case len(text) > maxBearer || strings.HasPrefix(text, "=") || strings.Trim(strings.TrimRight(text, "="), characters+"~+/") != "":
@@ -39,8 +38,8 @@ func ParseBearer(text string) (Bearer, error) {
 	return Bearer{Token{reveal: func() string { return text }}}, nil
 }
 
-// Reveal gives the token itself, "" for no token. Its only caller is the
-// Authorization header to the platform.
+// Reveal returns the token, "" for no token. Its only caller is the Authorization header
+// to the platform.
 func (b Bearer) Reveal() string { return b.token.Reveal() }
 
 // IsZero reports whether there is no token.

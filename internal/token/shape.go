@@ -7,15 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// alphabet holds the characters of tokens: those that GitLab generates, and those
-// that it allows in an instance's own prefix (personal_access_token_prefix in its
-// ApplicationSetting).
+// alphabet has the characters of tokens: those that GitLab generates, and those that it
+// allows in an instance's prefix (personal_access_token_prefix in ApplicationSetting).
 const alphabet = characters + "+=/@:"
 
-// shape recognizes texts that hold something other than a bare token, such as a
-// quoted one, a line of a .env file or a placeholder; nil for all others. The
-// text is trimmed. A text that could be a token with some instance's prefix is
-// left for GitLab to judge, unless only a strange prefix would make it one
+// shape recognizes texts that are not a bare token, such as a quoted one, a line of a
+// .env file or a placeholder; nil for others. The text is trimmed. A text that could be
+// a token with some instance's prefix is left to GitLab, unless the prefix would be odd
 // ("GITLAB_TOKEN=", "https://").
 func shape(text string) *Error {
 	if text == "" {
@@ -55,32 +53,31 @@ var shapes = []struct {
 	{Wrapped, "an entry of a .netrc file", netrc},
 	{Wrapped, "a line of the form NAME=value or name: value", assignment},
 	{Wrapped, "a URL", address},
-	{Wrapped, "a reference to a secret that is kept elsewhere", func(_, lower string) bool {
+	{Wrapped, "a reference to a secret", func(_, lower string) bool {
 		return hasAnyPrefix(lower, "arn:", "vault:", "!vault", "!reference", "op:", "ref+", "enc[")
 	}},
-	{Wrapped, "a user name and a token, with a colon between them", withUser},
-	{Wrapped, "a token with other text behind it", followed},
-	{Wrapped, "two tokens, one right behind the other", func(text, _ string) bool {
+	{Wrapped, "a user name and a token separated by a colon", withUser},
+	{Wrapped, "a token followed by other text", followed},
+	{Wrapped, "two tokens joined together", func(text, _ string) bool {
 		_, rest, _ := strings.Cut(text, personal)
 		return strings.Index(rest, personal) >= generated && !strings.ContainsAny(rest, space)
 	}},
-	{Wrapped, "a token whose prefix stands there twice", func(text, _ string) bool { return strings.HasPrefix(text, personal+personal) }},
+	{Wrapped, "a token with its prefix twice", func(text, _ string) bool { return strings.HasPrefix(text, personal+personal) }},
 	{Path, "", filePath},
 	{Wrapped, "a host name or an e-mail address", domain},
 }
 
 const space = " \t\r\n\v\f"
 
-// generated is the length of what GitLab generates behind a prefix, where it adds
-// no checksum.
+// generated is the length of what GitLab generates after a prefix, without a checksum.
 const generated = 20
 
 func hasAnyPrefix(text string, prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(text, prefix) })
 }
 
-// unwrapped takes quotes off a text, or brackets off what looks like a token, and
-// names them; mark is empty when there are none.
+// unwrapped removes quotes around a text, or brackets around a token. mark names them, ""
+// for none.
 func unwrapped(text string) (inner, mark string) {
 	const quotes = "\"'`´“”„‟‘’‚‛«»‹›「」『』〝〞〟❛❜❝❞＂＇′″"
 	if strings.Trim(text, quotes) != text || strings.HasPrefix(text, `\"`) {
@@ -96,8 +93,7 @@ func unwrapped(text string) (inner, mark string) {
 	return text, ""
 }
 
-// plausible reports a text that ends as the tokens do that GitLab generates, and
-// not in a name.
+// plausible reports whether a text ends like a generated token and not like a name.
 func plausible(text string) bool {
 	if len(text) < generated || len(text) > 2*generated {
 		return false
@@ -128,7 +124,7 @@ func masked(text, lower string) bool {
 	return body != "" && (rest == "" || len(rest) >= 3 && strings.ContainsAny(rest[:1], "xX#?0") && strings.Trim(rest, rest[:1]) == "")
 }
 
-// bracketed reports a description in brackets, such as <your token>.
+// bracketed reports whether a text is a description in brackets, such as <your token>.
 func bracketed(text string) bool {
 	last := text[len(text)-1]
 	if len(text) < 3 || text[0] == '<' && (last != '>' || strings.ContainsAny(text[1:2], "!?/")) ||
@@ -138,8 +134,8 @@ func bracketed(text string) bool {
 	return !strings.ContainsAny(text[1:len(text)-1], "\"<>[]{}:,=\n")
 }
 
-// words reports a text that is made only of words that stand for a token, however
-// they are joined: "changeme", "YOUR_TOKEN_HERE", "glpat-your-token".
+// words reports whether a text consists only of placeholder words, however joined:
+// "changeme", "YOUR_TOKEN_HERE", "glpat-your-token".
 func words(lower string) bool {
 	rest := strings.Map(func(r rune) rune {
 		if strings.ContainsRune("-_. !@%:", r) {
@@ -150,7 +146,7 @@ func words(lower string) bool {
 	if strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz") != "" || len(rest) > 64 || len(lower) < 3 {
 		return false
 	}
-	// reached[n] says that the first n letters are words.
+	// reached[n]: the first n letters are words.
 	reached := make([]bool, len(rest)+1)
 	reached[0] = true
 	for n := range rest {
@@ -180,8 +176,8 @@ func netrc(_, lower string) bool {
 	return len(fields) > 2 && (fields[0] == "machine" || fields[0] == "default" || fields[0] == "login") && slices.Contains(fields, "password")
 }
 
-// assignment reports a text with a line that gives a value to a name. Without
-// white space or quotes, the name has to be one for a token: some instance may
+// assignment reports whether a text has a line that assigns a value to a name. Without
+// white space or quotes, the name must be a usual one for a token, since an instance may
 // have the prefix "corp:".
 func assignment(text, _ string) bool {
 	for line := range strings.Lines(text) {
@@ -213,8 +209,8 @@ func address(text, _ string) bool {
 	return strings.Contains(text, "://") || strings.Contains(text, "@") && strings.Contains(text, ":") && strings.HasSuffix(text, ".git")
 }
 
-// domain reports a text that ends as a host name does. No token does: a routable one
-// has digits behind its last dot.
+// domain reports whether a text ends like a host name. Tokens don't: a routable one has
+// digits after its last dot.
 func domain(text, lower string) bool {
 	_, host, _ := cutLast(lower, "@")
 	name, top, dotted := cutLast(host, ".")
@@ -222,8 +218,7 @@ func domain(text, lower string) bool {
 		name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == "" && !strings.Contains(lower, personal)
 }
 
-// cutLast divides a text at the last of its separators; all of it stands after one
-// that is missing.
+// cutLast splits a text at its last separator; without one, all of it is in after.
 func cutLast(text, separator string) (before, after string, found bool) {
 	at := strings.LastIndex(text, separator)
 	if at < 0 {
@@ -238,8 +233,8 @@ func withUser(text, lower string) bool {
 	return found && (known || hasAnyPrefix(lower, "oauth2:", "gitlab-ci-token:", "x-access-token:", "x-oauth-basic:"))
 }
 
-// followed reports a token with GitLab's own prefix and something behind it that
-// no token has, such as "@gitlab.example.com".
+// followed reports whether a text is a token with GitLab's prefix followed by something
+// else, such as "@gitlab.example.com".
 func followed(text, _ string) bool {
 	_, rest, found := strings.Cut(text, personal)
 	return found && strings.ContainsAny(rest, "+=/@:,;|&?#") && !strings.ContainsAny(rest, space) && !plausible(text)
@@ -257,14 +252,15 @@ func filePath(text, lower string) bool {
 	return !strings.ContainsAny(text, "\r\n") && (drive || names || ending || hasAnyPrefix(lower, roots...))
 }
 
-// jwt reports a JSON Web Token (RFC 7519), such as one of a service account.
+// jwt reports whether a text is a JSON Web Token (RFC 7519), such as a service account's.
 func jwt(text string) bool {
 	head, rest, _ := strings.Cut(text, ".")
 	decoded, err := base64.RawURLEncoding.DecodeString(head)
 	return err == nil && strings.Contains(rest, ".") && strings.HasPrefix(string(decoded), "{")
 }
 
-// isUTF16 reports UTF-16, by its byte order mark, or by each second byte being zero.
+// isUTF16 reports whether a text is UTF-16: it has its byte order mark, or every second
+// byte is zero.
 func isUTF16(text string) bool {
 	if hasAnyPrefix(text, "\xff\xfe", "\xfe\xff") {
 		return true
@@ -281,12 +277,11 @@ func isUTF16(text string) bool {
 	return zero[0] == 0 && zero[1] == len(text)/2 || zero[1] == 0 && zero[0] == len(text)/2
 }
 
-// maxEncoded bounds how often in a row a text is decoded.
+// maxEncoded is how many times a text is decoded at most.
 const maxEncoded = 4
 
-// encoded counts how often something was encoded in base64 to give text. What
-// GitLab generates is not taken for it: by chance, 20 characters of base64 decode
-// to those of a token once in 10^9.
+// encoded counts how many times a text was encoded in base64. A generated token is not
+// mistaken for base64: its characters decode to those of a token once in 10^9.
 func encoded(text string) int {
 	for times := range maxEncoded {
 		decoded, ok := decode(text)

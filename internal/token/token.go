@@ -1,6 +1,6 @@
-// Package token holds a GitLab Personal Access Token (PAT) so that it can't be
-// printed by accident, and rejects what can't be one without asking GitLab: other
-// text, other kinds of tokens, truncated tokens.
+// Package token has a type for a GitLab Personal Access Token (PAT) that can't be printed
+// by accident. It rejects other text, other kinds of tokens and truncated tokens without
+// asking GitLab.
 package token
 
 import (
@@ -13,25 +13,25 @@ import (
 	"unicode/utf8"
 )
 
-// Token is a PAT. It lives in a closure, so that no printer, encoder or
-// debugger's dump of an outer value reaches it. The zero value is no token.
+// Token is a PAT. It is in a closure, so that printing or encoding a value that contains
+// it can't show it. The zero value is no token.
 type Token struct{ reveal func() string }
 
 const redacted = "[redacted]"
 
-// maxLength is far over GitLab's longest token (routable ones stay under 300).
+// maxLength is well above GitLab's longest tokens (routable ones have under 300 bytes).
 const maxLength = 1024
 
 // Fault names what is wrong with a text that should be a PAT.
 type Fault string
 
-// The faults that show without asking GitLab.
+// The faults that are found without asking GitLab.
 const (
-	// Empty: nothing but white space.
+	// Empty: only white space.
 	Empty Fault = "token-empty"
 	// Broken: white space within, as from a paste over two lines.
 	Broken Fault = "token-broken"
-	// Garbled: bytes that no token has, or far too many.
+	// Garbled: invalid bytes, or far too many.
 	Garbled Fault = "token-garbled"
 	// OtherKind: the prefix is another kind of credential's.
 	OtherKind Fault = "token-other-kind"
@@ -39,11 +39,11 @@ const (
 	Damaged Fault = "token-damaged"
 	// Quoted: quotes or brackets around it. Kind says which.
 	Quoted Fault = "token-quoted"
-	// Placeholder: something that stands for a token. Kind says what.
+	// Placeholder: text to be replaced by a token. Kind says what.
 	Placeholder Fault = "token-placeholder"
 	// Variable: a reference to a variable, as in a template.
 	Variable Fault = "token-variable"
-	// Wrapped: a token within something else, or no token at all. Kind says in what.
+	// Wrapped: a token in other text, or no token. Kind says what.
 	Wrapped Fault = "token-not-bare"
 	// Encoded: in base64; Kind says how often.
 	Encoded Fault = "token-encoded"
@@ -53,27 +53,27 @@ const (
 	Path Fault = "token-path"
 )
 
-// Faults lists every fault, for tests that hold words and documents to them.
+// Faults lists every fault, for tests.
 func Faults() []Fault {
 	return []Fault{Empty, Broken, Garbled, OtherKind, Damaged, Quoted, Placeholder, Variable, Wrapped, Encoded, UTF16, Path}
 }
 
-// Error is a text that is no usable PAT. It holds no part of the text but a
+// Error is for a text that can't be a PAT. It contains no part of the text but a
 // well-known prefix.
 type Error struct {
 	Fault Fault
-	// Kind says in words what was found, for the faults that come in several
-	// forms. It is one of a few fixed texts.
+	// Kind describes what was found, for faults with several forms. It is one of a
+	// few fixed texts.
 	Kind string
 }
 
-// Error says what is wrong, as the rest of a sentence about the token.
+// Error is the predicate of a sentence about the token.
 func (e *Error) Error() string {
 	switch e.Fault {
 	case Empty:
 		return "is empty"
 	case Broken:
-		return "has white space or a line break within it"
+		return "contains white space or a line break"
 	case OtherKind:
 		return "is " + e.Kind + ", not a Personal Access Token"
 	case Damaged:
@@ -83,7 +83,7 @@ func (e *Error) Error() string {
 	case Placeholder:
 		return "is " + e.Kind + ", not a token"
 	case Variable:
-		return "is a variable that was not replaced by its value"
+		return "is an unexpanded variable"
 	case Wrapped:
 		return "is " + e.Kind + ", not a bare token"
 	case Encoded:
@@ -93,11 +93,11 @@ func (e *Error) Error() string {
 	case Path:
 		return "is the path of a file, not a token"
 	}
-	return "holds characters that no token has"
+	return "contains characters that are invalid in a token"
 }
 
-// kinds are the prefixes of GitLab's other tokens (GitLab's documentation,
-// "Token prefixes") and of the neighbour that is pasted by mistake most.
+// kinds are the prefixes of GitLab's other tokens (GitLab's documentation, "Token
+// prefixes") and of GitHub's.
 var kinds = []struct{ prefix, name string }{
 	{"gldt-", "a deploy token"},
 	{"glcbt-", "a CI job token"},
@@ -121,8 +121,8 @@ var kinds = []struct{ prefix, name string }{
 	{"sk-ant-", "an Anthropic API key"},
 }
 
-// personal is the usual prefix of a PAT. It can be changed for an instance, and
-// old tokens have none: its absence proves nothing.
+// personal is the usual prefix of a PAT. An instance can have another, and old tokens
+// have none.
 const personal = "glpat-"
 
 // Parse reads a token. White space around it is trimmed, and so is a byte order
@@ -138,8 +138,7 @@ func Parse(text string) (Token, error) {
 	return Token{reveal: func() string { return text }}, nil
 }
 
-// bare takes away what may stand around a token, and finds the faults that any
-// kind of token can have.
+// bare trims a text, and finds the faults that any kind of token can have.
 func bare(text string) (string, *Error) {
 	if isUTF16(text) {
 		return "", &Error{Fault: UTF16}
@@ -154,13 +153,13 @@ func bare(text string) (string, *Error) {
 	return text, shape(text)
 }
 
-// unusable finds the faults that only a PAT can have.
+// unusable finds the faults that are specific to a PAT.
 func unusable(text string) *Error {
 	switch times := encoded(text); {
 	case times == 1:
 		return &Error{Fault: Encoded, Kind: "base64"}
 	case times > 1:
-		return &Error{Fault: Encoded, Kind: "base64, and more than once"}
+		return &Error{Fault: Encoded, Kind: "base64, more than once"}
 	case jwt(text):
 		return &Error{Fault: OtherKind, Kind: "a JSON Web Token (eyJ...)"}
 	case strings.ContainsAny(text, space):
@@ -180,8 +179,8 @@ func unusable(text string) *Error {
 	return nil
 }
 
-// Issued makes a token of what GitLab has just issued: that is one, whatever its
-// form. It is the zero value for a text that can't be sent.
+// Issued is a token that GitLab has just issued, in whatever form. It is the zero value
+// for a text that can't be sent.
 func Issued(text string) Token {
 	if text == "" || len(text) > maxLength || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return Token{}
@@ -189,24 +188,24 @@ func Issued(text string) Token {
 	return Token{reveal: func() string { return text }}
 }
 
-// damaged reports a routable token (GitLab's "routable tokens" design) whose
-// checksum does not fit. Texts that only may be routable are given the benefit
-// of the doubt: the prefix is the instance's choice and can hold a dot itself.
+// damaged reports whether a text is a routable token (GitLab's "routable tokens" design)
+// with a wrong checksum. A text that only may be routable is not rejected, since an
+// instance's prefix can contain a dot.
 func damaged(text string) bool {
 	dot := strings.IndexByte(text, '.')
 	if dot < 0 {
 		return false
 	}
 	if at := strings.Index(text, personal); at >= 0 {
-		// After GitLab's own prefix, only routable tokens have a dot.
+		// After GitLab's prefix, only routable tokens have a dot.
 		body := text[at+len(personal):]
 		return strings.Contains(body, ".") && !routable(text)
 	}
 	return looksRoutable(text) && !routable(text)
 }
 
-// checksumLength is the length in characters of what ends a routable token:
-// two of length, seven of CRC-32, all in base 36.
+// checksumLength is the length in characters of a routable token's end: two for the
+// length and seven for the CRC-32, in base 36.
 const checksumLength = 9
 
 // looksRoutable reports whether text has the form of a routable token:
@@ -228,8 +227,8 @@ func looksRoutable(text string) bool {
 	return err == nil
 }
 
-// routable reports whether text is a whole routable token, checksum included:
-// the IEEE CRC-32, in base 36, of everything before it.
+// routable reports whether text is a routable token with a valid checksum: the IEEE
+// CRC-32, in base 36, of everything before it.
 func routable(text string) bool {
 	if !looksRoutable(text) {
 		return false
@@ -239,21 +238,21 @@ func routable(text string) bool {
 	return err == nil && sum == uint64(crc32.ChecksumIEEE([]byte(text[:at])))
 }
 
-// Form says of what form the token is, as far as that shows: its prefix if it is
-// GitLab's own, and whether it has a checksum. None of it narrows a token down.
+// Form describes the token's form without revealing it: its prefix if it is GitLab's own,
+// and whether it has a checksum.
 func (t Token) Form() string {
 	text, form := t.Reveal(), "an instance's own prefix or none"
 	if strings.HasPrefix(text, personal) {
 		form = "the prefix " + personal
 	}
 	if routable(text) {
-		return form + ", and a checksum that fits"
+		return form + ", and a valid checksum"
 	}
 	return form + ", without a checksum"
 }
 
-// Reveal gives the token itself, "" for no token. Its callers are the answer to
-// git, the Authorization header to the token's own instance, and digests.
+// Reveal returns the token, "" for no token. Its callers are the answer to git, the
+// Authorization header to the token's own instance, and digests.
 func (t Token) Reveal() string {
 	if t.reveal == nil {
 		return ""
@@ -270,8 +269,8 @@ func (t Token) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) 
 // MarshalText encodes a token as "[redacted]", for JSON and logs.
 func (t Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// Mask replaces in text whatever begins as GitLab's tokens do and goes on for
-// eight characters or more, dots included: a token that nobody expected there.
+// Mask replaces in text whatever looks like a GitLab token: a known prefix followed by at
+// least eight characters, dots included.
 func Mask(text string) string {
 	var out strings.Builder
 	known := append([]string{personal}, prefixes()...)
@@ -307,13 +306,11 @@ func prefixes() []string {
 	return all
 }
 
-// window is the length in characters from which on a part of a token counts as
-// a leak.
+// window is the length in characters from which a part of a token is redacted.
 const window = 8
 
-// Redact replaces in text the token, any part of it from eight characters on,
-// and the same of its base64 forms in a Basic credential. It is the last line
-// of defence: nothing is meant to need it.
+// Redact replaces in text the token, any part of it of eight characters or more, and the
+// same of its base64 forms in a Basic credential. It is a last line of defense.
 func (t Token) Redact(text string) string {
 	secret := t.Reveal()
 	if secret == "" {
@@ -321,7 +318,7 @@ func (t Token) Redact(text string) string {
 	}
 	marked := make([]bool, len(text))
 	found := mark(marked, text, secret)
-	// A base64 text shows its input at one of three offsets.
+	// Base64 depends on the offset of the input, modulo three.
 	for offset := range 3 {
 		encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x00", offset) + secret))
 		encoded = strings.TrimRight(encoded, "=")
@@ -344,7 +341,7 @@ func (t Token) Redact(text string) string {
 	return out.String()
 }
 
-// mark marks every place in text that holds a part of secret.
+// mark marks every part of secret in text.
 func mark(marked []bool, text, secret string) bool {
 	size := min(window, len(secret))
 	found := false

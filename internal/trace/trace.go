@@ -1,6 +1,5 @@
-// Package trace writes one line per step with its duration, to show why a call was
-// slow or refused. A line has values for a fixed list of keys only, so that no
-// secret gets in by accident.
+// Package trace writes one line per step with its duration, to show why a call was slow
+// or refused. Only a fixed list of keys is written, so that no secret gets in by accident.
 package trace
 
 import (
@@ -17,8 +16,8 @@ import (
 // Key names a value of a step.
 type Key string
 
-// The keys there are. None is for text that a server sent, a whole URL, or
-// anything of a request but its host and path.
+// The keys. None is for text from a server, a whole URL, or anything of a request but its
+// host and path.
 const (
 	Operation Key = "operation" // what git asked for, or the command
 	Version   Key = "version"   // the program's
@@ -31,10 +30,10 @@ const (
 	Status    Key = "status"    // of HTTP
 	Outcome   Key = "outcome"   // how the step ended
 	Reason    Key = "reason"    // the code of a message
-	Wait      Key = "wait"      // how long is going to be waited
+	Wait      Key = "wait"      // the time to wait
 )
 
-// Value is something to tell of a step.
+// Value is a key and its value.
 type Value struct {
 	Key   Key
 	Value any
@@ -56,8 +55,8 @@ func New(w io.Writer, process int) *Tracer {
 	return t
 }
 
-// Hide takes a token, and parts of it, out of all that is written from now on.
-// Nothing is meant to need it.
+// Hide redacts a token, and parts of it, in all lines from now on, as a last line of
+// defense.
 func (t *Tracer) Hide(tok token.Token) {
 	if t == nil || tok.IsZero() {
 		return
@@ -67,7 +66,7 @@ func (t *Tracer) Hide(tok token.Token) {
 	t.tokens = append(t.tokens, tok)
 }
 
-// Step writes that a step ended that began at a time.
+// Step writes a step that began at a time and has just ended.
 func (t *Tracer) Step(name string, began time.Time, values ...Value) {
 	if t == nil {
 		return
@@ -82,7 +81,7 @@ func (t *Tracer) Step(name string, began time.Time, values ...Value) {
 
 const took = "took"
 
-// allowed are the keys that get through, slog's own included.
+// allowed are the keys that are written, slog's own included.
 var allowed = map[string]bool{
 	slog.TimeKey: true, slog.MessageKey: true, took: true,
 	string(Operation): true, string(Version): true, string(Process): true, string(Source): true, string(Instance): true,
@@ -90,7 +89,7 @@ var allowed = map[string]bool{
 	string(Reason): true, string(Wait): true,
 }
 
-// clean drops what is not on the list, and takes out what looks like a token.
+// clean drops other keys, and redacts what looks like a token.
 func (t *Tracer) clean(_ []string, a slog.Attr) slog.Attr {
 	switch {
 	case !allowed[a.Key]:

@@ -218,7 +218,7 @@ func (t *Transport) remarks(reason access.Reason, cause string) string {
 	if reason == access.TLSUntrusted {
 		all = append(all, t.network.Unread...)
 		if cause == "" && t.network.Added > 0 {
-			all = append(all, "the authorities that were added here did not sign it; if an intermediate authority did, the server has to send that one's certificate, too")
+			all = append(all, "none of the authorities added here signed it; if an intermediate authority did, the server must send that certificate too")
 		}
 	}
 	if t.network.Remarks != nil {

@@ -73,7 +73,7 @@ func readBlock(text []byte) pemBlock {
 	if kind == "TRUSTED CERTIFICATE" {
 		var distrusted bool
 		if der, distrusted = splitTrusted(der); distrusted {
-			return pemBlock{problem: "it says itself that it is not to be trusted for servers", valid: true}
+			return pemBlock{problem: "it is marked as not trusted for servers", valid: true}
 		}
 	}
 	certificate, err := x509.ParseCertificate(der)
@@ -134,9 +134,9 @@ func PEMProblem(data []byte) string {
 		return "it is UTF-16 text; PEM is ASCII"
 	}
 	if _, err := x509.ParseCertificates(data); err == nil && len(data) > 0 {
-		return "it is in DER form, not PEM (openssl x509 -inform der turns one into the other)"
+		return "it is in DER form, not PEM (openssl x509 -inform der converts it)"
 	}
-	return "there is no certificate in it"
+	return "it contains no certificate"
 }
 
 // withLines puts each BEGIN and END on a line of its own, as encoding/pem wants

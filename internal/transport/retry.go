@@ -21,8 +21,8 @@ const MaxBody = 1 << 20
 
 // Errors of a body that can't be used.
 var (
-	ErrTooLarge = errors.New("an answer of more than 1 MiB")
-	ErrCut      = errors.New("an answer that was cut short")
+	ErrTooLarge = errors.New("a reply of more than 1 MiB")
+	ErrCut      = errors.New("a truncated reply")
 )
 
 // Request makes a request of a JSON API. A body of nil is none. It fails for a URL

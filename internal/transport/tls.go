@@ -35,7 +35,7 @@ func TLSFault(err error) (reason access.Reason, cause string) {
 		if bytes.HasPrefix(record.RecordHeader[:], []byte("HTTP/")) {
 			return access.TLSPlain, ""
 		}
-		return access.TLSFailed, "what answers there does not speak TLS"
+		return access.TLSFailed, "the server does not speak TLS"
 	case says("tls: server selected unsupported protocol version"):
 		return access.TLSVersion, ""
 	case says("tls: failed to parse certificate from server"):
@@ -96,7 +96,7 @@ func certificateFault(failed *tls.CertificateVerificationError) (reason access.R
 	case errors.As(failed.Err, &invalid):
 		return invalidFault(invalid, sent)
 	case errors.As(failed.Err, &critical):
-		return access.TLSUnusable, "it has a critical extension that is not known here"
+		return access.TLSUnusable, "it has an unknown critical extension"
 	}
 	return access.TLSFailed, ""
 }
@@ -104,7 +104,7 @@ func certificateFault(failed *tls.CertificateVerificationError) (reason access.R
 // untrusted says more about a chain that leads to nobody who is trusted. What
 // crypto/x509 met on its way stands in the error's text only.
 func untrusted(sent []*x509.Certificate, text string) (reason access.Reason, cause string) {
-	const sha1 = "it, or an authority's certificate in its chain, is signed with SHA-1 or MD5, which is not accepted any more"
+	const sha1 = "it, or an authority's certificate in its chain, is signed with SHA-1 or MD5, which is no longer accepted"
 	for _, c := range sent {
 		// Nobody checks the signature of a root, which it has made itself.
 		old := x509.InsecureAlgorithmError(c.SignatureAlgorithm).Error()
@@ -120,7 +120,7 @@ func untrusted(sent []*x509.Certificate, text string) (reason access.Reason, cau
 	case strings.Contains(text, "possibly because of"):
 		return access.TLSUntrusted, "an authority of the same name but with another key is trusted here: its certificate here is outdated, or something else answers in the server's place"
 	case len(sent) > 0 && selfIssued(sent[0]):
-		return access.TLSUntrusted, "the server's certificate is self-signed, so it is itself the one to add"
+		return access.TLSUntrusted, "the server's certificate is self-signed: add that certificate itself"
 	}
 	return access.TLSUntrusted, ""
 }

@@ -173,7 +173,7 @@ func TestCertificateCauses(t *testing.T) {
 		"expired":          {root, func(r signed) []signed { return []signed{leaf(r, old)} }, access.TLSExpired, ""},
 		"expired between":  {root, func(signed) []signed { m := middle(old); return []signed{leaf(m, nil), m} }, access.TLSUnusable, `the intermediate certificate that the server sends (middle) expired on `},
 		"expired root":     {certify(t, "root", true, signed{}, old), func(r signed) []signed { return []signed{leaf(r, nil)} }, access.TLSUnusable, "the authority's certificate here (root) expired on"},
-		"not sent":         {root, func(signed) []signed { m := middle(nil); return []signed{leaf(m, nil)} }, access.TLSUntrusted, "the server has to send that one's certificate, too"},
+		"not sent":         {root, func(signed) []signed { m := middle(nil); return []signed{leaf(m, nil)} }, access.TLSUntrusted, "the server must send that certificate too"},
 		"self-signed":      {root, func(signed) []signed { return []signed{leaf(signed{}, nil)} }, access.TLSUntrusted, "self-signed"},
 		"another key":      {root, func(signed) []signed { return []signed{leaf(certify(t, "root", true, signed{}, nil), nil)} }, access.TLSUntrusted, "with another key"},
 		"SHA-1":            {root, func(r signed) []signed { return []signed{leaf(r, sha1)} }, access.TLSUnusable, "SHA-1"},
@@ -303,8 +303,8 @@ func TestPEM(t *testing.T) {
 		"X509":                  {strings.ReplaceAll(second, "CERTIFICATE", "X509 CERTIFICATE"), "", true, ""},
 		"TRUSTED":               {strings.ReplaceAll(second, "CERTIFICATE", "TRUSTED CERTIFICATE"), "", true, ""},
 		"TRUSTED for servers":   {aux(servers, nil), "", true, ""},
-		"TRUSTED for mail":      {first + aux(mail, nil), "", false, "block 2 of ca.crt is not used: it says itself that it is not to be trusted for servers"},
-		"TRUSTED, rejected":     {aux(nil, servers), "block 1 can't be read: it says itself", false, ""},
+		"TRUSTED for mail":      {first + aux(mail, nil), "", false, "block 2 of ca.crt is not used: it is marked as not trusted for servers"},
+		"TRUSTED, rejected":     {aux(nil, servers), "block 1 can't be read: it is marked as not trusted", false, ""},
 		"a key beside":          {encode("PRIVATE KEY", []byte("x")) + second, "", true, ""},
 		"negative serial":       {negative, "block 1 can't be read: its serial number is negative", false, ""},
 		"negative serial among": {first + negative, "", false, "block 2 of ca.crt is not used: its serial number is negative"},
@@ -320,8 +320,8 @@ func TestPEM(t *testing.T) {
 		"written \\n":      {strings.ReplaceAll(second, "\n", `\n`), `block 1 can't be read: its line breaks are written as \n`, false, ""},
 		"DER":              {string(two.cert.Raw), "it is in DER form", false, ""},
 		"UTF-16":           {"\xff\xfe-\x00-\x00", "it is UTF-16", false, ""},
-		"nothing":          {"nothing", "there is no certificate in it", false, ""},
-		"nothing but keys": {encode("PRIVATE KEY", []byte("x")), "there is no certificate in it", false, ""},
+		"nothing":          {"nothing", "it contains no certificate", false, ""},
+		"nothing but keys": {encode("PRIVATE KEY", []byte("x")), "it contains no certificate", false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, problem := Roots(Trust{PEM: []byte(test.file), Where: "ca.crt"})

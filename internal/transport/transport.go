@@ -115,7 +115,7 @@ func (n Network) dress(req *http.Request) *http.Request {
 }
 
 // errBroken is for an answer that is none of HTTP's, or beyond its bounds.
-var errBroken = errors.New("an answer that breaks HTTP")
+var errBroken = errors.New("an invalid HTTP reply")
 
 // cutOff reports an error of a connection, rather than of what came by it.
 func cutOff(err error) bool {
@@ -128,7 +128,7 @@ func cutOff(err error) bool {
 // takes each request back (RFC 9113, 6.8).
 const maxDials = 32
 
-var errDials = errors.New("too many connections were broken off")
+var errDials = errors.New("too many connections were lost")
 
 // dial opens a connection, if there have not been too many.
 func (t *Transport) dial(open func(ctx context.Context, network, address string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {

@@ -45,7 +45,7 @@ func TestRoots(t *testing.T) {
 	}{
 		{"nothing", Trust{}, false, ""},
 		{"of the Secret", Trust{PEM: pem, Where: "here"}, true, ""},
-		{"of the Secret, nonsense", Trust{PEM: []byte("nonsense"), Where: "here"}, false, "the certificate authorities in here can't be used: there is no certificate in it"},
+		{"of the Secret, nonsense", Trust{PEM: []byte("nonsense"), Where: "here"}, false, "the certificate authorities in here can't be used: it contains no certificate"},
 		{"required", Trust{Required: Named{server.CAFile(), "SETTING"}}, true, ""},
 		{"required, nonsense", Trust{Required: Named{nonsense, "SETTING"}}, false, nonsense + ", which SETTING names, can't be used: block 1 can't be read: it has no END line"},
 		{"required, missing", Trust{Required: Named{missing, "SETTING"}}, false, missing + ", which SETTING names, can't be used: it can't be read"},
@@ -113,8 +113,8 @@ func TestFault(t *testing.T) {
 		{&net.DNSError{Name: "h"}, access.DNSFailed, "h", true},
 		{late, access.Unreachable, "", true},
 		{&ProxyError{Status: 502}, access.ProxyFailed, "proxy.example:3128 answered 502, it", true},
-		{ErrTooLarge, access.Garbled, "an answer of more than 1 MiB", false},
-		{fmt.Errorf("%w: %w", ErrCut, errors.New(canary)), access.Garbled, "an answer that was cut short", true},
+		{ErrTooLarge, access.Garbled, "a reply of more than 1 MiB", false},
+		{fmt.Errorf("%w: %w", ErrCut, errors.New(canary)), access.Garbled, "a truncated reply", true},
 		{context.DeadlineExceeded, access.Timeout, "", false},
 		{errors.New(canary), access.Unreachable, "", true},
 	}

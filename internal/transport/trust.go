@@ -177,7 +177,7 @@ func (a *Authorities) optional(n Named) {
 	if err == nil {
 		before := a.Added + len(a.Unread)
 		if a.add(readPEM(data), n.where()); a.Added+len(a.Unread) == before {
-			err = errors.New("it holds no certificate")
+			err = errors.New("it contains no certificate")
 		}
 	}
 	if err == nil {
@@ -191,7 +191,7 @@ func (a *Authorities) optional(n Named) {
 func (a *Authorities) pass(n Named, why error) {
 	cause := file.Cause(why)
 	if info, err := os.Stat(n.Path); err == nil && info.IsDir() && errors.Is(why, file.ErrNotRegular) {
-		cause = "it is a directory, as a ConfigMap that is missing leaves behind"
+		cause = "it is a directory, perhaps because of a missing ConfigMap"
 	}
 	a.Unread = append(a.Unread, n.where()+" is not used: "+cause)
 }
@@ -252,17 +252,17 @@ func Identity(certificate, key Named) (*tls.Certificate, error) {
 		return nil, problem
 	}
 	if !holds(chain, func(block *pem.Block) bool { return block.Type == "CERTIFICATE" }) {
-		return nil, errClientCertificateInvalid(certificate.where(), "there is no certificate in it")
+		return nil, errClientCertificateInvalid(certificate.where(), "it contains no certificate")
 	}
 	if !holds(private, func(block *pem.Block) bool { return strings.HasSuffix(block.Type, "PRIVATE KEY") }) {
-		return nil, errClientCertificateInvalid(key.where(), "there is no key in it")
+		return nil, errClientCertificateInvalid(key.where(), "it contains no key")
 	}
 	if holds(private, encrypted) {
-		return nil, errClientCertificateInvalid(key.where(), "its key is protected by a password, which nobody can be asked for")
+		return nil, errClientCertificateInvalid(key.where(), "its key is protected by a password")
 	}
 	pair, err := tls.X509KeyPair(chain, private)
 	if err != nil {
-		return nil, errClientCertificateInvalid(certificate.where(), "certificate and key don't belong together, or are damaged")
+		return nil, errClientCertificateInvalid(certificate.where(), "the certificate and the key don't match, or are damaged")
 	}
 	return &pair, nil
 }

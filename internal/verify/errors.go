@@ -8,7 +8,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// noteWait is said before a wait that people would notice.
+// noteWait is for a noticeable wait before a retry.
 func noteWait(wait time.Duration, why access.Reason, instance string) error {
 	what := instance + " answered with an error"
 	switch why {
@@ -24,18 +24,17 @@ func noteWait(wait time.Duration, why access.Reason, instance string) error {
 	return &message.Error{Code: "waiting", Topic: message.Waiting, What: fmt.Sprintf("%s; retrying in %d s", what, message.Seconds(wait))}
 }
 
-// noteWaitForOther is said while another call is waited for.
+// noteWaitForOther is for a wait for another call's reply.
 func noteWaitForOther(instance string) error {
 	return &message.Error{Code: "waiting-for-other", Topic: message.Waiting,
-		What: "another call is asking " + instance + " the same; its answer will serve this one"}
+		What: "another process is already checking this token with " + instance + "; waiting for its result"}
 }
 
-// errBridged is said when the last good verdict stands in for one that could not be
-// had because of trouble.
+// errBridged is for the last good verdict, used because of trouble.
 func errBridged(trouble access.Verdict, age time.Duration, s message.Subject) error {
 	m := message.As(message.Explain(trouble, s))
 	return &message.Error{Code: "bridged", Topic: m.Topic,
-		What: m.What + "; the token was found good " + ago(age) + " ago, which counts for up to 12 hours"}
+		What: m.What + "; using the last good verdict, from " + ago(age) + " ago (valid for up to 12 hours)"}
 }
 
 func ago(age time.Duration) string {
