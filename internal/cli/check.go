@@ -27,7 +27,6 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/process"
 	"github.com/ambient-code/git-credential-acp/internal/report"
-	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
 // checkFlags are what check can be told.
@@ -36,7 +35,7 @@ type checkFlags struct {
 	branchGiven, json, all        bool
 }
 
-func (a *app) check() *cobra.Command {
+func checkCommand(d *deps) *cobra.Command {
 	var flags checkFlags
 	command := &cobra.Command{
 		Use: "check [REPOSITORY-URL | --all [URL]...]", SuggestFor: []string{"verify", "test", "doctor", "validate"},
@@ -59,15 +58,14 @@ Exit codes: 0 good, possibly with warnings; 1 something is wrong; 2 wrong usage;
   git-credential-acp check --json | jq -r .outcome`,
 		Args: cobra.ArbitraryArgs, // reported by runCheck, in JSON too
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			flags.branchGiven = cmd.Flags().Changed("branch")
 			if flags.all {
-				return a.runCheckAll(cmd.Context(), flags, args)
+				return runCheckAll(cmd.Context(), d, flags, args)
 			}
-			return a.runCheck(cmd.Context(), flags, args)
+			return runCheck(cmd.Context(), d, flags, args)
 		},
 	}
-	a.takesMinAccess(command)
+	takesMinAccess(d, command)
 	command.Flags().StringVar(&flags.branch, "branch", "", "check whether you may push to this `branch`")
 	command.Flags().BoolVar(&flags.all, "all", false, "check the repositories of REPOS_JSON, or those of the arguments")
 	command.Flags().BoolVar(&flags.json, "json", false, "print one JSON document (docs/check.schema.json describes it, docs/check-all.schema.json that of --all)")
@@ -79,36 +77,36 @@ Exit codes: 0 good, possibly with warnings; 1 something is wrong; 2 wrong usage;
 	return command
 }
 
-func (a *app) runCheck(ctx context.Context, flags checkFlags, args []string) error {
+func runCheck(ctx context.Context, d *deps, flags checkFlags, args []string) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	// A second signal ends the process, whatever it waits for.
 	defer context.AfterFunc(ctx, stop)()
-	var out checkOutput = &checkLines{Lines: report.Lines{To: a.env.Stdout, Color: a.colored(flags.color)}}
+	var out checkOutput = &checkLines{Lines: report.Lines{To: d.env.Stdout, Color: colored(d, flags.color)}}
 	if flags.json {
-		out = &checkDocument{to: a.env.Stdout, version: a.env.Build.known().Version}
+		out = &checkDocument{to: d.env.Stdout, version: d.env.Build.known().Version}
 	}
-	c, target, problem := a.checker(flags, args)
+	c, target, problem := checker(d, flags, args)
 	if problem != nil {
-		return a.concludeCheck(flags, out, check.Result{Outcome: check.Usage, Reason: problem})
+		return concludeCheck(d, flags, out, check.Result{Outcome: check.Usage, Reason: problem})
 	}
 	c.Report = out.step
-	return a.concludeCheck(flags, out, c.Run(ctx, target))
+	return concludeCheck(d, flags, out, c.Run(ctx, target))
 }
 
 // checker puts together what a check takes. The message is about the command
 // line.
-func (a *app) checker(flags checkFlags, args []string) (c check.Check, target check.Target, problem error) {
+func checker(d *deps, flags checkFlags, args []string) (c check.Check, target check.Target, problem error) {
 	switch flags.color {
 	case "auto", "always", "never":
 	default:
 		return c, target, errFlagInvalid("--color", "is neither auto, always nor never")
 	}
-	if _, wrong := a.known(); wrong != nil && a.instanceGiven {
+	if _, wrong := knownInstance(d); wrong != nil && d.flags.instance != nil {
 		return c, target, wrong
 	}
-	if a.minAccess != nil {
-		if _, wrong := a.rules(); wrong != nil && message.As(wrong).Topic == message.Usage {
+	if d.flags.minAccess != nil {
+		if _, wrong := rulesOf(d); wrong != nil && message.As(wrong).Topic == message.Usage {
 			return c, target, wrong
 		}
 	}
@@ -126,56 +124,60 @@ func (a *app) checker(flags checkFlags, args []string) (c check.Check, target ch
 			return c, target, errFlagInvalid("--branch", err.Error())
 		}
 	}
-	limit, invalid := a.config.Timeout()
-	h := a.helper()
-	if a.minAccess != nil {
+	limit, invalid := d.config.Timeout()
+	h := newHelper(d)
+	if d.flags.minAccess != nil {
 		h.MinAccess = nil // what is asked for here counts
 	}
 	// get needs these settings later than its rules, and refuses over them too.
 	h.Rules = func(url string) (helper.Rules, error) {
-		found, problem := a.rulesFor(url)
+		found, problem := rulesFor(d, url)
 		if problem == nil {
 			problem = invalid
 		}
 		if problem == nil {
-			_, problem = a.verdicts()
+			_, problem = verdictStore(d)
 		}
 		if problem == nil {
-			_, problem = a.config.RateLimitWait()
+			_, problem = d.config.RateLimitWait()
 		}
 		return found, problem
 	}
-	return a.checkWith(h, limit), target, nil
+	return checkWith(d, h, limit), target, nil
 }
 
 // checkWith is a check of what a helper would answer.
-func (a *app) checkWith(h helper.Helper, limit time.Duration) check.Check {
+func checkWith(d *deps, h helper.Helper, limit time.Duration) check.Check {
 	h.Attempts = cache.Store{} // what was in vain a moment ago need not be so now
 	return check.Check{
 		Helper: h,
 		Connect: func(q helper.Question) (*gitlab.Client, error) {
-			return a.client(q, limit, nil)
+			return newClient(d, q, limit, nil)
 		},
 		Limit:      limit,
-		OnLimit:    a.patience().Wait,
-		Connection: a.lookup().Connected,
+		OnLimit:    newPatience(d).Wait,
+		Connection: newLookup(d).Connected,
 		Cache: func() (string, error) {
-			store, problem := a.verdicts()
+			store, problem := verdictStore(d)
 			if problem != nil {
 				return "", problem // another step tells it
 			}
 			return store.Usable()
 		},
-		Config:     a.gitConfig,
-		VerifyOff:  func(url string) string { return a.reach().To(url).VerifyOff() },
-		Authorizes: func(url string) string { return gitnet.Authorizes(a.gitConfig().Trusted(), url) },
-		Ignored:    func(url string) []string { return a.reach().To(url).Ignored() },
-		Output:     a.output,
-		Find:       exec.LookPath,
-		Mounts:     mounts,
-		Git:        a.runGit,
-		Netrc:      a.netrc,
-		Redact:     func(text string) string { return token.Mask(a.bearer.Redact(text)) },
+		Config:     d.git,
+		VerifyOff:  func(url string) string { return gitNetwork(d).To(url).VerifyOff() },
+		Authorizes: func(url string) string { return gitnet.Authorizes(d.git().Trusted(), url) },
+		Ignored:    func(url string) []string { return gitNetwork(d).To(url).Ignored() },
+		Output: func(ctx context.Context, program string, args ...string) (string, error) {
+			return firstLine(ctx, d, program, args...)
+		},
+		Find:   exec.LookPath,
+		Mounts: mounts,
+		Git: func(ctx context.Context, redact func(string) string, args ...string) (string, int) {
+			return runGit(ctx, d, redact, args...)
+		},
+		Netrc:  func() (string, string) { return netrcOf(d) },
+		Redact: d.say.clean,
 	}
 }
 
@@ -185,15 +187,15 @@ var checkCodes = map[check.Outcome]int{
 }
 
 // concludeCheck ends the output, and turns the outcome into an exit code.
-func (a *app) concludeCheck(flags checkFlags, out checkOutput, result check.Result) error {
+func concludeCheck(d *deps, flags checkFlags, out checkOutput, result check.Result) error {
 	code := checkCodes[result.Outcome]
 	if flags.terminationLog != "" && result.Reason != nil {
-		if err := replaceContent(flags.terminationLog, terminationMessage(result)); err != nil {
-			a.tell(warnTerminationLog(flags.terminationLog, file.Cause(err)), asIs)
+		if err := replaceContent(flags.terminationLog, terminationMessage(d.say, result)); err != nil {
+			d.say.tell(warnTerminationLog(flags.terminationLog, file.Cause(err)), asIs)
 		}
 	}
 	if result.Outcome == check.Usage && !flags.json {
-		a.tell(result.Reason, asIs)
+		d.say.tell(result.Reason, asIs)
 		return exitError(code)
 	}
 	if err := out.end(result, code); err != nil {
@@ -211,12 +213,8 @@ const maxTermination = 4096
 
 // terminationMessage is the reason and its hint, a line each. The kubelet takes the
 // file for the container's message as it is, so it does not end with a line feed.
-func terminationMessage(result check.Result) string {
-	var lines []string
-	for _, line := range message.As(result.Reason).Lines() {
-		lines = append(lines, message.Printable(result.Redact(line)))
-	}
-	text := strings.Join(lines, "\n")
+func terminationMessage(say *printer, result check.Result) string {
+	text := strings.Join(say.lines(result.Reason, result.Redact), "\n")
 	if len(text) > maxTermination {
 		text = strings.ToValidUTF8(text[:maxTermination], "")
 	}
@@ -236,22 +234,22 @@ func replaceContent(path, text string) error {
 }
 
 // colored reports whether marks are to be coloured (https://no-color.org).
-func (a *app) colored(when string) bool {
+func colored(d *deps, when string) bool {
 	if when != "auto" {
 		return when == "always"
 	}
-	out, ok := a.env.Stdout.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(out.Fd())) && a.config.Color()
+	out, ok := d.env.Stdout.(interface{ Fd() uintptr })
+	return ok && term.IsTerminal(int(out.Fd())) && d.config.Color()
 }
 
 // maxOutput bounds what is taken of a program's output, in bytes.
 const maxOutput = 4 << 10
 
-// output runs a program and gives the first line that it prints. The program gets
+// firstLine runs a program and gives the first line that it prints. The program gets
 // nothing of the environment but where programs are.
-func (a *app) output(ctx context.Context, program string, args ...string) (string, error) {
+func firstLine(ctx context.Context, d *deps, program string, args ...string) (string, error) {
 	cmd := process.Command(ctx, program, args...)
-	cmd.Env = []string{a.config.Path.Name + "=" + a.config.Path.Value}
+	cmd.Env = []string{d.config.Path.Name + "=" + d.config.Path.Value}
 	out := &beginning{}
 	cmd.Stdout = out
 	err := cmd.Run()
@@ -264,9 +262,9 @@ func (a *app) output(ctx context.Context, program string, args ...string) (strin
 var unasking = []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GCM_INTERACTIVE=never", "ACP_GITLAB_TRACE="}
 
 // runGit runs git as [check.Check] describes it. What git traces goes nowhere.
-func (a *app) runGit(ctx context.Context, redact func(string) string, args ...string) (said string, code int) {
+func runGit(ctx context.Context, d *deps, redact func(string) string, args ...string) (said string, code int) {
 	cmd := process.Command(ctx, "git", args...)
-	for _, variable := range a.env.Environ() {
+	for _, variable := range d.env.Environ() {
 		switch {
 		case strings.HasPrefix(variable, "GIT_TRACE"), strings.HasPrefix(variable, "GIT_CURL_VERBOSE"):
 		case redact(variable) == variable:
@@ -276,8 +274,8 @@ func (a *app) runGit(ctx context.Context, redact func(string) string, args ...st
 		}
 	}
 	cmd.Env = append(cmd.Env, unasking...)
-	if a.minAccess != nil {
-		cmd.Env = append(cmd.Env, "ACP_GITLAB_MIN_ACCESS="+*a.minAccess) // for the helper that git runs
+	if d.flags.minAccess != nil {
+		cmd.Env = append(cmd.Env, "ACP_GITLAB_MIN_ACCESS="+*d.flags.minAccess) // for the helper that git runs
 	}
 	var words ending
 	cmd.Stderr = &words
@@ -299,9 +297,9 @@ func (e *ending) Write(p []byte) (int, error) {
 // maxNetrc bounds the file of logins, in bytes.
 const maxNetrc = 1 << 20
 
-// netrc finds the file of logins as libcurl does (lib/netrc.c).
-func (a *app) netrc() (path, content string) {
-	home := a.config.Home.Value
+// netrcOf finds the file of logins as libcurl does (lib/netrc.c).
+func netrcOf(d *deps) (path, content string) {
+	home := d.config.Home.Value
 	for _, name := range []string{".netrc", "_netrc"} {
 		path = filepath.Join(home, name)
 		if text, err := file.Read(path, maxNetrc); home != "" && err == nil {

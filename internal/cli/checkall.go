@@ -15,11 +15,11 @@ import (
 )
 
 // runCheckAll checks several repositories.
-func (a *app) runCheckAll(ctx context.Context, flags checkFlags, args []string) error {
+func runCheckAll(ctx context.Context, d *deps, flags checkFlags, args []string) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	out := &checkAll{to: a.env.Stdout, color: a.colored(flags.color), json: flags.json, version: a.env.Build.known().Version}
-	c, _, problem := a.checker(flags, nil)
+	out := &checkAll{to: d.env.Stdout, color: colored(d, flags.color), json: flags.json, version: d.env.Build.known().Version}
+	c, _, problem := checker(d, flags, nil)
 	if flags.branchGiven && problem == nil {
 		problem = errFlagsClash("--all", "--branch")
 	}
@@ -30,7 +30,7 @@ func (a *app) runCheckAll(ctx context.Context, flags checkFlags, args []string) 
 		}
 	}
 	if len(args) == 0 {
-		urls, wrong = repositories(a.config.Repositories())
+		urls, wrong = repositories(d.config.Repositories())
 	}
 	switch {
 	case problem != nil:
@@ -40,7 +40,7 @@ func (a *app) runCheckAll(ctx context.Context, flags checkFlags, args []string) 
 	default:
 		out.found = c.RunAll(ctx, urls)
 	}
-	return a.concludeCheck(flags, out, out.found.Result)
+	return concludeCheck(d, flags, out, out.found.Result)
 }
 
 // repositories are the URLs in the value of REPOS_JSON. As on the platform, null is none,

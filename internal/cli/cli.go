@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +23,6 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/token"
 	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
 
@@ -90,52 +88,52 @@ func Run(ctx context.Context, env Env, args []string) (code int) {
 	// the Authorization header. What this program has to say goes to Stderr.
 	log.SetOutput(io.Discard)
 	ctx = deadline.Begin(ctx)
-	a := &app{out: &output{Writer: env.Stdout}}
-	env.Stdout = a.out
-	a.env = env
+	d := &deps{out: &output{Writer: env.Stdout}, say: &printer{to: env.Stderr}}
+	env.Stdout = d.out
+	d.env = env
 	defer func() {
 		if recover() != nil {
-			a.tell(message.Bug(env.Build.known().Version, panicSite()), asIs)
+			d.say.tell(message.Bug(env.Build.known().Version, panicSite()), asIs)
 			code = exitRefused
 		}
 	}()
-	a.config = config.Read(env.LookupEnv)
-	op, found := a.direct(args)
+	d.config = config.Read(env.LookupEnv)
+	d.git = gitOnce(d)
+	op, found := directOperation(d, args)
 	if env.NoFiles != nil {
-		a.tell(errFilesExhausted(env.NoFiles.Error()), asIs)
+		d.say.tell(errFilesExhausted(env.NoFiles.Error()), asIs)
 		if op.name == "get" {
-			_, _ = a.out.Write(credential.Quit())
+			_, _ = d.out.Write(credential.Quit())
 		}
 		return exitRefused
 	}
-	a.trace = a.tracer()
+	d.trace = newTracer(d)
 	began := time.Now()
 	if found {
-		return a.ended(began, op.name, a.exitCode(op.run(a, ctx)))
+		return traceEnd(d, began, op.name, exitCode(d, op.run(ctx, d)))
 	}
-	a.args = args
-	root := a.root()
+	root := rootCommand(d, args)
 	root.SetArgs(args)
 	root.SetIn(env.Stdin)
 	root.SetErr(env.Stderr)
 	command, err := root.ExecuteContextC(ctx)
-	return a.ended(began, command.Name(), a.exitCode(err))
+	return traceEnd(d, began, command.Name(), exitCode(d, err))
 }
 
-// ended tells that a command has ended.
-func (a *app) ended(began time.Time, command string, code int) int {
-	if a.trace != nil {
-		a.trace.Step("end", began, trace.Value{Key: trace.Operation, Value: command},
-			trace.Value{Key: trace.Version, Value: a.env.Build.known().Version}, trace.Value{Key: trace.Status, Value: code})
+// traceEnd tells that a command has ended.
+func traceEnd(d *deps, began time.Time, command string, code int) int {
+	if d.trace != nil {
+		d.trace.Step("end", began, trace.Value{Key: trace.Operation, Value: command},
+			trace.Value{Key: trace.Version, Value: d.env.Build.known().Version}, trace.Value{Key: trace.Status, Value: code})
 	}
 	return code
 }
 
 // exitCode is the code for what a command returned. One whose output was lost has
 // failed, whatever else it did.
-func (a *app) exitCode(err error) int {
-	if a.out.err != nil {
-		a.tell(errOutputLost(file.Cause(a.out.err)), asIs)
+func exitCode(d *deps, err error) int {
+	if d.out.err != nil {
+		d.say.tell(errOutputLost(file.Cause(d.out.err)), asIs)
 		return exitRefused
 	}
 	var code exitError
@@ -152,8 +150,8 @@ func (a *app) exitCode(err error) int {
 	if errors.As(err, &value) {
 		text = "the flag --" + value.GetFlag().Name + " can't have that value"
 	}
-	a.line(text)
-	a.line("hint: " + Name + " help shows the commands and flags")
+	d.say.line(text)
+	d.say.line("hint: " + Name + " help shows the commands and flags")
 	return exitUsage
 }
 
@@ -179,30 +177,26 @@ func (o *output) Fd() uintptr {
 	return ^uintptr(0)
 }
 
-// app is one run of the program.
-type app struct {
+// deps is what commands work with.
+type deps struct {
 	env    Env
 	config config.Config
+	flags  flags
 	out    *output
-	// args is the command line.
-	args []string
-	// instanceFlag counts when it was given, even if it is empty.
-	instanceFlag  string
-	instanceGiven bool
-	// minAccess is the value of --min-access, nil when it was not given.
-	minAccess *string
+	say    *printer
 	// trace is nil when nobody wants one.
 	trace *trace.Tracer
+	// git is git's configuration where it is working. It is read once, when it is first
+	// needed.
+	git func() gitconfig.Config
 	// last is what git gets when the process has to end itself.
 	last []byte
-	// bearer is the token for the platform, once it was read.
-	bearer token.Bearer
-	// gitSettings is git's configuration, once gitRead has run.
-	gitSettings gitconfig.Config
-	gitRead     sync.Once
 }
 
-func (a *app) root() *cobra.Command {
+// flags are those of all commands; nil for one that was not given.
+type flags struct{ instance, minAccess *string }
+
+func rootCommand(d *deps, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   Name,
 		Short: "git credential helper for GitLab on the Ambient Code Platform",
@@ -220,28 +214,28 @@ After setup, git runs it with get, store, erase or capability.`,
 		SuggestionsMinimumDistance: 2,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if wanted, _ := cmd.Flags().GetBool(flagVersion); wanted {
-				return a.printVersion()
+				return printVersion(d)
 			}
-			if len(args) > 1 || len(args) == 1 && a.interactive() {
-				return a.unknownCommand(cmd, args[0])
+			if len(args) > 1 || len(args) == 1 && interactive(d) {
+				return unknownCommand(d, cmd, args[0])
 			}
 			if len(args) == 1 {
 				// An operation of a git that is newer than this program
 				// (gitcredentials(7): to be ignored silently).
 				return nil
 			}
-			a.line("no command given")
-			a.line("hint: " + Name + " help shows the commands and flags")
+			d.say.line("no command given")
+			d.say.line("hint: " + Name + " help shows the commands and flags")
 			return exitError(exitUsage)
 		},
 	}
-	root.PersistentFlags().StringVar(&a.instanceFlag, flagInstance, "",
-		"`URL` of the only instance to answer for; a missing token is then reported")
+	root.PersistentFlags().Func(flagInstance, "`URL` of the only instance to answer for; a missing token is then reported",
+		func(url string) error { d.flags.instance = &url; return nil })
 	complete(root, flagInstance, cobra.NoFileCompletions)
-	a.takesMinAccess(root)
+	takesMinAccess(d, root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if word := firstWord(a.args); cmd == root && word != "" {
-			return a.unknownCommand(cmd, word)
+		if word := firstWord(args); cmd == root && word != "" {
+			return unknownCommand(d, cmd, word)
 		}
 		return err
 	})
@@ -249,12 +243,12 @@ After setup, git runs it with get, store, erase or capability.`,
 	// What takes files says so; nothing else completes to them.
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	for _, op := range operations() {
-		root.AddCommand(op.command(a))
+		root.AddCommand(op.command(d))
 	}
-	root.AddCommand(environment(), a.setup(), a.check(), a.connect(), a.status(), a.rotate(), a.disconnect(), a.serve(), a.install(), a.version())
+	root.AddCommand(environment(), setupCommand(d), checkCommand(d), connectCommand(d), statusCommand(d), rotateCommand(d), disconnectCommand(d), serveCommand(d), installCommand(d), versionCommand(d))
 	// cobra's completion commands keep what is the output when they are made.
-	root.SetOut(a.env.Stdout)
-	a.strict(root)
+	root.SetOut(d.env.Stdout)
+	makeStrict(d, root)
 	return root
 }
 
@@ -269,15 +263,15 @@ func alone(command *cobra.Command, args []string) error {
 
 // unknownCommand ends a run for a command that does not exist. What was typed is
 // not shown: it could be a token.
-func (a *app) unknownCommand(root *cobra.Command, typed string) error {
-	a.tell(errCommandUnknown(root.SuggestionsFor(typed)), asIs)
+func unknownCommand(d *deps, root *cobra.Command, typed string) error {
+	d.say.tell(errCommandUnknown(root.SuggestionsFor(typed)), asIs)
 	return exitError(exitUsage)
 }
 
 // interactive reports whether a person is at standard input: git gives a helper a
 // pipe.
-func (a *app) interactive() bool {
-	in, ok := a.env.Stdin.(interface{ Fd() uintptr })
+func interactive(d *deps) bool {
+	in, ok := d.env.Stdin.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(in.Fd()))
 }
 
@@ -295,9 +289,9 @@ func firstWord(args []string) string {
 	return ""
 }
 
-// strict has cobra's own commands refuse what they don't know. The root takes any
+// makeStrict has cobra's own commands refuse what they don't know. The root takes any
 // word for an operation of git's, and so they would show its help.
-func (a *app) strict(root *cobra.Command) {
+func makeStrict(d *deps, root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, command := range root.Commands() {
@@ -306,7 +300,7 @@ func (a *app) strict(root *cobra.Command) {
 			command.Args = func(_ *cobra.Command, args []string) error {
 				command, rest, err := root.Find(args)
 				if command == root && len(rest) > 0 {
-					return a.unknownCommand(root, rest[0])
+					return unknownCommand(d, root, rest[0])
 				}
 				if err != nil || len(rest) > 0 {
 					return errors.New(command.Name() + " has no such command")
@@ -341,18 +335,3 @@ func panicSite() string {
 
 // module is what the names of this program's own functions begin with.
 const module = "github.com/ambient-code/git-credential-acp/internal/"
-
-// line prints one line for people, without what is or looks like a token, or would
-// move a terminal's cursor.
-func (a *app) line(text string) {
-	_, _ = fmt.Fprintf(a.env.Stderr, "%s: %s\n", Name, message.Printable(token.Mask(a.bearer.Redact(text))))
-}
-
-// tell prints a message for people, with what is known of a token taken out.
-func (a *app) tell(m error, redact func(string) string) {
-	for _, line := range message.As(m).Lines() {
-		a.line(redact(line))
-	}
-}
-
-func asIs(text string) string { return text }

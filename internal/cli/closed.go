@@ -15,7 +15,7 @@ func (r *setupRun) elsewhere() bool { return r.form == formKubernetes || r.form 
 // that is configured here, if any. A repository's own setting is not trusted.
 func (r *setupRun) platformHelper() string {
 	if !r.elsewhere() && !r.print {
-		for _, e := range slices.Backward(r.gitConfig().Trusted().Entries) {
+		for _, e := range slices.Backward(r.d.git().Trusted().Entries) {
 			if h := gitconfig.NewHelper(e); e.Section == "credential" && e.Key == "helper" && h.IsPlatformScript() {
 				return e.Value()
 			}
@@ -29,7 +29,7 @@ func (r *setupRun) dropped(sections []setup.Section) (names []string) {
 	if !r.closed {
 		return nil
 	}
-	for _, h := range setup.Dropped(r.gitConfig(), sections) {
+	for _, h := range setup.Dropped(r.d.git(), sections) {
 		name := message.Quote(h.Program)
 		if h.Program == "!" {
 			name = "a line of shell"
@@ -44,6 +44,6 @@ func (r *setupRun) dropped(sections []setup.Section) (names []string) {
 // stillOpen tells of helpers that git asks for every host all the same.
 func (r *setupRun) stillOpen(config gitconfig.Config) {
 	for _, h := range setup.Unrestricted(config) {
-		r.tell(warnStillOpen(h.Name(), h.Origin), asIs)
+		r.d.say.tell(warnStillOpen(h.Name(), h.Origin), asIs)
 	}
 }

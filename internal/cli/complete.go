@@ -5,7 +5,7 @@ import "github.com/spf13/cobra"
 // Commands are all commands below the program's own, those of the library
 // included, for documents made from them. They are not for running.
 func Commands() *cobra.Command {
-	root := new(app).root()
+	root := rootCommand(new(deps), nil)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root

@@ -26,7 +26,7 @@ type connectFlags struct {
 	force                    bool
 }
 
-func (a *app) connect() *cobra.Command {
+func connectCommand(d *deps) *cobra.Command {
 	var flags connectFlags
 	command := &cobra.Command{
 		Use: "connect [REPOSITORY-URL]", SuggestFor: []string{"login", "auth", "add"},
@@ -38,10 +38,9 @@ project, and stores the token if the checks pass.`,
   git-credential-acp connect --secret team/my-gitlab --owner my-session < token`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			return a.runConnect(ctx, flags, args)
+			return runConnect(ctx, d, flags, args)
 		},
 	}
 	flags.add(command)
@@ -55,42 +54,42 @@ project, and stores the token if the checks pass.`,
 	return command
 }
 
-func (a *app) runConnect(ctx context.Context, flags connectFlags, args []string) error {
+func runConnect(ctx context.Context, d *deps, flags connectFlags, args []string) error {
 	target, problem := connectTarget(args)
 	if problem != nil {
-		return a.failed(problem, asIs)
+		return failed(d, problem, asIs)
 	}
-	i, problem := a.chosen()
+	i, problem := chosenInstance(d)
 	if problem != nil {
-		return a.failed(problem, asIs)
+		return failed(d, problem, asIs)
 	}
-	limit, problem := a.config.Timeout()
+	limit, problem := d.config.Timeout()
 	if problem != nil {
-		return a.failed(problem, asIs)
+		return failed(d, problem, asIs)
 	}
-	keeper, problem := a.keeper(ctx, "connect", flags.keeperFlags, limit)
+	keeper, problem := newKeeper(ctx, d, "connect", flags.keeperFlags, limit)
 	if problem == nil {
-		problem = a.connectSecret(ctx, keeper, flags, limit)
+		problem = connectSecret(ctx, d, keeper, flags, limit)
 	}
 	if problem != nil {
-		return a.failed(problem, asIs)
+		return failed(d, problem, asIs)
 	}
-	tok, problem := a.newToken(ctx, flags.tokenFile)
+	tok, problem := newToken(ctx, d, flags.tokenFile)
 	if problem != nil {
-		return a.failed(problem, asIs)
+		return failed(d, problem, asIs)
 	}
-	lines := &checkLines{Lines: report.Lines{To: a.env.Stdout, Color: a.colored("auto")}}
+	lines := &checkLines{Lines: report.Lines{To: d.env.Stdout, Color: colored(d, "auto")}}
 	_, secret := keeper.(*connection.Secret)
-	result := a.checkNew(ctx, tok, i, flags.caFile, trustToConnect(secret, flags.caFile), limit, target, lines)
+	result := checkNew(ctx, d, tok, i, flags.caFile, trustToConnect(secret, flags.caFile), limit, target, lines)
 	redact := redactAll(tok)
 	if result.Outcome != check.AllGood {
-		return a.failed(errNotStored(keeper.Where(), result.Reason), redact)
+		return failed(d, errNotStored(keeper.Where(), result.Reason), redact)
 	}
-	if problem := a.keep(ctx, keeper, tok, i, limit); problem != nil {
-		return a.failed(problem, redact)
+	if problem := keep(ctx, d, keeper, tok, i, limit); problem != nil {
+		return failed(d, problem, redact)
 	}
 	lines.Print("\nconnected: %s has the token of %s\n", keeper.Where(), i.String())
-	return a.written(lines.Err)
+	return written(d, lines.Err)
 }
 
 // connectTarget is the repository to check the token with, if one is named.
@@ -110,7 +109,7 @@ func connectTarget(args []string) (check.Target, error) {
 
 // connectSecret hands the flags that are about a Secret to the keeper. A Secret
 // that can't be changed is refused before the token is asked for.
-func (a *app) connectSecret(ctx context.Context, keeper connection.Keeper, flags connectFlags, limit time.Duration) error {
+func connectSecret(ctx context.Context, d *deps, keeper connection.Keeper, flags connectFlags, limit time.Duration) error {
 	s, ours := keeper.(*connection.Secret)
 	switch {
 	case ours:
@@ -136,25 +135,25 @@ func (a *app) connectSecret(ctx context.Context, keeper connection.Keeper, flags
 }
 
 // checkNew makes the checks of a token that is not kept anywhere yet.
-func (a *app) checkNew(ctx context.Context, tok token.Token, i instance.Instance, caFile, trust string, limit time.Duration, target check.Target, out checkOutput) check.Result {
-	a.trace.Hide(tok)
+func checkNew(ctx context.Context, d *deps, tok token.Token, i instance.Instance, caFile, trust string, limit time.Duration, target check.Target, out checkOutput) check.Result {
+	d.trace.Hide(tok)
 	found := source.Found{Source: "given", Where: "the input", Renew: "connect with it", Token: tok, Instance: i, Trust: trust,
 		Belongs: "--instance", Changed: func() time.Time { return time.Time{} }}
 	if caFile != "" {
 		found.CA = func() ([]byte, error) { return readCA(caFile) }
 	}
-	h := a.helper()
+	h := newHelper(d)
 	h.Source = helper.Given{Source: h.Source, Place: found}
 	h.Known, h.KnownProblem = &i, nil
 	h.Remotes = func() []string { return nil }
-	c := a.checkWith(h, limit)
+	c := checkWith(d, h, limit)
 	c.TokenOnly = true
 	c.Report = out.step
 	return c.Run(ctx, target)
 }
 
 // keep stores a token, and sees that it is there.
-func (a *app) keep(ctx context.Context, keeper connection.Keeper, tok token.Token, i instance.Instance, limit time.Duration) error {
+func keep(ctx context.Context, d *deps, keeper connection.Keeper, tok token.Token, i instance.Instance, limit time.Duration) error {
 	step := func(f func(context.Context) error) error {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
@@ -187,7 +186,7 @@ func (a *app) keep(ctx context.Context, keeper connection.Keeper, tok token.Toke
 
 // written turns trouble with standard output, which exitCode tells, into an exit
 // code.
-func (a *app) written(err error) error {
+func written(d *deps, err error) error {
 	if err != nil {
 		return exitError(exitRefused)
 	}

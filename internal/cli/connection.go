@@ -38,30 +38,30 @@ func (f *keeperFlags) add(command *cobra.Command) {
 	complete(command, "secret", cobra.NoFileCompletions)
 }
 
-// keeper is the place that the flags name.
-func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit time.Duration) (connection.Keeper, error) {
+// newKeeper is the place that the flags name.
+func newKeeper(ctx context.Context, d *deps, command string, f keeperFlags, limit time.Duration) (connection.Keeper, error) {
 	switch {
 	case f.secret != "" && (f.platform || f.backend != ""):
 		return nil, errFlagsClash("--secret", "--platform")
 	case f.platform || f.backend != "":
-		client, problem := a.platform().Open(f.backend, limit)
+		client, problem := platformEnvironment(d).Open(f.backend, limit)
 		if problem != nil {
 			return nil, problem
 		}
 		return connection.Platform{Client: client}, nil
 	}
-	text := cmp.Or(f.secret, a.config.Secret.Value)
+	text := cmp.Or(f.secret, d.config.Secret.Value)
 	if text == "" {
 		return nil, errKeeperUnset(command)
 	}
 	name, err := kube.ParseName(text)
 	switch {
 	case err != nil && f.secret == "":
-		return nil, message.SettingInvalid(a.config.Secret.Name, err)
+		return nil, message.SettingInvalid(d.config.Secret.Name, err)
 	case err != nil:
 		return nil, errFlagInvalid("--secret", "is "+err.Error())
 	}
-	keeper, problem := a.secretKeeper(ctx, name)
+	keeper, problem := secretKeeper(ctx, d, name)
 	if problem != nil {
 		return nil, problem
 	}
@@ -69,19 +69,19 @@ func (a *app) keeper(ctx context.Context, command string, f keeperFlags, limit t
 }
 
 // secretKeeper keeps the token in a Secret.
-func (a *app) secretKeeper(ctx context.Context, name kube.Name) (*connection.Secret, error) {
-	limit, problem := a.config.Timeout()
+func secretKeeper(ctx context.Context, d *deps, name kube.Name) (*connection.Secret, error) {
+	limit, problem := d.config.Timeout()
 	if problem != nil {
 		return nil, problem
 	}
 	opening, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	client, problem := kube.Open(opening, a.cluster())
+	client, problem := kube.Open(opening, clusterConfig(d))
 	if problem != nil {
 		return nil, problem
 	}
 	return &connection.Secret{Client: client, Name: name, Found: func(s kube.Secret) (source.Found, bool) {
-		return source.Read(name.String(), lookup.ObjectOf(s), a.config.AllowHTTPLoopback), len(s.Data) > 0
+		return source.Read(name.String(), lookup.ObjectOf(s), d.config.AllowHTTPLoopback), len(s.Data) > 0
 	}}, nil
 }
 
@@ -91,12 +91,12 @@ type authorities = func() ([]byte, error)
 // connector makes a client for a token.
 type connector func(token.Token, instance.Instance, authorities) (*gitlab.Client, error)
 
-// gitlab makes clients for tokens, wherever they are from.
-func (a *app) gitlab(limit time.Duration) connector {
+// newConnector makes clients for tokens, wherever they are from.
+func newConnector(d *deps, limit time.Duration) connector {
 	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, error) {
-		a.trace.Hide(tok)
+		d.trace.Hide(tok)
 		found := source.Found{Token: tok, Instance: i, CA: ca}
-		return a.client(helper.Question{Found: found, URL: i.URL()}, limit, nil)
+		return newClient(d, helper.Question{Found: found, URL: i.URL()}, limit, nil)
 	}
 }
 
@@ -109,8 +109,8 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // failed tells a message and ends with its exit code.
-func (a *app) failed(m error, redact func(string) string) error {
-	a.tell(m, redact)
+func failed(d *deps, m error, redact func(string) string) error {
+	d.say.tell(m, redact)
 	switch {
 	case message.As(m).Topic == message.Usage:
 		return exitError(exitUsage)
@@ -132,10 +132,10 @@ func redactAll(tokens ...token.Token) func(string) string {
 	}
 }
 
-// here is the token that get would use for an instance; the zero value when
+// tokenHere is the token that get would use for an instance; the zero value when
 // there is none that can be used.
-func (a *app) here(ctx context.Context, i instance.Instance) source.Found {
-	places, _, _ := a.lookup().Find(ctx, requestFor(i))
+func tokenHere(ctx context.Context, d *deps, i instance.Instance) source.Found {
+	places, _, _ := newLookup(d).Find(ctx, requestFor(i))
 	for _, found := range places {
 		if found.Instance == i && found.Problem == nil {
 			return found
@@ -150,9 +150,9 @@ func requestFor(i instance.Instance) credential.Request {
 	return credential.Request{Protocol: protocol, Host: host}
 }
 
-// chosen is the instance of --instance or the environment, else gitlab.com.
-func (a *app) chosen() (instance.Instance, error) {
-	known, problem := a.known()
+// chosenInstance is the instance of --instance or the environment, else gitlab.com.
+func chosenInstance(d *deps) (instance.Instance, error) {
+	known, problem := knownInstance(d)
 	switch {
 	case problem != nil:
 		return instance.Instance{}, problem

@@ -20,7 +20,7 @@ type disconnectFlags struct {
 	revoke, yes bool
 }
 
-func (a *app) disconnect() *cobra.Command {
+func disconnectCommand(d *deps) *cobra.Command {
 	var flags disconnectFlags
 	command := &cobra.Command{
 		Use: "disconnect", SuggestFor: []string{"logout", "remove", "delete"},
@@ -29,10 +29,9 @@ func (a *app) disconnect() *cobra.Command {
   git-credential-acp disconnect --secret team/my-gitlab --revoke`,
 		Args: alone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			return a.runDisconnect(ctx, flags)
+			return runDisconnect(ctx, d, flags)
 		},
 	}
 	flags.add(command)
@@ -41,74 +40,74 @@ func (a *app) disconnect() *cobra.Command {
 	return command
 }
 
-func (a *app) runDisconnect(ctx context.Context, flags disconnectFlags) error {
-	limit, problem := a.config.Timeout()
+func runDisconnect(ctx context.Context, d *deps, flags disconnectFlags) error {
+	limit, problem := d.config.Timeout()
 	if problem != nil {
-		return a.failed(problem, asIs)
+		return failed(d, problem, asIs)
 	}
-	keeper, problem := a.keeper(ctx, "disconnect", flags.keeperFlags, limit)
+	keeper, problem := newKeeper(ctx, d, "disconnect", flags.keeperFlags, limit)
 	if problem != nil {
-		return a.failed(problem, asIs)
+		return failed(d, problem, asIs)
 	}
 	reading, cancel := context.WithTimeout(ctx, limit)
 	kept, problem := keeper.Read(reading)
 	cancel()
 	switch {
 	case problem != nil:
-		return a.failed(problem, asIs)
+		return failed(d, problem, asIs)
 	case !kept.Connected:
-		_, err := fmt.Fprintf(a.env.Stdout, "nothing to do: there is no token in %s\n", keeper.Where())
-		return a.written(err)
+		_, err := fmt.Fprintf(d.env.Stdout, "nothing to do: there is no token in %s\n", keeper.Where())
+		return written(d, err)
 	case kept.Stuck != nil:
-		return a.failed(kept.Stuck, asIs)
+		return failed(d, kept.Stuck, asIs)
 	}
 	tok, where := kept.Token, keeper.Where()
 	if flags.revoke {
 		if kept.Problem != nil {
-			return a.failed(kept.Problem, asIs)
+			return failed(d, kept.Problem, asIs)
 		}
-		if known, problem := a.known(); a.instanceGiven && (problem != nil || *known != kept.Instance) {
+		if known, problem := knownInstance(d); d.flags.instance != nil && (problem != nil || *known != kept.Instance) {
 			if problem == nil {
 				problem = message.RotateOtherInstance(keeper.Where(), kept.Instance.String(), known.String())
 			}
-			return a.failed(problem, asIs)
+			return failed(d, problem, asIs)
 		}
 	}
 	if tok.IsZero() && flags.revoke {
-		found := a.here(ctx, kept.Instance)
+		found := tokenHere(ctx, d, kept.Instance)
 		tok, where = found.Token, found.Where
 	}
 	redact := redactAll(kept.Token, tok)
 	if flags.revoke {
 		// First, so that a token that is still alive is never lost sight of.
-		revoked, problem := a.revoke(ctx, keeper, kept, tok, where, flags.yes)
+		revoked, problem := revoke(ctx, d, keeper, kept, tok, where, flags.yes)
 		if problem != nil {
-			return a.failed(problem, redact)
+			return failed(d, problem, redact)
 		}
-		if _, err := fmt.Fprintf(a.env.Stdout, "revoked: %s on %s\n", revoked, kept.Instance.String()); err != nil {
-			return a.written(err)
+		if _, err := fmt.Fprintf(d.env.Stdout, "revoked: %s on %s\n", revoked, kept.Instance.String()); err != nil {
+			return written(d, err)
 		}
 	}
 	removing, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if problem := keeper.Remove(removing, kept); problem != nil {
-		return a.failed(problem, redact)
+		return failed(d, problem, redact)
 	}
 	said := fmt.Sprintf("disconnected: there is no token in %s any more\n", keeper.Where())
 	if kept.Token.IsZero() && kept.Problem == nil {
 		said += fmt.Sprintf("note: it did not show its token; if that is another one and still alive, revoke it at %s\n", message.TokensPage(kept.Instance.URL()))
 	}
-	_, err := io.WriteString(a.env.Stdout, said)
-	return a.written(err)
+	_, err := io.WriteString(d.env.Stdout, said)
+	return written(d, err)
 }
 
 // revoke has GitLab revoke a token, which is the kept one, or else the one that
 // was found where it says, and gives the token's name.
-func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connection.Kept, tok token.Token, where string, yes bool) (string, error) {
+func revoke(ctx context.Context, d *deps, keeper connection.Keeper, kept connection.Kept, tok token.Token, where string, yes bool) (string, error) {
 	if tok.IsZero() {
 		return "", errRevokeNothing(keeper.Where())
 	}
-	self, problem := a.self(ctx, tok, kept.Instance, kept.CA, where)
+	self, problem := askSelf(ctx, d, tok, kept.Instance, kept.CA, where)
 	switch {
 	case problem != nil && kept.Token.IsZero() && !message.Unverified(problem):
 		// The keeper's own may well be alive.
@@ -119,14 +118,14 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 		return "", errRevokeFailed(problem)
 	}
 	name := fmt.Sprintf("the token %s (%d) from %s", message.Quote(self.Name), self.ID, where)
-	if !yes && !a.confirmed(ctx, "revoke "+name+" on "+kept.Instance.String()+"? Everything that uses it stops working.") {
+	if !yes && !confirmed(ctx, d, "revoke "+name+" on "+kept.Instance.String()+"? Everything that uses it stops working.") {
 		return "", errRevokeUnconfirmed()
 	}
-	limit, problem := a.config.Timeout()
+	limit, problem := d.config.Timeout()
 	if problem != nil {
 		return "", problem
 	}
-	client, problem := a.gitlab(limit)(tok, kept.Instance, kept.CA)
+	client, problem := newConnector(d, limit)(tok, kept.Instance, kept.CA)
 	if problem != nil {
 		return "", errRevokeFailed(problem)
 	}
@@ -146,13 +145,13 @@ func (a *app) revoke(ctx context.Context, keeper connection.Keeper, kept connect
 	return name, nil
 }
 
-// self is what GitLab says of a token.
-func (a *app) self(ctx context.Context, tok token.Token, i instance.Instance, ca authorities, where string) (access.Self, error) {
-	limit, problem := a.config.Timeout()
+// askSelf is what GitLab says of a token.
+func askSelf(ctx context.Context, d *deps, tok token.Token, i instance.Instance, ca authorities, where string) (access.Self, error) {
+	limit, problem := d.config.Timeout()
 	if problem != nil {
 		return access.Self{}, problem
 	}
-	client, problem := a.gitlab(limit)(tok, i, ca)
+	client, problem := newConnector(d, limit)(tok, i, ca)
 	if problem != nil {
 		return access.Self{}, problem
 	}

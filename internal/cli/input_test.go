@@ -24,8 +24,8 @@ func TestInputLimit(t *testing.T) {
 			}
 			var said bytes.Buffer
 			ended := make(chan int, 1)
-			a := &app{env: Env{Stdin: reader, Stderr: &said, Exit: func(code int) { ended <- code }}}
-			in := a.inputWithin(10 * time.Millisecond)
+			d := &deps{env: Env{Stdin: reader, Exit: func(code int) { ended <- code }}, say: &printer{to: &said}}
+			in := inputWithin(d, 10*time.Millisecond)
 			go func() { _, _ = io.ReadAll(in) }()
 			select {
 			case code := <-ended:
@@ -46,7 +46,7 @@ func TestInputInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, stdin := range map[string]io.Reader{"pipe": reader, "no file": strings.NewReader("a=b\n")} {
-		a := &app{env: Env{Stdin: stdin, Stderr: io.Discard, Exit: func(int) { t.Errorf("%s: ended", name) }}}
+		d := &deps{env: Env{Stdin: stdin, Exit: func(int) { t.Errorf("%s: ended", name) }}, say: &printer{to: io.Discard}}
 		if stdin == reader {
 			if _, err := writer.WriteString("a=b\n"); err != nil {
 				t.Fatal(err)
@@ -55,7 +55,7 @@ func TestInputInTime(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if data, err := io.ReadAll(a.inputWithin(50 * time.Millisecond)); err != nil || string(data) != "a=b\n" {
+		if data, err := io.ReadAll(inputWithin(d, 50*time.Millisecond)); err != nil || string(data) != "a=b\n" {
 			t.Errorf("%s: %q, %v", name, data, err)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/install"
 )
 
-func (a *app) install() *cobra.Command {
+func installCommand(d *deps) *cobra.Command {
 	return &cobra.Command{
 		Use:   "install DIR",
 		Short: "Copy this program into a directory, for an init container",
@@ -19,21 +19,21 @@ func (a *app) install() *cobra.Command {
 everyone. It replaces an existing file atomically, and needs neither a shell nor cp.`,
 		Example: "  git-credential-acp install /shared",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.runInstall(cmd.Context(), args[0]) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return runInstall(cmd.Context(), d, args[0]) },
 
 		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
 	}
 }
 
-func (a *app) runInstall(ctx context.Context, dir string) error {
+func runInstall(ctx context.Context, d *deps, dir string) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	path, fresh, problem := install.Copy(ctx, dir)
 	if problem != nil {
-		a.tell(problem, asIs)
+		d.say.tell(problem, asIs)
 		return exitError(exitRefused)
 	}
-	if _, err := fmt.Fprintln(a.env.Stdout, installed(path, fresh)); err != nil {
+	if _, err := fmt.Fprintln(d.env.Stdout, installed(path, fresh)); err != nil {
 		return exitError(exitRefused)
 	}
 	return nil

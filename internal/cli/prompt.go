@@ -21,7 +21,7 @@ const maxToken = 64 << 10
 
 // newToken reads a token: from a file, if one is named, else from standard input,
 // which on a terminal is a prompt without echo. A token is never an argument.
-func (a *app) newToken(ctx context.Context, path string) (token.Token, error) {
+func newToken(ctx context.Context, d *deps, path string) (token.Token, error) {
 	var text string
 	where := givenBy(path)
 	if path != "" {
@@ -35,7 +35,7 @@ func (a *app) newToken(ctx context.Context, path string) (token.Token, error) {
 		text = string(data)
 	} else {
 		var problem error
-		if text, problem = a.entered(ctx); problem != nil {
+		if text, problem = entered(ctx, d); problem != nil {
 			return token.Token{}, problem
 		}
 	}
@@ -56,26 +56,26 @@ func givenBy(path string) string {
 }
 
 // entered is what is entered on standard input.
-func (a *app) entered(ctx context.Context) (string, error) {
-	if fd, ok := a.terminal(); ok {
-		return a.prompted(ctx, fd, "GitLab token (not shown): ", term.ReadPassword)
+func entered(ctx context.Context, d *deps) (string, error) {
+	if fd, ok := terminal(d); ok {
+		return prompted(ctx, d, fd, "GitLab token (not shown): ", term.ReadPassword)
 	}
-	return a.waited(ctx, inputLimit, func() (string, error) {
-		text, err := io.ReadAll(io.LimitReader(a.env.Stdin, maxToken+1))
+	return waited(ctx, d, inputLimit, func() (string, error) {
+		text, err := io.ReadAll(io.LimitReader(d.env.Stdin, maxToken+1))
 		return string(text), err
 	}, errInputLate(inputLimit))
 }
 
 // confirmed asks a question on the terminal; false without one.
-func (a *app) confirmed(ctx context.Context, question string) bool {
-	fd, ok := a.terminal()
+func confirmed(ctx context.Context, d *deps, question string) bool {
+	fd, ok := terminal(d)
 	if !ok {
 		return false
 	}
-	answer, problem := a.prompted(ctx, fd, question+" [yes/no] ", func(int) ([]byte, error) {
+	answer, problem := prompted(ctx, d, fd, question+" [yes/no] ", func(int) ([]byte, error) {
 		line := make([]byte, 0, 16)
 		for b := make([]byte, 1); len(line) < cap(line); {
-			n, err := a.env.Stdin.Read(b)
+			n, err := d.env.Stdin.Read(b)
 			if n == 0 || err != nil || b[0] == '\n' {
 				return line, err
 			}
@@ -87,8 +87,8 @@ func (a *app) confirmed(ctx context.Context, question string) bool {
 }
 
 // terminal is standard input's number, if it is a terminal.
-func (a *app) terminal() (int, bool) {
-	in, ok := a.env.Stdin.(interface{ Fd() uintptr })
+func terminal(d *deps) (int, bool) {
+	in, ok := d.env.Stdin.(interface{ Fd() uintptr })
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return 0, false
 	}
@@ -97,18 +97,18 @@ func (a *app) terminal() (int, bool) {
 
 // prompted asks for something on the terminal, which is put back as it was
 // however it ends.
-func (a *app) prompted(ctx context.Context, fd int, prompt string, read func(int) ([]byte, error)) (string, error) {
+func prompted(ctx context.Context, d *deps, fd int, prompt string, read func(int) ([]byte, error)) (string, error) {
 	before, err := term.GetState(fd)
 	if err != nil {
 		return "", errPromptEnded()
 	}
-	_, _ = fmt.Fprint(a.env.Stderr, Name+": "+prompt)
-	text, problem := a.waited(ctx, promptLimit, func() (string, error) {
+	_, _ = fmt.Fprint(d.env.Stderr, Name+": "+prompt)
+	text, problem := waited(ctx, d, promptLimit, func() (string, error) {
 		line, err := read(fd)
 		return string(bytes.TrimRight(line, "\r\n")), err
 	}, errPromptEnded())
 	_ = term.Restore(fd, before)
-	_, _ = fmt.Fprintln(a.env.Stderr)
+	_, _ = fmt.Fprintln(d.env.Stderr)
 	return text, problem
 }
 
@@ -117,7 +117,7 @@ const promptLimit = 10 * time.Minute
 
 // waited reads what may never come. A read that is given up on goes on behind,
 // until the process ends.
-func (a *app) waited(ctx context.Context, limit time.Duration, read func() (string, error), late error) (string, error) {
+func waited(ctx context.Context, d *deps, limit time.Duration, read func() (string, error), late error) (string, error) {
 	type result struct {
 		text string
 		err  error

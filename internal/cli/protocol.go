@@ -22,35 +22,35 @@ const inputLimit = time.Minute
 // operation is something that git asks a helper for.
 type operation struct {
 	name, short string
-	run         func(*app, context.Context) error
+	run         func(context.Context, *deps) error
 }
 
 func operations() []operation {
 	return []operation{
 		{"get", "Answer a credential request from git on stdin",
-			func(a *app, ctx context.Context) error {
-				a.last = credential.Quit()
-				return a.conclude(a.helper().Get(ctx, a.input()))
+			func(ctx context.Context, d *deps) error {
+				d.last = credential.Quit()
+				return conclude(d, newHelper(d).Get(ctx, requestInput(d)))
 			}},
 		// The input is left unread: git does not mind.
 		{"store", "Do nothing: git does not store the token",
-			func(*app, context.Context) error { return nil }},
+			func(context.Context, *deps) error { return nil }},
 		{"erase", "Drop cached verdicts of a token that failed (from git on stdin)",
-			func(a *app, ctx context.Context) error {
+			func(ctx context.Context, d *deps) error {
 				// What people are told is about the login. That it is forgotten is
 				// what git asked for.
-				_ = a.conclude(a.helper().Erase(ctx, a.input()))
+				_ = conclude(d, newHelper(d).Erase(ctx, requestInput(d)))
 				return nil
 			}},
 		{"capability", "Print the protocol capabilities of this helper",
-			func(a *app, _ context.Context) error { return a.answer(credential.Capabilities()) }},
+			func(_ context.Context, d *deps) error { return writeAnswer(d, credential.Capabilities()) }},
 	}
 }
 
-// direct finds the operation when args are just what git calls a helper with: the
+// directOperation finds the operation when args are just what git calls a helper with: the
 // flags of the helper's command line in any order, then the operation's name.
 // Building all commands to find it there would take longer than most answers.
-func (a *app) direct(args []string) (operation, bool) {
+func directOperation(d *deps, args []string) (operation, bool) {
 	given := map[string]*string{}
 	for len(args) > 1 {
 		name, value, joined := strings.Cut(args[0], "=")
@@ -67,52 +67,46 @@ func (a *app) direct(args []string) (operation, bool) {
 		if len(args) != 1 || op.name != args[0] {
 			continue
 		}
-		if url := given["--"+flagInstance]; url != nil {
-			a.instanceFlag, a.instanceGiven = *url, true
-		}
-		a.minAccess = given["--"+flagMinAccess]
+		d.flags = flags{instance: given["--"+flagInstance], minAccess: given["--"+flagMinAccess]}
 		return op, true
 	}
 	return operation{}, false
 }
 
-func (o operation) command(a *app) *cobra.Command {
+func (o operation) command(d *deps) *cobra.Command {
 	command := &cobra.Command{
 		Use: o.name, Short: o.short, Args: alone,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.instanceGiven = cmd.Flags().Changed(flagInstance)
-			return o.run(a, cmd.Context())
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), d) },
 	}
-	a.takesMinAccess(command)
+	takesMinAccess(d, command)
 	return command
 }
 
 // takesMinAccess adds --min-access to a command. git appends the operation to the
 // helper's command line, so every operation takes the flag; only get uses it.
-func (a *app) takesMinAccess(command *cobra.Command) {
+func takesMinAccess(d *deps, command *cobra.Command) {
 	command.Flags().Func(flagMinAccess, "minimum access `level` on the project, instead of ACP_GITLAB_MIN_ACCESS"+
 		": none, guest, planner, reporter, developer, maintainer, owner or a number",
-		func(text string) error { a.minAccess = &text; return nil })
+		func(text string) error { d.flags.minAccess = &text; return nil })
 	complete(command, flagMinAccess, words("none", "guest", "planner", "reporter", "developer", "maintainer", "owner"))
 }
 
-// input is a request. A read that does not end in time ends the process: it
+// requestInput is a request. A read that does not end in time ends the process: it
 // can't be called off.
-func (a *app) input() io.Reader { return a.inputWithin(inputLimit) }
+func requestInput(d *deps) io.Reader { return inputWithin(d, inputLimit) }
 
-func (a *app) inputWithin(limit time.Duration) io.Reader {
+func inputWithin(d *deps, limit time.Duration) io.Reader {
 	begun := time.Now()
 	return readerFunc(func(p []byte) (int, error) {
 		// An alarm costs a thread; git's request is nearly always there already.
-		if file, ok := a.env.Stdin.(interface{ Fd() uintptr }); !ok || !ready(file.Fd()) {
+		if file, ok := d.env.Stdin.(interface{ Fd() uintptr }); !ok || !ready(file.Fd()) {
 			late := time.AfterFunc(limit-time.Since(begun), func() {
-				a.tell(errRequestLate(limit), asIs)
-				a.env.Exit(exitRefused)
+				d.say.tell(errRequestLate(limit), asIs)
+				d.env.Exit(exitRefused)
 			})
 			defer late.Stop()
 		}
-		return a.env.Stdin.Read(p)
+		return d.env.Stdin.Read(p)
 	})
 }
 
@@ -121,16 +115,16 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // conclude prints a result and turns it into an exit code.
-func (a *app) conclude(result helper.Result) error {
+func conclude(d *deps, result helper.Result) error {
 	values := []trace.Value{{Key: trace.Outcome, Value: results[result.Outcome]}}
 	for _, m := range result.Messages {
 		values = append(values, reasonValue(m)...)
 	}
-	a.trace.Step("answer", time.Now(), values...)
+	d.trace.Step("answer", time.Now(), values...)
 	for _, m := range result.Messages {
-		a.tell(m, result.Redact)
+		d.say.tell(m, result.Redact)
 	}
-	if err := a.answer(result.Answer); err != nil {
+	if err := writeAnswer(d, result.Answer); err != nil {
 		return err
 	}
 	switch {
@@ -144,12 +138,12 @@ func (a *app) conclude(result helper.Result) error {
 	return exitError(exitRefused)
 }
 
-// answer hands bytes to git, in one write: git reads as it comes.
-func (a *app) answer(bytes []byte) error {
+// writeAnswer hands bytes to git, in one write: git reads as it comes.
+func writeAnswer(d *deps, bytes []byte) error {
 	if len(bytes) == 0 {
 		return nil
 	}
-	if _, err := a.env.Stdout.Write(bytes); err != nil {
+	if _, err := d.env.Stdout.Write(bytes); err != nil {
 		return exitError(exitRefused)
 	}
 	return nil

@@ -42,7 +42,7 @@ const podGrace = 10 * time.Second
 // rotatedAt is the annotation whose change makes kubelet sync a pod.
 const rotatedAt = Name + "/rotated-at"
 
-func (a *app) rotate() *cobra.Command {
+func rotateCommand(d *deps) *cobra.Command {
 	var flags rotateFlags
 	command := &cobra.Command{
 		Use:   "rotate",
@@ -62,14 +62,13 @@ interruption.`,
   git-credential-acp rotate --platform --token-file new-token --grace 10m`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			flags.graceGiven, flags.podsGiven = cmd.Flags().Changed("grace"), cmd.Flags().Changed("pods")
 			if len(args) > 0 {
-				return a.failed(errTokenFromArgument(), asIs)
+				return failed(d, errTokenFromArgument(), asIs)
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			return a.runRotate(ctx, flags)
+			return runRotate(ctx, d, flags)
 		},
 	}
 	flags.add(command)
@@ -89,18 +88,18 @@ interruption.`,
 	return command
 }
 
-func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
+func runRotate(ctx context.Context, d *deps, flags rotateFlags) error {
 	// A reader that goes away must not end it half-way.
 	signal.Ignore(syscall.SIGPIPE)
 	expires, problem := flags.check(time.Now())
 	if problem != nil {
-		return a.failed(problem, asIs)
+		return failed(d, problem, asIs)
 	}
-	rotation, problem := a.rotation(ctx, flags)
+	rotation, problem := newRotation(ctx, d, flags)
 	if problem != nil {
-		return a.failed(problem, asIs)
+		return failed(d, problem, asIs)
 	}
-	lines := &checkLines{Lines: report.Lines{To: a.env.Stdout}}
+	lines := &checkLines{Lines: report.Lines{To: d.env.Stdout}}
 	var tokens []token.Token
 	redact := func(text string) string { return redactAll(tokens...)(text) }
 	var old source.Found
@@ -112,7 +111,7 @@ func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
 		}
 	}
 	connect := rotation.Connect
-	rotation.Connect = a.remembering(&tokens, connect)
+	rotation.Connect = remembering(d, &tokens, connect)
 	rotation.Tell = func(step, text string) { lines.Print("%-10s %s\n", step, token.Mask(redact(text))) }
 	switch {
 	case flags.resume:
@@ -121,30 +120,30 @@ func (a *app) runRotate(ctx context.Context, flags rotateFlags) error {
 		problem = rotation.Renew(ctx, expires)
 	default:
 		problem = rotation.Replace(ctx, func() (token.Token, error) {
-			fresh, problem := a.newToken(ctx, flags.tokenFile)
+			fresh, problem := newToken(ctx, d, flags.tokenFile)
 			tokens = append(tokens, fresh)
 			return fresh, problem
 		})
 	}
 	if problem != nil {
-		return a.failed(problem, redact)
+		return failed(d, problem, redact)
 	}
 	if flags.dryRun {
 		lines.Print("\nnothing was changed\n")
 	} else {
-		a.noteOldCopies(ctx, lines, old)
+		noteOldCopies(ctx, d, lines, old)
 		lines.Print("\nrotated: %s has the new token\n", rotation.Keeper.Where())
 	}
-	return a.written(lines.Err)
+	return written(d, lines.Err)
 }
 
 // noteOldCopies says where the old token, which was found on this machine, still
 // is: it is dead.
-func (a *app) noteOldCopies(ctx context.Context, lines *checkLines, old source.Found) {
+func noteOldCopies(ctx context.Context, d *deps, lines *checkLines, old source.Found) {
 	if old.Token.IsZero() {
 		return
 	}
-	if found := a.here(ctx, old.Instance); connection.Same(found.Token, old.Token) {
+	if found := tokenHere(ctx, d, old.Instance); connection.Same(found.Token, old.Token) {
 		lines.Print("%-10s %s still has the old token; replace it there, too\n", "note", found.Where)
 	}
 }
@@ -184,32 +183,32 @@ func (f rotateFlags) check(now time.Time) (time.Time, error) {
 	return date, nil
 }
 
-// rotation puts together what a rotation takes.
-func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotation, error) {
-	limit, problem := a.config.Timeout()
+// newRotation puts together what a rotation takes.
+func newRotation(ctx context.Context, d *deps, flags rotateFlags) (connection.Rotation, error) {
+	limit, problem := d.config.Timeout()
 	if problem != nil {
 		return connection.Rotation{}, problem
 	}
-	keeper, problem := a.keeper(ctx, "rotate", flags.keeperFlags, limit)
+	keeper, problem := newKeeper(ctx, d, "rotate", flags.keeperFlags, limit)
 	if problem != nil {
 		return connection.Rotation{}, problem
 	}
-	rules, problem := a.rules()
+	rules, problem := rulesOf(d)
 	if problem != nil {
 		return connection.Rotation{}, problem
 	}
-	r := connection.Rotation{Keeper: keeper, Connect: a.gitlab(limit), Limit: limit, Scopes: rules.Scopes, DryRun: flags.dryRun,
-		AllowHTTPLoopback: a.config.AllowHTTPLoopback, NewFrom: givenBy(flags.tokenFile), Grace: flags.grace}
+	r := connection.Rotation{Keeper: keeper, Connect: newConnector(d, limit), Limit: limit, Scopes: rules.Scopes, DryRun: flags.dryRun,
+		AllowHTTPLoopback: d.config.AllowHTTPLoopback, NewFrom: givenBy(flags.tokenFile), Grace: flags.grace}
 	if flags.podsGiven && !flags.graceGiven {
 		r.Grace = podGrace
 	}
-	if a.instanceGiven {
-		if r.Only, problem = a.known(); problem != nil {
+	if d.flags.instance != nil {
+		if r.Only, problem = knownInstance(d); problem != nil {
 			return r, problem
 		}
 	}
-	r.Shield = a.shield
-	if r.Recovery.Path, problem = a.recoveryPath(flags.recoveryDir, keeper.Where()); problem != nil {
+	r.Shield = func() func() { return shieldSignals(d) }
+	if r.Recovery.Path, problem = recoveryPath(d, flags.recoveryDir, keeper.Where()); problem != nil {
 		return r, problem
 	}
 	switch keeper := keeper.(type) {
@@ -225,23 +224,23 @@ func (a *app) rotation(ctx context.Context, flags rotateFlags) (connection.Rotat
 			return r, errFlagsClash("--pods", "--platform")
 		}
 		r.Here = func(ctx context.Context, i instance.Instance) (token.Token, string) {
-			found := a.here(ctx, i)
+			found := tokenHere(ctx, d, i)
 			return found.Token, found.Where
 		}
 	}
 	return r, nil
 }
 
-// shield keeps signals from ending the process until what it returns is called. The
+// shieldSignals keeps signals from ending the process until what it returns is called. The
 // first one is answered in words.
-func (a *app) shield() (safe func()) {
+func shieldSignals(d *deps) (safe func()) {
 	signals := make(chan os.Signal, 1)
 	done := make(chan struct{})
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
 		select {
 		case <-signals:
-			a.tell(noteRotateShielded(), asIs)
+			d.say.tell(noteRotateShielded(), asIs)
 		case <-done:
 		}
 	}()
@@ -250,7 +249,7 @@ func (a *app) shield() (safe func()) {
 
 // remembering notes every token that a client is made for, to take it out of what
 // is printed.
-func (a *app) remembering(tokens *[]token.Token, connect connector) connector {
+func remembering(d *deps, tokens *[]token.Token, connect connector) connector {
 	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, error) {
 		*tokens = append(*tokens, tok)
 		return connect(tok, i, ca)
@@ -258,9 +257,9 @@ func (a *app) remembering(tokens *[]token.Token, connect connector) connector {
 }
 
 // recoveryPath is the file for an unfinished rotation in one place.
-func (a *app) recoveryPath(dir, where string) (string, error) {
+func recoveryPath(d *deps, dir, where string) (string, error) {
 	if dir == "" {
-		state, home := a.config.StateHome.Value, a.config.Home.Value
+		state, home := d.config.StateHome.Value, d.config.Home.Value
 		switch {
 		case filepath.IsAbs(state):
 			dir = filepath.Join(state, Name)

@@ -23,7 +23,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-func (a *app) serve() *cobra.Command {
+func serveCommand(d *deps) *cobra.Command {
 	var policy serve.Policy
 	listen := "127.0.0.1:8466"
 	command := &cobra.Command{
@@ -51,20 +51,19 @@ Repositories of snippets are not served.`,
 	flags.BoolVar(&policy.Delete, "allow-delete", false, "let pushes delete refs")
 	flags.BoolVar(&policy.Force, "allow-force", false, "let pushes move branches back, and other refs at all")
 	flags.BoolVar(&policy.ReadOnly, "read-only", false, "refuse pushes")
-	a.takesMinAccess(command)
+	takesMinAccess(d, command)
 	for _, name := range []string{"listen", "project", "allow-push"} {
 		complete(command, name, cobra.NoFileCompletions)
 	}
 	command.RunE = func(cmd *cobra.Command, _ []string) error {
-		a.instanceGiven = cmd.Flags().Changed(flagInstance)
-		problem := a.policy(&policy)
+		problem := servePolicy(d, &policy)
 		if problem == nil {
-			problem = a.runServe(cmd.Context(), listen, policy)
+			problem = runServe(cmd.Context(), d, listen, policy)
 		}
 		if problem == nil {
 			return nil
 		}
-		a.tell(problem, asIs)
+		d.say.tell(problem, asIs)
 		if message.As(problem).Topic == message.Usage {
 			return exitError(exitUsage)
 		}
@@ -73,8 +72,8 @@ Repositories of snippets are not served.`,
 	return command
 }
 
-// policy checks what was given on the command line.
-func (a *app) policy(p *serve.Policy) error {
+// servePolicy checks what was given on the command line.
+func servePolicy(d *deps, p *serve.Policy) error {
 	for _, project := range p.Projects {
 		if !serve.ValidProject(project) {
 			return errFlagInvalid("--project", "is no full path of a project, such as group/project or group/*")
@@ -85,18 +84,18 @@ func (a *app) policy(p *serve.Policy) error {
 			return errFlagInvalid("--allow-push", "is no pattern of refs, such as refs/heads/session/*")
 		}
 	}
-	if a.minAccess == nil && !a.config.MinAccessSet() {
+	if d.flags.minAccess == nil && !d.config.MinAccessSet() {
 		return nil
 	}
-	rules, problem := a.rules()
+	rules, problem := rulesOf(d)
 	p.MinAccess = &rules.Minimum
 	return problem
 }
 
-func (a *app) runServe(ctx context.Context, listen string, policy serve.Policy) error {
+func runServe(ctx context.Context, d *deps, listen string, policy serve.Policy) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	i, problem := a.served(ctx)
+	i, problem := servedInstance(ctx, d)
 	if problem != nil {
 		return problem
 	}
@@ -108,13 +107,15 @@ func (a *app) runServe(ctx context.Context, listen string, policy serve.Policy) 
 	if listener.Addr().Network() == "unix" {
 		address = listen
 	}
-	if _, err := fmt.Fprintf(a.env.Stdout, "serving %s on %s\n", i.URL(), address); err != nil {
+	if _, err := fmt.Fprintf(d.env.Stdout, "serving %s on %s\n", i.URL(), address); err != nil {
 		return nil //nolint:nilerr // exitCode reports it
 	}
 	server := serve.New(serve.Config{
-		Instance: i, Policy: policy, Token: a.tokenFor(i), Reach: a.reachFor,
-		Forget:   func(t token.Token) { a.request().verifier().Forget(t) },
-		Ancestor: a.ancestor,
+		Instance: i, Policy: policy, Token: tokenFor(d, i), Reach: func(found source.Found) (transport.Network, error) { return reachFor(d, found) },
+		Forget: func(t token.Token) { newVerifier(perRequest(d)).Forget(t) },
+		Ancestor: func(ctx context.Context, found source.Found, project, old, of string) (bool, error) {
+			return ancestor(ctx, d, found, project, old, of)
+		},
 	})
 	if err := server.Serve(ctx, listener); err != nil {
 		return errServe(err)
@@ -122,15 +123,15 @@ func (a *app) runServe(ctx context.Context, listen string, policy serve.Policy) 
 	return nil
 }
 
-// served is the one instance to serve: the one that is named, else that of the token.
-func (a *app) served(ctx context.Context) (instance.Instance, error) {
-	if known, problem := a.known(); known != nil || problem != nil {
+// servedInstance is the one instance to serve: the one that is named, else that of the token.
+func servedInstance(ctx context.Context, d *deps) (instance.Instance, error) {
+	if known, problem := knownInstance(d); known != nil || problem != nil {
 		if problem != nil {
 			return instance.Instance{}, problem
 		}
 		return *known, nil
 	}
-	places, looked, problem := a.lookup().Find(deadline.Begin(ctx), credential.Request{})
+	places, looked, problem := newLookup(d).Find(deadline.Begin(ctx), credential.Request{})
 	var all []instance.Instance
 	for _, place := range places {
 		if place.Instance != (instance.Instance{}) && !slices.Contains(all, place.Instance) {
@@ -149,25 +150,26 @@ func (a *app) served(ctx context.Context) (instance.Instance, error) {
 	return instance.Instance{}, errServedUnknown(len(all), looked)
 }
 
-// request is the program for one request of a client: it reads git's configuration and
+// perRequest is the program for one request of a client: it reads git's configuration and
 // the platform's token anew, and does not end the process.
-func (a *app) request() *app {
-	r := &app{env: a.env, config: a.config, out: a.out, instanceFlag: a.instanceFlag, instanceGiven: a.instanceGiven, trace: a.trace}
-	r.env.Exit = func(int) {}
-	return r
+func perRequest(d *deps) *deps {
+	fresh := *d
+	fresh.git = gitOnce(&fresh)
+	fresh.env.Exit = func(int) {}
+	return &fresh
 }
 
 // tokenFor finds tokens for repositories of an instance.
-func (a *app) tokenFor(i instance.Instance) func(context.Context, serve.Want) (source.Found, error) {
+func tokenFor(d *deps, i instance.Instance) func(context.Context, serve.Want) (source.Found, error) {
 	at, _ := url.Parse(i.Origin()) // an instance's is a URL
 	return func(ctx context.Context, want serve.Want) (source.Found, error) {
-		request := a.request()
-		h := request.helper()
+		request := perRequest(d)
+		h := newHelper(request)
 		h.Known, h.KnownProblem, h.Only, h.MinAccess = &i, nil, true, nil
 		found, notes, problem := h.Token(deadline.Begin(ctx), credential.Request{Protocol: at.Scheme, Host: at.Host, Path: want.Path}, want.Minimum, want.Failed)
 		for _, note := range notes {
 			if note != nil {
-				request.tell(note, found.Token.Redact)
+				request.say.tell(note, found.Token.Redact)
 			}
 		}
 		return found, problem
@@ -175,24 +177,24 @@ func (a *app) tokenFor(i instance.Instance) func(context.Context, serve.Want) (s
 }
 
 // reachFor says how to reach the instance of a token, as git would reach it.
-func (a *app) reachFor(found source.Found) (transport.Network, error) {
+func reachFor(d *deps, found source.Found) (transport.Network, error) {
 	trust, problem := trustOf(found)
 	if problem != nil {
 		return transport.Network{}, problem
 	}
-	return a.request().reach().To(found.Instance.URL()).Network(trust)
+	return gitNetwork(perRequest(d)).To(found.Instance.URL()).Network(trust)
 }
 
 // ancestor asks GitLab about two commits of a project.
-func (a *app) ancestor(ctx context.Context, found source.Found, project, old, of string) (bool, error) {
-	request := a.request()
-	ctx, stop, timeout, problem := request.limit().Start(deadline.Begin(ctx))
+func ancestor(ctx context.Context, d *deps, found source.Found, project, old, of string) (bool, error) {
+	request := perRequest(d)
+	ctx, stop, timeout, problem := timeLimit(request).Start(deadline.Begin(ctx))
 	if problem != nil {
 		return false, problem
 	}
 	defer stop()
 	question := helper.Question{Found: found, Project: project}
-	client, problem := request.client(question, timeout, nil)
+	client, problem := newClient(request, question, timeout, nil)
 	if problem != nil {
 		return false, problem
 	}

@@ -28,7 +28,7 @@ import (
 
 // setupRun is one run of setup: what the flags say, and how it went so far.
 type setupRun struct {
-	*app
+	d                     *deps
 	system, global, local bool
 	print, remove, closed bool
 	identity              bool
@@ -52,8 +52,8 @@ const (
 	formRegistry   = "registry"
 )
 
-func (a *app) setup() *cobra.Command {
-	run := &setupRun{app: a}
+func setupCommand(d *deps) *cobra.Command {
+	run := &setupRun{d: d}
 	cmd := &cobra.Command{
 		Use: "setup [URL]", SuggestFor: []string{"configure", "config", "init"},
 		Short: "Configure git to use this helper, or print the configuration",
@@ -81,7 +81,6 @@ come last and win; a file of --system or --global may be followed by other setti
   git-credential-acp setup --remove`,
 		Args: run.arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			if err := run.check(cmd, args); err != nil {
 				return err
 			}
@@ -104,7 +103,7 @@ come last and win; a file of --system or --global may be followed by other setti
 	flags.BoolVar(&run.identity, "identity", false, "set user.name and user.email, if unset, from the GitLab profile")
 	flags.StringVar(&run.program, "helper", "", "`path` of this program, if it is not on the PATH")
 	cmd.MarkFlagsMutuallyExclusive("global", "system", "local", "print", "env")
-	a.takesMinAccess(cmd)
+	takesMinAccess(d, cmd)
 	cmd.MarkFlagsMutuallyExclusive("remove", flagMinAccess)
 	cmd.MarkFlagsMutuallyExclusive("remove", "print")
 	cmd.MarkFlagsMutuallyExclusive("remove", "env")
@@ -120,10 +119,10 @@ func (r *setupRun) arguments(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) > 0 && !strings.Contains(args[0], "://") && (changed("env") || changed("rewrite-ssh")):
 		// What can be left out has to stand close to its flag.
-		return r.misused("--env", "and --rewrite-ssh take a value after an equals sign only, as in --env=kubernetes")
-	case len(args) == 1 && !r.remove && r.minAccess == nil && strings.Contains(args[0], "://"):
+		return misused(r.d, "--env", "and --rewrite-ssh take a value after an equals sign only, as in --env=kubernetes")
+	case len(args) == 1 && !r.remove && r.d.flags.minAccess == nil && strings.Contains(args[0], "://"):
 		return errors.New("setup takes a URL only with --min-access or --remove; --instance names the instance")
-	case len(args) == 1 && (r.remove || r.minAccess != nil):
+	case len(args) == 1 && (r.remove || r.d.flags.minAccess != nil):
 		return nil
 	}
 	return alone(cmd, args)
@@ -132,43 +131,43 @@ func (r *setupRun) arguments(cmd *cobra.Command, args []string) error {
 // check is about values that the command line can't have.
 func (r *setupRun) check(cmd *cobra.Command, args []string) error {
 	changed := cmd.Flags().Changed
-	if r.minAccess != nil {
-		level, err := access.ParseLevel(*r.minAccess)
+	if r.d.flags.minAccess != nil {
+		level, err := access.ParseLevel(*r.d.flags.minAccess)
 		if err != nil {
-			return r.misused("--"+flagMinAccess, "is "+err.Error())
+			return misused(r.d, "--"+flagMinAccess, "is "+err.Error())
 		}
 		r.level = access.LevelWord(level)
 	}
 	if len(args) > 0 {
 		var problem error
 		if r.target, problem = check.ParseTarget(args[0]); problem != nil {
-			r.tell(problem, asIs)
+			r.d.say.tell(problem, asIs)
 			return exitError(exitUsage)
 		}
 	}
 	if forms := []string{formShell, formKubernetes, formRegistry}; changed("env") && !slices.Contains(forms, r.form) {
-		return r.misused("--env", "takes "+formShell+", "+formKubernetes+" or "+formRegistry)
+		return misused(r.d, "--env", "takes "+formShell+", "+formKubernetes+" or "+formRegistry)
 	}
 	if changed("rewrite-ssh") && (r.sshPort < 1 || r.sshPort > 65535) {
-		return r.misused("--rewrite-ssh", "takes a port from 1 to 65535")
+		return misused(r.d, "--rewrite-ssh", "takes a port from 1 to 65535")
 	}
 	if changed("helper") {
 		if _, err := setup.AbsoluteProgram(r.program); err != nil {
-			return r.misused("--helper", err.Error())
+			return misused(r.d, "--helper", err.Error())
 		}
 	}
 	return nil
 }
 
 // misused ends the command over a flag.
-func (a *app) misused(flag, why string) error {
-	a.tell(errFlagInvalid(flag, why), asIs)
+func misused(d *deps, flag, why string) error {
+	d.say.tell(errFlagInvalid(flag, why), asIs)
 	return exitError(exitUsage)
 }
 
 // fail tells a problem, and keeps the worst exit code.
 func (r *setupRun) fail(m error, redact func(string) string) {
-	r.tell(m, redact)
+	r.d.say.tell(m, redact)
 	code := exitRefused
 	switch {
 	case message.Unverified(m):
@@ -193,7 +192,7 @@ func (r *setupRun) stop(m error) error {
 }
 
 func (r *setupRun) do(ctx context.Context) error {
-	if git := r.gitProgram(); git.Program != "" {
+	if git := gitProgram(r.d); git.Program != "" {
 		r.git = &git
 	}
 	if r.remove {
@@ -220,21 +219,21 @@ func (r *setupRun) do(ctx context.Context) error {
 			return r.output(setup.Kubernetes(sections))
 		}
 		if !r.closed {
-			r.tell(noteRegistryOpen(), asIs)
+			r.d.say.tell(noteRegistryOpen(), asIs)
 		}
 		return r.output(setup.Registry(sections))
 	case r.form == formShell:
-		pairs, problem := r.config.GitPairs()
+		pairs, problem := r.d.config.GitPairs()
 		if problem != nil {
 			return r.stop(problem)
 		}
 		r.warn(ctx)
 		sections = append(sections, r.who(ctx, instances)...)
 		if len(pairs) > 0 {
-			r.tell(noteEnvironmentContinued(len(pairs)), asIs)
+			r.d.say.tell(noteEnvironmentContinued(len(pairs)), asIs)
 		}
 		if r.closed {
-			r.tell(noteClosed(r.dropped(sections), ""), asIs)
+			r.d.say.tell(noteClosed(r.dropped(sections), ""), asIs)
 		}
 		return r.output(setup.Shell(sections, pairs))
 	}
@@ -243,7 +242,7 @@ func (r *setupRun) do(ctx context.Context) error {
 
 // output prints a result on its own.
 func (r *setupRun) output(text string) error {
-	if _, err := io.WriteString(r.env.Stdout, text); err != nil {
+	if _, err := io.WriteString(r.d.env.Stdout, text); err != nil {
 		return exitError(exitRefused)
 	}
 	return r.done()
@@ -252,15 +251,15 @@ func (r *setupRun) output(text string) error {
 // instances are those to set up. What is wrong with others is told, and does not
 // stand in their way.
 func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
-	if r.instanceGiven {
-		i, problem := r.known()
+	if r.d.flags.instance != nil {
+		i, problem := knownInstance(r.d)
 		if problem != nil {
-			r.tell(problem, asIs)
+			r.d.say.tell(problem, asIs)
 			return nil, exitError(exitUsage)
 		}
 		return []instance.Instance{*i}, nil
 	}
-	found, looked, problem := r.lookup().Find(ctx, credential.Request{})
+	found, looked, problem := newLookup(r.d).Find(ctx, credential.Request{})
 	if problem != nil {
 		return nil, r.stop(problem)
 	}
@@ -277,7 +276,7 @@ func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
 		return nil, r.stop(errInstanceDefault(found[0].Where))
 	}
 	if len(list) == 0 {
-		i, problem := r.known()
+		i, problem := knownInstance(r.d)
 		switch {
 		case problem != nil:
 			return nil, r.stop(problem)
@@ -380,7 +379,7 @@ func (r *setupRun) scope(ctx context.Context) (setup.Scope, string) {
 	}
 	// git writes to the last of the user's files that there is, and to the last
 	// if there is none.
-	files := r.globalConfig(r.config.Home.Value)
+	files := globalConfig(r.d, r.d.config.Home.Value)
 	for _, file := range slices.Backward(files) {
 		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 			return setup.Global, file
@@ -395,7 +394,7 @@ func (r *setupRun) scope(ctx context.Context) (setup.Scope, string) {
 // systemConfig is /etc/gitconfig, or etc/gitconfig below where git is installed
 // when that is not /usr (git's Makefile, sysconfdir).
 func (r *setupRun) systemConfig(ctx context.Context) string {
-	if named := r.config.GitSystem.Value; named != "" {
+	if named := r.d.config.GitSystem.Value; named != "" {
 		return named
 	}
 	if r.git == nil {
@@ -435,16 +434,16 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	}
 	if r.closed {
 		scope, _ := r.scope(ctx)
-		r.tell(noteClosed(dropped, scope), asIs)
+		r.d.say.tell(noteClosed(dropped, scope), asIs)
 	}
 	who := r.who(ctx, instances)
 	if _, problem = config.Write(ctx, who); problem != nil {
 		return r.stop(problem)
 	}
 	for _, s := range who {
-		r.tell(noteIdentitySet(s.Keys()), asIs)
+		r.d.say.tell(noteIdentitySet(s.Keys()), asIs)
 	}
-	everywhere := r.gitProgram().Read(ctx, r.gitCommand())
+	everywhere := gitProgram(r.d).Read(ctx, gitCommand(r.d))
 	var asked, rewritten []string
 	for _, s := range sections {
 		switch {
@@ -458,7 +457,7 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 		}
 	}
 	if len(rewritten) > 0 {
-		r.tell(noteRewritten(rewritten), asIs)
+		r.d.say.tell(noteRewritten(rewritten), asIs)
 	}
 	if r.closed {
 		r.stillOpen(everywhere)
@@ -466,11 +465,11 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	switch {
 	case len(asked) == 0:
 	case !found:
-		r.tell(noteSetUpAhead(asked, config.Path()), asIs)
+		r.d.say.tell(noteSetUpAhead(asked, config.Path()), asIs)
 	case !changed && len(who) == 0:
-		r.tell(noteSetUpBefore(asked, config.Path()), asIs)
+		r.d.say.tell(noteSetUpBefore(asked, config.Path()), asIs)
 	default:
-		r.tell(noteSetUp(asked, config.Path()), asIs)
+		r.d.say.tell(noteSetUp(asked, config.Path()), asIs)
 	}
 	return r.done()
 }
@@ -486,7 +485,7 @@ func (r *setupRun) overruled(config gitconfig.Config, s setup.Section, path stri
 	if first != nil {
 		name, origin = first.Name(), first.Origin
 	}
-	r.tell(warnSetUpInVain(s.Sub, path, name, origin), asIs)
+	r.d.say.tell(warnSetUpInVain(s.Sub, path, name, origin), asIs)
 	return true
 }
 
@@ -495,7 +494,7 @@ func (r *setupRun) overruled(config gitconfig.Config, s setup.Section, path stri
 func (r *setupRun) diverted(config gitconfig.Config, url string) bool {
 	for _, push := range []bool{false, true} {
 		if by, diverted := config.Diverted(url+"/", push); diverted {
-			r.tell(message.Elsewhere(url, by.Name(), message.Quote(by.Origin)), asIs)
+			r.d.say.tell(message.Elsewhere(url, by.Name(), message.Quote(by.Origin)), asIs)
 			return !push
 		}
 	}
@@ -508,7 +507,7 @@ func (r *setupRun) rewrittenElse(config gitconfig.Config, s setup.Section) bool 
 	for _, line := range s.Lines {
 		to, by, found := config.Rewritten(line.Value, false)
 		if found && to != s.Sub {
-			r.tell(message.Elsewhere(line.Value, by.Name(), message.Quote(by.Origin)), asIs)
+			r.d.say.tell(message.Elsewhere(line.Value, by.Name(), message.Quote(by.Origin)), asIs)
 		}
 		if to != s.Sub {
 			return true
@@ -520,10 +519,10 @@ func (r *setupRun) rewrittenElse(config gitconfig.Config, s setup.Section) bool 
 // takeOut takes out what was written. It asks for no token and no network.
 func (r *setupRun) takeOut(ctx context.Context) error {
 	var only setup.Part
-	if r.instanceGiven {
-		i, problem := r.known()
+	if r.d.flags.instance != nil {
+		i, problem := knownInstance(r.d)
 		if problem != nil {
-			r.tell(problem, asIs)
+			r.d.say.tell(problem, asIs)
 			return exitError(exitUsage)
 		}
 		only.Instance = i.URL()
@@ -540,7 +539,7 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 	case problem != nil:
 		return r.stop(problem)
 	case len(removed) == 0:
-		r.tell(noteNothingToRemove(config.Path(), cmp.Or(only.URL, only.Instance)), asIs)
+		r.d.say.tell(noteNothingToRemove(config.Path(), cmp.Or(only.URL, only.Instance)), asIs)
 		return nil
 	}
 	var names []string
@@ -549,13 +548,13 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 			names = append(names, s.String())
 		}
 	}
-	r.tell(noteRemoved(names, config.Path()), asIs)
+	r.d.say.tell(noteRemoved(names, config.Path()), asIs)
 	return nil
 }
 
 // warn warns when git won't find the helper here, and reports whether it will.
 func (r *setupRun) warn(ctx context.Context) bool {
-	path := r.config.Path.Value
+	path := r.d.config.Path.Value
 	var found bool
 	switch {
 	case r.program != "":
@@ -566,7 +565,7 @@ func (r *setupRun) warn(ctx context.Context) bool {
 		found = setup.Finds(ctx, *r.git, path)
 	}
 	if !found {
-		r.tell(warnHelperNotFound(r.program), asIs)
+		r.d.say.tell(warnHelperNotFound(r.program), asIs)
 	}
 	return found
 }
@@ -583,7 +582,7 @@ func (r *setupRun) who(ctx context.Context, instances []instance.Instance) []set
 		return nil
 	}
 	if len(unset) == 0 {
-		r.tell(noteIdentityKept(), asIs)
+		r.d.say.tell(noteIdentityKept(), asIs)
 		return nil
 	}
 	found, problem := r.tokenFor(ctx, instances)
@@ -636,7 +635,7 @@ func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) 
 	if len(instances) > 1 {
 		return nil, errIdentityAmbiguous()
 	}
-	found, looked, problem := r.lookup().Find(ctx, credential.Request{})
+	found, looked, problem := newLookup(r.d).Find(ctx, credential.Request{})
 	if problem != nil {
 		return nil, problem
 	}
@@ -649,18 +648,18 @@ func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) 
 		p := found[0]
 		return nil, message.OtherInstance(instances[0].String(), p.Instance.String(), p.Where, p.Belongs)
 	}
-	return nil, message.NotConnected(instances[0].String(), looked, r.lookup().Connect())
+	return nil, message.NotConnected(instances[0].String(), looked, newLookup(r.d).Connect())
 }
 
 // profile asks GitLab whose the token is.
 func (r *setupRun) profile(ctx context.Context, found source.Found) (access.User, error) {
-	ctx, stop, limit, problem := r.limit().Start(ctx)
+	ctx, stop, limit, problem := timeLimit(r.d).Start(ctx)
 	if problem != nil {
 		return access.User{}, problem
 	}
 	defer stop()
 	question := helper.Question{Found: found}
-	client, problem := r.client(question, limit, nil)
+	client, problem := newClient(r.d, question, limit, nil)
 	if problem != nil {
 		return access.User{}, problem
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-func (a *app) status() *cobra.Command {
+func statusCommand(d *deps) *cobra.Command {
 	var flags keeperFlags
 	var asJSON bool
 	command := &cobra.Command{
@@ -29,10 +29,9 @@ BACKEND_API_URL is set), in a Secret (--secret, or ACP_GITLAB_SECRET) and the to
 that git gets here. It asks GitLab about each token and reports differences.`,
 		Args: alone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.instanceGiven = cmd.Flags().Changed(flagInstance)
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
-			return a.runStatus(ctx, flags, asJSON)
+			return runStatus(ctx, d, flags, asJSON)
 		},
 	}
 	flags.add(command)
@@ -66,17 +65,17 @@ type statusToken struct {
 	ExpiresAt string `json:"expiresAt,omitempty"`
 }
 
-func (a *app) runStatus(ctx context.Context, flags keeperFlags, asJSON bool) error {
-	limit, problem := a.config.Timeout()
+func runStatus(ctx context.Context, d *deps, flags keeperFlags, asJSON bool) error {
+	limit, problem := d.config.Timeout()
 	if problem != nil {
 		if !asJSON {
-			return a.failed(problem, asIs)
+			return failed(d, problem, asIs)
 		}
-		return a.concludeStatus([]statusPlace{}, problem, asJSON)
+		return concludeStatus(d, []statusPlace{}, problem, asJSON)
 	}
-	places := a.places(ctx, flags, limit)
+	places := statusPlaces(ctx, d, flags, limit)
 	for n := range places {
-		a.askAbout(ctx, &places[n], places[:n])
+		askAbout(ctx, d, &places[n], places[:n])
 	}
 	var worst error
 	connected := false
@@ -90,7 +89,7 @@ func (a *app) runStatus(ctx context.Context, flags keeperFlags, asJSON bool) err
 	if worst == nil && !connected {
 		worst = message.NothingKept("any of these places")
 	}
-	return a.concludeStatus(places, worst, asJSON)
+	return concludeStatus(d, places, worst, asJSON)
 }
 
 // graver reports whether one problem says more about how a status ends than
@@ -110,7 +109,7 @@ func graver(one, other error) bool {
 
 // concludeStatus prints what was found and gives the exit code; worst is nil when
 // all is well.
-func (a *app) concludeStatus(places []statusPlace, worst error, asJSON bool) error {
+func concludeStatus(d *deps, places []statusPlace, worst error, asJSON bool) error {
 	code, outcome := exitGood, check.AllGood
 	switch {
 	case worst == nil:
@@ -125,18 +124,18 @@ func (a *app) concludeStatus(places []statusPlace, worst error, asJSON bool) err
 	for _, p := range places {
 		tokens = append(tokens, p.token)
 	}
-	redact := func(text string) string { return token.Mask(a.bearer.Redact(redactAll(tokens...)(text))) }
+	redact := func(text string) string { return d.say.clean(redactAll(tokens...)(text)) }
 	differences := differences(places)
 	var err error
 	if asJSON {
-		err = statusDocument(a.env.Stdout, redact, places, differences, worst, outcome, code)
+		err = statusDocument(d.env.Stdout, redact, places, differences, worst, outcome, code)
 	} else {
-		lines := report.Lines{To: a.env.Stdout, Redact: redact}
+		lines := report.Lines{To: d.env.Stdout, Redact: redact}
 		statusLines(&lines, places, differences, worst)
 		err = lines.Err
 	}
 	if err != nil {
-		return a.written(err)
+		return written(d, err)
 	}
 	if code == exitGood {
 		return nil
@@ -144,12 +143,12 @@ func (a *app) concludeStatus(places []statusPlace, worst error, asJSON bool) err
 	return exitError(code)
 }
 
-// places looks at all places that are known.
-func (a *app) places(ctx context.Context, flags keeperFlags, limit time.Duration) []statusPlace {
+// statusPlaces looks at all places that are known.
+func statusPlaces(ctx context.Context, d *deps, flags keeperFlags, limit time.Duration) []statusPlace {
 	var places []statusPlace
 	look := func(name string, f keeperFlags) {
 		p := statusPlace{Place: name, Where: name}
-		keeper, problem := a.keeper(ctx, "status", f, limit)
+		keeper, problem := newKeeper(ctx, d, "status", f, limit)
 		if problem == nil {
 			p.Where = keeper.Where()
 			ctx, cancel := context.WithTimeout(ctx, limit)
@@ -163,13 +162,13 @@ func (a *app) places(ctx context.Context, flags keeperFlags, limit time.Duration
 		}
 		places = append(places, p)
 	}
-	if flags.platform || flags.backend != "" || a.config.OnPlatform() {
+	if flags.platform || flags.backend != "" || d.config.OnPlatform() {
 		look("platform", keeperFlags{platform: true, backend: flags.backend})
 	}
-	if flags.secret != "" || a.config.Secret.Value != "" {
+	if flags.secret != "" || d.config.Secret.Value != "" {
 		look("secret", keeperFlags{secret: flags.secret})
 	}
-	found, looked, problem := a.lookup().Find(ctx, credential.Request{})
+	found, looked, problem := newLookup(d).Find(ctx, credential.Request{})
 	for _, f := range found {
 		p := statusPlace{Place: "here", Where: f.Where, Connected: f.Source != source.Runner || !source.NoTurn(f.Problem), instance: f.Instance, token: f.Token, ca: f.CA, problem: f.Problem}
 		p.Instance = f.Instance.String()
@@ -181,7 +180,7 @@ func (a *app) places(ctx context.Context, flags keeperFlags, limit time.Duration
 	if len(found) == 0 {
 		p := statusPlace{Place: "here", Where: "nowhere", problem: problem}
 		if problem == nil && len(places) == 0 {
-			p.problem = message.NoToken(looked, a.lookup().Connect())
+			p.problem = message.NoToken(looked, newLookup(d).Connect())
 		}
 		places = append(places, p)
 	}
@@ -197,7 +196,7 @@ func (p *statusPlace) take(kept connection.Kept) {
 }
 
 // askAbout asks GitLab about the token of a place, unless it was asked before.
-func (a *app) askAbout(ctx context.Context, p *statusPlace, before []statusPlace) {
+func askAbout(ctx context.Context, d *deps, p *statusPlace, before []statusPlace) {
 	for _, other := range before {
 		if connection.Same(other.token, p.token) && other.instance == p.instance {
 			p.Token, p.problem = other.Token, other.problem
@@ -207,7 +206,7 @@ func (a *app) askAbout(ctx context.Context, p *statusPlace, before []statusPlace
 	if p.token.IsZero() || p.problem != nil {
 		return
 	}
-	self, problem := a.self(ctx, p.token, p.instance, p.ca, p.Where)
+	self, problem := askSelf(ctx, d, p.token, p.instance, p.ca, p.Where)
 	if problem != nil {
 		p.problem = problem
 		return

@@ -13,22 +13,22 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
 
-// tracer is what ACP_GITLAB_TRACE asks for, nil for nothing: as git's own
+// newTracer is what ACP_GITLAB_TRACE asks for, nil for nothing: as git's own
 // GIT_TRACE, 1 or true is standard error, and an absolute path a file that lines
 // are added to. Trouble with the file is told, and stops nobody.
-func (a *app) tracer() *trace.Tracer {
-	switch where := a.config.Trace.Value; {
+func newTracer(d *deps) *trace.Tracer {
+	switch where := d.config.Trace.Value; {
 	case where == "" || where == "0" || where == "false":
 		return nil
 	case where == "1" || where == "true":
-		return trace.New(prefixed{a.env.Stderr}, os.Getpid())
+		return trace.New(prefixed{d.env.Stderr}, os.Getpid())
 	case !filepath.IsAbs(where):
-		a.tell(warnTraceUnusable(where, "it is neither 1 nor an absolute path"), asIs)
+		d.say.tell(warnTraceUnusable(where, "it is neither 1 nor an absolute path"), asIs)
 		return nil
 	default:
 		opened, err := file.Append(where)
 		if err != nil {
-			a.tell(warnTraceUnusable(where, file.Cause(err)), asIs)
+			d.say.tell(warnTraceUnusable(where, file.Cause(err)), asIs)
 			return nil
 		}
 		// The process ends with its command, and closes it.
@@ -47,10 +47,10 @@ func (p prefixed) Write(line []byte) (int, error) {
 }
 
 // tracedRemotes are the remotes, of which the trace is told.
-func (a *app) tracedRemotes() []string {
+func tracedRemotes(d *deps) []string {
 	began := time.Now()
-	urls := a.remotes()
-	a.trace.Step("remotes", began, trace.Value{Key: trace.Count, Value: len(urls)})
+	urls := d.git().RemoteURLs()
+	d.trace.Step("remotes", began, trace.Value{Key: trace.Count, Value: len(urls)})
 	return urls
 }
 

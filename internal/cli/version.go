@@ -21,17 +21,17 @@ type Build struct {
 	Date string
 }
 
-func (a *app) version() *cobra.Command {
+func versionCommand(d *deps) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version and the commit it was built from",
 		Args:  alone,
-		RunE:  func(*cobra.Command, []string) error { return a.printVersion() },
+		RunE:  func(*cobra.Command, []string) error { return printVersion(d) },
 	}
 }
 
-func (a *app) printVersion() error {
-	if _, err := fmt.Fprintf(a.env.Stdout, "%s %s\n", Name, a.env.Build.known()); err != nil {
+func printVersion(d *deps) error {
+	if _, err := fmt.Fprintf(d.env.Stdout, "%s %s\n", Name, d.env.Build.known()); err != nil {
 		return exitError(exitRefused)
 	}
 	return nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/deadline"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/gitnet"
@@ -13,72 +14,75 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/verify"
 )
 
-// helper puts the parts together that answer git.
-func (a *app) helper() helper.Helper {
-	known, problem := a.known()
-	attempts, _ := a.verdicts() // the Verifier tells what is wrong with it
+// newHelper puts the parts together that answer git.
+func newHelper(d *deps) helper.Helper {
+	known, problem := knownInstance(d)
+	attempts, _ := verdictStore(d) // the Verifier tells what is wrong with it
 	h := helper.Helper{
-		Source:   a.lookup(),
-		Verifier: a.verifier(),
+		Source:   newLookup(d),
+		Verifier: newVerifier(d),
 		Attempts: attempts,
 		Known:    known, KnownProblem: problem,
-		Only:      a.only(),
-		Rules:     func(string) (helper.Rules, error) { return a.rules() },
-		MinAccess: a.minAccessFor,
-		Remotes:   a.remotes,
+		Only:      onlyKnown(d),
+		Rules:     func(string) (helper.Rules, error) { return rulesOf(d) },
+		MinAccess: func(q helper.Question) (int, bool) { return minAccessFor(d, q) },
+		Remotes:   func() []string { return d.git().RemoteURLs() },
 	}
 	// A source that was asked for alone has no other behind it.
-	if a.config.Source.Value != string(source.Mount) {
-		h.Backup = a.config.Secret.Value
+	if d.config.Source.Value != string(source.Mount) {
+		h.Backup = d.config.Secret.Value
 	}
-	if a.trace != nil {
-		h.Source = lookup.Traced{Source: h.Source, Trace: a.trace}
-		h.Remotes = a.tracedRemotes
+	if d.trace != nil {
+		h.Source = lookup.Traced{Source: h.Source, Trace: d.trace}
+		h.Remotes = func() []string { return tracedRemotes(d) }
 	}
 	return h
 }
 
-// verifier asks GitLab, around which stand the time limit, the cache, the waits for
+// newVerifier asks GitLab, around which stand the time limit, the cache, the waits for
 // rate limits, and the trace.
-func (a *app) verifier() helper.Verifier {
-	progress := a.progress()
-	var v helper.Verifier = verify.GitLab{Connect: a.client, Timeout: a.config.Timeout, Patience: a.patience()}
-	v = verify.Cached{Verifier: v, Store: a.verdicts, Progress: progress}
-	v = verify.Limited{Verifier: v, Limit: a.limit()}
-	v = verify.AsGit{Verifier: v, Authorizes: func(url string) string { return gitnet.Authorizes(a.gitConfig(), url) },
-		Ignored: func(url string) []string { return a.reach().To(url).Ignored() }}
-	v = verify.RateLimited{Verifier: v, Patience: a.patience()}
-	v = verify.Remembered{Verifier: v, Store: a.verdicts, Trace: a.trace}
-	if a.trace != nil {
-		v = verify.Traced{Verifier: v, Trace: a.trace}
+func newVerifier(d *deps) helper.Verifier {
+	progress := newProgress(d)
+	store := func() (cache.Store, error) { return verdictStore(d) }
+	var v helper.Verifier = verify.GitLab{Connect: func(q helper.Question, timeout time.Duration, onLimit func(time.Duration) bool) (*gitlab.Client, error) {
+		return newClient(d, q, timeout, onLimit)
+	}, Timeout: d.config.Timeout, Patience: newPatience(d)}
+	v = verify.Cached{Verifier: v, Store: store, Progress: progress}
+	v = verify.Limited{Verifier: v, Limit: timeLimit(d)}
+	v = verify.AsGit{Verifier: v, Authorizes: func(url string) string { return gitnet.Authorizes(d.git(), url) },
+		Ignored: func(url string) []string { return gitNetwork(d).To(url).Ignored() }}
+	v = verify.RateLimited{Verifier: v, Patience: newPatience(d)}
+	v = verify.Remembered{Verifier: v, Store: store, Trace: d.trace}
+	if d.trace != nil {
+		v = verify.Traced{Verifier: v, Trace: d.trace}
 	}
 	return v
 }
 
-func (a *app) progress() verify.Progress { return verify.Progress{Trace: a.trace, Tell: a.tell} }
+func newProgress(d *deps) verify.Progress { return verify.Progress{Trace: d.trace, Tell: d.say.tell} }
 
-func (a *app) patience() verify.Patience {
-	return verify.Patience{Limit: a.config.RateLimitWait, Progress: a.progress()}
+func newPatience(d *deps) verify.Patience {
+	return verify.Patience{Limit: d.config.RateLimitWait, Progress: newProgress(d)}
 }
 
-// limit is the time limit of a run. Work that goes on after it ends the process: who
+// timeLimit is the time limit of a run. Work that goes on after it ends the process: who
 // waits on standard output gets what there is for that.
-func (a *app) limit() deadline.Limit {
-	return deadline.Limit{Timeout: a.config.Timeout, Overrun: func() {
-		a.tell(errOvertime(), asIs)
-		_, _ = a.out.Writer.Write(a.last) // an error now can't be reported
-		a.env.Exit(exitUnverified)
+func timeLimit(d *deps) deadline.Limit {
+	return deadline.Limit{Timeout: d.config.Timeout, Overrun: func() {
+		d.say.tell(errOvertime(), asIs)
+		_, _ = d.out.Writer.Write(d.last) // an error now can't be reported
+		d.env.Exit(exitUnverified)
 	}}
 }
 
-// client makes a client for the instance of a token. It goes there as git goes to
+// newClient makes a client for the instance of a token. It goes there as git goes to
 // the URL that it is working on. onLimit is what gitlab.Config says of it.
-func (a *app) client(q helper.Question, limit time.Duration, onLimit func(time.Duration) bool) (*gitlab.Client, error) {
+func newClient(d *deps, q helper.Question, limit time.Duration, onLimit func(time.Duration) bool) (*gitlab.Client, error) {
 	trust, problem := trustOf(q.Found)
 	if problem != nil {
 		return nil, problem
 	}
-	reach, problem := a.reach().To(q.Target()).Network(trust)
+	reach, problem := gitNetwork(d).To(q.Target()).Network(trust)
 	if problem != nil {
 		return nil, problem
 	}
@@ -87,15 +91,15 @@ func (a *app) client(q helper.Question, limit time.Duration, onLimit func(time.D
 		Token:     q.Found.Token,
 		Network:   reach,
 		Limit:     limit,
-		UserAgent: a.userAgent(),
+		UserAgent: userAgent(d),
 		OnLimit:   onLimit,
-		OnWait:    a.progress().Waits(q.Found),
+		OnWait:    newProgress(d).Waits(q.Found),
 
-		OnExchange: exchange(a.trace),
+		OnExchange: exchange(d.trace),
 	}), nil
 }
 
-func (a *app) userAgent() string { return Name + "/" + a.env.Build.known().Version }
+func userAgent(d *deps) string { return Name + "/" + d.env.Build.known().Version }
 
 // trustOf are the authorities that came with a token.
 func trustOf(found source.Found) (trust transport.Trust, problem error) {

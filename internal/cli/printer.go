@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/token"
+)
+
+// printer prints messages for people. Concurrent calls may share it.
+type printer struct {
+	to io.Writer
+
+	mu sync.Mutex
+	// hidden is the token for the platform, once it was read.
+	hidden token.Bearer
+}
+
+// hide takes a token for the platform out of all that is printed from now on.
+func (p *printer) hide(bearer token.Bearer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hidden = bearer
+}
+
+// clean takes out what is or looks like a token.
+func (p *printer) clean(text string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return token.Mask(p.hidden.Redact(text))
+}
+
+// lines are those of a message, with what is known of a token taken out by redact,
+// and what would move a terminal's cursor escaped.
+func (p *printer) lines(m error, redact func(string) string) []string {
+	lines := message.As(m).Lines()
+	for n, line := range lines {
+		lines[n] = message.Printable(p.clean(redact(line)))
+	}
+	return lines
+}
+
+// tell prints a message.
+func (p *printer) tell(m error, redact func(string) string) {
+	for _, line := range p.lines(m, redact) {
+		p.print(line)
+	}
+}
+
+// line prints one line.
+func (p *printer) line(text string) { p.print(message.Printable(p.clean(text))) }
+
+func (p *printer) print(line string) { _, _ = fmt.Fprintf(p.to, "%s: %s\n", Name, line) }
+
+func asIs(text string) string { return text }
