@@ -1010,3 +1010,53 @@ func TestFailedLogin(t *testing.T) {
 		})
 	}
 }
+
+// An answer that was decided in one user's turn is not given in another's.
+func TestTurns(t *testing.T) {
+	// turns are the tokens of the users whose turn it is, one after the other; "" is
+	// nobody's. A turn ends while GitLab is asked.
+	tests := []struct {
+		name     string
+		turns    []string
+		outcome  Outcome
+		answer   string
+		code     string
+		verified int
+	}{
+		{"one turn", []string{canary}, Answered, canary, "", 1},
+		{"another user's", []string{canary, next}, Answered, next, "", 2},
+		{"back again", []string{canary, next, canary}, Answered, canary, "", 3},
+		{"the end", []string{canary, ""}, Refused, "", "no-turn", 1},
+		{"the end of another user's", []string{canary, next, ""}, Refused, "", "no-turn", 2},
+		{"faster than GitLab", []string{canary, next, canary, next, canary, next}, Unverified, "", "turns-change", 3},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var now int
+			w := &world{findings: []Finding{{Verdict: access.Verdict{Outcome: access.Granted}}}}
+			begin := func(turn int) {
+				now = turn
+				f := place(t, "https://gitlab.example.com")
+				f.Source = source.Runner
+				if f.Token = (token.Token{}); test.turns[turn] == "" {
+					f.Problem = &message.Error{Code: "no-turn", Topic: message.Authentication, What: "no user's turn is running"}
+				} else {
+					f.Token = pat(t, test.turns[turn])
+				}
+				f.Same = func() bool { return test.turns[turn] == test.turns[now] }
+				w.places = []source.Found{f}
+			}
+			begin(0)
+			w.onVerify = func() { begin(min(now+1, len(test.turns)-1)) }
+			result := w.get(t, ours)
+			got := string(result.Answer)
+			if result.Outcome != test.outcome || w.count("verify") != test.verified ||
+				test.answer != "" && got != "username=oauth2\npassword="+test.answer+"\n" || test.answer == "" && got != quit {
+				t.Errorf("outcome %d, %q, after %d verdicts", result.Outcome, got, w.count("verify"))
+			}
+			if test.code != "" && (len(result.Messages) != 1 || !message.Is(result.Messages[0], test.code)) {
+				t.Errorf("messages %v", result.Messages)
+			}
+		})
+	}
+}
