@@ -188,11 +188,11 @@ func TestInRunner(t *testing.T) {
 	}{
 		{nil, false},
 		{[]string{"AGENTIC_SESSION_NAME"}, false},
-		{[]string{"AGENTIC_SESSION_NAME", "AGENTIC_SESSION_NAMESPACE", "PROJECT_NAME", "BACKEND_API_URL"}, false}, // to use the platform as a source
+		{[]string{"AGENTIC_SESSION_NAME", "AGENTIC_SESSION_NAMESPACE", "PROJECT_NAME", "BACKEND_API_URL"}, false},    // to use the platform as a source
 		{[]string{"SESSION_NAME", "NAMESPACE", "BOT_TOKEN", "BACKEND_API_URL", "PROJECT_NAME", "REPOS_JSON"}, false}, // init-hydrate
 		{[]string{"SESSION_ID", "USER_ID", "WORKSPACE_PATH", "BACKEND_API_URL"}, false},
 		{[]string{"AGENTIC_SESSION_NAME", "AGENTIC_SESSION_NAMESPACE", "SESSION_ID", "PROJECT_NAME", "WORKSPACE_PATH", "USER_ID", "BACKEND_API_URL", "REPOS_JSON"}, true}, // the operator
-		{[]string{"AGENTIC_SESSION_NAME", "AGENTIC_SESSION_NAMESPACE", "SESSION_ID", "PROJECT_NAME", "WORKSPACE_PATH", "BACKEND_API_URL"}, true},                         // the control plane
+		{[]string{"AGENTIC_SESSION_NAME", "AGENTIC_SESSION_NAMESPACE", "SESSION_ID", "PROJECT_NAME", "WORKSPACE_PATH", "BACKEND_API_URL"}, true},                          // the control plane
 		{[]string{"AGENTIC_SESSION_NAME", "WORKSPACE_PATH", "USER_ID"}, true},
 	}
 	for _, test := range tests {
