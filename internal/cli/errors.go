@@ -18,7 +18,7 @@ func errFlagInvalid(name, why string) error {
 // errURLsSeveral is for several URLs where one can be checked.
 func errURLsSeveral() error {
 	m := *message.As(message.URLInvalid("has another one behind it; one can be checked at a time"))
-	m.Hint = "check --all takes several, and prints one line for each"
+	m.Hint = "git-credential-acp check --all checks several, and prints one line for each"
 	return &m
 }
 

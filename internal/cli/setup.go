@@ -70,8 +70,7 @@ internal and public projects.
 own script answers for every host with "gitlab" in its name. It then asks that
 script for github.com only.
 
---print and --env write nothing and need no git program. Settings in the environment
-come last and win; a file of --system or --global may be followed by other settings.`,
+--print and --env write nothing and need no git program. git reads --env last.`,
 		Example: `  git-credential-acp setup
   git-credential-acp setup --rewrite-ssh --identity
   eval "$(git-credential-acp setup --env)"
