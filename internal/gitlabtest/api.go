@@ -55,7 +55,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, rt route) {
 	w.Header().Set("Cache-Control", "max-age=0, private, must-revalidate")
 	w.Header().Set("Vary", "Origin")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("X-Request-Id", fmt.Sprintf("01GITLABTEST%014d", s.web.log.count("all")))
+	w.Header().Set("X-Request-Id", fmt.Sprintf("01GITLABTEST%014d", s.Count("all")))
 	s.answer(r, rt).write(w)
 }
 

@@ -62,9 +62,9 @@ type faults struct {
 	names []string // what Match may be, beside paths
 }
 
-// add panics on a Match that can't match: a fault that never strikes makes a
-// test pass for nothing.
-func (fs *faults) add(f Fault) {
+// AddFault adds a fault behind those that are there. It panics on a Match that
+// is none: a fault that never strikes makes a test pass for nothing.
+func (fs *faults) AddFault(f Fault) {
 	if !strings.HasPrefix(f.Match, "/") && !slices.Contains(fs.names, f.Match) {
 		panic(fmt.Sprintf("gitlabtest: no endpoint %q for a fault", f.Match))
 	}
@@ -74,18 +74,12 @@ func (fs *faults) add(f Fault) {
 	fs.list = append(fs.list, &f)
 }
 
-func (fs *faults) clear() {
+// ClearFaults removes all faults. Requests that hang on one already go on to.
+func (fs *faults) ClearFaults() {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	fs.list = nil
 }
-
-// AddFault adds a fault behind those that are there. It panics on a Match that
-// is none.
-func (s *Server) AddFault(f Fault) { s.faults.add(f) }
-
-// ClearFaults removes all faults. Requests that hang on one already go on to.
-func (s *Server) ClearFaults() { s.faults.clear() }
 
 func (f *Fault) matches(rt route, r *http.Request) bool {
 	name, text, _ := strings.Cut(f.Unless, ":")
@@ -118,6 +112,15 @@ func (fs *faults) take(rt route, r *http.Request) (Fault, bool) {
 		return hit, true
 	}
 	return Fault{}, false
+}
+
+// answer answers with the fault for a request, or else as is right.
+func (fs *faults) answer(w http.ResponseWriter, r *http.Request, rt route, right func(http.ResponseWriter)) {
+	if f, ok := fs.take(rt, r); ok {
+		strike(f, w, r, rt, right)
+		return
+	}
+	right(w)
 }
 
 // strike answers with a fault; answer is what would have been right.

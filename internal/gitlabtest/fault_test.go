@@ -98,9 +98,17 @@ func TestHangAndEndless(t *testing.T) {
 		c := client(t, s.CAFile())
 		user := s.URL() + "/api/v4/user"
 		idle := func() bool {
-			s.web.mu.Lock()
-			defer s.web.mu.Unlock()
-			return s.web.handlers == 0
+			ended := make(chan struct{})
+			go func() {
+				s.handlers.Wait()
+				close(ended)
+			}()
+			select {
+			case <-ended:
+				return true
+			case <-time.After(20 * time.Second):
+				return false
+			}
 		}
 		for _, f := range []Fault{{Match: "user", Hang: true}, {Match: "user", Delay: time.Hour}} {
 			s.ClearFaults()

@@ -1,12 +1,8 @@
 package gitlabtest
 
 import (
-	"crypto/tls"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 )
 
 // ListenerOptions say what kind of foreign host to start. The zero value asks
@@ -24,76 +20,25 @@ type ListenerOptions struct {
 
 // Listener is a server that is not GitLab: it asks for Basic credentials on
 // everything, refuses all that it gets, and remembers it.
-type Listener struct {
-	web *web
-	ca  *authority
-}
+type Listener struct{ *web }
 
 // StartListener starts a foreign host whose certificate is signed by dir's
 // authority, the same as that of a [Server] in dir: it is trusted, and still
 // must not see a token.
 func StartListener(dir string, o ListenerOptions) (*Listener, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, fmt.Errorf("gitlabtest: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("gitlabtest: %w", err)
-	}
 	l := &Listener{}
-	if l.ca, err = loadAuthority(dir); err != nil {
-		return nil, err
-	}
-	var wo webOptions
-	if !o.PlainHTTP {
-		if wo.certificate, err = l.ca.issue(CertificateGood, o.Hosts); err != nil {
-			return nil, err
-		}
-	}
-	if o.AnyName {
-		wo.certificateFor = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return l.ca.issue(CertificateGood, []string{hello.ServerName})
-		}
-	}
-	l.web, err = newWeb(wo, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.serve(w, r, o.Redirect) }))
-	if err != nil {
-		return nil, err
-	}
-	l.web.start()
-	return l, nil
+	var err error
+	l.web, err = newWeb(webOptions{dir: dir, plain: o.PlainHTTP, hosts: o.Hosts, anyName: o.AnyName}, func(w http.ResponseWriter, r *http.Request) {
+		l.logged(w, r, route{endpoint: "other"}, func(w *statusWriter) {
+			if o.Redirect != "" {
+				http.Redirect(w, r, o.Redirect+r.URL.RequestURI(), http.StatusFound)
+				return
+			}
+			w.Header().Set("Www-Authenticate", `Basic realm="not GitLab"`)
+			w.Header().Set("Content-Type", typePlain)
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, "who are you?\n")
+		})
+	})
+	return l, err
 }
-
-func (l *Listener) serve(w http.ResponseWriter, r *http.Request, redirect string) {
-	entry := l.web.log.begin(r, "other", false)
-	sw := &statusWriter{ResponseWriter: w}
-	defer func() { l.web.log.finish(entry, sw.status) }()
-	if redirect != "" {
-		http.Redirect(sw, r, redirect+r.URL.RequestURI(), http.StatusFound)
-		return
-	}
-	sw.Header().Set("Www-Authenticate", `Basic realm="not GitLab"`)
-	sw.Header().Set("Content-Type", typePlain)
-	sw.WriteHeader(http.StatusUnauthorized)
-	_, _ = io.WriteString(sw, "who are you?\n")
-}
-
-// URL is scheme, address and port, without a trailing slash.
-func (l *Listener) URL() string { return l.web.url }
-
-// Addr is host:port, as for [Proxy.Route].
-func (l *Listener) Addr() string { return l.web.addr }
-
-// CAFile is the PEM file of dir's authority.
-func (l *Listener) CAFile() string { return l.ca.file }
-
-// Requests lists what came in, oldest first.
-func (l *Listener) Requests() []Request { return l.web.log.requests() }
-
-// Connections is how many TCP connections came in, failed handshakes included.
-func (l *Listener) Connections() int { return l.web.connections() }
-
-// SawSecret is as [Server.SawSecret].
-func (l *Listener) SawSecret(value string) bool { return l.web.log.saw(value) }
-
-// Close ends it and leaves nothing behind.
-func (l *Listener) Close() { l.web.close() }

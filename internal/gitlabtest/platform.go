@@ -3,10 +3,7 @@ package gitlabtest
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,10 +47,9 @@ type platformSession struct{ user, token string }
 // Platform is an Ambient Code Platform: the part of its API that is about GitLab
 // connections, as its backend answers without SSO, and the control plane's credentials.
 type Platform struct {
-	web    *web
-	ca     *authority
-	opts   PlatformOptions
-	faults faults
+	*web
+	faults
+	opts PlatformOptions
 
 	mu          sync.Mutex
 	old         bool
@@ -63,47 +59,18 @@ type Platform struct {
 	credentials map[string]PlatformCredential
 }
 
-// platformEndpoints are what Fault.Match may be on a Platform, beside paths.
+// platformEndpoints are what Fault.Match may be on a Platform, beside paths: credentials
+// is a session's, credential and credential-token are the control plane's.
 var platformEndpoints = []string{"connect", "status", "disconnect", "test", "credentials", "credential", "credential-token", "other", "all"}
 
 // StartPlatform starts a platform without users.
 func StartPlatform(o PlatformOptions) (*Platform, error) {
-	dir, err := filepath.Abs(o.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("gitlabtest: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("gitlabtest: %w", err)
-	}
 	p := &Platform{opts: o, users: map[string]string{}, connections: map[string]PlatformConnection{}, sessions: map[string]platformSession{}, credentials: map[string]PlatformCredential{}}
 	p.faults.names = platformEndpoints
-	if p.ca, err = loadAuthority(dir); err != nil {
-		return nil, err
-	}
-	var wo webOptions
-	if !o.PlainHTTP {
-		if wo.certificate, err = p.ca.issue(o.Certificate, o.Hosts); err != nil {
-			return nil, err
-		}
-	}
-	if p.web, err = newWeb(wo, http.HandlerFunc(p.serve)); err != nil {
-		return nil, err
-	}
-	p.web.start()
-	return p, nil
+	var err error
+	p.web, err = newWeb(webOptions{dir: o.Dir, plain: o.PlainHTTP, certificate: o.Certificate, hosts: o.Hosts}, p.serve)
+	return p, err
 }
-
-// URL is scheme, address and port; the API lies below it at /api.
-func (p *Platform) URL() string { return p.web.url }
-
-// Addr is host:port, as for [Proxy.Route].
-func (p *Platform) Addr() string { return p.web.addr }
-
-// CAFile is the PEM file of Dir's authority.
-func (p *Platform) CAFile() string { return p.ca.file }
-
-// Close ends it and leaves nothing behind.
-func (p *Platform) Close() { p.web.close() }
 
 // AddUser adds a user with a token for the platform, such as an access key. With an empty
 // name, it is a token of the cluster that names nobody.
@@ -155,26 +122,6 @@ func (p *Platform) SetOld(old bool) {
 	p.old = old
 }
 
-// AddFault is as [Server.AddFault], with the endpoints "connect", "status",
-// "disconnect", "test", "credentials" (a session's), "credential" and
-// "credential-token" (the control plane's), "other" and "all".
-func (p *Platform) AddFault(f Fault) { p.faults.add(f) }
-
-// ClearFaults is as [Server.ClearFaults].
-func (p *Platform) ClearFaults() { p.faults.clear() }
-
-// Requests is as [Server.Requests].
-func (p *Platform) Requests() []Request { return p.web.log.requests() }
-
-// ResetRequests is as [Server.ResetRequests].
-func (p *Platform) ResetRequests() { p.web.reset() }
-
-// Count is as [Server.Count].
-func (p *Platform) Count(endpoint string) int { return p.web.log.count(endpoint) }
-
-// SawSecret is as [Server.SawSecret].
-func (p *Platform) SawSecret(value string) bool { return p.web.log.saw(value) }
-
 // platformRoute finds the endpoint of a request; a credentials' argument is
 // project/name, and a credential's the same or /id.
 func platformRoute(path string) route {
@@ -214,15 +161,9 @@ func credentialRoute(parts []string) route {
 
 func (p *Platform) serve(w http.ResponseWriter, r *http.Request) {
 	rt := platformRoute(r.URL.EscapedPath())
-	entry := p.web.log.begin(r, rt.endpoint, rt.rest)
-	sw := &statusWriter{ResponseWriter: w}
-	defer func() { p.web.log.finish(entry, sw.status) }()
-	answer := func(w http.ResponseWriter) { p.answer(r, rt).write(w) }
-	if f, ok := p.faults.take(rt, r); ok {
-		strike(f, sw, r, rt, answer)
-		return
-	}
-	answer(sw)
+	p.logged(w, r, rt, func(w *statusWriter) {
+		p.faults.answer(w, r, rt, func(w http.ResponseWriter) { p.answer(r, rt).write(w) })
+	})
 }
 
 // unrouted is how the platform's web framework answers what it has no route for,

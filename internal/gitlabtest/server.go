@@ -40,9 +40,6 @@ type Options struct {
 	// Hosts are further DNS names or addresses in the certificate; 127.0.0.1,
 	// ::1 and localhost are always in it.
 	Hosts []string
-	// Addr is where to listen, "127.0.0.1:0" if empty. Only loopback
-	// addresses are taken: the tokens are fake, the git server is not.
-	Addr string
 	// PlainHTTP serves without TLS.
 	PlainHTTP bool
 	// HTTP1Only offers no HTTP/2 in the TLS handshake.
@@ -53,27 +50,26 @@ type Options struct {
 	// Certificate chooses a flaw in the server certificate.
 	Certificate CertificateKind
 	// ClientCertificates lets only clients in that show a certificate signed by
-	// the authority of Dir, as [Server.IssueClient] makes them.
+	// the authority of Dir, as IssueClient makes them.
 	ClientCertificates bool
 }
 
 // Server is a running GitLab. All its methods may be called at any time, from
 // any goroutine, while clients are being served.
 type Server struct {
-	web   *web
+	*web
+	faults
 	opts  Options
-	ca    *authority
 	root  string // this server's own directory below Options.Dir
 	git   gitProgram
 	state state
 
-	faults faults
 	limits rateLimits
 	ban    loginBan
 }
 
 // Start makes the directories and the certificate and begins to serve. The
-// error names what is missing: git, git-http-backend, or a usable Dir or Addr.
+// error names what is missing: git, git-http-backend, or a usable Dir.
 func Start(o Options) (*Server, error) {
 	if o.Dir == "" {
 		return nil, errors.New("gitlabtest: Options.Dir is required")
@@ -84,74 +80,33 @@ func Start(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	dir, err := filepath.Abs(o.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("gitlabtest: %w", err)
-	}
-	o.Dir = dir
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("gitlabtest: %w", err)
-	}
-	ca, err := loadAuthority(dir)
-	if err != nil {
+	s := &Server{opts: o}
+	s.state.init()
+	s.faults.names = matchNames
+	var err error
+	if s.web, err = newWeb(webOptions{dir: o.Dir, plain: o.PlainHTTP, certificate: o.Certificate, hosts: o.Hosts, clients: o.ClientCertificates, http1Only: o.HTTP1Only}, s.serve); err != nil {
 		return nil, err
 	}
 	// Each server has repositories of its own, even in a shared Dir: ids and
 	// paths of two instances must not meet.
-	root, err := os.MkdirTemp(dir, "gitlab-")
+	if s.root, err = os.MkdirTemp(filepath.Dir(s.ca.file), "gitlab-"); err == nil {
+		s.git, err = newGitProgram(s.root)
+	}
 	if err != nil {
+		s.Close()
 		return nil, fmt.Errorf("gitlabtest: %w", err)
 	}
-	s := &Server{opts: o, ca: ca, root: root}
-	s.state.init()
-	s.faults.names = matchNames
-	if s.git, err = newGitProgram(root); err != nil {
-		return nil, err
-	}
-	wo := webOptions{addr: o.Addr, http1Only: o.HTTP1Only}
-	if !o.PlainHTTP {
-		if wo.certificate, err = ca.issue(o.Certificate, o.Hosts); err != nil {
-			return nil, err
-		}
-	}
-	if o.ClientCertificates {
-		wo.clients = ca.pool()
-	}
-	if s.web, err = newWeb(wo, http.HandlerFunc(s.serve)); err != nil {
-		return nil, err
-	}
-	s.web.start()
 	return s, nil
 }
 
 // URL is the instance's URL as a user would write it, with Options.Path and
 // without a trailing slash.
-func (s *Server) URL() string { return s.web.url + s.opts.Path }
-
-// Addr is host:port where the server listens, as for [Proxy.Route].
-func (s *Server) Addr() string { return s.web.addr }
-
-// CAFile names the PEM file with the authority that signed the certificate. It
-// exists for plain and for self-signed servers too, where it helps nobody.
-func (s *Server) CAFile() string { return s.ca.file }
-
-// IssueClient makes a certificate for a client, and its key, each in PEM form.
-func (s *Server) IssueClient(name string) (certificate, key []byte, err error) {
-	return s.ca.issueClient(name)
-}
-
-// Close cuts all connections and returns when no request is being served any
-// more and git's processes have ended. It may be called twice.
-func (s *Server) Close() { s.web.close() }
+func (s *Server) URL() string { return s.web.URL() + s.opts.Path }
 
 // serve is every request's way: what it asks for, what is remembered of it,
 // what fault it meets, and only then GitLab.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	rt := s.route(r)
-	entry := s.web.log.begin(r, rt.endpoint, rt.rest)
-	sw := &statusWriter{ResponseWriter: w}
-	defer func() { s.web.log.finish(entry, sw.status) }()
-
 	answer := func(w http.ResponseWriter) {
 		switch {
 		case rt.rest:
@@ -164,11 +119,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 			s.servePage(w, r)
 		}
 	}
-	if f, ok := s.faults.take(rt, r); ok {
-		strike(f, sw, r, rt, answer)
-		return
-	}
-	answer(sw)
+	s.logged(w, r, rt, func(w *statusWriter) { s.faults.answer(w, r, rt, answer) })
 }
 
 // goGet tells the go command the repository of a package

@@ -1,6 +1,7 @@
 package gitlabtest
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -32,10 +32,11 @@ const (
 // caLife is long enough for a demo that is left running, and no more.
 const caLife = 7 * 24 * time.Hour
 
-// authority is the certificate authority of one directory.
+// authority is the certificate authority of one directory. The zero value signs each
+// certificate with the certificate's own key.
 type authority struct {
 	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	key  crypto.PrivateKey
 	file string
 }
 
@@ -44,97 +45,80 @@ type authority struct {
 // others use that one.
 func loadAuthority(dir string) (*authority, error) {
 	both, public := filepath.Join(dir, "ca-key.pem"), filepath.Join(dir, "ca.pem")
-	a, err := readAuthority(both, public)
+	pair, err := os.ReadFile(both)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = makeAuthority(dir, both); err == nil {
-			a, err = readAuthority(both, public)
+		var made *tls.Certificate
+		if made, err = (&authority{}).sign(&x509.Certificate{
+			Subject: pkix.Name{CommonName: "gitlabtest CA"}, NotAfter: time.Now().Add(caLife),
+			IsCA: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		}); err != nil {
+			return nil, err
 		}
+		certificate, key := encoded(made)
+		if err = writeWhole(dir, both, append(certificate, key...), os.Link); err == nil || errors.Is(err, fs.ErrExist) {
+			pair, err = os.ReadFile(both)
+		}
+	}
+	var c tls.Certificate
+	if err == nil {
+		c, err = tls.X509KeyPair(pair, pair)
+	}
+	if err == nil {
+		certificate, _ := encoded(&c)
+		err = writeWhole(dir, public, certificate, os.Rename)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("gitlabtest: certificate authority in %s: %w", dir, err)
 	}
-	return a, writeWhole(dir, public, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}), os.Rename)
+	return &authority{cert: c.Leaf, key: c.PrivateKey, file: public}, nil
 }
 
-func readAuthority(file, public string) (*authority, error) {
-	pair, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	c, err := tls.X509KeyPair(pair, pair)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := x509.ParseCertificate(c.Certificate[0])
-	if err != nil {
-		return nil, err
-	}
-	key, ok := c.PrivateKey.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, errors.New("not an ecdsa key")
-	}
-	return &authority{cert: cert, key: key, file: public}, nil
-}
-
-func makeAuthority(dir, file string) error {
+// sign makes a certificate with a key of its own.
+func (a *authority) sign(template *x509.Certificate) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("gitlabtest: %w", err)
 	}
-	serial, err := serialNumber()
+	template.BasicConstraintsValid = true
+	if template.NotBefore.IsZero() {
+		template.NotBefore = time.Now().Add(-time.Hour)
+	}
+	signer, signerKey := a.cert, a.key
+	if signer == nil {
+		signer, signerKey = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, signer, &key.PublicKey, signerKey)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("gitlabtest: %w", err)
 	}
-	now := time.Now()
-	der, err := sign(&x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "gitlabtest CA"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(caLife),
-		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}, nil, key, key)
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}
+
+// encoded is a certificate and its key, each in PEM form.
+func encoded(c *tls.Certificate) (certificate, key []byte) {
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
 	if err != nil {
-		return err
+		panic(err) // it is an ECDSA key
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})...)
-	err = writeWhole(dir, file, both, os.Link)
-	if errors.Is(err, fs.ErrExist) {
-		return nil // another server was faster
-	}
-	return err
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
 // issue makes a server certificate with the flaw asked for.
 func (a *authority) issue(kind CertificateKind, hosts []string) (*tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("gitlabtest: %w", err)
-	}
-	serial, err := serialNumber()
-	if err != nil {
-		return nil, fmt.Errorf("gitlabtest: %w", err)
-	}
-	now := time.Now()
 	leaf := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "gitlabtest"},
-		NotBefore: now.Add(-time.Hour), NotAfter: a.cert.NotAfter,
+		Subject: pkix.Name{CommonName: "gitlabtest"}, NotAfter: a.cert.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		BasicConstraintsValid: true,
 	}
-	signer, signerKey := a.cert, a.key
 	names := append([]string{"localhost", "127.0.0.1", "::1"}, hosts...)
 	switch kind {
 	case CertificateGood:
 	case CertificateExpired:
-		leaf.NotBefore, leaf.NotAfter = now.Add(-48*time.Hour), now.Add(-24*time.Hour)
+		leaf.NotBefore, leaf.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
 	case CertificateWrongName:
 		names = []string{"wrong-name.invalid"}
 	case CertificateSelfSigned:
-		signer, signerKey = nil, key
+		a = &authority{}
 	default:
 		return nil, fmt.Errorf("gitlabtest: unknown certificate kind %q", kind)
 	}
@@ -145,58 +129,20 @@ func (a *authority) issue(kind CertificateKind, hosts []string) (*tls.Certificat
 			leaf.DNSNames = append(leaf.DNSNames, n)
 		}
 	}
-	der, err := sign(leaf, signer, key, signerKey)
-	if err != nil {
-		return nil, fmt.Errorf("gitlabtest: %w", err)
-	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+	return a.sign(leaf)
 }
 
-// issueClient makes a certificate that a client shows, and its key, both in PEM
-// form.
-func (a *authority) issueClient(name string) (certificate, key []byte, err error) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, fmt.Errorf("gitlabtest: %w", err)
-	}
-	serial, err := serialNumber()
-	if err != nil {
-		return nil, nil, fmt.Errorf("gitlabtest: %w", err)
-	}
-	der, err := sign(&x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: a.cert.NotAfter,
+// IssueClient makes a certificate for a client, and its key, each in PEM form.
+func (w *web) IssueClient(name string) (certificate, key []byte, err error) {
+	c, err := w.ca.sign(&x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, NotAfter: w.ca.cert.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		BasicConstraintsValid: true,
-	}, a.cert, private, a.key)
+	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("gitlabtest: %w", err)
+		return nil, nil, err
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return nil, nil, fmt.Errorf("gitlabtest: %w", err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), nil
-}
-
-// pool is the authority as somebody to trust.
-func (a *authority) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
-}
-
-// sign signs by itself when signer is nil.
-func sign(c, signer *x509.Certificate, key, signerKey *ecdsa.PrivateKey) ([]byte, error) {
-	if signer == nil {
-		signer = c
-	}
-	return x509.CreateCertificate(rand.Reader, c, signer, &key.PublicKey, signerKey)
-}
-
-func serialNumber() (*big.Int, error) {
-	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	certificate, key = encoded(c)
+	return certificate, key, nil
 }
 
 // writeWhole writes to a temporary file in dir and puts it in place with put,
@@ -208,10 +154,7 @@ func writeWhole(dir, file string, data []byte, put func(from, to string) error) 
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // gone already after a rename
 	_, err = f.Write(data)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return put(f.Name(), file)

@@ -9,184 +9,150 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 )
-
-// closeTimeout bounds how long close waits for handlers and connections. Past
-// it something is stuck that a test's leak check should see rather than a test
-// run that never ends.
-const closeTimeout = 10 * time.Second
 
 // maxWindow is how much of HTTP/2 request bodies may be on the way unread.
 const maxWindow = 64 << 20
 
 // webOptions are what the servers of this package differ in on the wire.
 type webOptions struct {
-	addr        string
-	certificate *tls.Certificate // nil: no TLS
-	// certificateFor, if not nil, makes another one for a client.
-	certificateFor func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	clients        *x509.CertPool // nil: clients need no certificate
-	http1Only      bool
+	// dir has the certificate authority, and is made if missing; "" for no TLS.
+	dir         string
+	plain       bool // no TLS, although there is an authority
+	certificate CertificateKind
+	hosts       []string
+	anyName     bool // a certificate for each name that is asked for
+	clients     bool // clients need a certificate of the authority
+	http1Only   bool
 }
 
-// web is the part that GitLab, the foreign listener and the proxy share: a
-// loopback listener, its log, and an end that leaves nothing behind.
+// web is a server on a loopback address: what all servers of this package share.
 type web struct {
-	url  string // scheme://host:port
-	addr string
-	log  *requestLog
-
-	ln     net.Listener
-	srv    *http.Server
-	ctx    context.Context // ends when close begins
+	*requestLog
+	ca     *authority
+	server *httptest.Server
+	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
 
-	mu       sync.Mutex
-	changed  *sync.Cond
-	closed   bool
-	handlers int
-	open     int // connections that net/http still serves
-	accepted int
-	served   chan struct{}
+	handlers sync.WaitGroup
+	accepted atomic.Int64
 }
 
 type connKey struct{}
 
-// newWeb listens, so that the address is known, and does not serve h before
-// start is called: h may need what is built upon the web. Addresses that are
-// not loopback are refused.
-func newWeb(o webOptions, h http.Handler) (*web, error) {
-	if o.addr == "" {
-		o.addr = "127.0.0.1:0"
-	}
-	host, _, err := net.SplitHostPort(o.addr)
-	if err != nil {
-		return nil, fmt.Errorf("gitlabtest: %w", err)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("gitlabtest: %s is not a loopback address", o.addr)
-	}
-	ln, err := net.Listen("tcp", o.addr)
-	if err != nil {
-		return nil, fmt.Errorf("gitlabtest: %w", err)
-	}
-	w := &web{addr: ln.Addr().String(), ln: ln, log: newRequestLog(), served: make(chan struct{})}
-	w.changed = sync.NewCond(&w.mu)
+// newWeb starts a server that answers by h.
+func newWeb(o webOptions, h http.HandlerFunc) (*web, error) {
+	w := &web{requestLog: newRequestLog()}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
-	w.url = "http://" + w.addr
-	w.srv = &http.Server{
-		Handler:           w.counted(h),
-		MaxHeaderBytes:    maxHeader,
-		ReadHeaderTimeout: 30 * time.Second,
-		ErrorLog:          log.New(io.Discard, "", 0), // refused certificates are what tests are about
-		BaseContext:       func(net.Listener) context.Context { return w.ctx },
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, connKey{}, c)
-		},
-		ConnState: w.connState,
+	w.server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.handlers.Add(1)
+		defer w.handlers.Done()
+		if w.ctx.Err() != nil {
+			panic(http.ErrAbortHandler)
+		}
+		h(rw, r)
+	}))
+	c := w.server.Config
+	c.MaxHeaderBytes, c.ReadHeaderTimeout = maxHeader, 30*time.Second
+	c.ErrorLog = log.New(io.Discard, "", 0) // refused certificates are what tests are about
+	c.BaseContext = func(net.Listener) context.Context { return w.ctx }
+	c.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
+	c.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			w.accepted.Add(1)
+		}
 	}
 	// With the usual window of 1 MiB, one push in ten of more than that hangs
 	// for good in git with curl 7.88 (Debian 12): after a pause, curl reads on
 	// behind the end that git has told it, and git waits for itself.
-	w.srv.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: maxWindow, MaxReceiveBufferPerConnection: maxWindow}
-	w.srv.Protocols = new(http.Protocols)
-	w.srv.Protocols.SetHTTP1(true)
-	if o.certificate != nil {
-		w.url = "https://" + w.addr
-		w.srv.Protocols.SetHTTP2(!o.http1Only)
-		w.srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*o.certificate}, GetCertificate: o.certificateFor, MinVersion: tls.VersionTLS12}
-		if o.clients != nil {
-			w.srv.TLSConfig.ClientAuth, w.srv.TLSConfig.ClientCAs = tls.RequireAndVerifyClientCert, o.clients
-		}
+	c.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: maxWindow, MaxReceiveBufferPerConnection: maxWindow}
+	if err := w.secure(o); err != nil {
+		w.server.Listener.Close()
+		return nil, err
+	}
+	if w.server.TLS == nil {
+		w.server.Start()
+	} else {
+		w.server.StartTLS()
 	}
 	return w, nil
 }
 
-// start serves until close.
-func (w *web) start() {
-	go func() {
-		defer close(w.served)
-		if w.srv.TLSConfig != nil {
-			_ = w.srv.ServeTLS(w.ln, "", "")
-		} else {
-			_ = w.srv.Serve(w.ln)
-		}
-	}()
-}
-
-// counted keeps close from returning while a request is being served. A
-// request that comes after close has begun is cut.
-func (w *web) counted(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.mu.Lock()
-		if w.closed {
-			w.mu.Unlock()
-			panic(http.ErrAbortHandler)
-		}
-		w.handlers++
-		w.mu.Unlock()
-		defer func() {
-			w.mu.Lock()
-			w.handlers--
-			w.changed.Broadcast()
-			w.mu.Unlock()
-		}()
-		h.ServeHTTP(rw, r)
-	})
-}
-
-func (w *web) connState(_ net.Conn, st http.ConnState) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch st {
-	case http.StateNew:
-		w.open++
-		w.accepted++
-	case http.StateClosed, http.StateHijacked:
-		w.open--
-		w.changed.Broadcast()
+// secure loads the authority and makes the server's certificate.
+func (w *web) secure(o webOptions) (err error) {
+	if o.dir == "" {
+		return nil
 	}
+	dir, err := filepath.Abs(o.dir)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("gitlabtest: %w", err)
+	}
+	if w.ca, err = loadAuthority(dir); err != nil || o.plain {
+		return err
+	}
+	certificate, err := w.ca.issue(o.certificate, o.hosts)
+	if err != nil {
+		return err
+	}
+	w.server.EnableHTTP2 = !o.http1Only
+	w.server.TLS = &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}
+	if o.anyName {
+		w.server.TLS.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return w.ca.issue(CertificateGood, []string{hello.ServerName})
+		}
+	}
+	if o.clients {
+		w.server.TLS.ClientAuth, w.server.TLS.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+		w.server.TLS.ClientCAs.AddCert(w.ca.cert)
+	}
+	return nil
 }
 
-// connections is how many TCP connections were accepted since the start or the
-// last reset, those that failed the TLS handshake included.
-func (w *web) connections() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.accepted
+// URL is scheme, address and port, without a trailing slash.
+func (w *web) URL() string { return w.server.URL }
+
+// Addr is host:port, as for [Proxy.Route].
+func (w *web) Addr() string { return w.server.Listener.Addr().String() }
+
+// CAFile names the PEM file with the authority that signed the certificate. It
+// exists for plain and for self-signed servers too, where it helps nobody.
+func (w *web) CAFile() string { return w.ca.file }
+
+// Connections is how many TCP connections were accepted since the start or the
+// last reset, failed handshakes included.
+func (w *web) Connections() int { return int(w.accepted.Load()) }
+
+// ResetRequests forgets all requests, evidence and connections seen so far.
+func (w *web) ResetRequests() {
+	w.accepted.Store(0)
+	w.reset()
 }
 
-func (w *web) reset() {
-	w.mu.Lock()
-	w.accepted = 0
-	w.mu.Unlock()
-	w.log.reset()
-}
-
-// close ends everything in the order that leaves nobody waiting: first the
-// context, on which faults and git's processes hang, then the connections.
-func (w *web) close() {
-	w.mu.Lock()
-	w.closed = true
-	w.mu.Unlock()
+// Close cuts all connections and returns when no request is being served any more
+// and git's processes have ended. It may be called twice. The context ends first: on
+// it, faults and git's processes hang.
+func (w *web) Close() {
 	w.cancel()
-	_ = w.srv.Close()
-	<-w.served
+	w.server.CloseClientConnections()
+	w.server.Close()
+	w.handlers.Wait()
+}
 
-	late := time.AfterFunc(closeTimeout, func() {
-		w.mu.Lock()
-		w.handlers, w.open = 0, 0
-		w.changed.Broadcast()
-		w.mu.Unlock()
-	})
-	defer late.Stop()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for w.handlers > 0 || w.open > 0 {
-		w.changed.Wait()
-	}
+// logged answers a request by answer, and notes it in the log.
+func (w *web) logged(rw http.ResponseWriter, r *http.Request, rt route, answer func(*statusWriter)) {
+	entry := w.begin(r, rt)
+	sw := &statusWriter{ResponseWriter: rw}
+	defer func() { w.finish(entry, sw.status) }()
+	answer(sw)
 }
 
 // cut closes the TCP connection under a request at once, without TLS's or
