@@ -151,7 +151,7 @@ func exitCode(d *deps, err error) int {
 		text = "the flag --" + value.GetFlag().Name + " can't have that value"
 	}
 	d.say.line(text)
-	d.say.line("hint: " + Name + " help shows the commands and flags")
+	d.say.line("hint: run " + Name + " help for the commands and flags")
 	return exitUsage
 }
 
@@ -225,7 +225,7 @@ After setup, git runs it with get, store, erase or capability.`,
 				return nil
 			}
 			d.say.line("no command given")
-			d.say.line("hint: " + Name + " help shows the commands and flags")
+			d.say.line("hint: run " + Name + " help for the commands and flags")
 			return exitError(exitUsage)
 		},
 	}

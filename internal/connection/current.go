@@ -66,7 +66,7 @@ func (r Rotation) read(ctx context.Context) (current, error) {
 		return current{}, err
 	}
 	if kept.Token.IsZero() {
-		where += ", which should be that of " + r.Keeper.Where() + " (it does not give its own away),"
+		where += ", which should be that of " + r.Keeper.Where() + " (which does not return its token),"
 	}
 	r.Tell(stepRead, "the token "+message.Quote(old.self.Name)+" from "+where+" is alive; it expires "+until(old.self.ExpiresAt))
 	return old, nil

@@ -66,7 +66,7 @@ func connectionFault(err error) Fault {
 	case errors.As(err, &refused) && refused.Status == http.StatusProxyAuthRequired:
 		return Fault{Reason: access.ProxyLogin, Status: refused.Status}
 	case errors.As(err, &refused):
-		return Fault{Reason: access.ProxyFailed, Status: refused.Status, Detail: " answered " + strconv.Itoa(refused.Status) + ", it"}
+		return Fault{Reason: access.ProxyFailed, Status: refused.Status, Detail: " (which answered " + strconv.Itoa(refused.Status) + ")"}
 	case errors.As(err, &op) && op.Op == "socks connect" && socksLogin(op.Err):
 		return Fault{Reason: access.ProxyLogin}
 	// The limit of one attempt to connect, to a proxy or to the host, looks like

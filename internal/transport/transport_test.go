@@ -103,7 +103,7 @@ func TestFault(t *testing.T) {
 		again  bool
 	}{
 		{&ProxyError{Status: 407}, access.ProxyLogin, "proxy.example:3128", false},
-		{&ProxyError{Status: 403}, access.ProxyFailed, "proxy.example:3128 answered 403, it", false},
+		{&ProxyError{Status: 403}, access.ProxyFailed, "proxy.example:3128 (which answered 403)", false},
 		{&net.OpError{Op: "proxyconnect", Err: errors.New("refused")}, access.ProxyFailed, "proxy.example:3128", true},
 		{&net.OpError{Op: "proxyconnect", Err: late}, access.ProxyFailed, "proxy.example:3128", true},
 		{&net.OpError{Op: "remote error", Err: errors.New(canary)}, access.TLSFailed, "", false},
@@ -112,7 +112,7 @@ func TestFault(t *testing.T) {
 		{&net.DNSError{Name: "h", IsTimeout: true}, access.DNSFailed, "h", true},
 		{&net.DNSError{Name: "h"}, access.DNSFailed, "h", true},
 		{late, access.Unreachable, "", true},
-		{&ProxyError{Status: 502}, access.ProxyFailed, "proxy.example:3128 answered 502, it", true},
+		{&ProxyError{Status: 502}, access.ProxyFailed, "proxy.example:3128 (which answered 502)", true},
 		{ErrTooLarge, access.Garbled, "a reply of more than 1 MiB", false},
 		{fmt.Errorf("%w: %w", ErrCut, errors.New(canary)), access.Garbled, "a truncated reply", true},
 		{context.DeadlineExceeded, access.Timeout, "", false},
