@@ -146,7 +146,7 @@ func installed(path string, fresh bool) string {
 
 // errRequestLate is for a request that has not ended after limit.
 func errRequestLate(limit time.Duration) error {
-	return &message.Error{Code: "request-late", Topic: message.Malformed, What: "the request did not end within " + limit.String() + "; nothing was answered"}
+	return &message.Error{Code: "request-late", Topic: message.Malformed, What: "it did not end within " + limit.String() + "; nothing was answered"}
 }
 
 // errOvertime is for a check that exceeds its time limit.
