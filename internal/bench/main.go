@@ -68,7 +68,7 @@ func run(program string, quick bool) (err error) {
 	if quick {
 		b.rounds = 3
 	}
-	for _, measure := range []func() error{b.warm, b.cold, b.together, b.projects, b.clone, b.fleet, b.size} {
+	for _, measure := range []func() error{b.warm, b.cold, b.together, b.projects, b.clone, b.serve, b.fleet, b.size} {
 		if err := measure(); err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,9 +42,13 @@ type exchange struct {
 	self  string
 	began time.Time
 	// ctx ends with the request, and when nothing comes or goes for too long.
-	ctx     context.Context
-	cancel  context.CancelFunc
+	ctx    context.Context
+	cancel context.CancelFunc
+	// silence aborts the request, unless it is over: then the connection may have
+	// another one.
+	mu      sync.Mutex
 	silence *time.Timer
+	over    bool
 	// hangUp ends the request to GitLab. Before its answer's body is closed early: with
 	// HTTP/2, that waits for the client's body otherwise.
 	hangUp context.CancelFunc
@@ -51,8 +56,9 @@ type exchange struct {
 	body   io.Reader
 	replay []byte
 	length int64
-	// received: the client has sent all of the body.
+	// received: the client has sent all of the body. count is what it has sent, in bytes.
 	received atomic.Bool
+	count    atomic.Int64
 	// found has the token that is used, and tokens are all that were.
 	found  source.Found
 	tokens []token.Token
@@ -64,7 +70,7 @@ func (x *exchange) minimum() int { return x.server.config.Policy.minimum(x.route
 // serve answers a request that has a route.
 func (x *exchange) serve() {
 	policy := x.server.config.Policy
-	x.body, x.length = touching{x.request.Body, x, &x.record.Received}, x.request.ContentLength
+	x.body, x.length = touching{x.request.Body, x, true}, x.request.ContentLength
 	if err := x.readAPI(); err != nil {
 		x.refuse(http.StatusBadRequest, errPushMalformed(err))
 		return
@@ -301,7 +307,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 		_ = resp.Body.Close()
 		return nil, x.unusable("it switches protocols")
 	}
-	passed.Body = touching{resp.Body, x, nil}
+	passed.Body = touching{resp.Body, x, false}
 	if x.route.kind == lfsBatch || x.route.kind == lfsAPI {
 		return &passed, nil // rewriteAPI searches it
 	}
@@ -376,15 +382,29 @@ func (x *exchange) WriteHeader(status int) {
 func (x *exchange) Write(p []byte) (int, error) {
 	n, err := x.client.Write(p)
 	x.record.Sent += int64(n)
-	x.silence.Reset(x.server.config.Silence)
+	x.touch()
 	return n, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.client }
 
+// touch is called when something comes or goes.
+func (x *exchange) touch() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.over {
+		x.silence.Reset(x.server.config.Silence)
+	}
+}
+
 // abort ends a request in which nothing happens.
 func (x *exchange) abort() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over {
+		return
+	}
 	x.cancel()
 	past := time.Unix(1, 0)
 	control := http.NewResponseController(x.client)
@@ -397,7 +417,10 @@ func (x *exchange) abort() {
 const lingering = time.Second
 
 func (x *exchange) end() {
+	x.mu.Lock()
 	x.silence.Stop()
+	x.over = true
+	x.mu.Unlock()
 	early := !x.received.Load() && x.ctx.Err() == nil
 	x.cancel()
 	if control := http.NewResponseController(x.client); early && control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingering)) == nil {
@@ -405,22 +428,23 @@ func (x *exchange) end() {
 	}
 	if x.server.config.Done != nil {
 		x.record.Operation, x.record.Project, x.record.Took = x.route.Operation, x.route.Project, time.Since(x.began)
+		x.record.Received = x.count.Load()
 		x.server.config.Done(x.record)
 	}
 }
 
-// touching is a body; that something of it comes ends the silence.
+// touching is a body, the client's or GitLab's.
 type touching struct {
 	io.ReadCloser
-	x     *exchange
-	count *int64
+	x      *exchange
+	client bool
 }
 
 func (t touching) Read(p []byte) (int, error) {
 	n, err := t.ReadCloser.Read(p)
-	t.x.silence.Reset(t.x.server.config.Silence)
-	if t.count != nil {
-		*t.count += int64(n)
+	t.x.touch()
+	if t.client {
+		t.x.count.Add(int64(n))
 		t.x.received.Store(errors.Is(err, io.EOF))
 	}
 	return n, err

@@ -10,9 +10,12 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/instance"
@@ -122,6 +125,7 @@ func Listen(ctx context.Context, where string) (net.Listener, error) {
 	network, address := "tcp", where
 	if path, unix := strings.CutPrefix(where, "unix:"); unix {
 		network, address = "unix", path
+		removeStale(ctx, path)
 	} else {
 		host, _, err := net.SplitHostPort(where)
 		if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
@@ -137,6 +141,21 @@ func Listen(ctx context.Context, where string) (net.Listener, error) {
 		return nil, errListen(where, err.Error())
 	}
 	return l, nil
+}
+
+// removeStale removes a socket that nobody listens on: a container that starts again
+// finds the one of before.
+func removeStale(ctx context.Context, path string) {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != os.ModeSocket {
+		return
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = conn.Close()
+	} else if errors.Is(err, syscall.ECONNREFUSED) {
+		_ = os.Remove(path) // an error shows when it is listened on
+	}
 }
 
 // Serve serves until ctx ends; requests that have begun may then end within
@@ -182,7 +201,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{server: s, client: w, request: r, self: "http://" + r.Host, began: time.Now()}
 	x.received.Store(r.ContentLength == 0)
 	x.ctx, x.cancel = context.WithCancel(r.Context())
+	x.mu.Lock() // the timer may fire at once
 	x.silence = time.AfterFunc(s.config.Silence, x.abort)
+	x.mu.Unlock()
 	defer x.end()
 	select {
 	case s.slots <- struct{}{}:
@@ -201,11 +222,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // plainRequest reports a request as git makes them: without a body where none belongs,
-// not from a web page, and not to switch protocols. An h2c upgrade (RFC 7540, 3.2),
+// not from a web page (by its Origin, or by a name that leads to this machine), and not to switch protocols. An h2c upgrade (RFC 7540, 3.2),
 // which git asks for with http.version=HTTP/2, may be ignored.
 func plainRequest(r *http.Request) bool {
 	upgrade := r.Header.Get("Upgrade")
-	return (r.Method != http.MethodGet || r.ContentLength == 0) && r.Header.Get("Origin") == "" && (upgrade == "" || upgrade == "h2c")
+	host := (&url.URL{Host: r.Host}).Hostname()
+	return (host == "localhost" || net.ParseIP(host) != nil) &&
+		(r.Method != http.MethodGet || r.ContentLength == 0) && r.Header.Get("Origin") == "" && (upgrade == "" || upgrade == "h2c")
 }
 
 // reach gives the transport to the instance: a new one when the authorities that come

@@ -2,6 +2,8 @@ package serve
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -137,11 +139,11 @@ func (p *proxied) send(t *testing.T, raw string, closeWrite bool) string {
 }
 
 func get(path string) string {
-	return "GET " + path + " HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n"
+	return "GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 }
 
 func post(path, body string, headers ...string) string {
-	head := "POST " + path + " HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n"
+	head := "POST " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
 	for _, h := range headers {
 		head += h + "\r\n"
 	}
@@ -388,8 +390,8 @@ func TestRotatedWithinARequest(t *testing.T) {
 // Redirects are passed on only to what is served here.
 func TestRedirects(t *testing.T) {
 	for location, want := range map[string]string{
-		"/group/other.git/info/refs?service=git-upload-pack":                     "http://proxy/group/other.git/info/refs?service=git-upload-pack",
-		"INSTANCE/group/other.git/info/refs?service=git-upload-pack":             "http://proxy/group/other.git/info/refs?service=git-upload-pack",
+		"/group/other.git/info/refs?service=git-upload-pack":                     "http://127.0.0.1/group/other.git/info/refs?service=git-upload-pack",
+		"INSTANCE/group/other.git/info/refs?service=git-upload-pack":             "http://127.0.0.1/group/other.git/info/refs?service=git-upload-pack",
 		"INSTANCE/group/other.git/info/refs?service=git-receive-pack":            "",
 		"https://evil.example/group/other.git/info/refs?service=git-upload-pack": "",
 		"http://HOST/group/other.git/info/refs?service=git-upload-pack":          "",
@@ -426,8 +428,8 @@ func TestBatch(t *testing.T) {
 	const oid = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393"
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("oauth2:"+canary))
 	for action, want := range map[string]string{
-		`"download":{"href":"INSTANCE/group/project.git/gitlab-lfs/objects/OID","header":{"Authorization":"BASIC"}}`:                   `"download":{"header":{},"href":"http://proxy/group/project.git/gitlab-lfs/objects/OID"}`,
-		`"upload":{"href":"INSTANCE/group/project.git/gitlab-lfs/objects/OID/12","header":{"Authorization":"x","Content-Type":"y"}}`:   `"upload":{"header":{"Content-Type":"y"},"href":"http://proxy/group/project.git/gitlab-lfs/objects/OID/12"}`,
+		`"download":{"href":"INSTANCE/group/project.git/gitlab-lfs/objects/OID","header":{"Authorization":"BASIC"}}`:                   `"download":{"header":{},"href":"http://127.0.0.1/group/project.git/gitlab-lfs/objects/OID"}`,
+		`"upload":{"href":"INSTANCE/group/project.git/gitlab-lfs/objects/OID/12","header":{"Authorization":"x","Content-Type":"y"}}`:   `"upload":{"header":{"Content-Type":"y"},"href":"http://127.0.0.1/group/project.git/gitlab-lfs/objects/OID/12"}`,
 		`"download":{"href":"https://s3.example/o?sig=1","header":{"Authorization":"AWS4 x","X":"BASIC"},"expires_in":12345678901234}`: `"download":{"expires_in":12345678901234,"header":{"Authorization":"AWS4 x"},"href":"https://s3.example/o?sig=1"}`,
 		`"download":{"href":"https://s3.example/o?t=` + canary + `"}`:                                                                  "",
 		`"download":{"href":"INSTANCE/group/other.git/gitlab-lfs/objects/OID"}`:                                                        "",
@@ -458,51 +460,52 @@ func TestBadRequests(t *testing.T) {
 	line := func(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
 	update := line(one + " " + two + " " + ref + "\x00 report-status")
 	for name, row := range map[string]struct{ request, want string }{
-		"absolute form":        {"GET http://HOST" + fetchRefs + " HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n", "404"},
-		"absolute elsewhere":   {"GET https://evil.example" + fetchRefs + " HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", "404"},
-		"authority form":       {"CONNECT gitlab.example.com:443 HTTP/1.1\r\nHost: gitlab.example.com:443\r\nConnection: close\r\n\r\n", "404"},
-		"asterisk form":        {"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "404"},
-		"no form":              {"GET group/project.git/info/refs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "400"},
-		"upgrade":              {strings.Replace(get(fetchRefs), "Connection: close", "Connection: close, Upgrade\r\nUpgrade: websocket", 1), "404"},
-		"web page":             {strings.Replace(get(fetchRefs), "Host", "Origin: https://evil.example\r\nHost", 1), "404"},
-		"no host":              {"GET " + fetchRefs + " HTTP/1.1\r\nConnection: close\r\n\r\n", "400"},
-		"two hosts":            {strings.Replace(get(fetchRefs), "Host: proxy", "Host: proxy\r\nHost: other", 1), "400"},
-		"host with a space":    {strings.Replace(get(fetchRefs), "Host: proxy", "Host: a b", 1), "400"},
-		"climbs":               {get("/group/../other/secret.git/info/refs?service=git-upload-pack"), "404"},
-		"climbs encoded":       {get("/group/%2e%2e/other/secret.git/info/refs?service=git-upload-pack"), "404"},
-		"encoded slash":        {get("/group%2fproject.git/info/refs?service=git-upload-pack"), "404"},
-		"encoded dot":          {get("/group/project%2egit/info/refs?service=git-upload-pack"), "404"},
-		"double slash":         {get("/group//project.git/info/refs?service=git-upload-pack"), "404"},
-		"slashes in front":     {get("//group/project.git/info/refs?service=git-upload-pack"), "404"},
-		"backslash":            {get(`/group/..\other/secret.git/info/refs?service=git-upload-pack`), "404"},
-		"NUL encoded":          {get("/group/project.git%00/info/refs?service=git-upload-pack"), "404"},
-		"NUL":                  {get("/group/project.git\x00/info/refs?service=git-upload-pack"), "400"},
-		"semicolon":            {get("/group/project.git;x/info/refs?service=git-upload-pack"), "404"},
-		"other query":          {get(fetchRefs + "&x=1"), "404"},
-		"no query":             {get("/group/project.git/info/refs"), "404"},
-		"dumb protocol":        {get("/group/project.git/HEAD"), "404"},
-		"dumb object":          {get("/group/project.git/objects/info/packs"), "404"},
-		"archive":              {post("/group/project.git/git-upload-archive", ""), "404"},
-		"API":                  {get("/api/v4/user"), "404"},
-		"API with an ending":   {get("/api/v4/x.git/info/refs?service=git-upload-pack"), "403"},
-		"web":                  {get("/group/project"), "404"},
-		"wrong method":         {post(fetchRefs, ""), "404"},
-		"GET with a body":      {strings.Replace(post(fetchRefs, "x"), "POST", "GET", 1), "404"},
-		"other project":        {get("/other/secret.git/info/refs?service=git-upload-pack"), "403"},
-		"group's own":          {get("/group.wiki.git/info/refs?service=git-upload-pack"), "403"},
-		"group's name goes on": {get("/group-x/project.git/info/refs?service=git-upload-pack"), "403"},
-		"huge header":          {strings.Replace(get(fetchRefs), "\r\n\r\n", "\r\nX: "+strings.Repeat("x", 64<<10)+"\r\n\r\n", 1), "431"},
-		"huge target":          {get("/group/" + strings.Repeat("x", 8<<10) + ".git/info/refs?service=git-upload-pack"), "404"},
-		"no HTTP":              {"0032git-upload-pack /group/project.git\x00host=x\x00\r\n\r\n", "400"},
-		"two lengths":          {post(fetchPack, "0000", "Content-Length: 4", "Content-Length: 5"), "400"},
-		"length and more":      {post(fetchPack, "0000", "Content-Length: 4, 5"), "400"},
-		"negative length":      {post(fetchPack, "0000", "Content-Length: -4"), "400"},
-		"unknown encoding":     {post(fetchPack, "0000", "Transfer-Encoding: xchunked"), "501"},
-		"two encodings":        {post(fetchPack, "0000", "Transfer-Encoding: gzip, chunked"), "501"},
-		"space before colon":   {post(fetchPack, "0000", "Content-Length : 4", "Content-Length: 4"), "400"},
-		"bad chunk in a push":  {post(pushPack, "zz\r\n0000\r\n", "Transfer-Encoding: chunked"), "400"},
-		"compressed twice":     {post(pushPack, "0000", "Content-Encoding: gzip, gzip"), "415"},
-		"not compressed":       {post(pushPack, "0000", "Content-Encoding: gzip"), "400"},
+		"absolute form":         {"GET http://HOST" + fetchRefs + " HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n", "404"},
+		"absolute elsewhere":    {"GET https://evil.example" + fetchRefs + " HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", "404"},
+		"authority form":        {"CONNECT gitlab.example.com:443 HTTP/1.1\r\nHost: gitlab.example.com:443\r\nConnection: close\r\n\r\n", "404"},
+		"asterisk form":         {"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "404"},
+		"no form":               {"GET group/project.git/info/refs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "400"},
+		"upgrade":               {strings.Replace(get(fetchRefs), "Connection: close", "Connection: close, Upgrade\r\nUpgrade: websocket", 1), "404"},
+		"web page":              {strings.Replace(get(fetchRefs), "Host", "Origin: https://evil.example\r\nHost", 1), "404"},
+		"no host":               {"GET " + fetchRefs + " HTTP/1.1\r\nConnection: close\r\n\r\n", "400"},
+		"two hosts":             {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: 127.0.0.1\r\nHost: other", 1), "400"},
+		"name for this machine": {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: rebound.example", 1), "404"},
+		"host with a space":     {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: a b", 1), "400"},
+		"climbs":                {get("/group/../other/secret.git/info/refs?service=git-upload-pack"), "404"},
+		"climbs encoded":        {get("/group/%2e%2e/other/secret.git/info/refs?service=git-upload-pack"), "404"},
+		"encoded slash":         {get("/group%2fproject.git/info/refs?service=git-upload-pack"), "404"},
+		"encoded dot":           {get("/group/project%2egit/info/refs?service=git-upload-pack"), "404"},
+		"double slash":          {get("/group//project.git/info/refs?service=git-upload-pack"), "404"},
+		"slashes in front":      {get("//group/project.git/info/refs?service=git-upload-pack"), "404"},
+		"backslash":             {get(`/group/..\other/secret.git/info/refs?service=git-upload-pack`), "404"},
+		"NUL encoded":           {get("/group/project.git%00/info/refs?service=git-upload-pack"), "404"},
+		"NUL":                   {get("/group/project.git\x00/info/refs?service=git-upload-pack"), "400"},
+		"semicolon":             {get("/group/project.git;x/info/refs?service=git-upload-pack"), "404"},
+		"other query":           {get(fetchRefs + "&x=1"), "404"},
+		"no query":              {get("/group/project.git/info/refs"), "404"},
+		"dumb protocol":         {get("/group/project.git/HEAD"), "404"},
+		"dumb object":           {get("/group/project.git/objects/info/packs"), "404"},
+		"archive":               {post("/group/project.git/git-upload-archive", ""), "404"},
+		"API":                   {get("/api/v4/user"), "404"},
+		"API with an ending":    {get("/api/v4/x.git/info/refs?service=git-upload-pack"), "403"},
+		"web":                   {get("/group/project"), "404"},
+		"wrong method":          {post(fetchRefs, ""), "404"},
+		"GET with a body":       {strings.Replace(post(fetchRefs, "x"), "POST", "GET", 1), "404"},
+		"other project":         {get("/other/secret.git/info/refs?service=git-upload-pack"), "403"},
+		"group's own":           {get("/group.wiki.git/info/refs?service=git-upload-pack"), "403"},
+		"group's name goes on":  {get("/group-x/project.git/info/refs?service=git-upload-pack"), "403"},
+		"huge header":           {strings.Replace(get(fetchRefs), "\r\n\r\n", "\r\nX: "+strings.Repeat("x", 64<<10)+"\r\n\r\n", 1), "431"},
+		"huge target":           {get("/group/" + strings.Repeat("x", 8<<10) + ".git/info/refs?service=git-upload-pack"), "404"},
+		"no HTTP":               {"0032git-upload-pack /group/project.git\x00host=x\x00\r\n\r\n", "400"},
+		"two lengths":           {post(fetchPack, "0000", "Content-Length: 4", "Content-Length: 5"), "400"},
+		"length and more":       {post(fetchPack, "0000", "Content-Length: 4, 5"), "400"},
+		"negative length":       {post(fetchPack, "0000", "Content-Length: -4"), "400"},
+		"unknown encoding":      {post(fetchPack, "0000", "Transfer-Encoding: xchunked"), "501"},
+		"two encodings":         {post(fetchPack, "0000", "Transfer-Encoding: gzip, chunked"), "501"},
+		"space before colon":    {post(fetchPack, "0000", "Content-Length : 4", "Content-Length: 4"), "400"},
+		"bad chunk in a push":   {post(pushPack, "zz\r\n0000\r\n", "Transfer-Encoding: chunked"), "400"},
+		"compressed twice":      {post(pushPack, "0000", "Content-Encoding: gzip, gzip"), "415"},
+		"not compressed":        {post(pushPack, "0000", "Content-Encoding: gzip"), "400"},
 
 		"no update":            {post(pushPack, line("shallow "+one)+"0000"), "400"},
 		"pack without updates": {post(pushPack, "0000PACK"), "400"},
@@ -596,12 +599,10 @@ func TestSilentClients(t *testing.T) {
 	for name, request := range map[string]string{
 		"updates that do not come": post(pushPack, "", "Content-Length: 1000"),
 		"a batch that ends early":  post(batch, "{", "Content-Length: 1000"),
-		"half a header":            "GET " + fetchRefs + " HTTP/1.1\r\nHost: x\r\n",
 	} {
-		if strings.HasPrefix(name, "half") {
-			continue // bounded by headerTimeout
+		if answer := p.send(t, request, false); strings.HasPrefix(answer, "HTTP/1.1 200") {
+			t.Errorf("%s: %q", name, answer)
 		}
-		p.send(t, request, false)
 	}
 }
 
@@ -764,7 +765,56 @@ func TestBounds(t *testing.T) {
 	group.Wait()
 }
 
-// A push that is compressed is judged by what it says, and forwarded.
+// A push that is compressed is judged by what it says, and forwarded as that.
+func TestCompressedPush(t *testing.T) {
+	bodies := make(chan string, 8)
+	p := start(t, true, nil, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		bodies <- r.Header.Get("Content-Encoding") + string(body)
+		w.Header().Set("Content-Type", "application/x-git-receive-pack-result")
+	})
+	push := func(ref, rest string) (answer, plain string) {
+		command := strings.Repeat("0", 40) + " " + strings.Repeat("1", 40) + " " + ref + "\x00 report-status"
+		plain = fmt.Sprintf("%04x%s0000%s", len(command)+4, command, rest)
+		var packed bytes.Buffer
+		to := gzip.NewWriter(&packed)
+		_, _ = io.WriteString(to, plain)
+		_ = to.Close()
+		return p.send(t, post(pushPack, packed.String(), "Content-Encoding: gzip"), false), plain
+	}
+	if answer, _ := push("refs/tags/v1", "PACK"); status(answer) != "200" || !strings.Contains(answer, "000eunpack ok\n") || !strings.Contains(answer, "ng refs/tags/v1 policy: ") {
+		t.Errorf("%q", answer)
+	}
+	answer, plain := push("refs/heads/x", "PACK"+strings.Repeat("x", 1<<20))
+	if got := <-bodies; status(answer) != "200" || got != plain {
+		t.Errorf("%q, of %d bytes of %d", answer, len(got), len(plain))
+	}
+}
+
+// A socket that was left behind is replaced; one that is in use is not.
+func TestListenUnix(t *testing.T) {
+	where := "unix:" + t.TempDir() + "/s"
+	l, err := Listen(t.Context(), where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(t.Context(), where); err == nil {
+		t.Error("two listen on one socket")
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = l.Close()
+	if l, err = Listen(t.Context(), where); err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	for _, where := range []string{"0.0.0.0:0", ":0", "gitlab.example.com:1", "127.0.0.1", "unix:/nowhere/s", "[::]:0", "127.0.0.1:99999"} {
+		if _, err := Listen(t.Context(), where); err == nil {
+			t.Errorf("listens on %s", where)
+		}
+	}
+}
+
+// What is told of requests.
 func TestRecord(t *testing.T) {
 	p := start(t, true, nil, git)
 	p.send(t, post(fetchPack, "0000"), false)
