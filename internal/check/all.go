@@ -188,6 +188,11 @@ func (a *all) ours(p place, row *RepositoryRow) {
 	case last.Problem != nil:
 		row.refuse(last.Problem)
 	case last.Verdict.Outcome != access.Granted:
+		if last.Verdict.Reason == access.LevelTooLow && last.Verdict.Level > access.NoRole {
+			role, _ := roleOf(last.Facts, access.NoRole)
+			role.Minimum = of.Policy.Minimum
+			row.Access = &role
+		}
 		row.refuse(besides(message.Explain(last.Verdict, helper.SubjectOf(of)), result.Messages))
 	default:
 		row.Outcome = AllGood
