@@ -6,32 +6,32 @@ import (
 	"strings"
 )
 
-// Credential is what git's configuration says about logging in at a URL.
+// Credential is git's configuration of credentials for a URL.
 type Credential struct {
-	// Helpers are the helpers that git asks, in that order.
+	// Helpers are the helpers that git asks, in order.
 	Helpers []Helper
-	// UseHTTPPath makes git tell helpers the path of the URL.
+	// UseHTTPPath makes git send helpers the URL's path.
 	UseHTTPPath bool
-	// Username is the user name that git tells helpers, "" for none: the URL's,
-	// else that of credential.username.
+	// Username is the user name that git sends helpers, "" for none: the URL's, or
+	// credential.username.
 	Username string
 }
 
-// Helper is an entry that names a credential helper. Its value is a command line,
-// which may hold a secret.
+// Helper is an entry that names a credential helper. Its value is a command line, which
+// may contain a secret.
 type Helper struct {
 	Entry
-	// Program is what git runs, without its arguments: a name such as "store",
-	// for git-credential-store; a path; or "!" for a line of a shell.
+	// Program is what git runs, without arguments: a name such as "store", for
+	// git-credential-store; a path; or "!" for a shell command.
 	Program string
 }
 
 // NewHelper is the helper that an entry names.
 func NewHelper(e Entry) Helper { return Helper{Entry: e, Program: program(e.Value())} }
 
-// Credential finds what git takes for a URL from the settings credential.* and
-// credential.<url>.* (credential.c, credential_apply_config): all that match, in
-// their order, however well they match. An empty helper drops those before it.
+// Credential applies the settings credential.* and credential.<url>.* to a URL as git does
+// (credential.c, credential_apply_config): all that match, in order. An empty helper
+// resets the list.
 func (c Config) Credential(rawURL string) Credential {
 	want := parseLogin(rawURL)
 	target, valid := normalize(want.format(), false)
@@ -70,9 +70,9 @@ func (c Config) Credential(rawURL string) Credential {
 	return result
 }
 
-// Below are URLs at an instance that stand for all at it and below it between which
-// the settings credential.<url>.* tell: its own, and one for each path and each
-// user name that such a pattern has.
+// Below are sample URLs of an instance, one for each case that the settings
+// credential.<url>.* distinguish: its own, and one for each path and user name in a
+// pattern.
 func (c Config) Below(instance string) []string {
 	base := parseLogin(instance)
 	all := []string{base.format()}
@@ -102,9 +102,8 @@ func program(line string) string {
 	return word
 }
 
-// login is a URL, whole or in part, as git takes it apart for credentials
-// (credential.c, credential_from_url): without escapes, and without what stands
-// around the path in slashes.
+// login is a URL or a part of one as git parses it for credentials (credential.c,
+// credential_from_url): decoded, and without slashes around the path.
 type login struct{ protocol, user, host, path string }
 
 func parseLogin(raw string) login {
@@ -133,8 +132,7 @@ func unescape(text string) string {
 	return text
 }
 
-// format writes a login as a URL again, as credential.c does before it compares
-// it with settings.
+// format is the login as a URL, as credential.c compares it with settings.
 func (l login) format() string {
 	var out strings.Builder
 	out.WriteString(l.protocol + "://")
@@ -151,7 +149,7 @@ func (l login) format() string {
 	return out.String()
 }
 
-// has reports whether all that part says is so of l.
+// has reports whether l matches all of part.
 func (l login) has(part login) bool {
 	return (part.protocol == "" || part.protocol == l.protocol) && (part.host == "" || part.host == l.host) &&
 		(part.path == "" || part.path == l.path) && (part.user == "" || part.user == l.user)

@@ -11,11 +11,11 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Scope says whose an entry is, in git's order and words (git-config(1),
+// Scope is where an entry comes from, in git's order and words (git-config(1),
 // --show-scope).
 type Scope int
 
-// The scopes. The zero value is none of them and not trusted.
+// The scopes. The zero value is not trusted.
 const (
 	Unknown Scope = iota
 	System
@@ -25,7 +25,7 @@ const (
 	Command
 )
 
-// scopes are the words of git for them.
+// scopes are git's names for them.
 var scopes = map[string]Scope{"system": System, "global": Global, "local": Local, "worktree": Worktree, "command": Command}
 
 // String is the scope as `git config --show-scope` prints it.
@@ -38,31 +38,31 @@ func (s Scope) String() string {
 	return "unknown"
 }
 
-// Trusted reports whether the scope belongs to whoever runs git, rather than to
-// whoever works in the repository (git calls such scopes protected).
+// Trusted reports whether the scope belongs to the user who runs git and not to the
+// repository (git calls such scopes protected).
 func (s Scope) Trusted() bool { return s == System || s == Global || s == Command }
 
-// Entry is one setting, as it stands in one place. What could be a secret of it,
-// its subsection and its value, is out of reach of printers and encoders.
+// Entry is one setting from one place. Its subsection and value, which could be secret,
+// can't be printed or encoded.
 type Entry struct {
 	Scope Scope
 	// Origin is the file's path, or the name of the environment variable.
 	Origin string
-	// Section and Key are in lower case, as git has them.
+	// Section and Key are in lower case, as in git.
 	Section, Key string
 	text         *text
 }
 
-// text is what may hold a password or a token. A pointer to it is all that a
-// printer of an Entry sees.
+// text is what may contain a password or a token. Printing an Entry shows only a pointer
+// to it.
 type text struct {
 	subsection, value string
 	inSubsection      bool
 	implicit          bool
 }
 
-// newEntry makes an entry of a name, section.key or section.subsection.key; false
-// when it is none.
+// newEntry makes an entry from a name, section.key or section.subsection.key; false if it
+// is not one.
 func newEntry(scope Scope, origin, name, value string, implicit bool) (Entry, bool) {
 	first, last := strings.IndexByte(name, '.'), strings.LastIndexByte(name, '.')
 	if first <= 0 || last == len(name)-1 {
@@ -75,7 +75,7 @@ func newEntry(scope Scope, origin, name, value string, implicit bool) (Entry, bo
 	return Entry{Scope: scope, Origin: origin, Section: lower(name[:first]), Key: lower(name[last+1:]), text: t}, true
 }
 
-// fullName is the name with its subsection as it is, which may hold a password.
+// fullName is the name with its subsection, which may contain a password.
 func (e Entry) fullName() string {
 	if sub, found := e.Subsection(); found {
 		return e.Section + "." + sub + "." + e.Key
@@ -83,8 +83,8 @@ func (e Entry) fullName() string {
 	return e.Section + "." + e.Key
 }
 
-// Subsection is what stands between section and key: often a URL, in which there
-// may be a password. The second result is false when there is none.
+// Subsection is the part between section and key, often a URL, which may contain a
+// password. The second result is false if there is none.
 func (e Entry) Subsection() (string, bool) {
 	if e.text == nil {
 		return "", false
@@ -100,19 +100,19 @@ func (e Entry) Value() string {
 	return e.text.value
 }
 
-// Implicit reports whether the key stands alone, without "=", which for git
-// means true, and is an error for all that is not a boolean.
+// Implicit reports whether the key has no "=", which means true for a boolean and is an
+// error otherwise.
 func (e Entry) Implicit() bool { return e.text != nil && e.text.implicit }
 
-// Bool is the entry's value as a boolean; false, too, when it is none, over
-// which git ends.
+// Bool is the entry's value as a boolean; false if it is not one, which is an error for
+// git.
 func (e Entry) Bool() bool {
 	value, err := ParseBool(e.Value())
 	return e.Implicit() || err == nil && value
 }
 
-// Name is the name of the setting, as git lists it and fit to be shown: without
-// the user and password of a URL in it, and quoted if it is not plain.
+// Name is the setting's name for display: as git lists it, without the user and password
+// of a URL in it, and quoted if it is not plain.
 func (e Entry) Name() string {
 	name := e.Section
 	if subsection, found := e.Subsection(); found {
@@ -129,11 +129,11 @@ func (e Entry) Format(s fmt.State, _ rune) {
 // MarshalText encodes an entry as Format prints it.
 func (e Entry) MarshalText() ([]byte, error) { return fmt.Append(nil, e), nil }
 
-// errNotBool is for a text that git does not take for a boolean.
+// errNotBool is for a text that is not a boolean for git.
 var errNotBool = errors.New("it is not a boolean")
 
-// ParseBool reads a boolean as git does (git-config(1), "Values"): also "", which
-// is false, and numbers.
+// ParseBool reads a boolean as git does (git-config(1), "Values"), including "", which is
+// false, and numbers.
 func ParseBool(text string) (bool, error) {
 	switch lower(text) {
 	case "true", "yes", "on":
@@ -152,23 +152,22 @@ func ParseBool(text string) (bool, error) {
 	return number != 0, nil
 }
 
-// Config is git's configuration as it was read.
+// Config is git's configuration.
 type Config struct {
-	// Entries are in git's order: what comes later counts more, where only one
-	// can.
+	// Entries are in git's order: for a setting with one value, the last one wins.
 	Entries []Entry
-	// Problem is why some of it could not be read, nil if all was: ErrNoGit for
-	// all but the environment's, else what git says.
+	// Problem is why some of it could not be read, nil if all was: ErrNoGit if only the
+	// environment's was read, otherwise git's error.
 	Problem error
 }
 
-// Trusted is the configuration without the repository's.
+// Trusted is the configuration without the repository's own.
 func (c Config) Trusted() Config {
 	c.Entries = slices.DeleteFunc(slices.Clone(c.Entries), func(e Entry) bool { return !e.Scope.Trusted() })
 	return c
 }
 
-// Why something is not known.
+// Errors of reading the configuration.
 var (
 	ErrNoGit  = errors.New("git is not on the PATH")
 	ErrNoHome = errors.New("there is no such home directory")

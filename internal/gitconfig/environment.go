@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// passed are the variables that git's program gets: where it and its files are,
-// and nothing that may hold a token.
+// passed are the variables that git gets: its paths, and nothing that may contain a token.
 var passed = []string{
 	"PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "SUDO_UID",
 	"GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM",
@@ -17,14 +16,13 @@ var passed = []string{
 	"SYSTEMROOT", "PROGRAMDATA", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "APPDATA",
 }
 
-// heeded are the settings of the environment that git's program needs to know:
-// which other files to read, whether it may work in a repository, and who makes
-// commits. Others may hold a token (http.extraHeader).
+// heeded are the settings from the environment that git gets: which other files to read,
+// whether it may work in a repository, and the author of commits. Others may contain a
+// token (http.extraHeader).
 var heeded = []string{"include.path", "includeif.path", "safe.directory", "safe.barerepository", "user.name", "user.email"}
 
-// Environment is what git's program gets of an environment and of the settings in
-// it. A relative path would lead into the repository that git happens to work in:
-// what is named by one is left out.
+// Environment is the part of an environment, and of the settings in it, that git gets.
+// Relative paths are left out, since they would refer to the repository.
 func Environment(environ []string, command []Entry) []string {
 	env := []string{"LC_ALL=C"}
 	for _, variable := range environ {
@@ -55,16 +53,15 @@ func Environment(environ []string, command []Entry) []string {
 	return append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(count))
 }
 
-// Names of what the configuration of the environment comes from.
+// Origins of settings in the environment.
 const (
 	pairOrigin       = "GIT_CONFIG_KEY_"
 	parametersOrigin = "GIT_CONFIG_PARAMETERS"
 )
 
 // FromEnvironment is the configuration in the environment: pairs of key and value
-// (GIT_CONFIG_COUNT), and what `git -c` sets (GIT_CONFIG_PARAMETERS), as
-// git_config_from_parameters in git's config.c reads them. What is not written as
-// git does is left out.
+// (GIT_CONFIG_COUNT), and the settings of `git -c` (GIT_CONFIG_PARAMETERS), as
+// git_config_from_parameters in git's config.c reads them. Malformed ones are left out.
 func FromEnvironment(pairs [][2]string, parameters string) []Entry {
 	var entries []Entry
 	add := func(origin, name, value string, implicit bool) {
@@ -87,9 +84,8 @@ type parameter struct {
 	implicit   bool
 }
 
-// dequote reads GIT_CONFIG_PARAMETERS: 'key'='value', or 'key'= for one without
-// a value, with spaces between them; or, from a git before 2.31, 'key=value'. It is
-// nothing when any of it is broken.
+// dequote reads GIT_CONFIG_PARAMETERS: 'key'='value', or 'key'= without a value, separated
+// by spaces; before git 2.31, 'key=value'. It is nil if any of it is malformed.
 func dequote(list string) []parameter {
 	var all []parameter
 	for rest := strings.TrimLeft(list, spaces); rest != ""; rest = strings.TrimLeft(rest, spaces) {
@@ -119,8 +115,8 @@ func dequote(list string) []parameter {
 
 const spaces = " \t\n\r"
 
-// unquote reads one text that git's quote.c has quoted for a shell: in single
-// quotes, outside of which only \' and \! may stand.
+// unquote reads one text that git's quote.c has quoted for a shell: in single quotes,
+// outside of which only \' and \! may appear.
 func unquote(text string) (value, rest string, ok bool) {
 	var out strings.Builder
 	rest = text

@@ -6,11 +6,10 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Exposed are the entries that hold a secret in plain sight: a password in the URL
-// of a remote, of a proxy or of a rule that rewrites URLs, a header that
-// authorizes, anything that looks like a token. Where they stand can be told, by
-// Name and Origin; what they say can't.
-// redact takes out secrets that are known from elsewhere, whatever they look like.
+// Exposed are the entries that contain a secret: a password in the URL of a remote, a
+// proxy or an insteadOf setting, an Authorization header, or anything that looks like a
+// token. Their Name and Origin can be shown, their values can't. redact removes known
+// secrets.
 func (c Config) Exposed(redact func(string) string) []Entry {
 	var exposed []Entry
 	known := func(text string) bool { return redact(text) != text }
@@ -25,7 +24,7 @@ func (c Config) Exposed(redact func(string) string) []Entry {
 
 func hasSecret(text string) bool { return hasPassword(text) || token.Mask(text) != text }
 
-// hasPassword reports a URL with a password within text.
+// hasPassword reports whether text contains a URL with a password.
 func hasPassword(text string) bool {
 	for {
 		_, rest, found := strings.Cut(text, "://")
@@ -40,7 +39,7 @@ func hasPassword(text string) bool {
 	}
 }
 
-// authorizes reports a header of HTTP that says who asks.
+// authorizes reports whether an HTTP header logs in.
 func authorizes(header string) bool {
 	name, _, _ := strings.Cut(header, ":")
 	switch lower(strings.TrimSpace(name)) {

@@ -1,8 +1,8 @@
 // Package gitconfig reads git's configuration with git itself: the repository's
 // remotes, the settings that apply to a URL, the credential helpers that git asks.
 //
-// A repository's configuration is untrusted (see Scope.Trusted): it must not decide
-// whom to trust, or what to send where.
+// A repository's configuration is untrusted (see Scope.Trusted): it must not decide whom
+// to trust, or where to send a token.
 package gitconfig
 
 import (
@@ -21,27 +21,26 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Git runs git's own program.
+// Git runs git.
 type Git struct {
-	// Program is its path; "" when there is none.
+	// Program is its path; "" if there is none.
 	Program string
-	// Dir is its working directory, "" for that of this process, and Env all of
-	// its environment (see Environment).
+	// Dir is its working directory, "" for that of this process, and Env its complete
+	// environment (see Environment).
 	Dir string
 	Env []string
-	// Limit is how long one call may take; zero means ten seconds.
+	// Limit is the time limit of one call; zero means ten seconds.
 	Limit time.Duration
 }
 
 const (
 	defaultLimit = 10 * time.Second
-	// maxOutput bounds what is taken of git's output, in bytes.
+	// maxOutput is the limit of git's output in bytes.
 	maxOutput = 16 << 20
 )
 
-// Find is the program of that name in the directories of a PATH; "" when there
-// is none. Directories relative to the working directory are passed over:
-// whatever lies there was not installed.
+// Find is the program of that name in the directories of a PATH; "" if there is none.
+// Relative directories are ignored, since they may be in a repository.
 func Find(name, pathList string) string {
 	for _, dir := range filepath.SplitList(pathList) {
 		if !filepath.IsAbs(dir) {
@@ -87,14 +86,14 @@ func real(path string) string {
 	return path
 }
 
-// Result is how a call of git ended: with its output, or with an exit code that
-// is not 0 and the first line of git's own words.
+// Result is the result of a call of git: its output, or a non-zero exit code and the first
+// line of its error output.
 type Result struct {
 	Out, Words string
 	Code       int
 }
 
-// Run calls git. The message says why it could not be run to its end.
+// Run calls git. The error is for a git that could not be started or was killed.
 func (g Git) Run(ctx context.Context, args ...string) (Result, error) {
 	limit := g.Limit
 	if limit == 0 {

@@ -12,11 +12,11 @@ import (
 // and GitLab. It has git ask it for every host.
 const PlatformScript = "/tmp/git-credential-ambient"
 
-// maxScript bounds what is read of a helper that is a file, in bytes.
+// maxScript is the limit for reading a helper's file, in bytes.
 const maxScript = 64 << 10
 
-// Text is what a helper runs, as far as it can be read without running it: the line of
-// shell, or the script that is named by its whole path; "" for any other.
+// Text is what a helper runs, if that can be read: the shell command, or the script with an
+// absolute path; "" for others.
 func (h Helper) Text() string {
 	if h.Program == "!" {
 		return strings.TrimPrefix(h.Value(), "!")

@@ -6,29 +6,28 @@ import (
 	"strings"
 )
 
-// address is a URL, or a pattern for URLs, in the form in which git compares
-// them.
+// address is a URL, or a pattern for URLs, as git compares them.
 type address struct {
 	scheme, user string
-	// named says that there is a user name, which can be empty.
+	// named: there is a user name, possibly empty.
 	named      bool
 	host, port string
-	// path begins with a slash and holds all that follows the host.
+	// path begins with a slash and is everything after the host.
 	path string
 }
 
 // Characters of a URL (urlmatch.c).
 const (
 	hostCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_[:]"
-	// unsafe ones are escaped, besides control characters and all beyond ASCII;
+	// unsafe characters are escaped, as are control characters and non-ASCII ones;
 	// reserved ones stay as they are, escaped or not.
 	unsafeCharacters   = " <>\"%{}|\\^`"
 	reservedCharacters = ":/?#[]@!$&'()*+,;="
 )
 
-// normalize brings a URL into git's form (urlmatch.c, url_normalize): lower case
-// where case doesn't matter, no default port, no escapes that need not be, no dots
-// in the path. A pattern may have asterisks in its host.
+// normalize brings a URL into git's form (urlmatch.c, url_normalize): lower-case scheme and
+// host, no default port, no unnecessary escapes, no . or .. segments. A pattern may have
+// asterisks in its host.
 func normalize(raw string, pattern bool) (address, bool) {
 	scheme, rest, found := strings.Cut(raw, "://")
 	if !found || !validScheme(scheme) {
@@ -66,7 +65,7 @@ func validScheme(scheme string) bool {
 	return scheme != ""
 }
 
-// setHost reads host and port, without a port that is the scheme's own.
+// setHost reads host and port, dropping the default port.
 func (a *address) setHost(authority string, pattern bool) bool {
 	host, port := authority, ""
 	if at := strings.LastIndexAny(authority, ":]"); at >= 0 && authority[at] == ':' {
@@ -94,7 +93,7 @@ func (a *address) setHost(authority string, pattern bool) bool {
 	return true
 }
 
-// cleanPath brings a path into git's form, and what follows it.
+// cleanPath brings a path, and what follows it, into git's form.
 func cleanPath(raw string) (string, bool) {
 	path, tail := raw, ""
 	if at := strings.IndexAny(raw, "?#"); at >= 0 {
@@ -123,8 +122,8 @@ func cleanPath(raw string) (string, bool) {
 	return "/" + strings.Join(segments, "/") + tail, true
 }
 
-// escapes escapes what must be, in upper case, and takes back what need not be;
-// false for a percent sign that escapes nothing.
+// escapes escapes what must be escaped, in upper case, and unescapes the rest; false for an
+// invalid percent encoding.
 func escapes(raw string) (string, bool) {
 	var out strings.Builder
 	for i := 0; i < len(raw); i++ {
@@ -150,8 +149,7 @@ func escapes(raw string) (string, bool) {
 	return out.String(), true
 }
 
-// closeness is how well a pattern fits a URL. The zero value is a setting without
-// a pattern.
+// closeness is how well a pattern matches a URL. The zero value is for no pattern.
 type closeness struct {
 	host, path int
 	user       bool
@@ -178,7 +176,7 @@ func (a address) match(pattern address) (closeness, bool) {
 	return closeness{host: len(pattern.host), path: length, user: pattern.named}, length > 0
 }
 
-// matchHost compares hosts label by label; an asterisk stands for any one of them.
+// matchHost compares hosts label by label; an asterisk matches any one label.
 func matchHost(host, pattern string) bool {
 	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
 	wanted := strings.Split(strings.TrimSuffix(pattern, "."), ".")
@@ -193,8 +191,8 @@ func matchHost(host, pattern string) bool {
 	return true
 }
 
-// matchPath is how much of a path lies below a prefix, in whole segments; 0 when
-// it doesn't.
+// matchPath is the length of the match of a prefix with a path, in whole segments; 0 for no
+// match.
 func matchPath(path, prefix string) int {
 	prefix = strings.TrimSuffix(prefix, "/")
 	if prefix == "" {
@@ -207,10 +205,9 @@ func matchPath(path, prefix string) int {
 	return len(prefix) + 1
 }
 
-// Match gives the settings of a section that git uses for a URL, by key: of those
-// with a URL for a subsection that it lies below, the closest counts; a setting
-// without one counts least; of two that are as close, the later one
-// (git-config(1), http.<url>.*). Keys are in lower case.
+// Match returns the settings of a section that git uses for a URL, by lower-case key: the
+// closest match of those with a URL as a subsection, then one without; of two equally
+// close ones, the later (git-config(1), http.<url>.*).
 func (c Config) Match(section, url string) map[string]Entry {
 	found := map[string]Entry{}
 	for _, e := range c.matching(section, url) {
@@ -219,8 +216,8 @@ func (c Config) Match(section, url string) map[string]Entry {
 	return found
 }
 
-// MatchAll gives all values that git uses for a URL of a setting that can have
-// several, in order. An empty one drops those before it.
+// MatchAll returns all values of a multi-valued setting that git uses for a URL, in order.
+// An empty one resets the list.
 func (c Config) MatchAll(section, key, url string) []Entry {
 	var all []Entry
 	for _, e := range c.matching(section, url) {
@@ -235,8 +232,8 @@ func (c Config) MatchAll(section, key, url string) []Entry {
 	return all
 }
 
-// matching are the settings that git looks at for a URL, in order: those that are
-// no further from it than what came before them (urlmatch.c, urlmatch_config_entry).
+// matching are the settings that git uses for a URL, in order: each at least as close as
+// those before it (urlmatch.c, urlmatch_config_entry).
 func (c Config) matching(section, url string) []Entry {
 	section = lower(section)
 	target, valid := normalize(url, false)
@@ -265,9 +262,9 @@ func (c Config) matching(section, url string) []Entry {
 	return all
 }
 
-// withoutUser takes the user name and password out of a URL. Whatever stands
-// before the last "@" may be one: a password can hold slashes and other characters
-// that should have been escaped.
+// withoutUser removes the user name and password from a URL: everything before the last
+// "@", since a password can contain slashes and other characters that should have been
+// escaped.
 func withoutUser(text string) string {
 	at := strings.LastIndexByte(text, '@')
 	if at < 0 {
@@ -283,9 +280,9 @@ func withoutUser(text string) string {
 	return text // a user of SSH, as in git@host
 }
 
-// userOf splits what follows "://" into what stands before an "@" and the rest. A
-// password can hold a character that ends the host elsewhere: what stands after a
-// colon and is no port is a password.
+// userOf splits what follows "://" into the part before an "@" and the rest. A password can
+// contain a character that would end the host, so anything after a colon that is not a
+// port is a password.
 func userOf(rest string) (login, after string) {
 	authority := rest
 	if end := strings.IndexAny(rest, "/?# \t\n\"'"); end >= 0 {

@@ -27,21 +27,20 @@ const (
 	Local  Scope = "--local"
 )
 
-// Config is one of git's files of configuration, and the file of ours beside it,
-// which it includes. git's own program does the writing in git's file: one line,
-// in a section at the end, so that it comes after what is there. All else stands in
-// our file, which is replaced as a whole.
+// Config is one of git's configuration files, and our file next to it, which it includes.
+// git itself writes to its file: one line in a section at the end, after everything that
+// is there. Our file is replaced as a whole.
 type Config struct {
 	git   gitconfig.Git
 	scope Scope
 	path  string
 }
 
-// maxConfig bounds a file of configuration, in bytes.
+// maxConfig is the limit of a configuration file in bytes.
 const maxConfig = 8 << 20
 
-// Open finds the file of a scope. path is where it is by git's rules; the local
-// one is git's to find. A file that does not exist is as good as an empty one.
+// Open finds the file of a scope. path is its place by git's rules; git finds the local
+// one. A missing file is treated as empty.
 func Open(ctx context.Context, git gitconfig.Git, scope Scope, path string) (*Config, error) {
 	c := &Config{git: git, scope: scope, path: path}
 	if scope == Local {
@@ -58,15 +57,15 @@ func Open(ctx context.Context, git gitconfig.Git, scope Scope, path string) (*Co
 		}
 		c.path = path
 	}
-	// git would change a device, too, by putting a file in its place.
+	// git would replace a device by a file.
 	_, problem := c.read()
 	return c, problem
 }
 
-// Path is where the file is.
+// Path is the file's path.
 func (c *Config) Path() string { return c.path }
 
-// read gives the file's text; "" when it does not exist.
+// read returns the file's text; "" if it does not exist.
 func (c *Config) read() (string, error) {
 	data, err := file.Read(c.path, maxConfig)
 	switch {
@@ -78,13 +77,13 @@ func (c *Config) read() (string, error) {
 	return string(data), nil
 }
 
-// include is the value of include.path by which git's file includes ours: relative
-// to its own directory, so that both can move together.
+// include is the value of include.path for our file: relative, so that both files can be
+// moved together.
 func (c *Config) include() string { return filepath.Base(c.path) + "-acp" }
 
 func (c *Config) ours() string { return filepath.Join(filepath.Dir(c.path), c.include()) }
 
-// list has git print what a command of git config finds, with -z.
+// list returns the output of a git config command with -z.
 func (c *Config) list(ctx context.Context, args ...string) ([]string, error) {
 	r, problem := c.git.Run(ctx, append([]string{"config", "-z"}, args...)...)
 	switch {
@@ -98,8 +97,7 @@ func (c *Config) list(ctx context.Context, args ...string) ([]string, error) {
 	return strings.Split(strings.TrimSuffix(r.Out, "\x00"), "\x00"), nil
 }
 
-// sections are what our file says, as far as it is what is written here, and text is
-// all of it; both are empty where there is none.
+// sections are the sections of our file that this program knows, and text is all of it.
 func (c *Config) sections(ctx context.Context) (sections []Section, text string, problem error) {
 	data, err := file.Read(c.ours(), maxConfig)
 	switch {
@@ -123,7 +121,7 @@ func (c *Config) included(ctx context.Context) (bool, error) {
 
 const includeKey = "include.path"
 
-// whole is the file with what it includes.
+// whole is the file with its includes.
 func (c *Config) whole(ctx context.Context) (gitconfig.Config, error) {
 	r, problem := c.git.Run(ctx, append([]string{"config", "--file", c.path, "--includes"}, gitconfig.ListFlags...)...)
 	switch {
@@ -142,8 +140,7 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// Write has git do what sections say, besides what was written before, and reports
-// whether anything had to be changed.
+// Write adds sections to what was written before, and reports whether anything changed.
 func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, problem error) {
 	if text, problem := c.read(); problem != nil || continued(text) {
 		if problem == nil {
@@ -188,7 +185,7 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 		if problem != nil || !slices.ContainsFunc(sections, func(s Section) bool { return s.logsIn() && !asks(whole, s) }) {
 			return changed, problem
 		}
-		// Something stands behind it: it has to come last.
+		// The include must be last.
 		if problem := c.unlink(ctx); problem != nil {
 			return false, problem
 		}
@@ -196,9 +193,9 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 	return true, c.link(ctx)
 }
 
-// merge are the sections of our file with new ones: one that is there is replaced,
-// but for the identity, which may come in parts. A URL below another one comes after
-// it, since its helpers have to be the last.
+// merge adds sections to those of our file. A section of the same name is replaced, except
+// the identity, which may come in parts. A URL below another one comes after it, since
+// its helpers have to be the last.
 func merge(old, sections []Section) []Section {
 	merged := slices.Clone(old)
 	for _, s := range sections {
@@ -219,8 +216,8 @@ func merge(old, sections []Section) []Section {
 	return merged
 }
 
-// save replaces our file, or removes it where there is nothing to say. Everybody may
-// read it: git stops at a file that it can't read.
+// save replaces our file, or removes it if there are no sections. All users may read it:
+// git fails for a file that it can't read.
 func (c *Config) save(sections []Section) error {
 	var err error
 	if len(sections) == 0 {
@@ -236,7 +233,7 @@ func (c *Config) save(sections []Section) error {
 
 const header = "# Written by git-credential-acp setup, which replaces this file.\n"
 
-// replace puts a text in the place of a file, in one step.
+// replace replaces a file atomically.
 func replace(path, text string) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
@@ -253,13 +250,13 @@ func replace(path, text string) error {
 	return err
 }
 
-// identity is the section of our file that tells what was written to git's file of
-// who makes commits. Git ignores it. The settings themselves stand in git's file,
-// where people change them: those of an include would count more.
+// identity is the section of our file that records which of user.name and user.email were
+// written to git's file. Git ignores it. The settings themselves are in git's file, where
+// users change them: those of an include would override them.
 var identity = Section{Name: userSection, Sub: "acp-setup"}
 
 // setIdentity writes the settings of a section that git's file does not have yet, and
-// returns those.
+// returns them.
 func (c *Config) setIdentity(ctx context.Context, s Section) (Section, error) {
 	written := Section{Name: identity.Name, Sub: identity.Sub}
 	for _, line := range s.Lines {
@@ -276,7 +273,7 @@ func (c *Config) setIdentity(ctx context.Context, s Section) (Section, error) {
 	return written, nil
 }
 
-// unset takes lines out of git's file, if they are there.
+// unset removes lines from git's file, if any.
 func (c *Config) unset(ctx context.Context, key, value string) error {
 	r, problem := c.call(ctx, "--unset-all", key, "^"+regexp.QuoteMeta(value)+"$")
 	if problem == nil && r.Code != 0 && r.Code != codeUnset {
@@ -285,8 +282,8 @@ func (c *Config) unset(ctx context.Context, key, value string) error {
 	return problem
 }
 
-// link has git's file include ours, at its end. git config --add would put the line
-// into a section that is there, so it makes one of another name, and renames that.
+// link includes our file at the end of git's. git config --add would put the line into an
+// existing section, so it creates one of another name and renames it.
 func (c *Config) link(ctx context.Context) error {
 	draft := "acp-" + rand.Text()
 	if problem := c.write(ctx, "--add", draft+".path", c.include()); problem != nil {
@@ -294,25 +291,24 @@ func (c *Config) link(ctx context.Context) error {
 	}
 	problem := c.write(ctx, "--rename-section", draft, "include")
 	if problem != nil {
-		// The context may be over. What stays all the same means nothing to git.
+		// The context may have ended. A section that stays is ignored by git.
 		_, _ = c.call(context.WithoutCancel(ctx), "--remove-section", draft)
 	}
 	return problem
 }
 
-// unlink has git's file include ours no more.
+// unlink removes the include of our file.
 func (c *Config) unlink(ctx context.Context) error {
 	return c.unset(ctx, includeKey, c.include())
 }
 
-// continued reports whether a file ends within a line, so that git would write
-// into that.
+// continued reports whether a file ends within a line, to which git would append.
 func continued(text string) bool {
 	return (len(text)-len(strings.TrimRight(text, `\`)))%2 == 1
 }
 
-// Part is what Remove takes out: all that is for the instance, or only what is for
-// the URL of a group or project. The zero value is everything.
+// Part is what Remove removes: everything for an instance, or only for the URL of a group
+// or project. The zero value is everything.
 type Part struct{ Instance, URL string }
 
 // has reports whether a section belongs to the part.
@@ -326,8 +322,8 @@ func (p Part) has(s Section) bool {
 	return s.Sub == p.Instance+"/"
 }
 
-// Remove takes out what Write wrote, and returns that, as far as it belongs to a
-// part. It leaves git's file and what it says of other things as they are.
+// Remove removes the part of what Write wrote, and returns it. The rest of git's file is
+// not changed.
 func (c *Config) Remove(ctx context.Context, only Part) ([]Section, error) {
 	old, _, problem := c.sections(ctx)
 	if problem != nil {
@@ -362,7 +358,7 @@ func (c *Config) Remove(ctx context.Context, only Part) ([]Section, error) {
 	return wanted, c.save(kept)
 }
 
-// tidy removes git's file if nothing is in it any more, under git's lock.
+// tidy removes git's file if it is empty, under git's lock.
 func (c *Config) tidy() {
 	lock, err := os.OpenFile(c.target()+lockSuffix, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -375,8 +371,8 @@ func (c *Config) tidy() {
 	}
 }
 
-// divide gives the sections that are to go, and those that are to stay. What belongs
-// to no instance, such as the identity, goes with the last instance.
+// divide splits sections into those to remove and those to keep. What belongs to no
+// instance, such as the identity, is removed with the last instance.
 func divide(sections []Section, only Part) (wanted, kept []Section) {
 	for _, s := range sections {
 		if only == (Part{}) || only.has(s) {
@@ -391,7 +387,7 @@ func divide(sections []Section, only Part) (wanted, kept []Section) {
 	return wanted, kept
 }
 
-// write has git change the file.
+// write makes git change the file.
 func (c *Config) write(ctx context.Context, args ...string) error {
 	r, problem := c.call(ctx, args...)
 	if problem == nil && r.Code != 0 {
@@ -401,22 +397,22 @@ func (c *Config) write(ctx context.Context, args ...string) error {
 }
 
 const (
-	// lockWait is how long another program's lock is waited for, which is held
-	// for no longer than it takes to write a small file.
+	// lockWait is how long to wait for another program's lock, which is held only while
+	// writing a small file.
 	lockWait = time.Second
 	lockPoll = 20 * time.Millisecond
 )
 
-// call is write for those to whom an exit code says something. It waits a
-// little for the lock of another program, as newer versions of git do.
+// call is write with the exit code. It waits for another program's lock, as newer versions
+// of git do.
 func (c *Config) call(ctx context.Context, args ...string) (gitconfig.Result, error) {
 	for end := time.Now().Add(lockWait); ; time.Sleep(lockPoll) {
 		r, problem := c.git.Run(ctx, append([]string{"config", string(c.scope)}, args...)...)
 		if problem != nil || r.Code != codeUnwritten {
 			return r, problem
 		}
-		// Not every command of git's says why. Then a lock that is not there may
-		// just be gone, so it is tried again.
+		// Not every git command says why. Then the lock may have just disappeared, so
+		// retry.
 		why := reason(r.Words)
 		if why != "" && why != "File exists" {
 			return r, errGitConfigUnwritable(c.path, why)
@@ -434,8 +430,8 @@ func (c *Config) call(ctx context.Context, args ...string) (gitconfig.Result, er
 
 const lockSuffix = ".lock"
 
-// reason is what the system says at the end of git's words "could not lock
-// config file PATH: REASON"; not every command of git's tells it.
+// reason is the system's error at the end of git's "could not lock config file PATH:
+// REASON"; not every git command has it.
 func reason(words string) string {
 	_, rest, _ := strings.Cut(words, "config file ")
 	at := strings.LastIndex(rest, ": ")
@@ -445,7 +441,7 @@ func reason(words string) string {
 	return rest[at+2:]
 }
 
-// target is the file itself, where the path is a link.
+// target is the path with symlinks resolved.
 func (c *Config) target() string {
 	if target, err := filepath.EvalSymlinks(c.path); err == nil {
 		return target

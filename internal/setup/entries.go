@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// parse reads what git config -z prints of our file: keys, with section and
-// variable in lower case, and values.
+// parse reads the output of git config -z for our file: keys, with section and variable in
+// lower case, and values.
 func parse(items []string) []Section {
 	var sections []Section
 	for _, item := range items {
@@ -29,7 +29,7 @@ func parse(items []string) []Section {
 	return sections
 }
 
-// spelled is a variable as it is written, which git prints in lower case.
+// spelled is a variable in its usual spelling; git prints lower case.
 func spelled(variable string) string {
 	for _, key := range []string{keyPath, keyInstead} {
 		if strings.EqualFold(key, variable) {

@@ -10,8 +10,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/report"
 )
 
-// File gives sections in the form of git's files, to the byte as git's own
-// program writes them (git's config.c, write_section and write_pair).
+// File formats sections exactly as git writes them (git's config.c, write_section and
+// write_pair).
 func File(sections []Section) string {
 	var out strings.Builder
 	for _, s := range sections {
@@ -38,8 +38,7 @@ func (s Section) text() string {
 	return out.String()
 }
 
-// pairsOf are keys and values, as GIT_CONFIG_KEY_n and GIT_CONFIG_VALUE_n hold
-// them.
+// pairsOf are keys and values for GIT_CONFIG_KEY_n and GIT_CONFIG_VALUE_n.
 func pairsOf(sections []Section) [][2]string {
 	var pairs [][2]string
 	for _, s := range sections {
@@ -50,9 +49,9 @@ func pairsOf(sections []Section) [][2]string {
 	return pairs
 }
 
-// Shell gives sections as commands that put them into the environment of a POSIX
-// shell, after the pairs that are there already. Where they are among those, and
-// git does what they say, they keep their places: to do it twice is to do it once.
+// Shell formats sections as commands that add them to the environment of a POSIX shell,
+// after the existing pairs. If they are already among those and effective, they keep their
+// places, so that running it twice is the same as once.
 func Shell(sections []Section, there [][2]string) string {
 	pairs, first := pairsOf(sections), len(there)
 	config := gitconfig.Config{Entries: gitconfig.FromEnvironment(there, "")}
@@ -70,9 +69,8 @@ func Shell(sections []Section, there [][2]string) string {
 	return out.String()
 }
 
-// Kubernetes gives sections as the list of a container's environment, in YAML,
-// whose quoted strings are those of JSON. Kubernetes reads $$ as one dollar
-// sign, and $(NAME) as another variable.
+// Kubernetes formats sections as a container's env list in YAML, whose quoted strings are
+// those of JSON. Kubernetes reads $$ as one dollar sign, and $(NAME) as a variable.
 func Kubernetes(sections []Section) string {
 	var out strings.Builder
 	for _, v := range variables(pairsOf(sections), 0, 0) {
@@ -81,9 +79,8 @@ func Kubernetes(sections []Section) string {
 	return out.String()
 }
 
-// Registry gives sections as container.env of the platform's agent registry: a JSON
-// object, whose values end up in a container's environment as they do for
-// Kubernetes.
+// Registry formats sections as container.env of the platform's agent registry: a JSON
+// object whose values become a container's environment as for Kubernetes.
 func Registry(sections []Section) string {
 	var lines []string
 	for _, v := range variables(pairsOf(sections), 0, 0) {
@@ -92,7 +89,7 @@ func Registry(sections []Section) string {
 	return "{\n" + strings.Join(lines, ",\n") + "\n}\n"
 }
 
-// place is where pairs stand among those that are there, or else follow them.
+// place is the index of pairs in those that are there, or their number.
 func place(pairs, there [][2]string) int {
 	for n := 0; n+len(pairs) <= len(there); n++ {
 		if slices.Equal(there[n:n+len(pairs)], pairs) {
@@ -102,8 +99,8 @@ func place(pairs, there [][2]string) int {
 	return len(there)
 }
 
-// variables are the environment variables that hold pairs from a number on, where
-// there are some already (git-config(1), GIT_CONFIG_COUNT).
+// variables are the environment variables for pairs from a number on, after existing ones
+// (git-config(1), GIT_CONFIG_COUNT).
 func variables(pairs [][2]string, first, there int) [][2]string {
 	out := [][2]string{{"GIT_CONFIG_COUNT", strconv.Itoa(max(first+len(pairs), there))}}
 	for n, pair := range pairs {

@@ -14,8 +14,8 @@ const (
 	codeUnwritten = 255 // the file can't be locked
 )
 
-// Knows reports whether a key is set anywhere that git looks from here, or with
-// the flag of a scope, in its file.
+// Knows reports whether a key is set in git's configuration here, or, with the flag of a
+// scope, in its file.
 func Knows(ctx context.Context, g gitconfig.Git, key string, scope ...string) (bool, error) {
 	r, problem := g.Run(ctx, append(append([]string{"config"}, scope...), "--get", key)...)
 	switch {
@@ -27,8 +27,8 @@ func Knows(ctx context.Context, g gitconfig.Git, key string, scope ...string) (b
 	return false, errGitFailed(r.Words)
 }
 
-// Finds reports whether git finds the helper Program by itself: beside git's own
-// programs, or on the PATH.
+// Finds reports whether git finds the helper Program by name: next to git's own programs,
+// or on the PATH.
 func Finds(ctx context.Context, g gitconfig.Git, pathList string) bool {
 	if gitconfig.Find(fileName, pathList) != "" {
 		return true

@@ -7,24 +7,22 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 )
 
-// asks reports whether a configuration makes git do what our section for an
-// instance says, for everything there: ask our helper and no other, since git
-// would tell that one of every token that worked. Of another section for logins, it
-// reports whether git asks exactly the helpers that the section names.
+// asks reports whether our section for an instance is effective for everything there: git
+// asks our helper and no other, which git would send every valid token. For another
+// section with helpers, it reports whether git asks exactly those.
 func asks(config gitconfig.Config, s Section) bool {
 	if s.Closes() {
 		return slices.EqualFunc(config.Credential(s.probe()).Helpers, s.helpers(), func(h gitconfig.Helper, value string) bool { return h.Value() == value })
 	}
 	return !slices.ContainsFunc(config.Below(s.Sub), func(url string) bool {
 		found := config.Credential(url)
-		named := strings.Contains(url, "@") // a user name in the URL is the one that counts
+		named := strings.Contains(url, "@") // a user name in the URL takes precedence
 		return len(found.Helpers) != 1 || !s.names(found.Helpers[0]) ||
 			!s.Refuses() && (!found.UseHTTPPath || found.Username != username && !named)
 	})
 }
 
-// names reports whether a helper is the section's, or that of another instance,
-// which lies below the section's.
+// names reports whether a helper is the section's, or that of an instance below it.
 func (s Section) names(h gitconfig.Helper) bool {
 	if h.Value() == s.Lines[1].Value {
 		return true
@@ -33,12 +31,11 @@ func (s Section) names(h gitconfig.Helper) bool {
 	return inner && own(h.Value(), other) && other != s.Sub && s.above(other)
 }
 
-// above reports whether a URL is the section's or lies below it.
+// above reports whether a URL is the section's or below it.
 func (s Section) above(url string) bool { return strings.HasPrefix(url+"/", s.Sub+"/") }
 
-// Overruled says which helper a configuration makes git ask before ours for an
-// instance whose section was written; nil when git asks none at all. It is false
-// when ours is asked first, by whatever entry.
+// Overruled is the helper that git asks before ours for an instance whose section was
+// written; nil if git asks none. It is false if ours is asked first, by whatever entry.
 func Overruled(config gitconfig.Config, s Section) (first *gitconfig.Helper, overruled bool) {
 	for _, url := range config.Below(s.Sub) {
 		switch helpers := config.Credential(url).Helpers; {

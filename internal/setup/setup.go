@@ -1,5 +1,5 @@
-// Package setup builds the git configuration for an instance. It prints it in
-// several forms, lets git write it, and removes exactly what was written.
+// Package setup builds the git configuration for an instance. It prints it in several
+// formats, makes git write it, and removes exactly what was written.
 package setup
 
 import (
@@ -16,16 +16,15 @@ import (
 
 // Section is a section of git's configuration.
 type Section struct {
-	// Name is what it begins with, and Sub what stands in quotes after that, ""
-	// for none.
+	// Name is its name, and Sub the quoted subsection, "" for none.
 	Name, Sub string
 	Lines     []Line
 }
 
-// Line is a variable and its value. git knows a variable in any letter case.
+// Line is a variable and its value. Variables are case-insensitive in git.
 type Line struct{ Key, Value string }
 
-// The sections that are written.
+// The names of sections.
 const (
 	credentialSection = "credential"
 	urlSection        = "url"
@@ -41,17 +40,16 @@ const (
 	keyEmail    = "email"
 )
 
-// Program is how git finds this helper by itself: git credential-acp, on the
-// PATH.
+// Program is this helper's name in git's configuration: git runs git-credential-acp from
+// the PATH.
 const Program = "acp"
 
-// fileName is the program's own name, by which an absolute path is known.
+// fileName is the program's file name, by which an absolute path is recognized.
 const fileName = "git-credential-acp"
 
-// Helper makes git ask the helper for an instance: after forgetting the helpers
-// that were named before, with the project's path, and under the user name that
-// GitLab's documentation gives for tokens. program is Program, or what
-// AbsoluteProgram returned.
+// Helper makes git use the helper for an instance: it resets the helper list, sends the
+// project's path, and sets the user name that GitLab documents for tokens. program is
+// Program, or the result of AbsoluteProgram.
 func Helper(i instance.Instance, program string) Section { return HelperAt(i, i.URL(), program, "") }
 
 // HelperAt is Helper for a URL at or below the instance's. level is the value of
@@ -64,9 +62,8 @@ func HelperAt(i instance.Instance, url, program, level string) Section {
 	return helperFor(url, value)
 }
 
-// PlainHTTP makes git ask the helper, and no other, for an instance over plain
-// http, so that it refuses in words. It is false for an instance that is http
-// itself.
+// PlainHTTP makes git use the helper, and no other, for an instance over plain http, so
+// that it can refuse with a message. It is false for an http instance.
 func PlainHTTP(i instance.Instance, program string) (Section, bool) {
 	url, secure := overHTTP(i.URL())
 	return helperFor(url, program+instanceFlag+argument(i.URL())), secure
@@ -78,9 +75,8 @@ func overHTTP(url string) (string, bool) {
 	return "http://" + rest, secure
 }
 
-// argument is a URL as a shell, through which git starts a helper, takes it as it
-// is: the brackets of an IPv6 address would be looked up among the files of the
-// repository.
+// argument is a URL quoted for the shell with which git starts a helper: the brackets of an
+// IPv6 address would be a glob pattern.
 func argument(url string) string {
 	if strings.Trim(url, plainInShell) == "" {
 		return url
@@ -115,19 +111,17 @@ const (
 	username      = "oauth2"
 )
 
-// repositoryEnd is what the address of a project's repository may have behind that of
-// the project. git compares whole segments of a path, so each needs a section.
+// repositoryEnd is the optional suffix of a repository's URL. git compares whole path
+// segments, so both forms need a section.
 const repositoryEnd = ".git"
 
-// HelpersBelow are the sections for a group or project on an instance, with a
-// minimum access level of its own.
+// HelpersBelow are the sections for a group or project with its own minimum access level.
 func HelpersBelow(i instance.Instance, url, program, level string) []Section {
 	return []Section{HelperAt(i, url, program, level), HelperAt(i, url+repositoryEnd, program, level)}
 }
 
-// AbsoluteProgram is a helper that is named by its path, as git wants it: git
-// hands it to a shell, so what a shell would read as more than a letter gets a
-// backslash.
+// AbsoluteProgram is a helper's path for git's configuration, with backslashes before
+// characters that are special in the shell with which git runs it.
 func AbsoluteProgram(file string) (string, error) {
 	if !filepath.IsAbs(file) || !isProgram(filepath.ToSlash(file)) {
 		return "", errors.New("takes an absolute path that ends in " + fileName)
@@ -148,17 +142,17 @@ func AbsoluteProgram(file string) (string, error) {
 	return out.String(), nil
 }
 
-// plainInShell are the ASCII characters that a shell takes as they are.
+// plainInShell are the ASCII characters that are not special in a shell.
 const plainInShell = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._+:@%,=-"
 
 func isProgram(file string) bool {
 	return strings.HasSuffix(file, "/"+fileName) || strings.HasSuffix(file, "/"+fileName+".exe")
 }
 
-// MinAccess is the value of --min-access on a helper's command line; false when it
-// has none, or is the command line of another program.
+// MinAccess is the value of --min-access on a helper's command line; false if it has none,
+// or if it is another program's.
 func MinAccess(helper string) (level string, set bool) {
-	const space = "\x00" // one that a backslash makes part of a word
+	const space = "\x00" // replaces an escaped space
 	words := strings.Fields(strings.ReplaceAll(strings.TrimPrefix(helper, "!"), `\ `, space))
 	if len(words) == 0 || words[0] != fileName && !isOurs(strings.ReplaceAll(words[0], space, " ")) {
 		return "", false
@@ -176,8 +170,8 @@ func MinAccess(helper string) (level string, set bool) {
 	return level, set
 }
 
-// own reports whether a helper's value in the section for a URL is one that Helper or
-// PlainHTTP made.
+// own reports whether a helper's value in the section for a URL was made by Helper or
+// PlainHTTP.
 func own(value, url string) bool {
 	program, _, _ := strings.Cut(value, instanceFlag)
 	i := instanceOf(value)
@@ -185,22 +179,20 @@ func own(value, url string) bool {
 	return i != "" && isOurs(program) && (strings.HasPrefix(url+"/", i+"/") || secure && url == refused)
 }
 
-// instanceOf is the URL of the instance that a helper's value names last but for
-// --min-access; "" when it names none.
+// instanceOf is the instance's URL in a helper's value; "" for none.
 func instanceOf(value string) string {
 	_, rest, _ := strings.Cut(value, instanceFlag)
 	url, _, _ := strings.Cut(rest, minAccessFlag)
 	return strings.Trim(url, "'")
 }
 
-// sshPort is the port that ssh uses when none is named.
+// sshPort is ssh's default port.
 const sshPort = 22
 
-// Rewrite makes git use https for the addresses under which GitLab offers the
-// projects of an instance for ssh (its ssh_path_prefix): git@host: for the usual
-// port, which the short form can't name, and ssh://git@host:port/ for another.
-// The port and the path of the instance's own URL are https's and have no part
-// in them. port 0 is the usual one.
+// Rewrite makes git use https for an instance's ssh addresses (GitLab's ssh_path_prefix):
+// git@host: for the default port, which the short form can't contain, and
+// ssh://git@host:port/ for another. They don't contain the port and the path of the
+// instance's https URL. port 0 is the default.
 func Rewrite(i instance.Instance, port int) Section {
 	s := Section{Name: urlSection, Sub: i.URL() + "/"}
 	for _, from := range sshForms(i, port) {
@@ -221,14 +213,14 @@ func sshForms(i instance.Instance, port int) []string {
 	return forms
 }
 
-// IdentityKeys are the keys by which git knows who makes commits.
+// IdentityKeys are git's settings for the author of commits.
 func IdentityKeys() []string {
 	return []string{userSection + "." + keyName, userSection + "." + keyEmail}
 }
 
-// Identity has those of IdentityKeys that are wanted say who makes commits. The
-// error says that a value can't stand in one, in which git wants neither angle
-// brackets nor control characters (its ident.c).
+// Identity is the section that sets keys, of IdentityKeys, to name and email. The error is
+// for a value with angle brackets or control characters, which git does not allow (its
+// ident.c).
 func Identity(name, email string, keys []string) (Section, error) {
 	s := Section{Name: userSection}
 	for _, line := range []Line{{keyName, strings.TrimSpace(name)}, {keyEmail, strings.TrimSpace(email)}} {
@@ -244,14 +236,14 @@ func Identity(name, email string, keys []string) (Section, error) {
 	return s, nil
 }
 
-// maxIdentity is as long as GitLab lets names and addresses be, in bytes.
+// maxIdentity is the longest name or address in bytes.
 const maxIdentity = 1024
 
 func unfit(r rune) bool {
 	return r == '<' || r == '>' || unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
 }
 
-// Keys are the keys of a section's lines, each once.
+// Keys are the keys of a section's lines, without duplicates.
 func (s Section) Keys() []string {
 	var keys []string
 	for _, line := range s.Lines {
@@ -262,7 +254,7 @@ func (s Section) Keys() []string {
 	return keys
 }
 
-// String is the section as git's program names it.
+// String is the section's name as in git config.
 func (s Section) String() string {
 	if s.Sub == "" {
 		return s.Name

@@ -1,7 +1,9 @@
 // Package source finds the user's token: in a mounted Kubernetes Secret, a Secret
 // read through the Kubernetes API, a file, the environment, the file of the platform's
 // runner, or, only if configured, on the platform. It reads again at every call, because kubelet replaces a rotated
-// Secret in a running pod.
+// Package source finds the user's token: in a mounted Kubernetes Secret, a Secret read
+// through the Kubernetes API, a file, the environment, or, only if configured, on the
+// platform. It reads at every call, because kubelet updates the Secret of a running pod.
 package source
 
 import (
@@ -17,11 +19,11 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Source is a kind of place that a token can come from.
+// Source is a kind of place for a token.
 type Source string
 
-// The sources, in the order in which they are looked at. Auto is the first of
-// them that is there, but for Backend: that one is asked only when it is named. Where
+// The sources in order. Auto is the first of them that exists, except Backend, which must
+// be named. Where
 // the platform's runner is, Auto is Runner and nothing else.
 const (
 	Auto    Source = "auto"
@@ -33,27 +35,26 @@ const (
 	Runner  Source = "runner"
 )
 
-// Config says where to look. The zero value finds nothing.
+// Config has the places to search. The zero value finds nothing.
 type Config struct {
-	// Source is the only source to look at; Auto and "" mean the first that is
-	// there.
+	// Source is the only source to use; Auto and "" mean the first that exists.
 	Source Source
-	// Dirs are directories in each of which a Secret may be mounted.
+	// Dirs are mount points of Secrets.
 	Dirs []string
-	// API reads a Secret through the Kubernetes API, and is false when that does
-	// not exist; nil when it is not to be asked. APIWhere says where it looks.
+	// API reads a Secret through the Kubernetes API, and is false if it does not
+	// exist; nil for none. APIWhere names the Secret.
 	API      func() (Found, bool)
 	APIWhere string
-	// Secret is the namespace/name that API reads, "" when there is none.
+	// Secret is the namespace/name that API reads, "" for none.
 	Secret string
 	// TokenFile is the path of a file with a bare token, "" for none.
 	TokenFile string
-	// TokenEnv reads the environment variable with a bare token; a function,
-	// so that printing a Config can't show it. Nil means there is none.
+	// TokenEnv returns the token in the environment; nil for none. It is a function,
+	// so that printing a Config can't show it.
 	TokenEnv func() string
 	// InstanceURL is the instance that TokenFile and TokenEnv belong to.
 	InstanceURL string
-	// Backend asks the platform; nil means that there is none to ask.
+	// Backend asks the platform; nil for none.
 	Backend func() Answer
 	// RunnerDir is where the platform's runner has its files; "" when it is not here, or
 	// another source was asked for.
@@ -61,61 +62,57 @@ type Config struct {
 	// RunnerInstance says which instance a token of the runner's belongs to. Where is
 	// the setting that says so, in words.
 	RunnerInstance func(token.Token) Answer
-	// Session says that this is a pod, where the platform gives the token.
+	// Session: this is a pod of the platform.
 	Session bool
 	// AllowHTTPLoopback lets instances be plain http on a loopback address.
 	AllowHTTPLoopback bool
 }
 
-// Answer is what a place beyond this machine has, or why that is not known.
+// Answer is a token from the platform, or why there is none.
 type Answer struct {
-	// Where is the place in words.
+	// Where names the place.
 	Where string
-	// Token gives the text of the token; nil when there is none.
+	// Token returns the token's text; nil for none.
 	Token func() string
 	// InstanceURL is the instance that the token belongs to; "" if nothing there says so.
 	InstanceURL string
-	// Problem says why nothing is known of a token.
+	// Problem is why the token is unknown.
 	Problem error
 }
 
-// Found is a place with a token, or with something that should be one.
+// Found is a place with a token, possibly an invalid one.
 type Found struct {
 	Source Source
-	// Where is the place in words, Renew how to bring a new token there, and
-	// Belongs what says which instance the token is for.
+	// Where names the place, Renew says how to store a new token there, and Belongs
+	// names what sets the token's instance.
 	Where, Renew, Belongs string
-	// Trust is what people can do when the instance's authority is not trusted;
-	// "" when the token's place says nothing else than usual.
+	// Trust is the hint for an untrusted authority; "" for the default.
 	Trust string
-	// Instance is the one that the token belongs to; the zero value when the
-	// place is too broken to tell.
+	// Instance is the token's; the zero value if it can't be read.
 	Instance instance.Instance
-	// ByDefault: nothing names the instance of a token file or of GITLAB_TOKEN, so it
-	// is DefaultInstanceURL.
+	// ByDefault: no setting names the instance of a token file or of GITLAB_TOKEN, so
+	// it is DefaultInstanceURL.
 	ByDefault bool
 	Token     token.Token
-	// Problem says why Token can't be used; nil when it can.
+	// Problem is why Token can't be used; nil if it can.
 	Problem error
-	// Fault is what is wrong with the token's text, if that is the problem;
-	// [token.Empty] also when a Secret has no key for one.
+	// Fault is what is wrong with the token's text, if anything; [token.Empty] also
+	// for a Secret without a key for it.
 	Fault token.Fault
-	// Path is the file or directory that it was read from, "" for none; Changed
-	// is when its content last changed, zero when that is not known. People want
-	// to know; nothing depends on it.
+	// Path is the file or directory that it was read from, "" for none; Changed is
+	// when it last changed, zero if unknown. Both are for display.
 	Path    string
 	Changed func() time.Time
 	// Same reports whether the place still has this token; nil if the token may be used
 	// even when it doesn't.
 	Same func() bool
-	// CA reads the certificate authorities that came with the token, in PEM
-	// form; nil when the source has none. Nobody needs them until a connection
-	// is made, so they are not read before.
+	// CA reads the certificate authorities of the source in PEM form; nil for none.
+	// They are read only for a connection.
 	CA func() ([]byte, error)
 }
 
-// DefaultDir is where a session pod has its Secret, and DefaultInstanceURL the
-// instance that a token without one belongs to (the platform stores "" for it).
+// DefaultDir is the Secret's mount point in a session pod, and DefaultInstanceURL the
+// instance of a token without one (the platform stores "" for it).
 const (
 	DefaultDir         = "/var/run/secrets/acp/gitlab"
 	DefaultInstanceURL = "https://gitlab.com"
@@ -129,13 +126,12 @@ const belongsVariable = "ACP_GITLAB_INSTANCE_URL"
 
 const reconnect = "reconnect under Settings → Integrations → GitLab"
 
-// storing says how to bring a token into a Secret of the cluster; the platform does
-// not write to it.
+// storing says how to store a token in a Secret of the cluster.
 func storing(name string) string {
 	return "store it with git-credential-acp connect --secret " + message.Quote(name)
 }
 
-// Connect says how to bring a first token to where it is looked for.
+// Connect says how to store a first token.
 func (c Config) Connect() string {
 	const (
 		connect  = "connect GitLab under Settings → Integrations → GitLab"
@@ -163,7 +159,7 @@ func (c Config) Connect() string {
 	return variable
 }
 
-// writeFile says how to bring a token into the token file.
+// writeFile says how to store a token in the token file.
 func (c Config) writeFile() string {
 	if c.ofRunner() {
 		return reconnect
@@ -224,12 +220,12 @@ func (c Config) Find() (found []Found, looked []string) {
 	return before(found[0], waiting), looked
 }
 
-// before gives a place, and those that wait for a token for another instance.
+// before is a place, after those without a token for other instances.
 func before(f Found, waiting []Found) []Found {
 	return append([]Found{f}, slices.DeleteFunc(waiting, func(w Found) bool { return w.Instance == f.Instance || w.Instance == instance.Instance{} })...)
 }
 
-// others looks at the sources that are no Secrets.
+// others searches the sources other than Secrets.
 func (c Config) others() ([]Found, []string) {
 	var looked []string
 	if c.wants(File) && c.TokenFile != "" {
@@ -256,7 +252,7 @@ func (c Config) others() ([]Found, []string) {
 
 func (c Config) wants(s Source) bool { return c.Source == "" || c.Source == Auto || c.Source == s }
 
-// Sources lists every source, in the order in which they are looked at.
+// Sources lists every source in order.
 func Sources() []Source { return []Source{Auto, Mount, API, File, Env, Backend, Runner} }
 
 // ParseSource reads the name of a source; "" is Auto.
@@ -324,7 +320,7 @@ func (c Config) backend(answer Answer) (Found, bool) {
 	return f, true
 }
 
-// changed is when a file was written.
+// changed is a file's modification time.
 func changed(info os.FileInfo, err error) time.Time {
 	if err != nil {
 		return time.Time{}
@@ -342,9 +338,8 @@ func (f *Found) setToken(text string) {
 	f.Token = tok
 }
 
-// setInstance reads the instance URL that stands at where. One that can't be
-// used is the problem to tell, and leaves the instance unknown, since nobody can
-// say whom the token belongs to; but for one that is only http.
+// setInstance reads the instance URL from where. An invalid one is the Problem, and leaves
+// the instance unknown, except for a URL that is only http.
 func (f *Found) setInstance(raw, where string, allowHTTPLoopback bool) {
 	if strings.Trim(raw, " \t\r\n\ufeff") == "" {
 		raw = DefaultInstanceURL
