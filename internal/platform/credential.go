@@ -41,14 +41,14 @@ func IsKSUID(text string) bool {
 func CredentialOf(ids string) (id Name, found bool, err error) {
 	var all map[string]string
 	if strictjson.Decode([]byte(ids), &all) != nil || all == nil {
-		return Name{}, false, errors.New("is not a JSON object from provider to credential")
+		return Name{}, false, errors.New("not a JSON object from provider to credential")
 	}
 	text, found := all[provider]
 	if !found {
 		return Name{}, false, nil
 	}
 	if id, err = ParseID(text); err != nil {
-		return Name{}, false, errors.New("has an entry for gitlab that " + err.Error())
+		return Name{}, false, errors.New("a JSON object whose entry for gitlab " + err.Error())
 	}
 	return id, true, nil
 }
