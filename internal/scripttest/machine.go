@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -73,6 +74,7 @@ var commands = map[string]func(*machine, *testscript.TestScript, []string) error
 	"victim":       (*machine).makeVictim,
 	"intercept":    (*machine).intercept,
 	"exits":        (*machine).wantExit,
+	"within":       (*machine).wantWithin,
 	"file":         (*machine).writeFile,
 	"left":         (*machine).wantLeft,
 }
@@ -116,6 +118,19 @@ func (*machine) wantExit(ts *testscript.TestScript, args []string) error {
 	code, err := exitCode(ts.Exec(args[1], args[2:]...))
 	if err == nil && code != want {
 		err = fmt.Errorf("exit code %d, want %d", code, want)
+	}
+	return err
+}
+
+func (*machine) wantWithin(ts *testscript.TestScript, args []string) error {
+	limit, err := time.ParseDuration(args[0])
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	err = ts.Exec(args[1], args[2:]...)
+	if took := time.Since(began); err == nil && took > limit {
+		err = fmt.Errorf("it took %v", took)
 	}
 	return err
 }

@@ -21,6 +21,10 @@
 //
 // runs a program and fails unless it exits with that code.
 //
+//	within DURATION PROGRAM [ARGUMENT]…
+//
+// runs a program and fails if it does, or takes longer. Leave room for a slow machine.
+//
 // # GitLab
 //
 //	gitlab [path=/gitlab] [hosts=a,b] [cert=KIND] [http1] [http] [old] [clients] [untrusted]
