@@ -293,7 +293,7 @@ func TestManyAtARateLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if left, _ := filepath.Glob(p.path("cache/*-r-*")); len(left) > 0 {
+		if left, _ := filepath.Glob(p.path("cache/acp2-[0-9a-f]*")); len(left) > 0 {
 			break
 		}
 		if time.Now().After(deadline) {

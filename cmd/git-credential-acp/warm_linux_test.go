@@ -83,7 +83,7 @@ func what(path string) string {
 		return "the runtime's"
 	case strings.HasPrefix(name, "..2"):
 		return "a version"
-	case regexp.MustCompile(`^[0-9a-f]{16}-v-[0-9a-f]{40}$`).MatchString(name):
+	case regexp.MustCompile(`^acp2-[0-9a-f]{32}$`).MatchString(name):
 		return "a verdict"
 	}
 	return name

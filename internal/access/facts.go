@@ -104,12 +104,12 @@ type Member struct {
 
 // Facts has GitLab's replies about a token and a project.
 type Facts struct {
-	Self    Self
-	User    User
-	Project Project
-	Member  Member
+	Self    Self    `json:",omitzero"`
+	User    User    `json:",omitzero"`
+	Project Project `json:",omitzero"`
+	Member  Member  `json:",omitzero"`
 	// Rate is the rate limit from the replies' headers.
-	Rate Rate
+	Rate Rate `json:",omitzero"`
 }
 
 // Refs is git's ref advertisement of a repository. It comes from the same part of

@@ -92,22 +92,22 @@ func Reasons() []Reason {
 
 // Verdict is the policy's decision.
 type Verdict struct {
-	Outcome Outcome
+	Outcome Outcome `json:",omitzero"`
 	// Reason is set unless Outcome is Granted.
-	Reason Reason
+	Reason Reason `json:",omitzero"`
 	// Detail and Wait are those of the deciding Reply.
-	Detail string
-	Wait   time.Duration
+	Detail string        `json:",omitzero"`
+	Wait   time.Duration `json:",omitzero"`
 	// Missing are the scopes that the token lacks, for ScopeMissing.
-	Missing []string
+	Missing []string `json:",omitzero"`
 	// Level and Minimum are the actual and the required access level, for
 	// LevelTooLow; Minimum is also set for ProjectNotFound. Open is as in Project.
-	Level, Minimum int
-	Open           bool
+	Level, Minimum int  `json:",omitzero"`
+	Open           bool `json:",omitzero"`
 	// ExpiresAt is when the token expires, zero if never or unknown. Unlimited means
 	// never.
-	ExpiresAt time.Time
-	Unlimited bool
+	ExpiresAt time.Time `json:",omitzero"`
+	Unlimited bool      `json:",omitzero"`
 }
 
 // expirySoon is how long before its expiry a token gets a warning (the platform's guide

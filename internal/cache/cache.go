@@ -1,42 +1,32 @@
-// Package cache stores verdicts on disk, for all calls of git on a machine: one
-// request serves concurrent and later calls, and outages of GitLab. It fails soft:
-// if the directory can't be used, the answer is the same as without a cache.
+// Package cache stores verdicts on disk, so that one request to GitLab serves
+// concurrent and later calls, and outages. There is one file for each token. If the
+// directory can't be used, the answer is the same as without a cache.
 package cache
 
 import (
+	"bytes"
 	"context"
-	"errors"
-	"path/filepath"
-	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
-	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// How long what was learned is of use.
+// How long entries count.
 const (
-	// refusalTTL is short: a loop is kept from GitLab, and a fix is seen soon.
+	// refusalTTL is short: it keeps a loop from GitLab, and a fix is noticed soon.
 	refusalTTL = 30 * time.Second
-	// outageTTL is how long a bridged outage is taken for granted before
-	// GitLab is tried again.
+	// outageTTL is how long GitLab is not asked after it gave no definite answer.
 	outageTTL = 30 * time.Second
-	// grace is how old the last good verdict may be that bridges an outage.
-	grace = 12 * time.Hour
-	// stretch is how old a good verdict may be that spares the last requests
-	// of a rate limit, and how far ahead such a limit is believed.
-	stretch = time.Hour
-	// skew is how far in the future an entry may be: clocks are corrected. An
-	// entry from further on was made before the clock jumped back, and nobody
-	// knows its age.
-	skew = 2 * time.Second
-	// keep is how long a file is of any use: longer than the grace, and than
-	// the day for which an expiry is told once.
-	keep = 25 * time.Hour
+	// maxStale is how old a good verdict may be that is used in an outage.
+	maxStale = 12 * time.Hour
+	// maxStretch is how old a good verdict may be that saves the last requests of
+	// a rate limit, and how far ahead the end of a limit is believed.
+	maxStretch = time.Hour
+	// maxSkew is how far in the future an entry may be, since clocks are
+	// corrected. Otherwise the clock was set back, and its age is unknown.
+	maxSkew = 2 * time.Second
 )
 
 // Question is all that a verdict depends on.
@@ -45,162 +35,139 @@ type Question struct {
 	Instance instance.Instance
 	Project  string
 	Policy   access.Policy
-	// After rules out what was learned until then; zero for nothing.
+	// After rules out what was learned until then, unless it is zero.
 	After time.Time
 }
 
-// Answer is a verdict, and how it came about.
+// Answer is a verdict, and where it comes from.
 type Answer struct {
 	Verdict access.Verdict
-	// Made is when a good verdict was that is from memory; zero for others.
+	// Made is the time of a good verdict from the cache; zero for others.
 	Made time.Time
-	// Bridged is the age of a good verdict that stands in for one that could
-	// not be had, and Trouble is why; zero when the verdict is of now.
+	// Bridged is the age of a good verdict that is used although it is stale, and
+	// Trouble is why GitLab gave none; both are zero otherwise.
 	Bridged time.Duration
 	Trouble access.Verdict
-	// Tell says that the token's expiry has not been told today.
+	// Tell says that people should hear of the token's expiry: nobody did today.
 	Tell bool
 }
 
 // Ask asks GitLab; known are facts that need not be asked for again.
 type Ask func(ctx context.Context, known access.Facts) (access.Verdict, access.Facts)
 
-// Store remembers verdicts in a directory. The zero value remembers nothing.
+// Store caches verdicts in a directory. The zero value caches nothing.
 type Store struct {
-	// Dirs are absolute paths; the first that can be used is.
+	// Dirs are absolute paths. The first usable one is used.
 	Dirs []string
 	// TTL is how long a good verdict is fresh, 12 hours at most.
 	TTL time.Duration
-	// OnLock is told when another caller is waited for; nil tells nobody.
+	// OnLock, unless nil, is called if a call waits long for another.
 	OnLock func()
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
+// now is in whole milliseconds, as times come back from git.
 func (s Store) now() time.Time {
 	if s.Now == nil {
-		return time.Now()
+		s.Now = time.Now
 	}
-	return s.Now()
+	return s.Now().Truncate(time.Millisecond)
 }
 
-func (s Store) open(make bool) (*directory, bool) {
+// open opens the first directory that can be used. Without one, it returns why the
+// first can't, as a warning; nil for a store without directories.
+func (s Store) open(create bool) (dir *directory, problem error) {
 	for _, path := range s.Dirs {
-		if !filepath.IsAbs(path) {
-			continue // it would lie in whatever repository git is working in
-		}
-		if dir, err := openDir(path, make); err == nil {
-			return dir, true
-		}
-	}
-	return nil, false
-}
-
-// Usable is the directory that verdicts are remembered in, or a warning that says
-// why there is none: every call asks GitLab then. Both are zero for a store without
-// directories.
-func (s Store) Usable() (path string, problem error) {
-	for _, path := range s.Dirs {
-		err := errRelative
-		if filepath.IsAbs(path) {
-			var dir *directory
-			if dir, err = openDir(path, true); err == nil {
-				// It is the one that open takes, whether files can be written or not.
-				defer dir.close()
-				if err = dir.writable(s.call(dir, Question{}).token); err != nil {
-					return "", unusable(path, err)
-				}
-				return path, nil
-			}
+		dir, err := openDir(path, create)
+		if err == nil {
+			return dir, nil
 		}
 		if problem == nil {
-			problem = unusable(path, err)
+			problem = warnCacheUnusable(path, err)
 		}
 	}
-	return "", problem
+	return nil, problem
 }
 
-// unusable gives the words for why a directory is not used.
-func unusable(path string, err error) error {
-	hint := "set ACP_GITLAB_CACHE_DIR to a directory that this user can write to, for example one below an emptyDir volume, or to off"
-	switch {
-	case errors.Is(err, errRelative):
-		hint = "set ACP_GITLAB_CACHE_DIR to an absolute path"
-	case errors.Is(err, errLink):
-		hint = "set ACP_GITLAB_CACHE_DIR to the directory itself, or remove the link"
-	case errors.Is(err, errNotDirectory), errors.Is(err, syscall.ENOTDIR):
-		hint = "set ACP_GITLAB_CACHE_DIR to a directory, or remove the file in its place"
-	case errors.Is(err, errShared):
-		hint = "set ACP_GITLAB_CACHE_DIR to a directory within it, for example " + message.Quote(filepath.Join(path, "git-credential-acp")) +
-			", which is created; or, if it is yours, remove write permission for others (chmod go-w)"
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		hint = "free some space there, or set ACP_GITLAB_CACHE_DIR to a directory on another volume"
+// Usable is the directory of the cache, or a warning why there is none, so that every
+// call asks GitLab. Both are zero for a store without directories.
+func (s Store) Usable() (path string, problem error) {
+	dir, problem := s.open(true)
+	if dir == nil {
+		return "", problem
 	}
-	return warnCacheUnusable(path, file.Cause(err), hint)
+	defer dir.close()
+	if err := dir.writable(); err != nil {
+		return "", warnCacheUnusable(dir.path, err)
+	}
+	return dir.path, nil
 }
 
-// Fresh gives a verdict that needs nobody to be asked. It opens one file.
+// Fresh gives a verdict that is still fresh. It opens one file.
 func (s Store) Fresh(q Question) (Answer, bool) {
-	dir, ok := s.open(false)
-	if !ok {
+	dir, _ := s.open(false)
+	if dir == nil {
 		return Answer{}, false
 	}
 	defer dir.close()
-	c := s.call(dir, q)
-	return c.fresh()
+	c := s.question(dir, q)
+	r := c.read()
+	a, ok := c.fresh(r)
+	return c.tell(a, r), ok
 }
 
-// Verify gives a verdict, from what is remembered or by asking. Callers that
-// want the same one at the same time wait for the one that asks, for half of
-// the time that ctx leaves; then they ask for themselves. While GitLab's rate
-// limit is known to be used up, nobody asks: the verdict is RateLimited with the
-// time until the limit is reset, and a caller that can wait so long asks again
-// then.
+// Verify gives a verdict, from the cache or by asking. Callers with the same
+// question wait for the one that asks, for half of the time that ctx leaves; then
+// they ask too. While the rate limit is known to be used up, nobody asks: the
+// verdict is RateLimited, with the time until the limit resets.
 func (s Store) Verify(ctx context.Context, q Question, ask Ask) Answer {
-	dir, ok := s.open(true)
-	if !ok {
+	dir, _ := s.open(true)
+	if dir == nil {
 		verdict, _ := ask(ctx, access.Facts{})
 		return Answer{Verdict: verdict}
 	}
 	defer dir.close()
-	c := s.call(dir, q)
-	patience, cancel := patience(ctx)
+	c := s.question(dir, q)
+	half, cancel := halfOf(ctx)
 	defer cancel()
-	waited, release := dir.lock(patience, lockVerdict, c.verdict, s.OnLock)
+	waited, release := dir.lock(half, c.file+" "+c.verdict, s.OnLock)
 	defer func() { release() }()
-	if a, ok := c.fresh(); ok {
-		return a
+	r := c.read()
+	a, ok := c.fresh(r)
+	if !ok {
+		a, ok = c.shared(r)
 	}
-	if a, ok := c.shared(); ok {
-		return a
+	if !ok {
+		if waited && c.entry(r, c.verdict).Tried.After(c.start) || dir.writable() != nil {
+			// The holder failed for a reason of its own, or nothing can be
+			// stored: waiting in line would not help.
+			release()
+		}
+		a, r = c.ask(ctx, half, ask)
 	}
-	if waited && c.triedMeanwhile() || dir.writable(c.token) != nil {
-		// What the other one met says nothing of what this one will, or nothing
-		// can be remembered: one after the other would be slow and no help.
-		release()
-	}
-	return c.ask(ctx, patience, ask)
+	return c.tell(a, r)
 }
 
-// Forget drops all verdicts of a token, and keeps calls that are under way from
-// bringing them back. It reports whether there were any.
-func (s Store) Forget(tok token.Token) bool {
-	dir, ok := s.open(true)
-	if !ok {
+// Forget drops all verdicts of a token, and keeps calls under way from storing
+// theirs. It reports whether there were any.
+func (s Store) Forget(tok token.Token) (known bool) {
+	dir, _ := s.open(false)
+	if dir == nil {
 		return false
 	}
 	defer dir.close()
-	c := s.call(dir, Question{Token: tok})
-	known := dir.drop(c.token+"-v-") + dir.drop(c.token+"-f-")
-	dir.drop(c.token + "-i-")
-	if known > 0 {
-		c.save(c.mark, entry{head: head{Saved: c.start.UnixMilli()}})
-	}
-	return known > 0
+	c := s.call(dir, tokenFile(tok))
+	c.update(func(r *record) {
+		if known = r.drop(); known {
+			r.set(kindErased, entry{Made: c.start})
+		}
+	})
+	return known
 }
 
-// patience bounds the wait for others.
-func patience(ctx context.Context) (context.Context, context.CancelFunc) {
+// halfOf ends after half of the time that ctx leaves.
+func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, bounded := ctx.Deadline()
 	if !bounded {
 		return context.WithCancel(ctx)
@@ -208,86 +175,150 @@ func patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Until(deadline)/2)
 }
 
-// call is one question, asked of an open directory since start.
+// call is a use of one file in an open directory, since start.
 type call struct {
 	Store
 	names
 	dir   *directory
 	start time.Time
-	// after is the question's, in unix milliseconds.
-	after int64
+	after time.Time // the question's
 }
 
-func (s Store) call(dir *directory, q Question) call {
-	s.TTL = min(s.TTL, grace)
-	c := call{Store: s, names: namesOf(q), dir: dir, start: s.now()}
-	if !q.After.IsZero() {
-		c.after = min(q.After.UnixMilli(), c.start.UnixMilli())
+func (s Store) call(dir *directory, n names) call {
+	s.TTL = min(s.TTL, maxStale)
+	return call{Store: s, names: n, dir: dir, start: s.now()}
+}
+
+func (s Store) question(dir *directory, q Question) call {
+	c := s.call(dir, namesOf(q))
+	if c.after = q.After; c.after.After(c.start) {
+		c.after = c.start
 	}
 	return c
 }
 
-// fresh gives what is remembered of the question, if it still counts.
-func (c call) fresh() (Answer, bool) {
-	e, ok := c.load(c.verdict)
-	if !ok {
+// read reads the file. One that is missing, or can't be used, is empty.
+func (c call) read() record {
+	data, err := c.dir.read(c.file)
+	if err != nil {
+		return record{}
+	}
+	return parse(data, c.file, c.key)
+}
+
+// maxUpdate is how long a caller waits for others to update the file, which takes
+// each a few milliseconds.
+const maxUpdate = time.Second
+
+// update changes the file, unless nothing is different, and reports whether it has
+// the change now. If the file can't be written, verdicts that were dropped go with
+// it.
+func (c call) update(change func(*record)) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), maxUpdate)
+	defer cancel()
+	_, release := c.dir.lock(ctx, c.file, nil)
+	defer release()
+	r := c.read()
+	before := r.marshal(c.file, c.key)
+	change(&r)
+	after := r.marshal(c.file, c.key)
+	if bytes.Equal(before, after) {
+		return true
+	}
+	err := c.dir.write(c.file, after)
+	if err != nil && r.dropped {
+		_ = c.dir.root.Remove(c.file)
+	}
+	return err == nil
+}
+
+// entry is what r has under a key and still counts: nothing from the future, or from
+// before the time that the question rules out.
+func (c call) entry(r record, key string) entry {
+	e := r.get(key)
+	latest := c.now().Add(maxSkew)
+	ruledOut := (key == c.verdict || key == c.token) && !c.after.IsZero() && !e.Made.After(c.after)
+	if e.Made.After(latest) || ruledOut {
+		return entry{}
+	}
+	if e.Tried.After(latest) { // what was good before still is
+		e.Tried, e.Trouble = time.Time{}, access.Verdict{}
+	}
+	return e
+}
+
+// granted reports whether e is a good verdict, of at most that age, on a token that
+// has not expired since.
+func (c call) granted(e entry, age time.Duration) bool {
+	v, now := e.Verdict, c.now()
+	return v.Outcome == access.Granted && now.Sub(e.Made) <= age && (v.ExpiresAt.IsZero() || now.Before(v.ExpiresAt))
+}
+
+// remembered is the answer for a good verdict.
+func remembered(e entry) Answer { return Answer{Verdict: e.Verdict, Made: e.Made} }
+
+// fresh is the answer that needs no request.
+func (c call) fresh(r record) (Answer, bool) {
+	e := c.entry(r, c.verdict)
+	age := c.now().Sub(e.Made)
+	switch {
+	case e.Verdict.Outcome == access.Refused && age < refusalTTL:
+		return Answer{Verdict: e.Verdict}, true
+	case age < c.TTL && c.granted(e, maxStale):
+		return remembered(e), true
+	case c.now().Sub(e.Tried) < outageTTL:
+		return c.stale(e)
+	}
+	return Answer{}, false
+}
+
+// stale is the answer while GitLab gives none: the last good verdict, and why.
+func (c call) stale(e entry) (Answer, bool) {
+	if !c.granted(e, maxStale) {
 		return Answer{}, false
 	}
-	now := c.now()
-	age := now.Sub(e.made())
-	switch {
-	case e.Outcome == access.Refused && age < refusalTTL:
-		return Answer{Verdict: e.verdict()}, true
-	case e.Outcome == access.Granted && age < c.TTL && alive(e, now):
-		return c.granted(e), true
-	case now.Sub(time.UnixMilli(e.Tried)) < outageTTL:
-		return c.bridge(e)
-	}
-	return Answer{}, false
+	a := remembered(e)
+	a.Bridged, a.Trouble = max(c.now().Sub(e.Made), time.Second), e.Trouble
+	return a, true
 }
 
-// shared gives what others have learned that spares a request: what one was
-// answered while this caller waited for it, and what is known of the rate limit.
-func (c call) shared() (Answer, bool) {
-	e, _ := c.load(c.verdict)
-	if e.Saved > c.start.UnixMilli() && e.Outcome != access.Unverified {
-		return Answer{Verdict: e.verdict()}, true
+// shared is an answer that other callers have learned since this one started, and
+// that saves a request.
+func (c call) shared(r record) (Answer, bool) {
+	e := c.entry(r, c.verdict)
+	if e.Made.After(c.start) {
+		return Answer{Verdict: e.Verdict}, true
 	}
-	if a, ok := c.limited(e); ok {
+	if a, ok := c.limited(r); ok {
 		return a, true
 	}
-	if e.Tried > c.start.UnixMilli() && sharedFault(e.Trouble) {
-		return Answer{Verdict: e.Trouble}, true
-	}
-	return Answer{}, false
+	return Answer{Verdict: e.Trouble}, e.Tried.After(c.start) && sharedFault(e.Trouble)
 }
 
-// limited is the answer while the rate limit is nearly used up: a good verdict,
-// where there is one, rather than one of its last requests. When it is used up,
-// an older good verdict stands in, or the answer is that it is.
-func (c call) limited(e entry) (Answer, bool) {
-	now := c.now()
-	rate, _ := c.load(c.rate)
-	left := time.UnixMilli(rate.Until).Sub(now)
+// limited is the answer while the rate limit is nearly used up: a good verdict, if
+// there is one, rather than one of the last requests. Once it is used up, a stale
+// verdict, or that it is.
+func (c call) limited(r record) (Answer, bool) {
+	rate, e := c.entry(r, c.rate), c.entry(r, c.verdict)
+	left := rate.Until.Sub(c.now())
 	switch {
 	case left <= 0:
 		return Answer{}, false
-	case e.Outcome == access.Granted && now.Sub(e.made()) <= stretch && alive(e, now):
-		return c.granted(e), true
+	case c.granted(e, maxStretch):
+		return remembered(e), true
 	case rate.Trouble.Reason != access.RateLimited:
 		return Answer{}, false
 	}
-	rate.Trouble.Wait = left
 	e.Trouble = rate.Trouble
-	if a, ok := c.bridge(e); ok {
+	e.Trouble.Wait = left
+	if a, ok := c.stale(e); ok {
 		return a, true
 	}
-	return Answer{Verdict: rate.Trouble}, true
+	return Answer{Verdict: e.Trouble}, true
 }
 
-// sharedFault reports whether trouble that one caller had is everybody's: GitLab
-// answered, and so it would have answered the others. A time limit, a proxy or
-// an authority may be that caller's own.
+// sharedFault reports whether all callers would have met the trouble that one had:
+// GitLab answered. A timeout, a proxy or a CA may be that caller's own.
 func sharedFault(trouble access.Verdict) bool {
 	switch trouble.Reason {
 	case access.RateLimited, access.ServerError, access.InFront, access.Redirected, access.Garbled, access.NotGitLab:
@@ -296,163 +327,123 @@ func sharedFault(trouble access.Verdict) bool {
 	return false
 }
 
-// triedMeanwhile reports whether another caller asked in vain while this one
-// waited for it.
-func (c call) triedMeanwhile() bool {
-	e, ok := c.load(c.verdict)
-	return ok && e.Tried > c.start.UnixMilli()
-}
-
-// alive reports whether the token of a good verdict still works, as far as its
-// expiry tells.
-func alive(e entry, now time.Time) bool { return e.Expires == 0 || now.UnixMilli() < e.Expires }
-
-// bridge lets the last good verdict stand in during an outage.
-func (c call) bridge(e entry) (Answer, bool) {
-	now := c.now()
-	age := now.Sub(e.made())
-	if e.Outcome != access.Granted || age > grace || !alive(e, now) {
-		return Answer{}, false
-	}
-	a := c.granted(e)
-	a.Bridged, a.Trouble = max(age, time.Second), e.Trouble
-	return a, true
-}
-
-// granted is the answer for a good verdict. It says whether the expiry is to be
-// told: once a day and token, whichever project it is first asked for.
-func (c call) granted(e entry) Answer {
-	a, now := Answer{Verdict: e.verdict(), Made: e.made()}, c.now()
-	if a.Verdict.ExpiryWorthTelling(now) {
-		a.Tell = c.dir.once(c.token + "-w-" + strconv.FormatInt(now.Unix()/int64((24*time.Hour).Seconds()), 10))
+// tell marks an answer with an expiry that people should hear about, once a day and
+// token. If that can't be stored, they don't hear of it.
+func (c call) tell(a Answer, r record) Answer {
+	const day = 24 * time.Hour
+	today := c.now().Truncate(day) // UTC
+	if a.Verdict.ExpiryWorthTelling(c.now()) && c.entry(r, kindTold).Made.Before(today) {
+		stored := c.update(func(r *record) {
+			a.Tell = c.entry(*r, kindTold).Made.Before(today)
+			if a.Tell {
+				r.set(kindTold, entry{Made: today})
+			}
+		})
+		a.Tell = a.Tell && stored
 	}
 	return a
 }
 
-// ask asks GitLab, with what is remembered of the token, and remembers what it
-// says.
-func (c call) ask(ctx, patience context.Context, ask Ask) Answer {
-	_, release := c.dir.lock(patience, lockToken, c.names.facts, c.OnLock)
+// ask asks GitLab, with what is known about the token, and stores the reply. Callers
+// with different questions wait for the one that asks about the token.
+func (c call) ask(ctx, half context.Context, ask Ask) (a Answer, r record) {
+	_, release := c.dir.lock(half, c.file+" "+c.token, c.OnLock)
 	defer func() { release() }()
-	known, of, trouble := c.facts()
-	if sharedFault(trouble) {
+	r = c.read()
+	known := c.entry(r, c.token)
+	if known.Tried.After(c.start) && sharedFault(known.Trouble) {
 		// Another caller has just asked about the token in vain.
-		return c.unverified(trouble)
+		c.update(func(now *record) { a, r = c.unverified(now, known.Trouble), *now })
+		return a, r
 	}
-	if e, _ := c.load(c.verdict); !known.Rejected() {
-		if a, ok := c.limited(e); ok {
-			return a // the caller that had the lock has just met the limit
+	if !c.valid(known) {
+		known = entry{}
+	}
+	if !known.Facts.Rejected() {
+		if a, ok := c.limited(r); ok {
+			return a, r // the holder of the lock has just met the limit
 		}
 	}
-	if !of.IsZero() {
+	if !known.Made.IsZero() {
 		release()
 	}
-	verdict, learned := ask(ctx, known)
-	if !c.erased() {
-		c.remember(known, of, verdict, learned)
+	verdict, learned := ask(ctx, known.Facts)
+	c.update(func(now *record) {
+		a = Answer{Verdict: verdict}
+		if c.entry(*now, kindErased).Made.Before(c.start) {
+			a = c.learn(now, known, verdict, learned)
+		}
+		r = *now
+	})
+	c.dir.sweep(c.now())
+	return a, r
+}
+
+// valid reports whether what GitLab said about the token itself still counts.
+func (c call) valid(known entry) bool {
+	ttl, now, expiry := c.TTL, c.now(), known.Facts.Self.ExpiresAt
+	if known.Facts.Rejected() {
+		ttl = refusalTTL
+	}
+	return known.Facts.Self.State != access.Unasked && now.Sub(known.Made) < ttl && (expiry.IsZero() || now.Before(expiry))
+}
+
+// learn stores what GitLab said, in addition to what was known about the token, and
+// gives the answer.
+func (c call) learn(r *record, known entry, verdict access.Verdict, learned access.Facts) Answer {
+	now := c.now()
+	if learned.Rejected() && !known.Facts.Rejected() {
+		// No verdict on this token counts any more.
+		r.drop()
+		known = entry{}
+	}
+	if known.Made.IsZero() {
+		r.set(c.token, factsOf(verdict, learned, now))
+	}
+	if until, trouble := limitOf(verdict, learned.Rate, now); !until.IsZero() {
+		r.set(c.rate, entry{Made: now, Until: until, Trouble: trouble})
 	}
 	if verdict.Outcome == access.Unverified {
-		return c.unverified(verdict)
+		return c.unverified(r, verdict)
 	}
-	c.dir.sweep(c.now())
-	if verdict.Outcome == access.Granted {
-		a := c.granted(entryOf(verdict, c.now()))
-		a.Made = time.Time{}
-		return a
+	made := now
+	if !known.Made.IsZero() && (verdict.Outcome == access.Granted || known.Facts.Rejected()) {
+		made = known.Made // the oldest of what the verdict is made from
 	}
+	r.set(c.verdict, entry{Made: made, Verdict: verdict})
 	return Answer{Verdict: verdict}
 }
 
-// remember writes down what GitLab said.
-func (c call) remember(known access.Facts, of time.Time, verdict access.Verdict, learned access.Facts) {
-	now := c.now()
-	if learned.Rejected() && !known.Rejected() {
-		// Whatever was granted to this token before counts no more.
-		c.dir.drop(c.token + "-v-")
-		c.dir.drop(c.token + "-i-") // it may be the wrong instance
-		of = time.Time{}
-	}
-	if of.IsZero() {
-		c.saveFacts(verdict, learned)
-	}
-	c.saveRate(verdict, learned.Rate)
-	if verdict.Outcome == access.Unverified {
-		return
-	}
-	made := now
-	if !of.IsZero() && (verdict.Outcome == access.Granted || known.Rejected()) {
-		// It is as old as the oldest of what it is made from.
-		made = of
-	}
-	e := entryOf(verdict, made)
-	e.Saved = now.UnixMilli()
-	c.save(c.verdict, e)
-}
-
-// erased reports whether the token's verdicts were dropped since the call began.
-func (c call) erased() bool {
-	mark, ok := c.load(c.mark)
-	return ok && mark.Saved >= c.start.UnixMilli()
-}
-
-// unverified remembers that GitLab was asked in vain, beside the last good
-// verdict, which is then the answer. What another caller has learned in the
-// meantime is better than either.
-func (c call) unverified(trouble access.Verdict) Answer {
+// unverified stores that GitLab gave no definite answer, and answers with the last
+// good verdict, or with what another caller has learned meanwhile.
+func (c call) unverified(r *record, trouble access.Verdict) Answer {
 	if trouble.Reason == access.Interrupted || trouble.Reason == "" {
-		// That is this caller's own trouble, and says nothing of GitLab.
-		return Answer{Verdict: trouble}
+		return Answer{Verdict: trouble} // this says nothing about GitLab
 	}
-	e, _ := c.load(c.verdict)
-	if e.Saved > c.start.UnixMilli() && e.Outcome != access.Unverified {
-		if a, ok := c.fresh(); ok {
-			return a
+	if a, ok := c.fresh(*r); ok {
+		return a // from another caller, in the meantime
+	}
+	e := c.entry(*r, c.verdict)
+	if trouble.Detail == access.Held {
+		if c.granted(e, maxStretch) {
+			return remembered(e)
 		}
-	}
-	switch {
-	case trouble.Detail != access.Held:
-	case e.Outcome == access.Granted && c.now().Sub(e.made()) <= stretch && alive(e, c.now()):
-		return c.granted(e)
-	default:
 		return Answer{Verdict: trouble}
 	}
-	if e.Outcome != access.Granted {
+	if e.Verdict.Outcome != access.Granted {
 		e = entry{}
 	}
-	e.Tried, e.Trouble = c.now().UnixMilli(), trouble
-	c.save(c.verdict, e)
-	if a, ok := c.bridge(e); ok {
+	e.Tried, e.Trouble = c.now(), trouble
+	r.set(c.verdict, e)
+	if a, ok := c.stale(e); ok {
 		return a
 	}
 	return Answer{Verdict: trouble}
 }
 
-// facts is what is remembered of the token itself and still counts, and when
-// that was learned; the zero time when there is nothing. trouble is what another
-// caller met that asked about it in vain since this call began.
-func (c call) facts() (facts access.Facts, of time.Time, trouble access.Verdict) {
-	e, ok := c.load(c.names.facts)
-	if !ok {
-		return access.Facts{}, time.Time{}, access.Verdict{}
-	}
-	if e.Tried > c.start.UnixMilli() {
-		trouble = e.Trouble
-	}
-	now, ttl := c.now(), c.TTL
-	if e.Facts.Rejected() {
-		ttl = refusalTTL
-	}
-	expiry := e.Facts.Self.ExpiresAt
-	if e.Facts.Self.State == access.Unasked || now.Sub(e.made()) >= ttl || !expiry.IsZero() && !now.Before(expiry) {
-		return access.Facts{}, time.Time{}, trouble
-	}
-	return e.Facts, e.made(), trouble
-}
-
-// saveFacts remembers what GitLab said of the token, or that it said nothing;
-// not what it said of the project.
-func (c call) saveFacts(verdict access.Verdict, learned access.Facts) {
-	now := c.now()
+// factsOf is what GitLab said about the token, or that it said nothing; without what
+// it said about the project.
+func factsOf(verdict access.Verdict, learned access.Facts, now time.Time) entry {
 	facts := access.Facts{Self: learned.Self, User: learned.User}
 	if learned.Rejected() {
 		facts = access.Facts{Self: access.Self{Reply: learned.Rejection()}}
@@ -460,58 +451,27 @@ func (c call) saveFacts(verdict access.Verdict, learned access.Facts) {
 	if facts.User.State == access.Silent {
 		facts.User = access.User{}
 	}
-	e := entry{head: head{Made: now.UnixMilli()}, detail: detail{Facts: facts}}
 	if facts.Self.State == access.Silent || facts.Self.State == access.Unasked {
-		e = entry{head: head{Tried: now.UnixMilli()}, detail: detail{Trouble: verdict}}
+		return entry{Tried: now, Trouble: verdict}
 	}
-	c.save(c.names.facts, e)
+	return entry{Made: now, Facts: facts}
 }
 
-// saveRate remembers a rate limit that is used up, or nearly.
-func (c call) saveRate(verdict access.Verdict, rate access.Rate) {
-	now := c.now()
-	e := entry{head: head{Made: now.UnixMilli()}}
+// limitOf is until when a rate limit is used up, with the verdict that says so, or
+// nearly, without one. The time is zero when there is room.
+func limitOf(verdict access.Verdict, rate access.Rate, now time.Time) (until time.Time, used access.Verdict) {
 	switch {
 	case verdict.Reason == access.RateLimited && verdict.Detail != access.Held:
-		// Without a word on how long, it is left alone for a moment.
-		e.Until, e.Trouble = now.Add(min(max(verdict.Wait, time.Second), stretch)).UnixMilli(), verdict
+		// Without a time, for a moment.
+		until, used = now.Add(max(verdict.Wait, time.Second)), verdict
 	case rate.Limit > 0 && rate.Remaining <= 0:
-		// Headers tell whole seconds; the limit may reset within the next one.
-		e.Until, e.Trouble = min(rate.Reset.Add(time.Second).UnixMilli(), now.Add(stretch).UnixMilli()), access.Verdict{Reason: access.RateLimited}
+		// Headers have whole seconds; the limit may reset within the next one.
+		until, used = rate.Reset.Add(time.Second), access.Verdict{Reason: access.RateLimited}
 	case rate.Low():
-		e.Until = min(rate.Reset.UnixMilli(), now.Add(stretch).UnixMilli())
-	default:
-		return
+		until = rate.Reset
 	}
-	c.save(c.rate, e)
-}
-
-// load reads an entry; one that can't be read, is not whole, or comes from the
-// future is none. An attempt from the future is forgotten alone: what was good
-// before it still is.
-func (c call) load(name string) (entry, bool) {
-	data, err := c.dir.read(name)
-	if err != nil {
-		return entry{}, false
+	if latest := now.Add(maxStretch); until.After(latest) {
+		until = latest
 	}
-	e, ok := unmarshal(data, name, c.seal)
-	ahead := c.now().Add(skew).UnixMilli()
-	old := c.after > 0 && e.Made <= c.after && (name == c.verdict || name == c.names.facts)
-	if !ok || e.Made > ahead || old {
-		return entry{}, false
-	}
-	if e.Tried > ahead {
-		e.Tried, e.Trouble = 0, access.Verdict{}
-	}
-	if e.Saved > ahead {
-		e.Saved = 0
-	}
-	return e, true
-}
-
-// save writes an entry. Failing is no trouble: GitLab is asked again.
-func (c call) save(name string, e entry) {
-	if data, err := e.marshal(name, c.seal); err == nil {
-		_ = c.dir.write(name, c.token+"-t-", data)
-	}
+	return until, used
 }

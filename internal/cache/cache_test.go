@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -96,6 +97,21 @@ func (w *world) granted(a Answer) {
 	if a.Verdict.Outcome != access.Granted || a.Bridged != 0 {
 		w.t.Errorf("got %+v, want a verdict of now that grants", a)
 	}
+}
+
+// file is the path of the token's file, and record is its content.
+func (w *world) file() string {
+	return filepath.Join(w.store.Dirs[0], namesOf(w.question("")).file)
+}
+
+func (w *world) record() record {
+	w.t.Helper()
+	data, err := os.ReadFile(w.file())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n := namesOf(w.question(""))
+	return parse(data, n.file, n.key)
 }
 
 func silent(reason access.Reason) access.Reply {
@@ -404,9 +420,12 @@ func TestNoTokenOnDisk(t *testing.T) {
 	w.says.Reply = silent(access.ServerError)
 	w.now = w.now.Add(time.Hour)
 	w.verify("group/project1")
+	turn, _, _ := w.store.Turn(t.Context(), w.question("").Token, "team/mine")
+	turn.InVain(t.Context(), Vain{})
+	turn.End()
 	entries, err := os.ReadDir(w.store.Dirs[0])
-	if err != nil || len(entries) < 20 {
-		t.Fatalf("%d files, %v", len(entries), err)
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("%d files, %v; want the token's and the lock", len(entries), err)
 	}
 	for _, entry := range entries {
 		data, err := os.ReadFile(filepath.Join(w.store.Dirs[0], entry.Name()))
@@ -421,25 +440,74 @@ func TestNoTokenOnDisk(t *testing.T) {
 	}
 }
 
-// The directory stays small, and what is no longer of use goes.
-func TestSweep(t *testing.T) {
+// There is one file for each token; it and the directory stay small, and what is no
+// longer used goes.
+func TestBounds(t *testing.T) {
 	w := newWorld(t)
 	w.now = time.Now() // files have the machine's time
 	w.says.ExpiresAt = w.now.AddDate(0, 2, 0)
+	w.project.Level = 10 // refusals are longer than good verdicts
 	for n := range 400 {
 		w.verify(fmt.Sprintf("group/project%d", n))
 	}
-	entries, err := os.ReadDir(w.store.Dirs[0])
-	if err != nil || len(entries) > maxEntries+3 || len(entries) < maxEntries {
-		t.Errorf("%d files, %v; want %d, the token's facts and two for locks", len(entries), err, maxEntries)
+	r := w.record()
+	data, err := os.ReadFile(w.file())
+	if err != nil || len(r.entries) > maxEntries || len(r.entries) < 200 || len(data) > firstLine+maxBody {
+		t.Errorf("%d entries, %d bytes, %v", len(r.entries), len(data), err)
 	}
 	w.asked = nil
 	w.verify("group/project399")
+	w.verify("group/project300")
 	w.want("") // the newest are kept
-	w.now = w.now.Add(keep + time.Hour)
+	w.verify("group/project0")
+	w.want("group/project0")
+	for n := range maxFiles + 20 {
+		tok, err := token.Parse(fmt.Sprintf("glpat-Canary%08d", n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := w.question("a/b")
+		q.Token = tok
+		w.store.Verify(t.Context(), q, func(context.Context, access.Facts) (access.Verdict, access.Facts) {
+			return access.Verdict{Outcome: access.Granted}, access.Facts{Self: w.says}
+		})
+	}
+	entries, err := os.ReadDir(w.store.Dirs[0])
+	if err != nil || len(entries) != maxFiles+1 {
+		t.Errorf("%d files, %v; want %d and the lock", len(entries), err, maxFiles)
+	}
+	w.now = w.now.Add(maxAge + time.Hour)
 	w.verify("group/other")
-	if entries, err = os.ReadDir(w.store.Dirs[0]); err != nil || len(entries) > 10 {
+	if entries, err = os.ReadDir(w.store.Dirs[0]); err != nil || len(entries) > 2 {
 		t.Errorf("%d files after a day, %v", len(entries), err)
+	}
+}
+
+// An entry that is too large is not stored, and takes the place of no other.
+func TestLargeEntry(t *testing.T) {
+	var r record
+	r.set("verdict-a", entry{Verdict: access.Verdict{Outcome: access.Refused}})
+	r.set("verdict-b", entry{Verdict: access.Verdict{Outcome: access.Refused, Detail: strings.Repeat("x", maxBody)}})
+	if len(r.entries) != 1 || r.get("verdict-a").Verdict.Outcome != access.Refused {
+		t.Errorf("%d entries", len(r.entries))
+	}
+}
+
+// Whoever finds in the file what it looks for writes nothing.
+func TestReadersDoNotWrite(t *testing.T) {
+	w := newWorld(t)
+	w.says.ExpiresAt = time.Time{}
+	w.verify("a/b")
+	before, err := os.Stat(w.file())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		w.verify("a/b")
+		w.store.Verify(t.Context(), w.question("a/b"), nil)
+	}
+	if after, err := os.Stat(w.file()); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the file was replaced, or: %v", err)
 	}
 }
 
@@ -466,31 +534,30 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// An entry counts under its own name only, whole, and for who knows the token.
-func TestSeal(t *testing.T) {
+// A file counts under its own name only, whole, and for a holder of the token.
+func TestAuthentication(t *testing.T) {
 	w := newWorld(t)
 	n := namesOf(w.question("a/b"))
-	e := entryOf(access.Verdict{Outcome: access.Granted}, w.now)
-	data, err := e.marshal(n.verdict, n.seal)
-	if err != nil {
-		t.Fatal(err)
+	var r record
+	r.set(n.verdict, entry{Made: w.now, Verdict: access.Verdict{Outcome: access.Granted}})
+	data := r.marshal(n.file, n.key)
+	counts := func(data []byte, name string, key []byte) bool { return len(parse(data, name, key).entries) > 0 }
+	if got := parse(data, n.file, n.key).get(n.verdict); got.Verdict.Outcome != access.Granted || !got.Made.Equal(w.now) {
+		t.Errorf("its own: %+v", got)
 	}
-	if got, ok := unmarshal(data, n.verdict, n.seal); !ok || got.verdict().Outcome != access.Granted {
-		t.Errorf("its own: %+v, %v", got, ok)
-	}
-	if _, ok := unmarshal(data, n.verdict+"0", n.seal); ok {
+	if counts(data, n.file+"0", n.key) {
 		t.Error("it counts under another name")
 	}
-	if _, ok := unmarshal(data, n.verdict, []byte("another token's")); ok {
+	if counts(data, n.file, []byte("another token's")) {
 		t.Error("it counts for another token")
 	}
 	for i := range data {
 		changed := append([]byte{}, data...)
 		changed[i] ^= 1
-		if _, ok := unmarshal(changed, n.verdict, n.seal); ok {
+		if counts(changed, n.file, n.key) {
 			t.Errorf("it counts with byte %d changed", i)
 		}
-		if _, ok := unmarshal(data[:i], n.verdict, n.seal); ok {
+		if counts(data[:i], n.file, n.key) {
 			t.Errorf("it counts cut after %d bytes", i)
 		}
 	}
@@ -502,6 +569,9 @@ func TestNames(t *testing.T) {
 	base := w.question("a/b")
 	other := func(change func(*Question)) Question { q := base; change(&q); return q }
 	seen := map[string]bool{namesOf(base).verdict: true}
+	if other := other(func(q *Question) { q.Token, _ = token.Parse("glpat-Canary99999999") }); namesOf(base).file == namesOf(other).file {
+		t.Error("two tokens share a file")
+	}
 	for _, q := range []Question{
 		other(func(q *Question) { q.Token, _ = token.Parse("glpat-Canary99999999") }),
 		other(func(q *Question) { q.Instance, _ = instance.Parse("https://gitlab.example.com:8443", false) }),
@@ -549,34 +619,32 @@ func change(t *testing.T, field reflect.Value) {
 	}
 }
 
-// Whatever stands in a file, reading it gives an entry that was written for that
-// name and token, or none.
+// Whatever a file holds, reading it gives entries that are written as they were read.
 func FuzzEntry(f *testing.F) {
 	key := []byte("key")
 	for _, v := range []access.Verdict{{Outcome: access.Granted}, {Outcome: access.Refused, Reason: access.LevelTooLow, Level: 20}} {
-		data, err := entryOf(v, time.Unix(1790000000, 0)).marshal("name", key)
-		if err != nil {
-			f.Fatal(err)
-		}
+		var r record
+		r.set("verdict-a", entry{Made: time.Unix(1790000000, 0), Verdict: v})
+		data := r.marshal("name", key)
 		f.Add(data, false)
-		f.Add(data[65:], true)
+		f.Add(data[firstLine:], true)
 	}
-	f.Add([]byte("0 2 0 true 0 0 0\n{"), true)
-	f.Fuzz(func(t *testing.T, data []byte, sealed bool) {
-		if sealed {
-			// What lies behind a good seal is read as well.
-			data = append([]byte(sealOf("name", key, data)+"\n"), data...)
+	f.Add([]byte("verdict-a 1 2 true\nverdict-a {\n\nverdict-a"), true)
+	f.Fuzz(func(t *testing.T, data []byte, authentic bool) {
+		if authentic {
+			// What comes after a good first line is read as well.
+			data = append(authentication("name", key, data), data...)
 		}
-		e, ok := unmarshal(data, "name", key)
-		if !ok {
+		r := parse(data, "name", key)
+		if len(r.entries) == 0 {
 			return
 		}
-		again, err := e.marshal("name", key)
-		if err != nil {
-			t.Fatal(err)
+		if again := r.marshal("name", key); !bytes.Equal(again, data) {
+			t.Fatalf("%q came back as %q", data, again)
 		}
-		back, ok := unmarshal(again, "name", key)
-		if !ok || back.head != e.head || fmt.Sprint(back.verdict()) != fmt.Sprint(e.verdict()) {
+		e := r.get("verdict-a")
+		r.set("verdict-a", e)
+		if back := parse(r.marshal("name", key), "name", key).get("verdict-a"); !reflect.DeepEqual(decode(string(back.encode())), decode(string(e.encode()))) {
 			t.Fatalf("%+v came back as %+v", e, back)
 		}
 	})

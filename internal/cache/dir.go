@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,14 +18,24 @@ import (
 
 // Bounds of the directory.
 const (
-	// maxEntries is how many files with verdicts are left after a write, and
-	// how many others.
-	maxEntries = 256
-	// unfinished is how old a file is that a write has left behind.
-	unfinished = time.Minute
-	// maxEntry bounds one file in bytes.
-	maxEntry = 16 << 10
+	// maxFiles is how many files are left after a sweep.
+	maxFiles = 256
+	// maxAge is how old a file may get: older than any verdict that is used, and
+	// than the day on which an expiry is told once.
+	maxAge = 25 * time.Hour
+	// maxUnfinished is how old a temporary file may get.
+	maxUnfinished = time.Minute
 )
+
+// The names of files: a digest, or a random number while the file is written.
+var (
+	prefix    = "acp" + strconv.Itoa(format) + "-"
+	temporary = prefix + "tmp-"
+)
+
+// ourFiles matches the names of all versions of this program; the last two are
+// those of format 1.
+const ourFiles = `^(acp\d+-([0-9a-f]{32}|tmp-[0-9a-z]+)|[0-9a-f]{16}-[vfrwesit]-.*|(verdict|token|secret)\.lock)$`
 
 // Why a directory is not used.
 var (
@@ -34,16 +46,22 @@ var (
 	errForeign      = errors.New("it belongs to another user")
 )
 
-// directory is where entries are, opened so that nobody can change what its
-// path means any more.
-type directory struct{ root *os.Root }
+// directory is an open directory: it stays the same one, whatever becomes of its
+// path.
+type directory struct {
+	path string
+	root *os.Root
+}
 
-// openDir opens the directory, made if missing, with mode 0700. One that is a
-// symlink, another user's, or writable by others is refused: whoever can write
-// there could plant a link.
-func openDir(path string, make bool) (*directory, error) {
+// openDir opens the directory, and creates it with mode 0700 if create is set. It
+// refuses a relative path, which would be in the repository that git works in, a
+// symlink, and a directory that others own or can write to: they could plant a link.
+func openDir(path string, create bool) (*directory, error) {
+	if !filepath.IsAbs(path) {
+		return nil, errRelative
+	}
 	before, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) && make {
+	if errors.Is(err, fs.ErrNotExist) && create {
 		if err = os.MkdirAll(path, 0o700); err == nil {
 			before, err = os.Lstat(path)
 		}
@@ -68,19 +86,20 @@ func openDir(path string, make bool) (*directory, error) {
 	}
 	if opened, err := root.Stat("."); err != nil || !os.SameFile(before, opened) {
 		_ = root.Close()
-		return nil, errLink // it has just been put in its place
+		return nil, errLink // it was replaced in between
 	}
-	return &directory{root: root}, nil
+	return &directory{path: path, root: root}, nil
 }
 
 func (d *directory) close() { _ = d.root.Close() }
 
-func (d *directory) read(name string) ([]byte, error) { return file.ReadIn(d.root, name, maxEntry) }
+func (d *directory) read(name string) ([]byte, error) {
+	return file.ReadIn(d.root, name, firstLine+maxBody)
+}
 
-// write replaces a file whole, or leaves it as it was; the name of the file that
-// it makes first begins with prefix.
-func (d *directory) write(name, prefix string, data []byte) error {
-	made := prefix + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatUint(rand.Uint64(), 36)
+// write replaces a file as a whole, or leaves it as it was.
+func (d *directory) write(name string, data []byte) error {
+	made := temporary + strconv.FormatUint(rand.Uint64(), 36)
 	opened, err := d.root.OpenFile(made, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -99,86 +118,42 @@ func (d *directory) write(name, prefix string, data []byte) error {
 }
 
 // writable is why no file can be written, for example because the disk is full.
-func (d *directory) writable(token string) error {
-	name := token + "-t-try-" + strconv.Itoa(os.Getpid())
+func (d *directory) writable() error {
+	name := temporary + strconv.FormatUint(rand.Uint64(), 36)
 	defer func() { _ = d.root.Remove(name) }()
-	return d.write(name, token+"-t-", make([]byte, 1024))
+	return d.write(name, make([]byte, 1024))
 }
 
-// once makes an empty file; false when it is there already, or can't be made: what is
-// told once a day is not told at all where nothing can be noted.
-func (d *directory) once(name string) bool {
-	made, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return false
-	}
-	_ = made.Close()
-	return true
-}
-
-// drop removes everything whose name begins with prefix, and counts it.
-func (d *directory) drop(prefix string) int {
-	dropped := 0
-	for _, entry := range d.list() {
-		if strings.HasPrefix(entry.Name(), prefix) && d.root.Remove(entry.Name()) == nil {
-			dropped++
-		}
-	}
-	return dropped
-}
-
-// sweep removes what is older than anything of use, and the oldest when there are
-// too many. It touches nothing but files with the names of this package: the
-// directory may hold something else.
+// sweep removes old files of this program, and the oldest if there are too many.
+// The directory may also hold files of others.
 func (d *directory) sweep(now time.Time) {
-	type aged struct {
-		name string
-		at   time.Time
+	opened, err := d.root.Open(".")
+	if err != nil {
+		return
 	}
-	var kept [2][]aged // verdicts, and the rest, which all of a token's verdicts need
-	for _, entry := range d.list() {
-		kind, ours := kindOf(entry.Name())
+	defer func() { _ = opened.Close() }()
+	entries, _ := opened.ReadDir(-1) // what could be read is better than nothing
+	ours := regexp.MustCompile(ourFiles)
+	var kept []fs.FileInfo
+	for _, entry := range entries {
 		info, err := entry.Info()
-		if !ours || err != nil || !info.Mode().IsRegular() {
+		if err != nil || !info.Mode().IsRegular() || !ours.MatchString(entry.Name()) {
 			continue
 		}
-		age := now.Sub(info.ModTime())
-		switch {
-		case age > keep, kind == 't' && age > unfinished:
-			_ = d.root.Remove(entry.Name())
-		case kind == 'v':
-			kept[0] = append(kept[0], aged{entry.Name(), info.ModTime()})
-		default:
-			kept[1] = append(kept[1], aged{entry.Name(), info.ModTime()})
+		age, limit := now.Sub(info.ModTime()), maxAge
+		if strings.Contains(info.Name(), "-tmp-") || strings.Contains(info.Name(), "-t-") {
+			limit = maxUnfinished
+		}
+		if age > limit {
+			_ = d.root.Remove(info.Name())
+		} else {
+			kept = append(kept, info)
 		}
 	}
-	for _, files := range kept {
-		slices.SortFunc(files, func(a, b aged) int { return cmp.Or(b.at.Compare(a.at), cmp.Compare(a.name, b.name)) })
-		for n, old := range files {
-			if n >= maxEntries {
-				_ = d.root.Remove(old.name)
-			}
-		}
+	slices.SortFunc(kept, func(a, b fs.FileInfo) int {
+		return cmp.Or(b.ModTime().Compare(a.ModTime()), cmp.Compare(a.Name(), b.Name()))
+	})
+	for _, info := range kept[min(len(kept), maxFiles):] {
+		_ = d.root.Remove(info.Name())
 	}
-}
-
-// kindOf tells the files of this package by their names: sixteen digits of a
-// digest and a letter for the kind (verdict, facts, rate, warned, erased, secret,
-// instance, temporary).
-func kindOf(name string) (kind byte, ours bool) {
-	const at = 17
-	if len(name) < at+2 || name[at-1] != '-' || name[at+1] != '-' || strings.Trim(name[:at-1], "0123456789abcdef") != "" {
-		return 0, false
-	}
-	return name[at], strings.IndexByte("vfrwesit", name[at]) >= 0
-}
-
-func (d *directory) list() []fs.DirEntry {
-	dir, err := d.root.Open(".")
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = dir.Close() }()
-	entries, _ := dir.ReadDir(-1) // what could be read is better than nothing
-	return entries
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -103,22 +105,20 @@ func TestOwnedAlone(t *testing.T) {
 	}
 }
 
-// What stands in an entry's place and is no file is none, at once.
+// Something other than a file in a file's place counts as empty, at once.
 func TestEntryIsNoFile(t *testing.T) {
 	for name, put := range map[string]func(string) error{
 		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
 		"FIFO":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
 		"symlink":   func(path string) error { return os.Symlink("/dev/zero", path) },
-		"huge":      func(path string) error { return os.WriteFile(path, make([]byte, maxEntry+1), 0o600) },
+		"huge":      func(path string) error { return os.WriteFile(path, make([]byte, firstLine+maxBody+1), 0o600) },
 	} {
 		w := newWorld(t)
 		w.verify("a/b")
-		n := namesOf(w.question("a/b"))
-		path := filepath.Join(w.store.Dirs[0], n.verdict)
-		if err := os.Remove(path); err != nil {
+		if err := os.Remove(w.file()); err != nil {
 			t.Fatal(err)
 		}
-		if err := put(path); err != nil {
+		if err := put(w.file()); err != nil {
 			t.Fatal(err)
 		}
 		w.asked = nil
@@ -137,8 +137,13 @@ func TestSweepLeavesOthers(t *testing.T) {
 	w.verify("a/b")
 	dir := w.store.Dirs[0]
 	old := time.Now().Add(-30 * 24 * time.Hour)
-	others := []string{"thesis.txt", "tmp-1-x", "0123456789abcdef", "0123456789abcdef-x-y", "0123456789abcdeg-v-y", "0123456789abcdef-v"}
-	ours := []string{"0123456789abcdef-v-y", "0123456789abcdef-t-1-x", "0123456789abcdef-w-1", "0123456789abcdef-e-"}
+	const digest = "0123456789abcdef0123456789abcdef"
+	others := []string{"thesis.txt", "tmp-1-x", "0123456789abcdef", "0123456789abcdef-x-y", "0123456789abcdeg-v-y", "0123456789abcdef-v",
+		digest, "acp2-" + digest + "0", "acp2-thesis", "acp-" + digest, "acp2-tmp.txt", "other.lock"}
+	ours := []string{"acp2-" + digest, "acp2-tmp-x1", "acp3-" + digest,
+		// Those of format 1.
+		"0123456789abcdef-v-y", "0123456789abcdef-t-1-x", "0123456789abcdef-w-1", "0123456789abcdef-e-",
+		"verdict.lock", "token.lock", "secret.lock"}
 	for _, name := range append(others, ours...) {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
@@ -160,7 +165,7 @@ func TestSweepLeavesOthers(t *testing.T) {
 		}
 	}
 	// What a killed write has left goes soon, what one is writing stays.
-	for name, age := range map[string]time.Duration{"0123456789abcdef-t-1-old": 2 * time.Minute, "0123456789abcdef-t-1-new": time.Second} {
+	for name, age := range map[string]time.Duration{"acp2-tmp-old": 2 * time.Minute, "acp2-tmp-new": time.Second} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -170,18 +175,22 @@ func TestSweepLeavesOthers(t *testing.T) {
 		}
 	}
 	w.verify("e/f")
-	left, err := filepath.Glob(filepath.Join(dir, "*-t-*"))
+	left, err := filepath.Glob(filepath.Join(dir, "*-tmp-*"))
 	if err != nil || len(left) != 1 || !strings.HasSuffix(left[0], "-new") {
 		t.Errorf("left %v, %v", left, err)
 	}
-	// What would still bridge an outage stays.
-	name := filepath.Join(dir, namesOf(w.question("a/b")).verdict)
-	at := w.now.Add(-grace)
-	if err := os.Chtimes(name, at, at); err != nil {
+	// What would still be used in an outage stays.
+	at := w.now.Add(-maxStale)
+	if err := os.Chtimes(w.file(), at, at); err != nil {
 		t.Fatal(err)
 	}
-	w.verify("g/h")
-	if _, err := os.Stat(name); err != nil {
+	opened, err := openDir(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.close()
+	opened.sweep(w.now)
+	if _, err := os.Stat(w.file()); err != nil {
 		t.Error("a verdict of twelve hours ago is gone")
 	}
 }
@@ -190,18 +199,18 @@ func TestSweepLeavesOthers(t *testing.T) {
 func TestFailedWrite(t *testing.T) {
 	w := newWorld(t)
 	w.verify("a/b")
-	dir, ok := w.store.open(false)
-	if !ok {
-		t.Fatal("no directory")
+	dir, err := w.store.open(false)
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer dir.close()
 	if err := dir.root.Mkdir("in-the-way", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := dir.write("in-the-way", "x-t-", []byte("x")); err == nil {
+	if err := dir.write("in-the-way", []byte("x")); err == nil {
 		t.Error("a directory was replaced")
 	}
-	if left, _ := filepath.Glob(filepath.Join(w.store.Dirs[0], "x-t-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(w.store.Dirs[0], "*-tmp-*")); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
 }
@@ -211,8 +220,8 @@ func TestFactsAreTheInstances(t *testing.T) {
 	w := newWorld(t)
 	one, other := w.question("a/b"), w.question("a/b")
 	other.Instance, _ = instance.Parse("https://gitlab.example.org", false)
-	if a, b := namesOf(one), namesOf(other); a.facts == b.facts || a.rate == b.rate || a.verdict == b.verdict {
-		t.Error("two instances share a file")
+	if a, b := namesOf(one), namesOf(other); a.token == b.token || a.rate == b.rate || a.verdict == b.verdict {
+		t.Error("two instances share an entry")
 	}
 	// No two lists of fields look the same.
 	if digest("a", "bc") == digest("ab", "c") || digest("a", "") == digest("a") {
@@ -220,36 +229,73 @@ func TestFactsAreTheInstances(t *testing.T) {
 	}
 }
 
-// A lock is had by one process at a time; two names don't wait for each other,
-// and one that comes too late is given back.
+// Only one caller at a time has a lock. Callers for different names don't wait for
+// each other, and one that stopped waiting does not keep the lock.
 func TestLock(t *testing.T) {
 	w := newWorld(t)
-	dir, ok := w.store.open(true)
-	if !ok {
-		t.Fatal("no directory")
+	dir, err := w.store.open(true)
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer dir.close()
-	waited, release := dir.lock(t.Context(), lockVerdict, "a", nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	waited, release := dir.lock(ctx, "a", nil)
 	if waited {
 		t.Error("waited for nobody")
 	}
+	if waited, release := dir.lock(ctx, "b", nil); waited {
+		t.Error("waited for another name")
+	} else {
+		release() // and keeps the lock of a
+	}
+	if runtime.GOOS == "linux" || runtime.GOOS == "darwin" { // elsewhere, locks belong to the process
+		short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		defer cancel()
+		if waited, _ := dir.lock(short, "a", nil); !waited || short.Err() == nil {
+			t.Error("two have a lock")
+		}
+	}
 	release()
 	release()
-	// Within one process locks never exclude: what is between processes is
-	// tested with processes. Without a file there is none, and no wait.
-	if err := os.Remove(filepath.Join(w.store.Dirs[0], lockVerdict)); err != nil {
+	_, release = dir.lock(ctx, "a", nil)
+	release()
+	if ctx.Err() != nil {
+		t.Error("the one that stopped waiting keeps the lock")
+	}
+	// Without a file there is no lock, and nothing to wait for.
+	if err := os.Remove(filepath.Join(w.store.Dirs[0], lockFile)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(filepath.Join(w.store.Dirs[0], lockVerdict), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(w.store.Dirs[0], lockFile), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	begun := time.Now()
-	if waited, release = dir.lock(ctx, lockVerdict, "a", nil); waited || time.Since(begun) > 30*time.Second {
+	if waited, release = dir.lock(ctx, "a", nil); waited || ctx.Err() != nil {
 		t.Error("waited for a lock that can't be had")
 	}
 	release()
+}
+
+// Callers that store different verdicts at once lose none.
+func TestUpdatesAtOnce(t *testing.T) {
+	w := newWorld(t)
+	dir, err := w.store.open(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.close()
+	c := w.store.question(dir, w.question(""))
+	var group sync.WaitGroup
+	const callers = 50
+	for n := range callers {
+		group.Go(func() {
+			c.update(func(r *record) { r.set(fmt.Sprintf("verdict-%d", n), entry{Made: w.now}) })
+		})
+	}
+	group.Wait()
+	if got := len(w.record().entries); got != callers {
+		t.Errorf("%d entries", got)
+	}
 }
 
 // What is learned of a refusal is as old as the asking, not as what was known of
@@ -390,7 +436,7 @@ func TestTTLHasAnEnd(t *testing.T) {
 	w := newWorld(t)
 	w.store.TTL = 1000 * time.Hour
 	w.granted(w.verify("a/b"))
-	w.now = w.now.Add(grace - time.Minute)
+	w.now = w.now.Add(maxStale - time.Minute)
 	w.granted(w.verify("a/b"))
 	w.want("self a/b")
 	w.now = w.now.Add(2 * time.Minute)
@@ -407,15 +453,15 @@ func TestSharedTrouble(t *testing.T) {
 	} {
 		w := newWorld(t)
 		q := w.question("a/b")
-		dir, ok := w.store.open(true)
-		if !ok {
-			t.Fatal("no directory")
+		dir, err := w.store.open(true)
+		if err != nil {
+			t.Fatal(err)
 		}
-		late := w.store.call(dir, q) // it began before the other one failed
+		late := w.store.question(dir, q) // it began before the other one failed
 		w.now = w.now.Add(time.Second)
 		w.says.Reply, w.project.Reply = silent(reason), silent(reason)
 		w.verify("a/b")
-		a, got := late.shared()
+		a, got := late.shared(late.read())
 		if got != shared || got && a.Verdict.Reason != reason {
 			t.Errorf("%s: %v, %+v", reason, got, a)
 		}
@@ -432,9 +478,11 @@ func TestOwnFailureAfterAnothersSuccess(t *testing.T) {
 		w.now = w.now.Add(time.Second)
 		dir, _ := w.store.open(true)
 		defer dir.close()
-		other := w.store.call(dir, q)
+		other := w.store.question(dir, q)
 		w.now = w.now.Add(time.Second)
-		other.remember(access.Facts{}, time.Time{}, access.Verdict{Outcome: access.Granted}, access.Facts{Self: w.says})
+		other.update(func(r *record) {
+			other.learn(r, entry{}, access.Verdict{Outcome: access.Granted}, access.Facts{Self: w.says})
+		})
 		return access.Verdict{Reason: access.Timeout}, access.Facts{Self: access.Self{Reply: silent(access.Timeout)}}
 	})
 	w.granted(a)
@@ -449,17 +497,17 @@ func TestWaitersAreBridgedToo(t *testing.T) {
 		w := newWorld(t)
 		w.granted(w.verify("a/b"))
 		w.now = w.now.Add(age)
-		dir, ok := w.store.open(true)
-		if !ok {
-			t.Fatal("no directory")
+		dir, err := w.store.open(true)
+		if err != nil {
+			t.Fatal(err)
 		}
-		late := w.store.call(dir, w.question("a/b"))
+		late := w.store.question(dir, w.question("a/b"))
 		w.now = w.now.Add(time.Second)
 		w.says.Reply, w.project.Reply = silent(access.ServerError), silent(access.ServerError)
 		w.verify("a/b")
-		a, ok := late.fresh()
+		a, ok := late.fresh(late.read())
 		if !ok {
-			a, ok = late.shared()
+			a, ok = late.shared(late.read())
 		}
 		if !ok || a.Verdict.Outcome != want || (a.Bridged > 0) != (want == access.Granted) {
 			t.Errorf("after %v: %v, %+v", age, ok, a)

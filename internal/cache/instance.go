@@ -6,55 +6,64 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// TokenInstance is what is remembered of the instance of a token.
-type TokenInstance struct {
-	// Known: whoever knows has answered, in the last 25 hours. URL is the instance's,
-	// "" if the answer was that nothing names one.
+// Instance is what is known about the instance that a token or a Secret is for.
+type Instance struct {
+	// Known says that somebody who knows has answered, in the last 25 hours. URL is
+	// the instance's, "" if the answer was that nothing names one.
 	Known bool
 	URL   string
-	// Fresh: the answer counts as if it were of now. InVain: an attempt failed less
-	// than half a minute ago.
+	// Fresh says that the answer need not be asked for again. InVain says that an
+	// attempt to do so failed in the last 30 seconds.
 	Fresh, InVain bool
 }
 
-// TokenInstance gives what is remembered of the instance of a token.
-func (s Store) TokenInstance(tok token.Token) TokenInstance {
-	dir, ok := s.open(false)
-	if !ok {
-		return TokenInstance{}
+// TokenInstance is what is known about the instance of a token.
+func (s Store) TokenInstance(tok token.Token) Instance { return s.instance(tokenFile(tok)) }
+
+// SaveTokenInstance stores the URL of a token's instance, "" if nothing names one.
+func (s Store) SaveTokenInstance(tok token.Token, url string) {
+	s.saveInstance(tokenFile(tok), func(e *entry, now time.Time) { *e = entry{Made: now, Instance: url} })
+}
+
+// InstanceInVain stores that nobody could be asked about the instance of a token.
+func (s Store) InstanceInVain(tok token.Token) {
+	s.saveInstance(tokenFile(tok), func(e *entry, now time.Time) { e.Tried = now })
+}
+
+// SecretInstance is what is known about the instance of the Secret at a place.
+func (s Store) SecretInstance(place string) Instance { return s.instance(fileOf("place", place)) }
+
+// SaveSecretInstance stores the URL of the instance of the Secret at a place.
+func (s Store) SaveSecretInstance(place, url string) {
+	s.saveInstance(fileOf("place", place), func(e *entry, now time.Time) { *e = entry{Made: now, Instance: url} })
+}
+
+func (s Store) instance(of names) (known Instance) {
+	dir, _ := s.open(false)
+	if dir == nil {
+		return Instance{}
 	}
 	defer dir.close()
-	c := s.call(dir, Question{Token: tok})
-	e, ok := c.load(c.instance)
-	if !ok {
-		return TokenInstance{}
-	}
-	now := c.now()
-	known := TokenInstance{Known: e.Made != 0 && now.Sub(e.made()) < keep, InVain: now.Sub(time.UnixMilli(e.Tried)) < outageTTL}
-	if known.Known {
-		known.URL, known.Fresh = e.Instance, now.Sub(e.made()) < c.TTL
+	c := s.call(dir, of)
+	e := c.entry(c.read(), kindInstance)
+	age := c.now().Sub(e.Made)
+	known.InVain = c.now().Sub(e.Tried) < outageTTL
+	if known.Known = age < maxAge; known.Known {
+		known.URL, known.Fresh = e.Instance, age < c.TTL
 	}
 	return known
 }
 
-// SaveTokenInstance remembers the URL of a token's instance, "" if nothing names one.
-func (s Store) SaveTokenInstance(tok token.Token, url string) {
-	s.saveInstance(tok, func(e *entry, now int64) { *e = entry{head: head{Made: now}, detail: detail{Instance: url}} })
-}
-
-// InstanceInVain remembers that nobody could be asked about the instance of a token.
-func (s Store) InstanceInVain(tok token.Token) {
-	s.saveInstance(tok, func(e *entry, now int64) { e.Tried = now })
-}
-
-func (s Store) saveInstance(tok token.Token, change func(e *entry, now int64)) {
-	dir, ok := s.open(true)
-	if !ok {
+func (s Store) saveInstance(of names, change func(e *entry, now time.Time)) {
+	dir, _ := s.open(true)
+	if dir == nil {
 		return
 	}
 	defer dir.close()
-	c := s.call(dir, Question{Token: tok})
-	e, _ := c.load(c.instance)
-	change(&e, c.now().UnixMilli())
-	c.save(c.instance, e)
+	c := s.call(dir, of)
+	c.update(func(r *record) {
+		e := c.entry(*r, kindInstance)
+		change(&e, c.now())
+		r.set(kindInstance, e)
+	})
 }

@@ -2,56 +2,50 @@ package cache
 
 import (
 	"context"
-	"encoding/binary"
+	"errors"
 	"os"
+	"strconv"
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/file"
 )
 
-// Locks are taken in this order: a question's before its token's. Each kind is
-// a file, and each name a byte in it, so that two names never wait for each
-// other and no file is ever left over.
-const (
-	lockSuffix  = ".lock"
-	lockVerdict = "verdict" + lockSuffix
-	lockToken   = "token" + lockSuffix
-	lockSecret  = "secret" + lockSuffix // alone
-)
+// lockFile has a lock for each name: one byte, found by a digest. So callers with
+// different questions don't wait for each other, and no lock is left over. A caller
+// locks its question, then the token, then the token's file.
+const lockFile = "acp.lock"
 
-// noticeable is how long another caller is waited for before people are told.
+// noticeable is how long a caller waits for another before people are told.
 const noticeable = 2 * time.Second
 
-// lock waits until no other process holds the lock of that kind for name, or ctx
-// ends; waited says that another one held it. Where there is no lock to be had,
-// it returns at once: then every caller asks for itself. release is never nil,
-// and may be called twice. A process takes one lock of a kind at a time: closing
-// the file gives up all that it holds in it.
-func (d *directory) lock(ctx context.Context, kind, name string, tell func()) (waited bool, release func()) {
-	file, err := d.root.OpenFile(kind, os.O_RDWR|os.O_CREATE|nonBlocking, 0o600)
+// lock waits until nobody else has the lock of that name, or ctx ends; waited says
+// that somebody had it. Without locks (Windows, a directory that can't be written)
+// it returns at once. release is never nil, and may be called twice.
+func (d *directory) lock(ctx context.Context, name string, tell func()) (waited bool, release func()) {
+	opened, err := d.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return false, func() {}
 	}
-	release = sync.OnceFunc(func() { _ = file.Close() })
-	sum := binary.BigEndian.Uint64([]byte(digest(name)))
-	place := int64(sum >> 2)
-	if held, err := tryLock(file, place); held || err != nil {
-		return false, release
+	unlock := sync.OnceFunc(func() { _ = opened.Close() })
+	at, _ := strconv.ParseInt(digest("lock", name)[:15], 16, 64) // hex digits
+	if err := file.LockByte(opened, at, false); !errors.Is(err, file.ErrHeld) {
+		return false, unlock
 	}
 	taken := make(chan struct{})
 	go func() {
-		defer close(taken)
-		if waitLock(file, place) != nil || ctx.Err() != nil {
-			// Too late: nobody waits for this any more.
-			release()
-		}
+		_ = file.LockByte(opened, at, true) // without the lock, the caller goes on
+		close(taken)
 	}()
 	late := time.NewTimer(noticeable)
 	defer late.Stop()
 	for {
 		select {
 		case <-taken:
-			return true, release
+			return true, unlock
 		case <-ctx.Done():
+			go func() { <-taken; unlock() }()
 			return true, func() {}
 		case <-late.C:
 			if tell != nil {

@@ -5,6 +5,7 @@ package file
 import (
 	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 )
@@ -16,18 +17,45 @@ func Lock(path string) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
-		err = syscall.FcntlFlock(opened.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK})
-		if !errors.Is(err, syscall.EINTR) {
+	if err = LockByte(opened, 0, false); err != nil {
+		_ = opened.Close()
+		return nil, err
+	}
+	return sync.OnceFunc(func() { _ = opened.Close() }), nil
+}
+
+// LockByte locks one byte of an open file, until the file is closed or the process
+// ends. If somebody else has the lock, it waits or returns ErrHeld.
+func LockByte(opened *os.File, at int64, wait bool) error {
+	err := error(syscall.EINVAL)
+	for _, command := range lockCommands() {
+		for {
+			err = syscall.FcntlFlock(opened.Fd(), command[wait], &syscall.Flock_t{Type: syscall.F_WRLCK, Start: at, Len: 1})
+			if !errors.Is(err, syscall.EINTR) {
+				break
+			}
+		}
+		if !errors.Is(err, syscall.EINVAL) {
 			break
 		}
 	}
-	if err == nil {
-		return sync.OnceFunc(func() { _ = opened.Close() }), nil
-	}
-	_ = opened.Close()
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
-		return nil, ErrHeld
+		return ErrHeld
 	}
-	return nil, err
+	return err
+}
+
+// lockCommands are those of fcntl, the best first. Locks of an open file
+// (F_OFD_SETLK, F_OFD_SETLKW) also exclude others in this process, and last until
+// that file is closed. Locks of a process, for systems without the others (gVisor
+// answers EINVAL), end when it closes the locked file anywhere.
+func lockCommands() []map[bool]int {
+	process := map[bool]int{false: syscall.F_SETLK, true: syscall.F_SETLKW}
+	switch runtime.GOOS {
+	case "linux":
+		return []map[bool]int{{false: 37, true: 38}, process}
+	case "darwin":
+		return []map[bool]int{{false: 90, true: 91}, process}
+	}
+	return []map[bool]int{process}
 }

@@ -1,7 +1,10 @@
 package helper
 
 import (
+	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // warnRescued is for a dead token from mount that was replaced by the newer one
@@ -11,11 +14,29 @@ func warnRescued(mount, other, instance string) error {
 		What: "the token from " + mount + " is no longer valid on " + instance + "; using the newer one from " + other}
 }
 
+// warnVain says why newer, a Secret in the cluster, has no better token for q; nil if
+// there is nothing to tell. newer.Problem is nil if the attempt was an earlier call's.
+func warnVain(vain cache.Vain, q Question, newer source.Found) error {
+	switch {
+	case newer.Problem != nil:
+		return warnRescueFailed(newer.Where, message.As(newer.Problem).What, "")
+	case vain.Problem != "":
+		return warnRescueFailed(newer.Where, "less than 30s ago, the attempt ended with "+vain.Problem, "git-credential-acp check tries again")
+	case vain.Instance != "":
+		return warnRescueForeign(newer.Where, vain.Instance, q.Found.Instance.String())
+	case vain.Verdict.Outcome == access.Refused:
+		newer.Instance = q.Found.Instance
+		q.Found = newer
+		return warnRescueRefused(newer.Where, message.Explain(vain.Verdict, SubjectOf(q)))
+	}
+	return nil
+}
+
 // warnRescueFailed is for a Secret in the cluster, other, that has no newer token than
 // the mounted one, because of why.
-func warnRescueFailed(other string, why error) error {
+func warnRescueFailed(other, why, hint string) error {
 	return &message.Error{Code: "rescue-failed", Topic: message.Warning,
-		What: "no newer token could be read from " + other + ": " + message.As(why).What}
+		What: "no newer token could be read from " + other + ": " + why, Hint: hint}
 }
 
 // warnRescueForeign is for a Secret in the cluster, other, that belongs to another

@@ -376,19 +376,21 @@ const rescueLimit = 5 * time.Second
 func (h Helper) rescue(ctx context.Context, q Question, refused Finding) (_ Question, _ Finding, notes []error) {
 	ctx, cancel := context.WithTimeout(ctx, rescueLimit)
 	defer cancel()
-	turn, note, vain := h.Attempts.Turn(ctx, q.Found.Token, h.Backup)
+	turn, vain, known := h.Attempts.Turn(ctx, q.Found.Token, h.Backup)
 	defer turn.End()
-	if vain {
-		return q, refused, told(note)
+	if known {
+		return q, refused, told(warnVain(vain, q, source.Place(h.Backup)))
 	}
-	newer, note := h.Source.Newer(ctx)
+	newer, problem := h.Source.Newer(ctx)
+	if problem != nil {
+		return q, refused, told(problem)
+	}
 	switch old := q.Found; {
-	case note != nil:
 	case newer.Problem != nil:
-		note = warnRescueFailed(newer.Where, newer.Problem)
+		vain.Problem = message.As(newer.Problem).Code
 	case newer.Instance != old.Instance:
 		// A token goes to its own instance only, wherever it was found.
-		note = warnRescueForeign(newer.Where, newer.Instance.String(), old.Instance.String())
+		vain.Instance = newer.Instance.String()
 	case newer.Token.Reveal() == old.Token.Reveal():
 		// It was not rotated, and the refusal says all.
 	default:
@@ -398,10 +400,10 @@ func (h Helper) rescue(ctx context.Context, q Question, refused Finding) (_ Ques
 		if !again.refused() {
 			return asked, again, told(warnRescued(old.Where, newer.Where, old.Instance.String()))
 		}
-		note = warnRescueRefused(newer.Where, message.Explain(again.Verdict, SubjectOf(asked)))
+		vain.Verdict = again.Verdict
 	}
-	turn.InVain(ctx, note)
-	return q, refused, told(note)
+	turn.InVain(ctx, vain)
+	return q, refused, told(warnVain(vain, q, newer))
 }
 
 // told is a note as a list, without one for nil.

@@ -67,12 +67,12 @@ func (l Lookup) expected(name kube.Name) (i instance.Instance, settled bool) {
 	if problem != nil {
 		return instance.Instance{}, false
 	}
-	url, fresh, known := store.Instance(l.placeOf(name))
-	if !known {
+	known := store.SecretInstance(l.placeOf(name))
+	if !known.Known {
 		return instance.Instance{}, false
 	}
-	i, err := instance.Parse(url, l.Config.AllowHTTPLoopback)
-	return i, fresh && err == nil
+	i, err := instance.Parse(known.URL, l.Config.AllowHTTPLoopback)
+	return i, known.Fresh && err == nil
 }
 
 // placeOf tells a Secret from one of the same name in another cluster.
@@ -95,7 +95,7 @@ func (l Lookup) readSecret(ctx context.Context, name kube.Name) (source.Found, e
 	}
 	found := source.Read(name.String(), ObjectOf(s), l.Config.AllowHTTPLoopback)
 	if store, problem := l.Store(); problem == nil && found.Instance != (instance.Instance{}) {
-		store.SaveInstance(l.placeOf(name), found.Instance.URL())
+		store.SaveSecretInstance(l.placeOf(name), found.Instance.URL())
 	}
 	return found, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -11,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/access"
 )
 
 // A place that was no help is left alone for half a minute, and what was said of
@@ -19,19 +20,19 @@ import (
 func TestTurn(t *testing.T) {
 	w := newWorld(t)
 	dead := w.question("").Token
-	note, helped, looks := error(&message.Error{Code: "kube-timeout", Topic: message.NotVerified, What: "the server did not answer"}), false, 0
+	why, helped, looks := Vain{Problem: "kube-timeout"}, false, 0
 	try := func(ctx context.Context, place string, want int) {
 		t.Helper()
-		turn, got, vain := w.store.Turn(ctx, dead, place)
+		turn, got, known := w.store.Turn(ctx, dead, place)
 		defer turn.End()
-		if !vain {
+		if !known {
 			looks++
-			got = note
+			got = why
 			if !helped {
-				turn.InVain(ctx, note)
+				turn.InVain(ctx, why)
 			}
 		}
-		if looks != want || (got == nil) != (note == nil) || got != nil && *message.As(got) != *message.As(note) {
+		if looks != want || !reflect.DeepEqual(got, why) {
 			t.Errorf("looked %d times, want %d: %v", looks, want, got)
 		}
 	}
@@ -39,14 +40,14 @@ func TestTurn(t *testing.T) {
 	try(ctx, "team/mine", 1)
 	try(ctx, "team/mine", 1)
 	try(ctx, "team/other", 2)
-	w.now = w.now.Add(vainTTL - time.Second)
+	w.now = w.now.Add(refusalTTL - time.Second)
 	try(ctx, "team/mine", 2)
 	w.now = w.now.Add(time.Second)
-	helped = true
+	why, helped = Vain{Verdict: access.Verdict{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: []string{"api"}}}, true
 	try(ctx, "team/mine", 3)
 	try(ctx, "team/mine", 4)
 	// Nothing to say is remembered as well.
-	note, helped = nil, false
+	why, helped = Vain{}, false
 	try(ctx, "team/mine", 5)
 	try(ctx, "team/mine", 5)
 	// A caller that was interrupted learned nothing.
@@ -78,7 +79,7 @@ func TestTurnsOneAfterAnother(t *testing.T) {
 			if looks.Add(1); looking.Add(1) > 1 {
 				t.Error("two look at the same time")
 			}
-			turn.InVain(t.Context(), nil)
+			turn.InVain(t.Context(), Vain{})
 			looking.Add(-1)
 		})
 	}
@@ -92,31 +93,27 @@ func TestInstance(t *testing.T) {
 	w := newWorld(t)
 	want := func(place, url string, fresh bool) {
 		t.Helper()
-		got, isFresh, known := w.store.Instance(place)
-		if got != url || isFresh != fresh || known != (url != "") {
-			t.Errorf("%s: %q, fresh %v, known %v; want %q, %v", place, got, isFresh, known, url, fresh)
+		if got := w.store.SecretInstance(place); got != (Instance{Known: url != "", URL: url, Fresh: fresh}) {
+			t.Errorf("%s: %+v; want %q, %v", place, got, url, fresh)
 		}
 	}
 	want("team/mine", "", false)
-	w.store.SaveInstance("team/mine", "https://gitlab.example.com")
+	w.store.SaveSecretInstance("team/mine", "https://gitlab.example.com")
 	want("team/mine", "https://gitlab.example.com", true)
 	want("team/other", "", false)
 	w.now = w.now.Add(w.store.TTL)
 	want("team/mine", "https://gitlab.example.com", false)
-	w.store.SaveInstance("team/mine", "https://other.example")
+	w.store.SaveSecretInstance("team/mine", "https://other.example")
 	want("team/mine", "https://other.example", true)
-	w.now = w.now.Add(keep + time.Second)
+	w.now = w.now.Add(maxAge + time.Second)
 	want("team/mine", "", false)
 	w.now = w.now.Add(-24 * time.Hour)
 	want("team/mine", "https://other.example", false)
 
-	// A cut file is none, and all are ones that a sweep knows.
-	files, err := filepath.Glob(filepath.Join(w.store.Dirs[0], "*"))
+	// A cut file counts as empty.
+	files, err := filepath.Glob(filepath.Join(w.store.Dirs[0], prefix+"*"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%v, %v", files, err)
-	}
-	if kind, ours := kindOf(filepath.Base(files[0])); kind != 'i' || !ours {
-		t.Errorf("%s is of kind %c", files[0], kind)
 	}
 	data, err := os.ReadFile(files[0])
 	if err != nil || !slices.Contains(strings.Split(string(data), "\""), "https://other.example") {
@@ -127,6 +124,41 @@ func TestInstance(t *testing.T) {
 	}
 	want("team/mine", "", false)
 	w.store.Dirs = nil
-	w.store.SaveInstance("team/mine", "https://gitlab.example.com")
+	w.store.SaveSecretInstance("team/mine", "https://gitlab.example.com")
 	want("team/mine", "", false)
+}
+
+// The instance of a token is in the token's file. It goes when the token is found dead,
+// since it may be the wrong one, and when git's login fails.
+func TestTokenInstance(t *testing.T) {
+	w := newWorld(t)
+	tok := w.question("").Token
+	want := func(want Instance) {
+		t.Helper()
+		if got := w.store.TokenInstance(tok); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	want(Instance{})
+	w.store.InstanceInVain(tok)
+	want(Instance{InVain: true})
+	w.now = w.now.Add(outageTTL)
+	want(Instance{})
+	w.store.SaveTokenInstance(tok, "")
+	want(Instance{Known: true, Fresh: true})
+	w.store.SaveTokenInstance(tok, "https://gitlab.example.com")
+	want(Instance{Known: true, URL: "https://gitlab.example.com", Fresh: true})
+	w.granted(w.verify("a/b"))
+	w.now = w.now.Add(w.store.TTL)
+	w.store.InstanceInVain(tok)
+	want(Instance{Known: true, URL: "https://gitlab.example.com", InVain: true})
+	if !w.store.Forget(tok) {
+		t.Error("there were no verdicts")
+	}
+	want(Instance{})
+	w.store.SaveTokenInstance(tok, "https://gitlab.example.com")
+	w.now = w.now.Add(time.Second)
+	w.says.Reply = access.Reply{State: access.Rejected, Reason: access.TokenUnknown}
+	w.verify("a/b")
+	want(Instance{})
 }
