@@ -296,7 +296,7 @@ func (r *run) version(step, name, before string, leaks vulnerability, args ...st
 	case r.ctx.Err() != nil:
 		r.skip("the check was interrupted", step)
 	case errors.Is(err, exec.ErrNotFound):
-		r.skip("there is no "+name+" on the PATH", step)
+		r.skip(name+" is not on the PATH", step)
 	case ctx.Err() != nil:
 		r.warn(step, nil, warnProgramSilent(name, "no answer within "+programLimit.String()))
 	case err != nil && !errors.As(err, new(*exec.ExitError)):
