@@ -46,7 +46,7 @@ var arrows = map[string]string{
 	// What they are for.
 	"helper":     "access cache credential deadline instance message source token",
 	"lookup":     "cache config credential deadline helper instance kube message platform source token trace",
-	"verify":     "access cache deadline gitlab helper message source token trace",
+	"verify":     "access cache deadline gitlab gitnet helper message source token trace transport",
 	"check":      "access credential deadline file gitconfig gitlab helper instance message report source token",
 	"serve":      "access instance message source strictjson token transport",
 	"connection": "access file gitlab instance kube message platform source token",

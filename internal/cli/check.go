@@ -152,7 +152,7 @@ func checkWith(d *deps, h helper.Helper, limit time.Duration) check.Check {
 	return check.Check{
 		Helper: h,
 		Connect: func(q helper.Question) (*gitlab.Client, error) {
-			return newClient(d, q, limit, nil)
+			return newClients(d).Connect(q, limit, nil)
 		},
 		Limit:      limit,
 		OnLimit:    newPatience(d).Wait,

@@ -96,7 +96,7 @@ func newConnector(d *deps, limit time.Duration) connector {
 	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, error) {
 		d.trace.Hide(tok)
 		found := source.Found{Token: tok, Instance: i, CA: ca}
-		return newClient(d, helper.Question{Found: found, URL: i.URL()}, limit, nil)
+		return newClients(d).Connect(helper.Question{Found: found, URL: i.URL()}, limit, nil)
 	}
 }
 

@@ -29,7 +29,7 @@ func TestInputLimit(t *testing.T) {
 			go func() { _, _ = io.ReadAll(in) }()
 			select {
 			case code := <-ended:
-				if code != exitRefused || said.String() != "git-credential-acp: malformed request: it did not end within 10ms; nothing was answered\n" {
+				if code != exitRefused || said.String() != "git-credential-acp: malformed request: the request did not end within 10ms; nothing was answered\n" {
 					t.Errorf("exit code %d, said %q", code, said.String())
 				}
 			case <-time.After(10 * time.Second):

@@ -178,11 +178,7 @@ func tokenFor(d *deps, i instance.Instance) func(context.Context, serve.Want) (s
 
 // reachFor says how to reach the instance of a token, as git would reach it.
 func reachFor(d *deps, found source.Found) (transport.Network, error) {
-	trust, problem := trustOf(found)
-	if problem != nil {
-		return transport.Network{}, problem
-	}
-	return gitNetwork(perRequest(d)).To(found.Instance.URL()).Network(trust)
+	return newClients(perRequest(d)).Network(found, found.Instance.URL())
 }
 
 // ancestor asks GitLab about two commits of a project.
@@ -194,7 +190,7 @@ func ancestor(ctx context.Context, d *deps, found source.Found, project, old, of
 	}
 	defer stop()
 	question := helper.Question{Found: found, Project: project}
-	client, problem := newClient(request, question, timeout, nil)
+	client, problem := newClients(request).Connect(question, timeout, nil)
 	if problem != nil {
 		return false, problem
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 	"sync"
@@ -22,7 +23,7 @@ import (
 // newLookup is where tokens come from.
 func newLookup(d *deps) lookup.Lookup {
 	known, _ := knownInstance(d)
-	return lookup.Lookup{Config: d.config, Known: known, Limit: timeLimit(d), Store: func() (cache.Store, error) { return verdictStore(d) }, Cluster: clusterConfig(d), Platform: platformEnvironment(d), RunnerDir: d.env.RunnerDir}
+	return lookup.Lookup{Config: d.config, Known: known, Limit: timeLimit(d), Store: func() (cache.Store, error) { return verdictStore(d) }, Cluster: clusterConfig(d), Platform: platformEnvironment(d), RunnerDir: cmp.Or(d.env.RunnerDir, source.RunnerDir)}
 }
 
 // clusterConfig is how to reach the Kubernetes API.

@@ -658,7 +658,7 @@ func (r *setupRun) profile(ctx context.Context, found source.Found) (access.User
 	}
 	defer stop()
 	question := helper.Question{Found: found}
-	client, problem := newClient(r.d, question, limit, nil)
+	client, problem := newClients(r.d).Connect(question, limit, nil)
 	if problem != nil {
 		return access.User{}, problem
 	}

@@ -1,16 +1,11 @@
 package cli
 
 import (
-	"time"
-
 	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/deadline"
-	"github.com/ambient-code/git-credential-acp/internal/gitlab"
-	"github.com/ambient-code/git-credential-acp/internal/gitnet"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/lookup"
 	"github.com/ambient-code/git-credential-acp/internal/source"
-	"github.com/ambient-code/git-credential-acp/internal/transport"
 	"github.com/ambient-code/git-credential-acp/internal/verify"
 )
 
@@ -44,13 +39,10 @@ func newHelper(d *deps) helper.Helper {
 func newVerifier(d *deps) helper.Verifier {
 	progress := newProgress(d)
 	store := func() (cache.Store, error) { return verdictStore(d) }
-	var v helper.Verifier = verify.GitLab{Connect: func(q helper.Question, timeout time.Duration, onLimit func(time.Duration) bool) (*gitlab.Client, error) {
-		return newClient(d, q, timeout, onLimit)
-	}, Timeout: d.config.Timeout, Patience: newPatience(d)}
+	var v helper.Verifier = verify.GitLab{Connect: newClients(d).Connect, Timeout: d.config.Timeout, Patience: newPatience(d)}
 	v = verify.Cached{Verifier: v, Store: store, Progress: progress}
 	v = verify.Limited{Verifier: v, Limit: timeLimit(d)}
-	v = verify.AsGit{Verifier: v, Authorizes: func(url string) string { return gitnet.Authorizes(d.git(), url) },
-		Ignored: func(url string) []string { return gitNetwork(d).To(url).Ignored() }}
+	v = verify.AsGit{Verifier: v, Net: gitNetwork(d)}
 	v = verify.RateLimited{Verifier: v, Patience: newPatience(d)}
 	v = verify.Remembered{Verifier: v, Store: store, Trace: d.trace}
 	if d.trace != nil {
@@ -75,37 +67,9 @@ func timeLimit(d *deps) deadline.Limit {
 	}}
 }
 
-// newClient makes a client for the instance of a token. It goes there as git goes to
-// the URL that it is working on. onLimit is what gitlab.Config says of it.
-func newClient(d *deps, q helper.Question, limit time.Duration, onLimit func(time.Duration) bool) (*gitlab.Client, error) {
-	trust, problem := trustOf(q.Found)
-	if problem != nil {
-		return nil, problem
-	}
-	reach, problem := gitNetwork(d).To(q.Target()).Network(trust)
-	if problem != nil {
-		return nil, problem
-	}
-	return gitlab.New(gitlab.Config{
-		Instance:  q.Found.Instance,
-		Token:     q.Found.Token,
-		Network:   reach,
-		Limit:     limit,
-		UserAgent: userAgent(d),
-		OnLimit:   onLimit,
-		OnWait:    newProgress(d).Waits(q.Found),
-
-		OnExchange: exchange(d.trace),
-	}), nil
+// newClients makes clients for GitLab, which go there as git does.
+func newClients(d *deps) verify.Clients {
+	return verify.Clients{Net: gitNetwork(d), UserAgent: userAgent(d), OnExchange: exchange(d.trace), Progress: newProgress(d)}
 }
 
 func userAgent(d *deps) string { return Name + "/" + d.env.Build.known().Version }
-
-// trustOf are the authorities that came with a token.
-func trustOf(found source.Found) (trust transport.Trust, problem error) {
-	trust.Where = "the key ca.crt of the Secret"
-	if found.CA != nil {
-		trust.PEM, problem = found.CA()
-	}
-	return trust, problem
-}

@@ -67,7 +67,7 @@ func (l Lookup) expected(name kube.Name) (i instance.Instance, settled bool) {
 	if problem != nil {
 		return instance.Instance{}, false
 	}
-	known := store.SecretInstance(l.placeOf(name))
+	known := store.SecretInstance(placeOf(name, l.Cluster))
 	if !known.Known {
 		return instance.Instance{}, false
 	}
@@ -76,7 +76,9 @@ func (l Lookup) expected(name kube.Name) (i instance.Instance, settled bool) {
 }
 
 // placeOf tells a Secret from one of the same name in another cluster.
-func (l Lookup) placeOf(name kube.Name) string { return name.String() + " " + l.Cluster.Fingerprint() }
+func placeOf(name kube.Name, cluster kube.Config) string {
+	return name.String() + " " + cluster.Fingerprint()
+}
 
 // readSecret reads a Secret of the cluster within the time limit.
 func (l Lookup) readSecret(ctx context.Context, name kube.Name) (source.Found, error) {
@@ -95,7 +97,7 @@ func (l Lookup) readSecret(ctx context.Context, name kube.Name) (source.Found, e
 	}
 	found := source.Read(name.String(), ObjectOf(s), l.Config.AllowHTTPLoopback)
 	if store, problem := l.Store(); problem == nil && found.Instance != (instance.Instance{}) {
-		store.SaveSecretInstance(l.placeOf(name), found.Instance.URL())
+		store.SaveSecretInstance(placeOf(name, l.Cluster), found.Instance.URL())
 	}
 	return found, nil
 }

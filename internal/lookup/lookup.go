@@ -32,7 +32,7 @@ type Lookup struct {
 	// Cluster and Platform are how to reach these.
 	Cluster  kube.Config
 	Platform platform.Environment
-	// RunnerDir is where the platform's runner has its files; "" for source.RunnerDir.
+	// RunnerDir is where the platform's runner has its files, as source.RunnerDir.
 	RunnerDir string
 }
 
@@ -94,7 +94,7 @@ func (l Lookup) sources() (source.Config, error) {
 	}
 	config.Session = l.Config.InSession()
 	if problem == nil && l.InRunner() {
-		config.RunnerDir = l.runnerDir()
+		config.RunnerDir = l.RunnerDir
 	}
 	return config, problem
 }

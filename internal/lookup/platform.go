@@ -58,11 +58,11 @@ func (l Lookup) Connected(ctx context.Context) (connected bool, none error) {
 // sessionCredentials are those of the session's owner; none is for an owner who has not
 // connected GitLab.
 func (l Lookup) sessionCredentials(ctx context.Context, client *platform.Client) (found platform.Credentials, none, problem error) {
-	project, problem := l.project(platform.ParseName)
+	project, problem := projectName(l.Config, platform.ParseName)
 	if problem != nil {
 		return found, nil, problem
 	}
-	session, problem := l.session()
+	session, problem := sessionName(l.Config)
 	if problem != nil {
 		return found, nil, problem
 	}
@@ -86,7 +86,7 @@ func (l Lookup) boundCredential(ctx context.Context, client *platform.Client) (f
 	}
 	var project platform.Name
 	if l.Config.Project.Value != "" {
-		if project, problem = l.project(platform.ParseID); problem != nil {
+		if project, problem = projectName(l.Config, platform.ParseID); problem != nil {
 			return found, nil, problem
 		}
 	}
@@ -103,9 +103,9 @@ func (l Lookup) boundCredential(ctx context.Context, client *platform.Client) (f
 	return found, nil, problem
 }
 
-// project is the session's, from the first of its variables that is set.
-func (l Lookup) project(parse func(string) (platform.Name, error)) (platform.Name, error) {
-	variables := []config.Setting{l.Config.Project, l.Config.SessionNamespace, l.Config.Namespace}
+// projectName is the session's, from the first of its variables that is set.
+func projectName(c config.Config, parse func(string) (platform.Name, error)) (platform.Name, error) {
+	variables := []config.Setting{c.Project, c.SessionNamespace, c.Namespace}
 	variable := variables[max(0, slices.IndexFunc(variables, func(s config.Setting) bool { return s.Value != "" }))]
 	name, err := parse(variable.Value)
 	if err != nil {
@@ -114,15 +114,15 @@ func (l Lookup) project(parse func(string) (platform.Name, error)) (platform.Nam
 	return name, nil
 }
 
-// session names the session for the platform. In a pod of the control plane,
+// sessionName names the session for the platform. In a pod of the control plane,
 // AGENTIC_SESSION_NAME is a display name, whatever it looks like, and only the id counts.
-func (l Lookup) session() (platform.Name, error) {
-	if id := l.Config.SessionID.Value; platform.IsKSUID(id) {
+func sessionName(c config.Config) (platform.Name, error) {
+	if id := c.SessionID.Value; platform.IsKSUID(id) {
 		return platform.ParseID(id)
 	}
-	first := l.Config.Session
+	first := c.Session
 	var wrong error
-	for _, variable := range []config.Setting{l.Config.Session, l.Config.HydratedSession, l.Config.SessionID} {
+	for _, variable := range []config.Setting{c.Session, c.HydratedSession, c.SessionID} {
 		if variable.Value == "" {
 			continue
 		}

@@ -15,12 +15,10 @@ func (l Lookup) InRunner() bool {
 	case source.Runner:
 		return true
 	case "", source.Auto:
-		return l.Config.InRunner() || l.Config.Session.Value != "" && source.RunnerTraces(l.runnerDir())
+		return l.Config.InRunner() || l.Config.Session.Value != "" && source.RunnerTraces(l.RunnerDir)
 	}
 	return false
 }
-
-func (l Lookup) runnerDir() string { return cmp.Or(l.RunnerDir, source.RunnerDir) }
 
 // runnerInstance says which instance a token of the runner's belongs to: that of the
 // connection on the platform if its token is this one, else that of the environment, else

@@ -14,6 +14,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/deadline"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
+	"github.com/ambient-code/git-credential-acp/internal/gitnet"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
@@ -164,22 +165,18 @@ func (l Limited) Verify(ctx context.Context, q helper.Question) helper.Finding {
 // AsGit looks at git's own settings for the URL before the next Verifier is asked.
 type AsGit struct {
 	helper.Verifier
-	// Authorizes names the setting by which git logs in at a URL without any helper,
-	// "" for none, and Ignored those that git follows there and this program does
-	// not.
-	Authorizes func(url string) string
-	Ignored    func(url string) []string
+	Net gitnet.Settings
 }
 
 // Verify refuses where git would not use the token. Where nothing was learned, it
 // names what may be why.
 func (a AsGit) Verify(ctx context.Context, q helper.Question) helper.Finding {
-	if by := a.Authorizes(q.Target()); by != "" {
+	if by := gitnet.Authorizes(a.Net.Git(), q.Target()); by != "" {
 		return helper.Finding{Problem: message.HeaderAuthorizes(by)}
 	}
 	f := a.Verifier.Verify(ctx, q)
 	if f.Problem == nil && f.Verdict.Outcome == access.Unverified {
-		for _, by := range a.Ignored(q.Target()) {
+		for _, by := range a.Net.To(q.Target()).Ignored() {
 			f.Notes = append(f.Notes, message.SettingIgnored(by))
 		}
 	}
