@@ -3,6 +3,7 @@ package serve
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -175,18 +176,11 @@ func (x *exchange) judgePush() bool {
 func (x *exchange) refusals(u Updates, pack io.Reader) (held []byte, refused map[string]error) {
 	policy := x.server.config.Policy
 	refused = map[string]error{}
-	for _, option := range u.Options {
-		name, _, _ := strings.Cut(option, "=")
-		if len(policy.Refs) > 0 && (name == "merge_request.merge_when_pipeline_succeeds" || name == "merge_request.auto_merge") {
-			for _, update := range u.List {
-				refused[update.Ref] = errOptionRefused(name)
-			}
-		}
-	}
 	var forward []Update
+	option := policy.options(u.Options)
 	for _, update := range u.List {
 		why, moves := policy.update(update)
-		if why != nil {
+		if why = cmp.Or(why, option); why != nil {
 			refused[update.Ref] = why
 		} else if moves {
 			forward = append(forward, update)
@@ -327,6 +321,12 @@ func (x *exchange) unusable(why string) error {
 func (x *exchange) unreachable(way *transport.Transport, err error) error {
 	fault := way.Fault(err)
 	i := x.server.config.Instance
+	switch fault.Reason {
+	case access.Unreachable:
+		fault.Detail = cmp.Or(fault.Detail, i.String())
+	case access.Timeout:
+		fault.Detail = x.server.config.Silence.String()
+	}
 	return message.Explain(access.Verdict{Outcome: access.Unverified, Reason: fault.Reason, Detail: fault.Detail},
 		message.Subject{Instance: i.String(), URL: i.URL(), Project: x.route.Project, Where: x.found.Where, Renew: x.found.Renew, Trust: x.found.Trust})
 }

@@ -95,3 +95,16 @@ func (p Policy) update(u Update) (refused error, forward bool) {
 	}
 	return nil, u.Old != u.New
 }
+
+// options says why push options are refused, nil when they are not: those by which
+// GitLab merges by itself, into a branch that may not be pushed. GitLab also has short
+// names for them (lib/gitlab/push_options.rb).
+func (p Policy) options(all []string) error {
+	for _, option := range all {
+		name, _, _ := strings.Cut(strings.ToLower(option), "=")
+		if len(p.Refs) > 0 && (strings.Contains(name, "merge_when_pipeline_succeeds") || strings.Contains(name, "auto_merge")) {
+			return errOptionRefused(name)
+		}
+	}
+	return nil
+}

@@ -227,7 +227,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func plainRequest(r *http.Request) bool {
 	upgrade := r.Header.Get("Upgrade")
 	host := (&url.URL{Host: r.Host}).Hostname()
-	return (host == "localhost" || net.ParseIP(host) != nil) &&
+	return (host == "localhost" || net.ParseIP(host) != nil) && strings.Trim(r.Host, letters+".:[]") == "" &&
 		(r.Method != http.MethodGet || r.ContentLength == 0) && r.Header.Get("Origin") == "" && (upgrade == "" || upgrade == "h2c")
 }
 

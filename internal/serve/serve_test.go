@@ -470,6 +470,7 @@ func TestBadRequests(t *testing.T) {
 		"no host":               {"GET " + fetchRefs + " HTTP/1.1\r\nConnection: close\r\n\r\n", "400"},
 		"two hosts":             {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: 127.0.0.1\r\nHost: other", 1), "400"},
 		"name for this machine": {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: rebound.example", 1), "404"},
+		"host with more":        {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: 127.0.0.1:1/@evil.example", 1), "400"},
 		"host with a space":     {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: a b", 1), "400"},
 		"climbs":                {get("/group/../other/secret.git/info/refs?service=git-upload-pack"), "404"},
 		"climbs encoded":        {get("/group/%2e%2e/other/secret.git/info/refs?service=git-upload-pack"), "404"},

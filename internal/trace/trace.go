@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,7 +64,9 @@ func (t *Tracer) Hide(tok token.Token) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.tokens = append(t.tokens, tok)
+	if !slices.ContainsFunc(t.tokens, func(known token.Token) bool { return known.Reveal() == tok.Reveal() }) {
+		t.tokens = append(t.tokens, tok)
+	}
 }
 
 // Step writes a step that began at a time and has just ended.
