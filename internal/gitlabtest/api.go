@@ -3,6 +3,7 @@ package gitlabtest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -23,7 +24,6 @@ type caller struct {
 // scopes_registered_for_endpoint).
 var endpointScopes = map[string][]string{
 	"user":    {"read_user", "api", "read_api"},
-	"version": {"read_user", "api", "read_api"},
 	"project": {"api", "read_api"},
 	"member":  {"api", "read_api"},
 	"branch":  {"api", "read_api"},
@@ -35,7 +35,6 @@ var endpointScopes = map[string][]string{
 // granularPermissions name what a fine-grained token lacks, and where.
 var granularPermissions = map[string][2]string{
 	"user":    {"user", "read_user"},
-	"version": {"instance", "read_metadata"},
 	"project": {"project", "read_project"},
 	"member":  {"project", "read_member"},
 	"branch":  {"project", "read_branch"},
@@ -45,9 +44,7 @@ var granularPermissions = map[string][2]string{
 // serveAPI answers for the REST API: the limiter in front, then GitLab.
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, rt route) {
 	limit, over := s.limits.hit(limitKey(r), s.opts.Now())
-	for k, v := range limit {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), limit)
 	if over {
 		plain(http.StatusTooManyRequests, "Retry later").with("Content-Type", "text/plain").write(w)
 		return
@@ -83,8 +80,6 @@ func (s *Server) answer(r *http.Request, rt route) reply {
 		return s.revoke(c)
 	case "user":
 		return s.answerUser(r, c)
-	case "version":
-		return s.answerVersion()
 	}
 	if c == nil {
 		c = &caller{}
@@ -102,7 +97,7 @@ func (s *Server) authenticate(r *http.Request, endpoint string) (*caller, *reply
 	}
 	refuse := func(p reply) (*caller, *reply) { return nil, &p }
 	t, ok := s.state.token(value)
-	if !ok || t.Kind == "deploy" || t.Kind == "oauth" && r.Header.Get("Private-Token") != "" {
+	if !ok || t.Kind == "oauth" && r.Header.Get("Private-Token") != "" {
 		return refuse(message(http.StatusUnauthorized, "401 Unauthorized"))
 	}
 	switch {
@@ -231,9 +226,7 @@ func (p reply) with(key, value string) reply {
 }
 
 func (p reply) write(w http.ResponseWriter) {
-	for k, v := range p.header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), p.header)
 	if p.status != http.StatusNoContent {
 		w.Header().Set("Content-Length", strconv.Itoa(len(p.body)))
 	}

@@ -1,7 +1,10 @@
 package gitlabtest
 
 import (
+	"encoding/json"
+	"errors"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -42,7 +45,6 @@ func world(t *testing.T, o Options) *Server {
 	s.AddToken(Token{Value: "glpat-CanaryFine", UserID: 1, Granular: true})
 	s.AddToken(Token{Value: "glpat-CanaryFineAll", UserID: 1, Granular: true, Scopes: []string{"api"}})
 	s.AddToken(Token{Value: "CanaryOAuth", UserID: 1, Scopes: []string{"api"}, Kind: "oauth"})
-	s.AddToken(Token{Value: "gldt-CanaryDeploy", ID: 77, UserID: 1, Scopes: []string{"read_repository"}, Kind: "deploy"})
 	for _, p := range []Project{
 		{ID: 8, Path: "group/public", Public: true},
 		{ID: 9, Path: "group/moved.js", Direct: map[int]int{1: 40}, OldPaths: []string{"old/place"}, Archived: true},
@@ -57,6 +59,25 @@ func world(t *testing.T, o Options) *Server {
 		}
 	}
 	return s
+}
+
+// matches compares JSON objects. Behind a "…" are some fields of one, which are enough.
+func matches(t *testing.T, got, want string) bool {
+	t.Helper()
+	part, isPart := strings.CutPrefix(want, "…")
+	if isPart {
+		want = "{" + strings.TrimSuffix(part, ",") + "}"
+	}
+	var g, w map[string]any
+	if err := errors.Join(json.Unmarshal([]byte(got), &g), json.Unmarshal([]byte(want), &w)); err != nil {
+		t.Fatalf("%v: %s, %s", err, got, want)
+	}
+	for key := range g {
+		if _, wanted := w[key]; isPart && !wanted {
+			delete(g, key)
+		}
+	}
+	return reflect.DeepEqual(g, w)
 }
 
 func TestAPI(t *testing.T) {
@@ -87,13 +108,12 @@ func TestAPI(t *testing.T) {
 		{"private token", self, "Private " + canary, 200, `…"id":11,`, ""},
 		{"no expiry", self, "Bearer glpat-CanaryRoot", 200, `…"expires_at":null`, ""},
 		{"self takes any scope", self, "Bearer glpat-CanaryWrite", 200, `…"scopes":["write_repository"]`, ""},
-		{"granular self", self, "Bearer glpat-CanaryFine", 200, `…"scopes":["granular"],"user_id":1,"last_used_at":null,"active":true,"expires_at":null,"granular":true}`, ""},
+		{"granular self", self, "Bearer glpat-CanaryFine", 200, `…"scopes":["granular"],"user_id":1,"last_used_at":null,"active":true,"expires_at":null,"granular":true`, ""},
 		{"oauth self", self, "Bearer CanaryOAuth", 400, `{"message":"400 Bad request - This endpoint requires token type to be a personal access token"}`, ""},
 		{"oauth user", user, "Bearer CanaryOAuth", 200, `…"username":"alice"`, ""},
 		{"oauth is no private token", user, "Private CanaryOAuth", 401, bareUnauthorized, ""},
-		{"deploy token", self, "Bearer gldt-CanaryDeploy", 401, bareUnauthorized, ""},
 
-		{"user", user, "Bearer " + canary, 200, `…"username":"alice","name":"Alice","state":"active","locked":false,"avatar_url":null,"web_url":"` + s.URL() + `/alice","email":"alice@example.com","commit_email":"alice@example.com"}`, ""},
+		{"user", user, "Bearer " + canary, 200, `…"username":"alice","name":"Alice","state":"active","locked":false,"avatar_url":null,"web_url":"` + s.URL() + `/alice","email":"alice@example.com","commit_email":"alice@example.com"`, ""},
 		{"user by read_user", user, "Bearer glpat-CanaryReader", 200, `…"id":1,`, ""},
 		{"user by read_api", user, "Bearer glpat-CanaryCarol", 200, `…"id":4,`, ""},
 		{"user scope", user, "Bearer glpat-CanaryWrite", 403, scopeBody("read_user api read_api"), ""},
@@ -114,12 +134,11 @@ func TestAPI(t *testing.T) {
 		{"no such number", "projects/4711", "Bearer " + canary, 404, noProject, ""},
 		{"name without group", "projects/project", "Bearer " + canary, 404, noProject, ""},
 		{"nobody, private", "projects/7", "", 404, noProject, ""},
-		{"nobody, public", "projects/8", "", 200, `…"visibility":"public","repository_access_level":"enabled","marked_for_deletion_on":null}`, ""},
+		{"nobody, public", "projects/8", "", 200, `…"visibility":"public","repository_access_level":"enabled","marked_for_deletion_on":null`, ""},
 		{"dead token, public", "projects/8", "Bearer glpat-CanaryRevoked", 401, revokedBody, `Bearer realm="Protected by OAuth 2.0", error="invalid_token", error_description="Token was revoked. You have to re-authorize from the user."`},
 		{"stranger, public", "projects/8", "Bearer glpat-CanaryCarol", 200, `…"permissions":{"project_access":null,"group_access":null}`, ""},
 		{"invited group", "projects/10", "Bearer " + canary, 200, `…"permissions":{"project_access":null,"group_access":null}`, ""},
 		{"group", "projects/10", "Bearer glpat-CanaryCarol", 200, `…"permissions":{"project_access":null,"group_access":{"access_level":10,"notification_level":3}}`, ""},
-		{"guest sees no branch", "projects/15", "Bearer " + canary, 200, `…"path_with_namespace":"group/guests","http_url_to_repo"`, ""},
 		{"guest asks for a branch", "projects/15/repository/branches/main", "Bearer " + canary, 403, `{"message":"403 Forbidden"}`, ""},
 		{"admin, no member", "projects/7", "Bearer glpat-CanaryRoot", 200, `…"permissions":{"project_access":null,"group_access":null}`, ""},
 		{"minimal access", "projects/12", "Bearer " + canary, 404, noProject, ""},
@@ -143,14 +162,12 @@ func TestAPI(t *testing.T) {
 		{"a branch is no revision", "projects/7/repository/branches/main%5E0", "Bearer " + canary, 404, `{"message":"404 Branch Not Found"}`, ""},
 		{"empty has none", "projects/14/repository/branches/main", "Bearer " + canary, 404, `{"message":"404 Branch Not Found"}`, ""},
 
-		{"version", "version", "Bearer " + canary, 200, `…"version":"19.`, ""},
 		{"no such endpoint", "nonsense", "Bearer " + canary, 404, notFoundBody, ""},
 		{"rotation is a post", "personal_access_tokens/self/rotate", "Bearer " + canary, 404, notFoundBody, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := mustSend(t, c, http.MethodGet, s.URL()+"/api/v4/"+tt.path, tt.credential, "")
-			part, isPart := strings.CutPrefix(tt.body, "…")
-			if a.status != tt.status || isPart && !strings.Contains(a.body, part) || !isPart && a.body != tt.body {
+			if a.status != tt.status || !matches(t, a.body, tt.body) {
 				t.Errorf("%d %s\nwant %d %s", a.status, a.body, tt.status, tt.body)
 			}
 			if got := strings.Join(a.header.Values("WWW-Authenticate"), "\n"); got != tt.challenge {
@@ -163,6 +180,9 @@ func TestAPI(t *testing.T) {
 				t.Errorf("protocol %s", a.proto)
 			}
 		})
+	}
+	if a := get(t, s, "projects/15", canary); a.status != 200 || strings.Contains(a.body, "default_branch") {
+		t.Errorf("a guest sees a branch: %s", a.body)
 	}
 	for _, who := range []string{canary, "glpat-CanaryCarol"} {
 		if a := get(t, s, "user", who); strings.Contains(a.body, "is_admin") {
@@ -228,7 +248,7 @@ func TestUpdates(t *testing.T) {
 		!strings.HasSuffix(s.RepositoryDir("new/place.wiki"), ".wiki.git") {
 		t.Errorf("directories: %q", s.RepositoryDir("new/place"))
 	}
-	must(s.UpdateUser(1, func(u *User) { u.Forbidden = "Your account has been blocked." }))
+	s.AddUser(User{ID: 1, Username: "alice", Forbidden: "Your account has been blocked."})
 	if a := get(t, s, "user", canary); a.status != 403 {
 		t.Errorf("blocked: %d", a.status)
 	}
@@ -236,7 +256,7 @@ func TestUpdates(t *testing.T) {
 	if a := get(t, s, "user", canary); a.status != 401 || a.body != revokedBody {
 		t.Errorf("revoked: %d %s", a.status, a.body)
 	}
-	if s.UpdateUser(99, func(*User) {}) == nil || s.UpdateToken("x", func(*Token) {}) == nil || s.UpdateProject("x/y", func(*Project) {}) == nil {
+	if s.UpdateToken("x", func(*Token) {}) == nil || s.UpdateProject("x/y", func(*Project) {}) == nil {
 		t.Error("changed what isn't there")
 	}
 }

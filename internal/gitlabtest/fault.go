@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,16 +15,13 @@ import (
 	"time"
 )
 
-// maxHalf bounds the answer that a Cut or Size fault holds in memory.
-const maxHalf = 8 << 20
-
 // Fault makes a server answer wrong. The first one that matches, in the order
 // in which they were added, strikes alone; it comes before authentication, the
 // rate limit and the ban, as trouble in front of GitLab does. With nothing but
 // Delay or Header, the right answer follows.
 type Fault struct {
 	// Match is an endpoint ("self", "user", "project", "member", "branch", "merge_base",
-	// "rotate", "revoke", "version", "git", "lfs", "other"), "api" for all of
+	// "rotate", "revoke", "git", "lfs", "other"), "api" for all of
 	// REST, "all", or the beginning of an escaped path, with its slash.
 	// Another list is a [Platform]'s own.
 	Match string
@@ -53,7 +52,7 @@ type Fault struct {
 }
 
 // matchNames are what Fault.Match may be, beside paths.
-var matchNames = []string{"self", "user", "project", "member", "branch", "merge_base", "rotate", "revoke", "version", "git", "lfs", "other", "api", "all"}
+var matchNames = []string{"self", "user", "project", "member", "branch", "merge_base", "rotate", "revoke", "git", "lfs", "other", "api", "all"}
 
 // faults are those that wait for a request.
 type faults struct {
@@ -104,10 +103,11 @@ func (fs *faults) take(rt route, r *http.Request) (Fault, bool) {
 			continue
 		}
 		hit := *f
-		if f.Times == 1 {
-			fs.list = append(fs.list[:i:i], fs.list[i+1:]...)
-		} else if f.Times > 1 {
-			f.Times--
+		switch f.Times--; f.Times {
+		case 0:
+			fs.list = slices.Delete(fs.list, i, i+1)
+		case -1:
+			f.Times = 0 // for all
 		}
 		return hit, true
 	}
@@ -128,9 +128,7 @@ func strike(f Fault, w http.ResponseWriter, r *http.Request, rt route, answer fu
 	if f.Delay > 0 && !pause(r, f.Delay) {
 		panic(http.ErrAbortHandler)
 	}
-	for k, v := range f.Header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), f.Header)
 	switch {
 	case f.Hang:
 		<-r.Context().Done()
@@ -139,7 +137,7 @@ func strike(f Fault, w http.ResponseWriter, r *http.Request, rt route, answer fu
 		cut(r)
 	case f.Cut:
 		right := hold(answer)
-		right.write(w, right.body[:len(right.body)/2], len(right.body))
+		release(w, right, right.Body.Bytes()[:right.Body.Len()/2], int64(right.Body.Len()))
 		_ = http.NewResponseController(w).Flush()
 		pause(r, 20*time.Millisecond) // HTTP/2 writes frames out after Flush has returned
 		cut(r)
@@ -149,9 +147,8 @@ func strike(f Fault, w http.ResponseWriter, r *http.Request, rt route, answer fu
 		drip(w, r, hold(answer), f.Drip)
 	case f.Size > 0:
 		right := hold(answer)
-		body := blowUp(right.body, f.Size)
-		right.write(w, nil, int(f.Size))
-		_, _ = io.Copy(w, body)
+		release(w, right, nil, f.Size)
+		_, _ = io.Copy(w, blowUp(right.Body.Bytes(), f.Size))
 	case f.RedirectTo != "":
 		to, whole := strings.CutSuffix(f.RedirectTo, "*")
 		if whole {
@@ -162,16 +159,13 @@ func strike(f Fault, w http.ResponseWriter, r *http.Request, rt route, answer fu
 	case f.HTML:
 		f.page(w, http.StatusOK, signInPage)
 	case f.Status != 0 || f.Body != "":
-		if f.Status == 0 {
-			f.Status = http.StatusOK
-		}
 		if w.Header().Get("Content-Type") == "" {
 			w.Header().Set("Content-Type", typePlain)
 			if strings.HasPrefix(f.Body, "{") {
 				w.Header().Set("Content-Type", typeJSON)
 			}
 		}
-		w.WriteHeader(f.Status)
+		w.WriteHeader(cmp.Or(f.Status, http.StatusOK))
 		_, _ = io.WriteString(w, f.Body)
 	default:
 		answer(w)
@@ -185,67 +179,33 @@ const signInPage = `<!DOCTYPE html>
 
 // page writes HTML; the fault's own status and body come before those given.
 func (f Fault) page(w http.ResponseWriter, status int, body string) {
-	if f.Status != 0 {
-		status = f.Status
-	}
-	if f.Body != "" {
-		body = f.Body
-	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body)
+	w.WriteHeader(cmp.Or(f.Status, status))
+	_, _ = io.WriteString(w, cmp.Or(f.Body, body))
 }
 
 // pause waits, unless the client leaves or the server closes before.
 func pause(r *http.Request, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 		return true
 	case <-r.Context().Done():
 		return false
 	}
 }
 
-// held is an answer that was kept from going out.
-type held struct {
-	status int
-	header http.Header
-	body   []byte
+// hold takes an answer that is written to it.
+func hold(answer func(http.ResponseWriter)) *httptest.ResponseRecorder {
+	held := httptest.NewRecorder()
+	answer(held)
+	return held
 }
 
-// hold takes an answer that is written to it, up to maxHalf of body.
-func hold(answer func(http.ResponseWriter)) *held {
-	h := &held{header: http.Header{}}
-	answer(h)
-	return h
-}
-
-func (h *held) Header() http.Header { return h.header }
-
-func (h *held) WriteHeader(code int) {
-	if h.status == 0 {
-		h.status = code
-	}
-}
-
-func (h *held) Write(b []byte) (int, error) {
-	h.WriteHeader(http.StatusOK)
-	if len(h.body)+len(b) > maxHalf {
-		return 0, fmt.Errorf("gitlabtest: answer of more than %d bytes", maxHalf)
-	}
-	h.body = append(h.body, b...)
-	return len(b), nil
-}
-
-// write sends what was held with another body, whose length is as claimed.
-func (h *held) write(w http.ResponseWriter, body []byte, length int) {
-	for k, v := range h.header {
-		w.Header()[k] = v
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(length))
-	w.WriteHeader(cmp.Or(h.status, http.StatusOK))
+// release sends what was held with another body, whose length is as claimed.
+func release(w http.ResponseWriter, held *httptest.ResponseRecorder, body []byte, length int64) {
+	maps.Copy(w.Header(), held.Result().Header)
+	w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
+	w.WriteHeader(held.Code)
 	_, _ = w.Write(body)
 }
 
@@ -261,15 +221,16 @@ func blowUp(right []byte, size int64) io.Reader {
 	return io.LimitReader(io.MultiReader(bytes.NewReader(head), strings.NewReader(open), io.LimitReader(letters{}, pad), strings.NewReader(shut)), size)
 }
 
-// drip sends an answer that was held byte by byte.
-func drip(w http.ResponseWriter, r *http.Request, right *held, gap time.Duration) {
-	right.write(w, nil, len(right.body))
-	for n := range right.body {
+// drip sends an answer byte by byte.
+func drip(w http.ResponseWriter, r *http.Request, right *httptest.ResponseRecorder, gap time.Duration) {
+	body := right.Body.Bytes()
+	release(w, right, nil, int64(len(body)))
+	for n := range body {
 		_ = http.NewResponseController(w).Flush()
 		if !pause(r, gap) {
 			panic(http.ErrAbortHandler)
 		}
-		_, _ = w.Write(right.body[n : n+1])
+		_, _ = w.Write(body[n : n+1])
 	}
 }
 

@@ -88,7 +88,6 @@ func (b *loginBan) login(ip string, good bool) {
 type gitCaller struct {
 	user       User
 	anonymous  bool
-	deploy     bool // a deploy token: reads code, is nobody
 	pull, push bool
 }
 
@@ -137,17 +136,8 @@ func (s *Server) gitCredential(name, password string) (gitCaller, bool) {
 	has := func(scopes ...string) bool {
 		return slices.ContainsFunc(scopes, func(sc string) bool { return slices.Contains(t.Scopes, sc) })
 	}
-	switch t.Kind {
-	case "deploy":
-		return gitCaller{deploy: true, pull: has("read_repository")}, name == fmt.Sprintf("gitlab+deploy-token-%d", t.ID)
-	case "oauth":
-		if name != "oauth2" {
-			return gitCaller{}, false
-		}
-	default:
-		if otherKinds.MatchString(name) {
-			return gitCaller{}, false
-		}
+	if t.Kind == "oauth" && name != "oauth2" || t.Kind == "" && otherKinds.MatchString(name) {
+		return gitCaller{}, false
 	}
 	u, ok := s.state.user(t.UserID)
 	if !ok || strings.Contains(u.Forbidden, "blocked") {
@@ -185,7 +175,7 @@ func (s *Server) gitAccess(r *http.Request, c gitCaller, rt *repoRoute) (p Proje
 		return no(http.StatusForbidden, textScopeDownload)
 	case !rt.push() && rt.service != "git-upload-pack":
 		return no(http.StatusForbidden, textCommand)
-	case !ok || !c.deploy && !p.visible(c.user):
+	case !ok || !p.visible(c.user):
 		return no(http.StatusNotFound, textNotFound)
 	case p.NoRepository:
 		return no(http.StatusNotFound, textNoRepository)
@@ -193,7 +183,7 @@ func (s *Server) gitAccess(r *http.Request, c gitCaller, rt *repoRoute) (p Proje
 		return no(http.StatusForbidden, textArchived)
 	case rt.push() && !p.pushable(c.user, false):
 		return no(http.StatusForbidden, push)
-	case !rt.push() && !c.deploy && !p.codeVisible(c.user):
+	case !rt.push() && !p.codeVisible(c.user):
 		return no(http.StatusForbidden, download)
 	}
 	return p, moved, nil

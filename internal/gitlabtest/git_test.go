@@ -74,9 +74,6 @@ func TestGitStatuses(t *testing.T) {
 	if err := s.AddProject(Project{ID: 20, Path: "group/disabled", Direct: map[int]int{1: 40}, RepositoryAccessLevel: "disabled"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AddProject(Project{ID: 21, Path: "group/members", Public: true, RepositoryAccessLevel: "private"}); err != nil {
-		t.Fatal(err)
-	}
 	c := client(t, s.CAFile())
 	const pull, push = "git-upload-pack", "git-receive-pack"
 	denied := "HTTP Basic: Access denied. If a password was provided for Git authentication, the password was incorrect or you're required to use a token instead of a password. If a token was provided, it was either incorrect, expired, or improperly scoped. See " + s.URL() + "/help"
@@ -94,8 +91,6 @@ func TestGitStatuses(t *testing.T) {
 		{"public, nobody", "group/public", pull, "", 200, "001e#"},
 		{"public, push, nobody", "group/public", push, "", 401, denied},
 		{"public, dead token", "group/public", pull, "Basic oauth2:glpat-CanaryRevoked", 401, denied},
-		{"public, code for members", "group/members", pull, "", 401, denied},
-		{"public, code for members, stranger", "group/members", pull, "Basic x:glpat-CanaryCarol", 403, textRoleDownload},
 		{"nobody", project, pull, "", 401, denied},
 		{"missing, nobody", "group/none", pull, "", 401, denied},
 		{"missing", "group/none", pull, "Basic oauth2:" + canary, 404, "The project you were looking for could not be found or you don't have permission to view it."},
@@ -110,8 +105,6 @@ func TestGitStatuses(t *testing.T) {
 		{"job token's name", project, pull, "Basic gitlab-ci-token:" + canary, 401, denied},
 		{"service's name", project, pull, "Basic drone-ci-token:" + canary, 401, denied},
 		{"deploy token's name", project, pull, "Basic gitlab+deploy-token-1:" + canary, 401, denied},
-		{"deploy token", project, pull, "Basic gitlab+deploy-token-77:gldt-CanaryDeploy", 200, "001e#"},
-		{"deploy token, another name", project, pull, "Basic oauth2:gldt-CanaryDeploy", 401, denied},
 		{"oauth", project, pull, "Basic oauth2:CanaryOAuth", 200, "001e#"},
 		{"oauth, another name", project, pull, "Basic x:CanaryOAuth", 401, denied},
 		{"scope, pull", project, pull, "Basic oauth2:glpat-CanaryReader", 403, "You are not allowed to download code."},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -101,11 +102,11 @@ func (s *Server) lfsAccess(r *http.Request, c gitCaller, rt *repoRoute, upload b
 	if c.anonymous && (upload || !ok || !p.codeVisible(User{})) {
 		return p, s.denied(r)
 	}
-	if !ok || !c.deploy && !p.visible(c.user) {
+	if !ok || !p.visible(c.user) {
 		a := s.lfsMessage(r, http.StatusNotFound, "Not found.")
 		return p, &a
 	}
-	may := c.pull && (c.deploy || p.codeVisible(c.user))
+	may := c.pull && p.codeVisible(c.user)
 	if upload {
 		may = c.push && p.pushable(c.user, false)
 	}
@@ -153,9 +154,7 @@ func (s *Server) lfsBatch(r *http.Request, rt *repoRoute, store string, upload b
 
 func with(header map[string]string, key, value string) map[string]string {
 	h := map[string]string{key: value}
-	for k, v := range header {
-		h[k] = v
-	}
+	maps.Copy(h, header)
 	return h
 }
 
@@ -174,38 +173,12 @@ func (s *Server) lfsStore(r *http.Request, store, oid, size string) reply {
 	if err != nil || n < 0 || n > maxObject || !objectID.MatchString(oid) {
 		return s.lfsMessage(r, http.StatusNotFound, "Not found.")
 	}
-	sum := sha256.New()
-	b, err := receive(store, io.TeeReader(io.LimitReader(r.Body, n+1), sum))
-	if err != nil {
-		return s.lfsMessage(r, http.StatusInternalServerError, "Storage failed.")
-	}
-	defer func() { _ = os.Remove(b.name) }() // gone already after the rename
-	if b.size != n || hex.EncodeToString(sum.Sum(nil)) != oid {
+	body, err := io.ReadAll(io.LimitReader(r.Body, n+1))
+	if sum := sha256.Sum256(body); err != nil || int64(len(body)) != n || hex.EncodeToString(sum[:]) != oid {
 		return s.lfsMessage(r, http.StatusUnprocessableEntity, "SHA256 or size mismatch")
 	}
-	if err := os.Rename(b.name, filepath.Join(store, oid)); err != nil {
+	if err := errors.Join(os.MkdirAll(store, 0o755), os.WriteFile(filepath.Join(store, oid), body, 0o644)); err != nil {
 		return s.lfsMessage(r, http.StatusInternalServerError, "Storage failed.")
 	}
 	return reply{status: http.StatusOK, header: http.Header{"Content-Type": {typePlain}}}
-}
-
-type received struct {
-	name string
-	size int64
-}
-
-// receive writes to a temporary file in the store.
-func receive(store string, from io.Reader) (received, error) {
-	if err := os.MkdirAll(store, 0o755); err != nil {
-		return received{}, err
-	}
-	f, err := os.CreateTemp(store, ".upload-*")
-	if err != nil {
-		return received{}, err
-	}
-	n, err := io.Copy(f, from)
-	if err = errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return received{f.Name(), n}, err
 }

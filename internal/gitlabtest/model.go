@@ -13,7 +13,6 @@ import (
 
 // Access levels, as GitLab numbers them (its Gitlab::Access module).
 const (
-	levelMinimal    = 5
 	levelGuest      = 10
 	levelReporter   = 20 // the least that may clone private code
 	levelDeveloper  = 30 // the least that may push
@@ -25,7 +24,6 @@ type User struct {
 	ID                    int
 	Username, Name, Email string
 	CommitEmail           string // Email if empty
-	State                 string // "active" if empty
 	Admin                 bool
 	// Forbidden is why the account may not act: the text after
 	// "403 Forbidden - " in the API, such as "Your account has been
@@ -51,8 +49,7 @@ type Token struct {
 	// itself).
 	Granular bool
 	// Kind is "" for a personal token, "oauth" (works with git for the user
-	// name oauth2 only) or "deploy" (not with the API; with git for the user
-	// name gitlab+deploy-token-<ID>).
+	// name oauth2 only).
 	Kind                  string
 	CreatedAt, LastUsedAt time.Time // zero: some fixed time; never
 	// family is the ID of the token that this one was rotated from first.
@@ -81,7 +78,7 @@ type Project struct {
 	// Empty makes a repository without commits.
 	Empty bool
 	// RepositoryAccessLevel is "enabled" if empty; "disabled" refuses all of
-	// git, "private" lets members only clone a public project.
+	// git.
 	RepositoryAccessLevel string
 	// GroupOnly makes it a group, whose wiki git serves. The API has no project of that
 	// path.
@@ -90,14 +87,13 @@ type Project struct {
 	MarkedForDeletionOn string
 }
 
-// level is the user's effective access, 0 without any. Minimal access is
-// access to a group's page, not to its projects.
+// level is the user's effective access, 0 without any. Minimal access (5) is access to
+// a group's page, not to its projects.
 func (p Project) level(userID int) int {
-	l := max(p.Direct[userID], p.Group[userID], p.Invited[userID])
-	if l <= levelMinimal {
-		return 0
+	if l := max(p.Direct[userID], p.Group[userID], p.Invited[userID]); l >= levelGuest {
+		return l
 	}
-	return l
+	return 0
 }
 
 func (p Project) visible(u User) bool { return p.Public || u.Admin || p.level(u.ID) > 0 }
@@ -109,8 +105,6 @@ func (p Project) codeVisible(u User) bool {
 		return false
 	case u.Admin || p.level(u.ID) >= levelReporter:
 		return true
-	case p.RepositoryAccessLevel == "private":
-		return false
 	}
 	return p.Public
 }
@@ -198,9 +192,6 @@ func (st *state) project(ref string) (p Project, moved, ok bool) {
 
 // AddUser adds an account, or replaces the one with its ID.
 func (s *Server) AddUser(u User) {
-	if u.State == "" {
-		u.State = "active"
-	}
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	s.state.users[u.ID] = u
@@ -242,11 +233,6 @@ func (s *Server) AddProject(p Project) error {
 	defer s.state.mu.Unlock()
 	s.state.projects[p.ID] = p.clone()
 	return nil
-}
-
-// UpdateUser changes an account of a running server.
-func (s *Server) UpdateUser(id int, change func(*User)) error {
-	return update(&s.state, s.state.users, id, change)
 }
 
 // UpdateToken changes a token of a running server, as in revoking it. Its

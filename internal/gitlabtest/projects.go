@@ -10,21 +10,9 @@ import (
 	"strings"
 )
 
-type userJSON struct {
-	ID          int     `json:"id"`
-	Username    string  `json:"username"`
-	Name        string  `json:"name"`
-	State       string  `json:"state"`
-	Locked      bool    `json:"locked"`
-	AvatarURL   *string `json:"avatar_url"`
-	WebURL      string  `json:"web_url"`
-	Email       string  `json:"email,omitempty"`
-	CommitEmail string  `json:"commit_email,omitempty"`
-	IsAdmin     bool    `json:"is_admin,omitempty"` // shown to administrators only
-}
-
-func (s *Server) userView(r *http.Request, u User) userJSON {
-	return userJSON{ID: u.ID, Username: u.Username, Name: u.Name, State: u.State, WebURL: s.base(r) + "/" + u.Username}
+func (s *Server) userView(r *http.Request, u User) map[string]any {
+	return map[string]any{"id": u.ID, "username": u.Username, "name": u.Name, "state": "active", "locked": false, "avatar_url": nil,
+		"web_url": s.base(r) + "/" + u.Username}
 }
 
 // base is the instance's URL as the client sees it.
@@ -32,46 +20,11 @@ func (s *Server) base(r *http.Request) string { return s.origin(r) + s.opts.Path
 
 func (s *Server) answerUser(r *http.Request, c *caller) reply {
 	v := s.userView(r, c.user)
-	v.Email, v.CommitEmail, v.IsAdmin = c.user.Email, cmp.Or(c.user.CommitEmail, c.user.Email), c.user.Admin
-	return jsonReply(http.StatusOK, v)
-}
-
-func (s *Server) answerVersion() reply {
-	v := struct {
-		Version  string `json:"version"`
-		Revision string `json:"revision"`
-	}{"19.5.0", "0123456789a"}
-	if s.state.isOld() {
-		v.Version = "15.4.6"
+	v["email"], v["commit_email"] = c.user.Email, cmp.Or(c.user.CommitEmail, c.user.Email)
+	if c.user.Admin { // shown to administrators only
+		v["is_admin"] = true
 	}
 	return jsonReply(http.StatusOK, v)
-}
-
-type accessJSON struct {
-	AccessLevel       int `json:"access_level"`
-	NotificationLevel int `json:"notification_level"`
-}
-
-type permissionsJSON struct {
-	ProjectAccess *accessJSON `json:"project_access"`
-	GroupAccess   *accessJSON `json:"group_access"`
-}
-
-type projectJSON struct {
-	ID                int              `json:"id"`
-	Description       *string          `json:"description"`
-	Name              string           `json:"name"`
-	Path              string           `json:"path"`
-	PathWithNamespace string           `json:"path_with_namespace"`
-	DefaultBranch     string           `json:"default_branch,omitempty"` // absent without access to the code
-	HTTPURL           string           `json:"http_url_to_repo"`
-	WebURL            string           `json:"web_url"`
-	EmptyRepo         bool             `json:"empty_repo"`
-	Archived          bool             `json:"archived"`
-	Visibility        string           `json:"visibility"`
-	RepositoryLevel   string           `json:"repository_access_level"`
-	MarkedForDeletion *string          `json:"marked_for_deletion_on"`
-	Permissions       *permissionsJSON `json:"permissions,omitempty"` // absent for nobody
 }
 
 // answerProject answers for a project and what lies below it. Access comes
@@ -100,38 +53,36 @@ func (s *Server) answerProject(r *http.Request, rt route, c *caller) reply {
 	return jsonReply(http.StatusOK, s.projectView(r, p, c))
 }
 
-func (s *Server) projectView(r *http.Request, p Project, c *caller) projectJSON {
-	web := s.base(r) + "/" + p.Path
-	v := projectJSON{
-		ID: p.ID, Name: path.Base(p.Path), Path: path.Base(p.Path), PathWithNamespace: p.Path,
-		HTTPURL: web + ".git", WebURL: web, Archived: p.Archived, Visibility: "private",
-		RepositoryLevel: p.RepositoryAccessLevel, EmptyRepo: p.NoRepository || s.git.empty(p.ID),
+func (s *Server) projectView(r *http.Request, p Project, c *caller) map[string]any {
+	web, name := s.base(r)+"/"+p.Path, path.Base(p.Path)
+	v := map[string]any{
+		"id": p.ID, "description": nil, "name": name, "path": name, "path_with_namespace": p.Path,
+		"http_url_to_repo": web + ".git", "web_url": web, "archived": p.Archived, "visibility": "private",
+		"repository_access_level": cmp.Or(p.RepositoryAccessLevel, "enabled"), "empty_repo": p.NoRepository || s.git.empty(p.ID),
+		"marked_for_deletion_on": nil,
 	}
 	if p.Public {
-		v.Visibility = "public"
-	}
-	if v.RepositoryLevel == "" {
-		v.RepositoryLevel = "enabled"
+		v["visibility"] = "public"
 	}
 	if p.MarkedForDeletionOn != "" {
-		v.MarkedForDeletion = &p.MarkedForDeletionOn
+		v["marked_for_deletion_on"] = p.MarkedForDeletionOn
 	}
-	if p.codeVisible(c.user) && !v.EmptyRepo {
-		v.DefaultBranch = "main"
+	if p.codeVisible(c.user) && v["empty_repo"] == false {
+		v["default_branch"] = "main" // absent without access to the code
 	}
 	if c.user.ID != 0 {
 		// Invited groups and administrators are not in here, in GitLab
 		// neither: both entries null doesn't mean no access.
-		v.Permissions = &permissionsJSON{ProjectAccess: accessView(p.Direct[c.user.ID]), GroupAccess: accessView(p.Group[c.user.ID])}
+		v["permissions"] = map[string]any{"project_access": accessView(p.Direct[c.user.ID]), "group_access": accessView(p.Group[c.user.ID])}
 	}
 	return v
 }
 
-func accessView(level int) *accessJSON {
+func accessView(level int) any {
 	if level == 0 {
 		return nil
 	}
-	return &accessJSON{AccessLevel: level, NotificationLevel: 3}
+	return map[string]int{"access_level": level, "notification_level": 3}
 }
 
 func (s *Server) answerMember(r *http.Request, rt route, p Project) reply {
@@ -140,17 +91,12 @@ func (s *Server) answerMember(r *http.Request, rt route, p Project) reply {
 		return routeError(http.StatusBadRequest, "user_id is invalid")
 	}
 	u, known := s.state.user(id)
-	level := p.level(id)
-	if !known || level == 0 {
+	if !known || p.level(id) == 0 {
 		return message(http.StatusNotFound, "404 Not found")
 	}
-	return jsonReply(http.StatusOK, struct {
-		userJSON
-		AccessLevel     int     `json:"access_level"`
-		CreatedAt       string  `json:"created_at"`
-		ExpiresAt       *string `json:"expires_at"`
-		MembershipState string  `json:"membership_state"`
-	}{userJSON: s.userView(r, u), AccessLevel: level, CreatedAt: "2025-01-02T03:04:05.000Z", MembershipState: "active"})
+	v := s.userView(r, u)
+	v["access_level"], v["created_at"], v["expires_at"], v["membership_state"] = p.level(id), "2025-01-02T03:04:05.000Z", nil, "active"
+	return jsonReply(http.StatusOK, v)
 }
 
 func (s *Server) answerBranch(r *http.Request, rt route, p Project, c *caller) reply {
@@ -164,25 +110,12 @@ func (s *Server) answerBranch(r *http.Request, rt route, p Project, c *caller) r
 	if !ok {
 		return message(http.StatusNotFound, "404 Branch Not Found")
 	}
-	type commitJSON struct {
-		ID      string `json:"id"`
-		ShortID string `json:"short_id"`
-	}
 	protected := slices.Contains(p.ProtectedBranches, rt.arg)
-	return jsonReply(http.StatusOK, struct {
-		Name               string     `json:"name"`
-		Commit             commitJSON `json:"commit"`
-		Merged             bool       `json:"merged"`
-		Protected          bool       `json:"protected"`
-		DevelopersCanPush  bool       `json:"developers_can_push"`
-		DevelopersCanMerge bool       `json:"developers_can_merge"`
-		CanPush            bool       `json:"can_push"`
-		Default            bool       `json:"default"`
-		WebURL             string     `json:"web_url"`
-	}{
-		Name: rt.arg, Commit: commitJSON{commit, commit[:8]}, Protected: protected,
-		CanPush: c.user.ID != 0 && p.pushable(c.user, protected), Default: rt.arg == "main",
-		WebURL: s.base(r) + "/" + strings.TrimPrefix(p.Path, "/") + "/-/tree/" + rt.arg,
+	return jsonReply(http.StatusOK, map[string]any{
+		"name": rt.arg, "commit": map[string]string{"id": commit, "short_id": commit[:8]}, "merged": false, "protected": protected,
+		"developers_can_push": false, "developers_can_merge": false,
+		"can_push": c.user.ID != 0 && p.pushable(c.user, protected), "default": rt.arg == "main",
+		"web_url": s.base(r) + "/" + strings.TrimPrefix(p.Path, "/") + "/-/tree/" + rt.arg,
 	})
 }
 

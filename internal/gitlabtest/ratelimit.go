@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// maxKeys bounds the number of tokens that are counted at a time.
-const maxKeys = 10_000
-
 // rateLimits counts API requests in fixed windows, by token, or by address
 // where there is none.
 type rateLimits struct {
@@ -54,9 +51,6 @@ func (l *rateLimits) hit(key string, now time.Time) (http.Header, bool) {
 	}
 	w := l.windows[key]
 	if w == nil || !now.Before(w.ends) {
-		if len(l.windows) >= maxKeys {
-			clear(l.windows)
-		}
 		w = &rateWindow{ends: now.Add(l.window)}
 		l.windows[key] = w
 	}

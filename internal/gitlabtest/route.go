@@ -58,8 +58,6 @@ func apiRoute(method, path string) route {
 		rt.endpoint = "rotate"
 	case path == "user" && read:
 		rt.endpoint = "user"
-	case path == "version" && read:
-		rt.endpoint = "version"
 	case len(parts) >= 2 && parts[0] == "projects" && read:
 		var err error
 		if rt.project, err = url.PathUnescape(parts[1]); err != nil || rt.project == "" {

@@ -1,12 +1,12 @@
 package gitlabtest
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 )
@@ -37,87 +37,59 @@ func WriteSecret(dir string, keys map[string]string) error {
 		return fmt.Errorf("gitlabtest: %w", err)
 	}
 	old, _ := os.Readlink(filepath.Join(dir, dataDir)) // none yet on the first call
-	if old != "" && same(filepath.Join(dir, old), keys) {
+	if old != "" && maps.Equal(payload(filepath.Join(dir, old)), keys) {
 		return nil
 	}
-	if err := swap(dir, old, keys); err != nil {
+	if err := swap(dir, keys); err != nil {
 		return fmt.Errorf("gitlabtest: secret in %s: %w", dir, err)
 	}
-	return nil
+	for link := range payload(dir) {
+		if _, kept := keys[link]; !kept {
+			_ = os.Remove(filepath.Join(dir, link))
+		}
+	}
+	if old == "" || filepath.Base(old) != old {
+		return nil
+	}
+	return os.RemoveAll(filepath.Join(dir, old))
 }
 
-func swap(dir, old string, keys map[string]string) error {
-	ts, err := os.MkdirTemp(dir, time.Now().UTC().Format("..2006_01_02_15_04_05."))
+// swap writes the keys into a directory of their own and renames ..data onto it.
+func swap(dir string, keys map[string]string) error {
+	fresh, err := os.MkdirTemp(dir, time.Now().UTC().Format("..2006_01_02_15_04_05."))
 	if err != nil {
 		return err
 	}
-	if err := os.Chmod(ts, 0o755); err != nil {
-		return err
-	}
+	errs := []error{os.Chmod(fresh, 0o755)}
 	for k, v := range keys {
-		file := filepath.Join(ts, k)
-		if err := os.WriteFile(file, []byte(v), 0o644); err != nil {
-			return err
-		}
-		if err := os.Chmod(file, 0o644); err != nil {
-			return err
-		}
+		file := filepath.Join(fresh, k)
+		errs = append(errs, os.WriteFile(file, []byte(v), 0o644), os.Chmod(file, 0o644))
 	}
-	tmp := filepath.Join(dir, newDataDir)
-	if err := os.Remove(tmp); err != nil && !os.IsNotExist(err) {
+	link := filepath.Join(dir, newDataDir)
+	_ = os.Remove(link) // left behind by a kill
+	if err := errors.Join(append(errs, os.Symlink(filepath.Base(fresh), link))...); err != nil {
 		return err
 	}
-	if err := os.Symlink(filepath.Base(ts), tmp); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, filepath.Join(dir, dataDir)); err != nil {
+	if err := os.Rename(link, filepath.Join(dir, dataDir)); err != nil {
 		return err
 	}
 	for k := range keys {
-		link := filepath.Join(dir, k)
-		if _, err := os.Lstat(link); err == nil {
-			continue
-		}
-		if err := os.Symlink(filepath.Join(dataDir, k), link); err != nil {
+		if err := os.Symlink(filepath.Join(dataDir, k), filepath.Join(dir, k)); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if _, kept := keys[e.Name()]; kept || strings.HasPrefix(e.Name(), "..") || e.Type() != fs.ModeSymlink {
-			continue
-		}
-		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-			return err
-		}
-	}
-	if old != "" && filepath.Base(old) == old {
-		return os.RemoveAll(filepath.Join(dir, old))
 	}
 	return nil
 }
 
-// same says whether a timestamp directory holds exactly these keys.
-func same(dir string, keys map[string]string) bool {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return false
-	}
-	names := make([]string, 0, len(entries))
+// payload is what the keys in a directory hold, "" for a link to nothing.
+func payload(dir string) map[string]string {
+	held := map[string]string{}
+	entries, _ := os.ReadDir(dir) // none: nothing is held
 	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	if !slices.Equal(names, slices.Sorted(maps.Keys(keys))) {
-		return false
-	}
-	for k, v := range keys {
-		b, err := os.ReadFile(filepath.Join(dir, k))
-		if err != nil || string(b) != v {
-			return false
+		if !strings.HasPrefix(e.Name(), "..") {
+			b, _ := os.ReadFile(filepath.Join(dir, e.Name()))
+			held[e.Name()] = string(b)
 		}
 	}
-	return true
+	return held
 }

@@ -290,3 +290,42 @@ func running(dir string) int {
 	}
 	return n
 }
+
+// A server that wants certificates lets in who shows one of its authority's, git
+// too, and nobody else.
+func TestClientCertificates(t *testing.T) {
+	s := gitlab(t, Options{ClientCertificates: true})
+	certificate, key, err := s.IssueClient("me")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, otherKey, err := gitlab(t, Options{ClientCertificates: true}).IssueClient("me")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, pair := range map[string][2][]byte{"none": {}, "another authority's": {other, otherKey}, "its own": {certificate, key}} {
+		c := client(t, s.CAFile())
+		if pair[0] != nil {
+			shown, err := tls.X509KeyPair(pair[0], pair[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{shown}
+		}
+		if a, err := send(t, c, http.MethodGet, s.URL()+"/api/v4/user", "Bearer "+canary, ""); (err == nil && a.status == 200) != (name == "its own") {
+			t.Errorf("%s: %d, %v", name, a.status, err)
+		}
+	}
+	if n := s.Count("all"); n != 1 {
+		t.Errorf("%d requests got through", n)
+	}
+	both := filepath.Join(t.TempDir(), "both.pem")
+	if err := os.WriteFile(both, append(certificate, key...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	remote := s.URL() + "/" + project + ".git"
+	if out, err := gitRun(t, s.CAFile(), "oauth2:"+canary, t.TempDir(), "-c", "http.sslCert="+both, "ls-remote", remote); err != nil || !strings.Contains(out, "refs/heads/main") {
+		t.Errorf("git: %v %s", err, out)
+	}
+	failGit(t, s, "oauth2:"+canary, t.TempDir(), "unable to access", "ls-remote", remote)
+}

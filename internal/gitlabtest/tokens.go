@@ -3,10 +3,7 @@ package gitlabtest
 import (
 	"crypto/rand"
 	"encoding/json"
-	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 )
 
@@ -19,42 +16,22 @@ const (
 	longestLife = 365 * 24 * time.Hour
 )
 
-type tokenJSON struct {
-	ID          int      `json:"id"`
-	Name        string   `json:"name"`
-	Revoked     bool     `json:"revoked"`
-	CreatedAt   string   `json:"created_at"`
-	Description *string  `json:"description"`
-	Scopes      []string `json:"scopes"`
-	UserID      int      `json:"user_id"`
-	LastUsedAt  *string  `json:"last_used_at"`
-	Active      bool     `json:"active"`
-	ExpiresAt   *string  `json:"expires_at"`
-	Granular    bool     `json:"granular,omitempty"` // newer GitLab, optional
-	Token       string   `json:"token,omitempty"`    // after a rotation only
-}
-
-func (s *Server) tokenView(t Token) tokenJSON {
-	v := tokenJSON{
-		ID: t.ID, Name: t.Name, Revoked: t.Revoked, Scopes: t.Scopes, UserID: t.UserID, Granular: t.Granular,
-		Active: !t.Revoked && !expired(t, s.opts.Now()),
-	}
-	if t.Granular {
-		v.Scopes = []string{"granular"}
-	}
-	if v.Scopes == nil {
-		v.Scopes = []string{}
-	}
+func (s *Server) tokenView(t Token) map[string]any {
 	if t.CreatedAt.IsZero() {
 		t.CreatedAt = time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC)
 	}
-	v.CreatedAt = t.CreatedAt.UTC().Format(isoTime)
+	v := map[string]any{
+		"id": t.ID, "name": t.Name, "revoked": t.Revoked, "scopes": append([]string{}, t.Scopes...), "user_id": t.UserID, "description": nil,
+		"active": !t.Revoked && !expired(t, s.opts.Now()), "created_at": t.CreatedAt.UTC().Format(isoTime), "last_used_at": nil, "expires_at": nil,
+	}
+	if t.Granular { // newer GitLab, optional
+		v["scopes"], v["granular"] = []string{"granular"}, true
+	}
 	if !t.LastUsedAt.IsZero() {
-		used := t.LastUsedAt.UTC().Format(isoTime)
-		v.LastUsedAt = &used
+		v["last_used_at"] = t.LastUsedAt.UTC().Format(isoTime)
 	}
 	if t.ExpiresAt != "" {
-		v.ExpiresAt = &t.ExpiresAt
+		v["expires_at"] = t.ExpiresAt
 	}
 	return v
 }
@@ -74,8 +51,11 @@ func (s *Server) rotate(r *http.Request, c *caller) reply {
 	}
 	now := s.opts.Now().UTC()
 	day := now.Add(rotatedLife).Format(time.DateOnly)
-	if given := parameter(r, "expires_at"); given != "" {
-		at, err := time.Parse(time.DateOnly, given)
+	var given struct {
+		ExpiresAt string `json:"expires_at"`
+	}
+	if _ = json.NewDecoder(r.Body).Decode(&given); given.ExpiresAt != "" { // no body: no date
+		at, err := time.Parse(time.DateOnly, given.ExpiresAt)
 		switch {
 		case err != nil:
 			return routeError(http.StatusBadRequest, "expires_at is invalid")
@@ -84,7 +64,7 @@ func (s *Server) rotate(r *http.Request, c *caller) reply {
 		case at.After(now.Add(longestLife)):
 			return message(http.StatusBadRequest, "400 Bad request - Expiration date must be before "+now.Add(longestLife).Format(time.DateOnly))
 		}
-		day = given
+		day = given.ExpiresAt
 	}
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -99,7 +79,7 @@ func (s *Server) rotate(r *http.Request, c *caller) reply {
 	fresh.ExpiresAt, fresh.CreatedAt, fresh.LastUsedAt = day, now, time.Time{}
 	fresh = s.state.addToken(fresh)
 	v := s.tokenView(fresh)
-	v.Token = fresh.Value
+	v["token"] = fresh.Value
 	return jsonReply(http.StatusOK, v)
 }
 
@@ -126,26 +106,4 @@ func (s *Server) revoke(c *caller) reply {
 	t.Revoked = true
 	s.state.tokens[t.Value] = t
 	return reply{status: http.StatusNoContent, header: http.Header{}}
-}
-
-// parameter reads a parameter where Grape does: query, form or JSON.
-func parameter(r *http.Request, name string) string {
-	if v := r.URL.Query().Get(name); v != "" {
-		return v
-	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
-	if err != nil {
-		return ""
-	}
-	if strings.HasPrefix(r.Header.Get("Content-Type"), typeJSON) {
-		var m map[string]any
-		_ = json.Unmarshal(body, &m)
-		v, _ := m[name].(string)
-		return v
-	}
-	q, err := url.ParseQuery(string(body))
-	if err != nil {
-		return ""
-	}
-	return q.Get(name)
 }
