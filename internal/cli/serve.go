@@ -208,15 +208,15 @@ func ancestor(ctx context.Context, d *deps, found source.Found, project, old, of
 
 // errServedUnknown is for serve without an instance, or with several.
 func errServedUnknown(count int, looked []string) error {
-	what := "which instance to serve is not known: there is no token"
+	what := "the instance to serve is unknown: no token was found"
 	if count > 1 {
-		what = "which instance to serve is not known: there are tokens for several"
+		what = "the instance to serve is unknown: there are tokens for several"
 	}
 	return &message.Error{Code: "served-unknown", Topic: message.Configuration, What: what + " (looked at " + message.List(looked) + ")",
 		Hint: "name it with --instance or ACP_GITLAB_INSTANCE_URL"}
 }
 
-// errServe is for a server that ends by itself.
+// errServe is for a server that stopped by itself.
 func errServe(err error) error {
 	why := "it stopped listening"
 	var number syscall.Errno

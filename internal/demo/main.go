@@ -129,7 +129,7 @@ func (s *stage) play() error {
 		return err
 	}
 	for _, step := range []step{
-		{say: "git is told to ask the helper for this instance:",
+		{say: "configure git to use the helper for this instance:",
 			command: "git config --global credential." + url + ".helper acp"},
 		{command: "git config --global credential." + url + ".useHttpPath true"},
 		{command: "git config --global user.name Demo"},

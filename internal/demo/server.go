@@ -85,7 +85,7 @@ func trials(url, dir string) []trial {
 		return []string{"ACP_GITLAB_TOKEN_FILE=" + quote(filepath.Join(dir, "tokens", token)) + " git -C project fetch"}
 	}
 	return []trial{
-		{"The two commands of a first day: check whether all is well, and have git ask the helper.",
+		{"The first two commands: check everything, and configure git to use the helper.",
 			[]string{"git-credential-acp check " + project, "git-credential-acp setup --identity"}, 0, "git now uses this helper for"},
 		{"Clone and push.",
 			[]string{"git clone " + project, "git -C project commit --allow-empty -m 'a trial'", "git -C project push"}, 0, "main -> main"},
@@ -95,7 +95,7 @@ func trials(url, dir string) []trial {
 			[]string{"ACP_GITLAB_MIN_ACCESS=reporter git clone " + url + "/" + readable + ".git"}, 0, "Cloning into"},
 		{"This project is somebody else's.",
 			[]string{"git clone " + url + "/" + foreign + ".git"}, 128, "was not found or you don't have access to it"},
-		{"A token that expired yesterday, one that was revoked, one without a scope, one that soon expires.",
+		{"An expired token, a revoked one, one without a scope, and one that expires soon.",
 			fetchWith("expired"), 128, "authentication failed"},
 		{"", fetchWith("revoked"), 128, "was revoked"},
 		{"", fetchWith("read-only"), 128, "lacks the scopes api and write_repository"},

@@ -13,12 +13,11 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/file"
 )
 
-// mode lets everybody run the copy: the containers that share a volume may have
-// different user ids.
+// mode lets all users run the copy, since containers that share a volume may have different
+// user IDs.
 const mode = 0o755
 
-// Name is what the copy is called, whatever the running program is: the name that
-// git looks for when its configuration says acp.
+// Name is the copy's file name, which git looks for if its configuration says acp.
 func Name() string {
 	if runtime.GOOS == "windows" {
 		return "git-credential-acp.exe"
@@ -26,9 +25,8 @@ func Name() string {
 	return "git-credential-acp"
 }
 
-// Copy puts a copy of the running program into a directory, in the place of what
-// has its name there, and gives its path. Fresh is false when the program that
-// runs is the one there, and nothing was to be done.
+// Copy copies the running program into a directory, replacing a file of its name, and
+// returns its path. Fresh is false if the running program is already that file.
 func Copy(ctx context.Context, dir string) (path string, fresh bool, problem error) {
 	path = filepath.Join(dir, Name())
 	if info, err := os.Stat(dir); err != nil {
@@ -45,8 +43,8 @@ func Copy(ctx context.Context, dir string) (path string, fresh bool, problem err
 	if err != nil {
 		return path, false, errFailed(path, "the running program can't be read: "+file.Cause(err))
 	}
-	// A link to this program is not this program: where the copy is used, it may
-	// lead nowhere.
+	// A symlink to this program does not count: it may be dangling where the copy is
+	// used.
 	switch there, err := os.Lstat(path); {
 	case err == nil && there.IsDir():
 		return path, false, errBlocked(path)
@@ -59,8 +57,8 @@ func Copy(ctx context.Context, dir string) (path string, fresh bool, problem err
 	return path, true, nil
 }
 
-// running opens the program that runs. On Linux, that is the very file, even if
-// another one has its name by now.
+// running opens the running program. On Linux, this is the same file even if it was
+// replaced.
 func running() (*os.File, error) {
 	if program, err := os.Open("/proc/self/exe"); err == nil {
 		return program, nil
@@ -72,7 +70,7 @@ func running() (*os.File, error) {
 	return os.Open(path) //nolint:gosec // the system says where this program is
 }
 
-// content is what the copy gets, until the context ends.
+// content is the copy's content, readable until the context ends.
 type content struct {
 	ctx  context.Context
 	from io.ReaderAt
@@ -92,7 +90,7 @@ func (c content) ReadAt(p []byte, at int64) (int, error) {
 	return c.from.ReadAt(p, at)
 }
 
-// fill writes the content to a file, down to the disk, and lets everybody run it.
+// fill writes the content to a file, syncs it, and makes it executable.
 func (c content) fill(to *os.File) error {
 	n, err := io.Copy(to, io.NewSectionReader(c, 0, c.size))
 	if err == nil && n != c.size {
@@ -107,8 +105,8 @@ func (c content) fill(to *os.File) error {
 	return err
 }
 
-// putNamed writes the content to a file of another name beside path, and then
-// gives it that name. If the process is killed meanwhile, the other file stays.
+// putNamed writes the content to a temporary file next to path and renames it. If the
+// process is killed before that, the temporary file stays.
 func putNamed(path string, c content) error {
 	temporary, err := os.CreateTemp(filepath.Dir(path), "."+Name()+"-*")
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// put writes the content to a file without a name, which the kernel takes away
-// when the process ends, however it does, and names it when it is whole. Where
-// there are no such files, it is as putNamed.
+// put writes the content to an unnamed file, which the kernel removes if the process is
+// killed, and names it when it is complete. On file systems without unnamed files, it is
+// putNamed.
 func put(path string, c content) error {
 	dir := filepath.Dir(path)
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
@@ -27,7 +27,7 @@ func put(path string, c content) error {
 	}
 	err = name(nameless, path)
 	if errors.Is(err, fs.ErrExist) {
-		// A file can't be named over another one, but renamed.
+		// A link can't replace a file, but a rename can.
 		between := filepath.Join(dir, "."+Name()+"-"+rand.Text())
 		if err = name(nameless, between); err == nil {
 			if err = os.Rename(between, path); err != nil {
@@ -42,8 +42,8 @@ func put(path string, c content) error {
 	return nil
 }
 
-// name gives a file without a name one that nothing has. Without privileges, that
-// takes the way over /proc (open(2), O_TMPFILE).
+// name links an unnamed file to an unused path, through /proc, which needs no privileges
+// (open(2), O_TMPFILE).
 func name(nameless *os.File, path string) error {
 	return unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(int(nameless.Fd())), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
 }

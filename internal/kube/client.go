@@ -20,7 +20,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// do makes one request for an object, and explains what went wrong with it.
+// do makes one request for an object, and explains its error.
 func (c *Client) do(ctx context.Context, verb string, r resource, name Name, request *rest.Request) (object, error) {
 	var o object
 	body, err := c.ask(ctx, request.AbsPath(r.path(name)))
@@ -33,7 +33,7 @@ func (c *Client) do(ctx context.Context, verb string, r resource, name Name, req
 	return o, nil
 }
 
-// ask makes one request and gives its answer.
+// ask makes one request and returns its reply.
 func (c *Client) ask(ctx context.Context, request *rest.Request) ([]byte, error) {
 	type result struct {
 		body []byte
@@ -51,9 +51,8 @@ func (c *Client) ask(ctx context.Context, request *rest.Request) ([]byte, error)
 	return answer.body, err
 }
 
-// within does some work, and gives up on it when ctx ends. client-go does not
-// call off everything that it waits for: an exec plugin runs as long as it
-// likes, and so does the read of a kubeconfig from a disk that hangs.
+// within runs work and returns when ctx ends. client-go does not cancel everything: an exec
+// plugin, or reading a kubeconfig from a disk that hangs, can take any time.
 func within[T any](ctx context.Context, work func() T) (T, error) {
 	done := make(chan T, 1)
 	go func() { done <- work() }()
@@ -66,8 +65,8 @@ func within[T any](ctx context.Context, work func() T) (T, error) {
 	}
 }
 
-// restClient makes a client that knows of no objects but the API server's words on
-// what went wrong. The ones that know all take several times as long to start.
+// restClient makes a client that knows only the type of the API server's errors. One that
+// knows all types takes several times as long to start.
 func restClient(config *rest.Config) (rest.Interface, error) {
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
@@ -83,9 +82,9 @@ func restClient(config *rest.Config) (rest.Interface, error) {
 // httpClient makes the client that requests go through.
 func httpClient(config *rest.Config) (*http.Client, error) {
 	if config.ExecProvider != nil {
-		// client-go has the plugin write to what os.Stderr is now, and offers no
-		// other way. What a plugin says may hold anything; and one that is left
-		// behind must not keep git's standard error open.
+		// client-go makes the plugin write to the current os.Stderr. Its output may
+		// contain secrets, and a plugin that is left running must not keep git's
+		// standard error open.
 		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 		if err != nil {
 			return nil, err
@@ -98,12 +97,12 @@ func httpClient(config *rest.Config) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// An API server redirects nobody, and client-go would send the login along.
+	// An API server does not redirect, and client-go would send the login along.
 	return &http.Client{Transport: transport.Redirects{Next: next}}, nil
 }
 
-// usable sees that an exec plugin can run without a terminal, and keeps it from
-// standard input, which is git's.
+// usable checks that an exec plugin can run without a terminal, and takes standard input,
+// which is git's, away from it.
 func usable(plugin *api.ExecConfig, cluster cluster) error {
 	plugin.StdinUnavailable = true
 	if plugin.InteractiveMode == api.AlwaysExecInteractiveMode {
@@ -115,16 +114,15 @@ func usable(plugin *api.ExecConfig, cluster cluster) error {
 	return nil
 }
 
-// maxAnswer bounds an answer, in bytes: a Secret holds 1 MiB at most, in base64,
-// and the API server's notes on it.
+// maxAnswer is the limit of a reply in bytes: a Secret of at most 1 MiB, in base64, and its
+// metadata.
 const maxAnswer = 4 << 20
 
 var errTooLarge = errors.New("a reply that is too large")
 
-// watch looks at requests on their way out, after the login has been added to
-// them.
+// watch sees requests after the login was added.
 type watch struct {
-	// reached says that a request got so far: an exec plugin has done its part.
+	// reached: a request was sent, so the exec plugin has succeeded.
 	reached atomic.Bool
 }
 
@@ -140,7 +138,7 @@ func (w *watch) wrap(next http.RoundTripper) http.RoundTripper {
 	return watched{w, next}
 }
 
-// RoundTrip makes one request, whose answer is bounded.
+// RoundTrip makes one request with a bounded reply.
 func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
 	w.reached.Store(true)
 	resp, err := w.next.RoundTrip(req)

@@ -22,47 +22,44 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// ServiceAccountDir is where a pod has the token of its ServiceAccount and the
-// cluster's authority.
+// ServiceAccountDir has the token of a pod's ServiceAccount and the cluster's authority.
 const ServiceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-// Config says how to find the API server. The first of these that is there
-// counts: Kubeconfig, the pod's ServiceAccount, the kubeconfig in Home.
+// Config says how to find the API server, by the first that exists of Kubeconfig, the pod's
+// ServiceAccount, and the kubeconfig in Home.
 //
 // client-go itself reads from the environment: proxies (HTTPS_PROXY, NO_PROXY),
 // KUBE_CLIENT_BACKOFF_BASE and KUBE_CLIENT_BACKOFF_DURATION, feature gates
 // (KUBE_FEATURE_…), and all of it for an exec plugin, which inherits it.
 type Config struct {
-	// Kubeconfig holds paths as KUBECONFIG does; "" for unset.
+	// Kubeconfig is the value of KUBECONFIG; "" for unset.
 	Kubeconfig string
 	// Home is the home directory, "" for none.
 	Home string
-	// ServiceHost and ServicePort say where a pod reaches the API server
+	// ServiceHost and ServicePort are the API server's address in a pod
 	// (KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT); "" outside of pods.
 	ServiceHost, ServicePort string
-	// ServiceAccount is the directory to use instead of ServiceAccountDir; "" for
-	// that one.
+	// ServiceAccount is the directory of the ServiceAccount; "" for ServiceAccountDir.
 	ServiceAccount string
-	// UserAgent is told to the API server.
+	// UserAgent is sent to the API server.
 	UserAgent string
 }
 
 // Client talks to one API server, one request at a time. It is made by Open.
 type Client struct {
 	rest rest.Interface
-	// cluster is what messages call the server.
+	// cluster is the server for messages.
 	cluster cluster
 	// plugin is the exec plugin that logs in, "" for none.
 	plugin string
-	// unproven: the server does not have to show who it is.
+	// unproven: the server's certificate is not verified.
 	unproven bool
 	watch    *watch
 }
 
-// Open makes a client. It reads files and asks nobody.
+// Open makes a client. It reads files but makes no requests.
 func Open(ctx context.Context, c Config) (*Client, error) {
-	// client-go logs to standard error on its own account, with what servers and
-	// plugins said.
+	// client-go logs to standard error, with text from servers and plugins.
 	klog.SetLogger(klog.Logger{})
 	type result struct {
 		client  *Client
@@ -95,7 +92,7 @@ func (c Config) open() (*Client, error) {
 		return nil, errKubeconfigInvalid(login, "the server's address is not https, which would expose the Secret on the network")
 	}
 	if at.Scheme != "https" {
-		// A proxy would read the Secret on its way.
+		// A proxy could read the Secret.
 		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
 	client := &Client{unproven: config.Insecure, cluster: cluster{Server: message.Quote(at.Host), Login: login}, watch: &watch{}}
@@ -114,7 +111,7 @@ func (c Config) open() (*Client, error) {
 	return client, nil
 }
 
-// find finds the API server and the login, and names the latter.
+// find returns the API server and the login, with the login's name.
 func (c Config) find() (*rest.Config, string, error) {
 	if c.Kubeconfig != "" {
 		return kubeconfig(filepath.SplitList(c.Kubeconfig))
@@ -146,9 +143,9 @@ func (c Config) serviceAccount() string {
 
 const maxFile = 1 << 20
 
-// inCluster is what a pod knows of its cluster; nil when it has no token. It
-// does without client-go's own function of that kind, which trusts the system's
-// authorities when the cluster's is missing, and knows one directory only.
+// inCluster is a pod's configuration of its cluster; nil if it has no token. client-go's own
+// function trusts the system's authorities if the cluster's is missing, and knows only one
+// directory.
 func (c Config) inCluster() (*rest.Config, error) {
 	token, ca := filepath.Join(c.serviceAccount(), "token"), filepath.Join(c.serviceAccount(), "ca.crt")
 	for _, path := range []string{token, ca} {
@@ -164,8 +161,7 @@ func (c Config) inCluster() (*rest.Config, error) {
 		TLSClientConfig: rest.TLSClientConfig{CAFile: ca}}, nil
 }
 
-// kubeconfig reads the current context of the kubeconfig that files make
-// together.
+// kubeconfig reads the current context of the merged files.
 func kubeconfig(files []string) (*rest.Config, string, error) {
 	files = slices.DeleteFunc(files, func(path string) bool { return path == "" })
 	var looked []string
@@ -210,13 +206,12 @@ func kubeconfig(files []string) (*rest.Config, string, error) {
 	return config, login, nil
 }
 
-// maxKubeconfig is more than the largest kubeconfig, in bytes: some have
-// hundreds of clusters.
+// maxKubeconfig is the limit of a kubeconfig in bytes; some have hundreds of clusters.
 const maxKubeconfig = 16 << 20
 
-// check reports whether there is a kubeconfig at path, and what is wrong with
-// it. Relative paths are refused: git runs this program within the repository
-// that it is working in, and a kubeconfig from there could start any program.
+// check reports whether there is a kubeconfig at path, and what is wrong with it. Relative
+// paths are rejected: git runs this program in a repository, and a kubeconfig from there
+// could run any program.
 func check(path string) (there bool, problem error) {
 	if !filepath.IsAbs(path) {
 		return false, errKubeconfigInvalid(message.Quote(path), "a path that is not absolute could lead into a repository")
@@ -228,14 +223,14 @@ func check(path string) (there bool, problem error) {
 	case err != nil:
 		return false, message.FileUnreadable(message.Quote(path), cause(err))
 	}
-	// The error of the decoder is not told: it can quote a password.
+	// The decoder's error is not shown: it can quote a password.
 	if _, err := clientcmd.Load(data); err != nil {
 		return false, errKubeconfigInvalid(message.Quote(path), "it can't be parsed")
 	}
 	return true, nil
 }
 
-// complete sees that a current context is set and that what it names exists.
+// complete checks that a current context is set and that what it names exists.
 func complete(config *api.Config) error {
 	name := config.CurrentContext
 	if name == "" {
@@ -254,9 +249,8 @@ func complete(config *api.Config) error {
 	return nil
 }
 
-// readable sees that the files which a complete kubeconfig names can be read:
-// client-go would wait for a FIFO, and take all of a file that has no end. Their
-// paths have been made absolute.
+// readable checks that the files that a complete kubeconfig names can be read: client-go
+// would block on a FIFO, and read an endless file. Their paths are absolute.
 func readable(config *api.Config) error {
 	current := config.Contexts[config.CurrentContext]
 	cluster, user := config.Clusters[current.Cluster], config.AuthInfos[current.AuthInfo]
@@ -271,8 +265,7 @@ func readable(config *api.Config) error {
 	return nil
 }
 
-// cause is an error of the file system without the path, which the message
-// names itself.
+// cause is a file system error without the path, which the message names.
 func cause(err error) string {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
@@ -286,8 +279,8 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Fingerprint changes when another cluster may be meant: with the settings, and
-// with the files that they name. It opens nothing.
+// Fingerprint changes if another cluster may be meant: with the settings and the files that
+// they name. It opens no files.
 func (c Config) Fingerprint() string {
 	files := filepath.SplitList(c.Kubeconfig)
 	if c.Kubeconfig == "" {

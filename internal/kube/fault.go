@@ -70,7 +70,7 @@ func (c *Client) silence(err error) error {
 	return errTLS(c.cluster, access.Verdict{Reason: fault.Reason, Detail: fault.Detail})
 }
 
-// refused gives the words for an answer that is not what was wanted.
+// refused is the message for an error reply.
 func (c *Client) refused(act Act, status metav1.Status) error {
 	code := int(status.Code)
 	answer := transport.Status(code)
@@ -104,8 +104,7 @@ func (c *Client) refused(act Act, status metav1.Status) error {
 	return errRefused(act, "the answer is "+answer)
 }
 
-// foreign reports an answer that is no API server's own: client-go notes that
-// it has made up the status.
+// foreign reports whether a reply is not an API server's: client-go has made up the status.
 func foreign(status metav1.Status) bool {
 	return caused(status, metav1.CauseTypeUnexpectedServerResponse, "")
 }
@@ -116,9 +115,9 @@ func caused(status metav1.Status, cause metav1.CauseType, field string) bool {
 	})
 }
 
-// account finds who was refused in the API server's words (`User "NAME" cannot
-// get resource "secrets" …`): nothing else tells. It is "" when it looks like
-// anything but a name.
+// account is the denied account in the API server's text (`User "NAME" cannot get resource
+// "secrets" …`), which is the only place that names it. It is "" if it does not look like a
+// name.
 func account(text string) string {
 	_, rest, _ := strings.Cut(text, `User "`)
 	name, _, found := strings.Cut(rest, `" cannot `)
@@ -128,8 +127,8 @@ func account(text string) string {
 	return name
 }
 
-// verbOf finds what was refused in the same place: an Apply to a Secret that
-// isn't there is refused for create.
+// verbOf is the denied verb in the same text: an Apply to a missing Secret is denied for
+// create.
 func verbOf(text, verb string) string {
 	if strings.Contains(text, `" cannot create resource "`) {
 		return "create"

@@ -20,11 +20,10 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// Manager is the name under which the API server notes which fields this
-// program has set (server-side apply).
+// Manager is this program's field manager (server-side apply).
 const Manager = "git-credential-acp"
 
-// Opaque is the type of Secrets that hold what their makers like.
+// Opaque is the type of generic Secrets.
 const Opaque = "Opaque"
 
 // resource is a kind of object in the API.
@@ -37,7 +36,7 @@ var (
 	sessions = resource{"/apis/vteam.ambient-code/v1alpha1", "vteam.ambient-code/v1alpha1", "agenticsessions", "AgenticSession"}
 )
 
-// path is that of one object, or of all in a namespace when it has no name.
+// path is the path of one object, or of all in a namespace if the name is "".
 func (r resource) path(name Name) string {
 	path := r.root + "/namespaces/" + name.Namespace + "/" + r.plural
 	if name.Name == "" {
@@ -49,8 +48,7 @@ func (r resource) path(name Name) string {
 // Name is a Secret's, in its namespace.
 type Name struct{ Namespace, Name string }
 
-// ParseName reads "namespace/name". The error says what is wrong and does not
-// quote the text.
+// ParseName reads "namespace/name". The error does not quote the text.
 func ParseName(text string) (Name, error) {
 	namespace, name, found := strings.Cut(strings.TrimSpace(text), "/")
 	if !found || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
@@ -62,14 +60,14 @@ func ParseName(text string) (Name, error) {
 // String is "namespace/name".
 func (n Name) String() string { return n.Namespace + "/" + n.Name }
 
-// Value is what a key of a Secret holds. It lives in a closure, so that no
-// printer or encoder reaches it. The zero value is empty.
+// Value is the value of a Secret's key, in a closure so that it can't be printed or encoded.
+// The zero value is empty.
 type Value struct{ reveal func() []byte }
 
 // Hide makes a Value.
 func Hide(data []byte) Value { return Value{reveal: func() []byte { return data }} }
 
-// Reveal gives what the key holds.
+// Reveal returns the value.
 func (v Value) Reveal() []byte {
 	if v.reveal == nil {
 		return nil
@@ -85,22 +83,21 @@ func (v Value) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) 
 // MarshalText encodes "[redacted]", for JSON and logs.
 func (v Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// Secret is one as the API server has it.
+// Secret is a Secret from the API server.
 type Secret struct {
 	Name   Name
 	Data   map[string]Value
 	Type   string
 	Labels map[string]string
-	// Immutable says that nobody can change its data any more; it can be
-	// deleted.
+	// Immutable: its data can't be changed; it can be deleted.
 	Immutable bool
-	// Changed is when somebody last changed it, as far as the API server notes.
+	// Changed is when it was last changed, as recorded by the API server.
 	Changed time.Time
-	// UID tells it from others of the same name, ResourceVersion this state of
-	// it from others.
+	// UID distinguishes it from others of the same name, ResourceVersion from other
+	// states of it.
 	UID, ResourceVersion string
 
-	// sessions are the AgenticSessions with which it goes.
+	// sessions are the AgenticSessions that own it.
 	sessions []metav1.OwnerReference
 }
 
@@ -112,28 +109,26 @@ func (c *Client) Get(ctx context.Context, name Name) (Secret, error) {
 	return c.secret(ctx, "get", name, c.rest.Get())
 }
 
-// Wanted is what Apply makes of a Secret.
+// Wanted is the desired state for Apply.
 type Wanted struct {
 	Data   map[string]Value
 	Labels map[string]string
-	// Old is the Secret that was read before, nil for none. If it has changed
-	// since, or is another one, nothing happens and the message is a Conflict.
+	// Old is the Secret that was read before, nil for none. If it has changed since, or
+	// is another one, nothing is changed and the error is a Conflict.
 	Old *Secret
-	// Session is the name of an AgenticSession in the Secret's namespace with
-	// which the Secret is to go; "" leaves that as it is.
+	// Session is the name of an AgenticSession in the Secret's namespace that owns the
+	// Secret; "" for no change.
 	Session string
-	// Force takes over fields that somebody else has set. Without it, that is a
-	// conflict.
+	// Force takes over fields of another manager, which otherwise is a conflict.
 	Force bool
-	// DryRun has the API server say what it would, and change nothing.
+	// DryRun makes the API server check the request without changing anything.
 	DryRun bool
 }
 
-// Apply makes a Secret of type Opaque, or changes the one that there is, by
-// server-side apply: keys and labels of an earlier Apply that are not wanted any
-// more go, and those of others stay. It needs patch on the Secret, create if
-// there is none, and get on the session. No token is sent to a server that does not
-// have to show who it is.
+// Apply creates a Secret of type Opaque, or changes the existing one, by server-side apply:
+// keys and labels of an earlier Apply that are no longer wanted are removed, and those of
+// other managers stay. It needs patch on the Secret, create if there is none, and get on
+// the session. No token is sent to a server whose certificate is not verified.
 func (c *Client) Apply(ctx context.Context, name Name, wanted Wanted) (Secret, error) {
 	if c.unproven {
 		return Secret{}, errUnproven(c.cluster)
@@ -158,9 +153,9 @@ func (c *Client) Apply(ctx context.Context, name Name, wanted Wanted) (Secret, e
 	return c.secret(ctx, "patch", name, request)
 }
 
-// Update sets keys of a Secret that was read before, and removes others; what
-// is not named stays. If the Secret has changed since old was read, or is
-// another one, nothing happens and the message is a Conflict. It needs patch.
+// Update sets keys of a Secret that was read before, and removes others; the rest stays. If
+// the Secret has changed since old was read, or is another one, nothing is changed and the
+// error is a Conflict. It needs patch.
 func (c *Client) Update(ctx context.Context, old Secret, set map[string]Value, remove ...string) (Secret, error) {
 	data := map[string]any{}
 	for key, value := range revealed(set) {
@@ -173,8 +168,8 @@ func (c *Client) Update(ctx context.Context, old Secret, set map[string]Value, r
 	return c.secret(ctx, "patch", old.Name, c.rest.Patch(types.MergePatchType).Body(encode(patch)).Param("fieldManager", Manager))
 }
 
-// Delete removes a Secret that was read before. If it has changed since, or is
-// another one, nothing happens and the message is a Conflict.
+// Delete deletes a Secret that was read before. If it has changed since, or is another one,
+// nothing is changed and the error is a Conflict.
 func (c *Client) Delete(ctx context.Context, old Secret) error {
 	uid := types.UID(old.UID)
 	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &old.ResourceVersion}}
@@ -182,12 +177,10 @@ func (c *Client) Delete(ctx context.Context, old Secret) error {
 	return problem
 }
 
-// Missing reports that a message says that the Secret, or its namespace, does
-// not exist.
+// Missing reports whether the Secret, or its namespace, does not exist.
 func Missing(m error) bool { return message.Is(m, "kube-missing") }
 
-// Conflict reports that a message says that the Secret has changed since it was
-// read.
+// Conflict reports whether the Secret has changed since it was read.
 func Conflict(m error) bool { return message.Is(m, "kube-conflict") }
 
 func (c *Client) secret(ctx context.Context, verb string, name Name, request *rest.Request) (Secret, error) {
@@ -214,8 +207,8 @@ func (c *Client) secret(ctx context.Context, verb string, name Name, request *re
 	return s, nil
 }
 
-// object is a Secret, or the part of another object that is the same, in the
-// API's form. It holds tokens, and must not be printed.
+// object is a Secret, or the common part of another object, in the API's form. It contains
+// tokens and must not be printed.
 type object struct {
 	metav1.TypeMeta
 	metav1.ObjectMeta `json:"metadata"`
@@ -224,7 +217,7 @@ type object struct {
 	Data              map[string][]byte `json:"data,omitempty"`
 }
 
-// revealed gives data as the API takes it; an empty value is not a missing one.
+// revealed is data in the API's form; an empty value is not a missing one.
 func revealed(data map[string]Value) map[string][]byte {
 	out := map[string][]byte{}
 	for key, value := range data {
@@ -233,7 +226,7 @@ func revealed(data map[string]Value) map[string][]byte {
 	return out
 }
 
-// encode gives JSON of the forms above, each of which can be encoded.
+// encode is JSON of the types above, which can all be encoded.
 func encode(body any) []byte {
 	data, _ := json.Marshal(body)
 	return data

@@ -10,22 +10,19 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// maxPods bounds how many pods one call annotates.
+// maxPods is the most pods that one call annotates.
 const maxPods = 1000
 
-// IsSelector reports whether a text is a label selector that does not match
-// everything.
+// IsSelector reports whether a text is a label selector that does not match everything.
 func IsSelector(text string) bool {
 	selector, err := labels.Parse(text)
 	return err == nil && !selector.Empty()
 }
 
-// AnnotatePods sets an annotation on the pods of a namespace that a label selector
-// matches and that have not ended, and returns how many there are. Any change of a
-// pod makes kubelet sync it at once, and with it the Secrets that it mounts, which
-// would otherwise take up to two minutes. With dryRun the API server only says what
-// it would do. It needs list and patch on pods. A pod that ends in the meantime is
-// not counted.
+// AnnotatePods sets an annotation on the running pods of a namespace that a label selector
+// matches, and returns their number. Any change of a pod makes kubelet sync it, and the
+// Secrets that it mounts, at once instead of within two minutes. With dryRun, nothing is
+// changed. It needs list and patch on pods. A pod that ends in the meantime is not counted.
 func (c *Client) AnnotatePods(ctx context.Context, namespace, selector, key, value string, dryRun bool) (int, error) {
 	names, problem := c.podNames(ctx, namespace, selector)
 	if problem != nil {
@@ -49,8 +46,8 @@ func (c *Client) AnnotatePods(ctx context.Context, namespace, selector, key, val
 	return done, nil
 }
 
-// podNames lists the pods that AnnotatePods is about. Only their metadata is asked
-// for: whole pods could exceed the limit of an answer.
+// podNames lists the pods for AnnotatePods. It requests only their metadata, since complete
+// pods could exceed the limit of a reply.
 func (c *Client) podNames(ctx context.Context, namespace, selector string) ([]Name, error) {
 	everything := Name{Namespace: namespace}
 	body, err := c.ask(ctx, c.rest.Get().AbsPath(pods.path(everything)).

@@ -2,8 +2,8 @@
 
 package process
 
-// NoFiles is always nil here: there is no limit that a caller sets.
+// NoFiles is always nil on this system.
 func NoFiles() error { return nil }
 
-// StdoutClosed has no answer here but that writing fails.
+// StdoutClosed is always false on this system; writing fails instead.
 func StdoutClosed() bool { return false }

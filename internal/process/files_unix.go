@@ -11,12 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// room is how many files have to be free at the start. The runtime takes two for
-// its poller, and ends the process without a word when it can't have them.
+// room is how many files must be available at the start. The runtime needs two for its
+// poller, and exits without a message if it can't open them.
 const room = 6
 
-// NoFiles is why too few files can be opened for the program to work; nil when
-// enough can.
+// NoFiles is an error if too few files can be opened for the program to work.
 func NoFiles() error {
 	var taken []int
 	defer func() {
@@ -42,10 +41,9 @@ func NoFiles() error {
 	return nil
 }
 
-// StdoutClosed reports whether standard output was closed when the program began.
-// The runtime puts the null device into the place of such a file, opened for
-// reading and writing (runtime.checkfds). A caller that opens it that way itself
-// looks the same.
+// StdoutClosed reports whether standard output was closed when the program started. The
+// runtime replaces a closed descriptor by the null device, opened for reading and writing
+// (runtime.checkfds). A caller that opens it the same way can't be distinguished.
 func StdoutClosed() bool {
 	flags, err := unix.FcntlInt(uintptr(syscall.Stdout), unix.F_GETFL, 0)
 	if err != nil || flags&unix.O_ACCMODE != unix.O_RDWR {

@@ -1,15 +1,13 @@
-// Package process hardens the process: no core dumps, no ptrace, and no output on
-// standard error except the program's own messages. It also starts other programs.
+// Package process hardens the process: no core dumps, no ptrace, and no output on standard
+// error except the program's own messages. It also starts other programs.
 package process
 
 import "os"
 
-// Harden closes the process, as early as possible, and gives the standard error
-// for what the program has to say. From then on, whatever else writes there
-// writes to nowhere: the runtime prints the value of a panic and, of every
-// function that was called, its arguments, and GODEBUG makes libraries talk.
-// None of that can be turned off from within when the environment asks for it.
+// Harden hardens the process, and returns the standard error for the program's messages.
+// Other writes to standard error are discarded from then on: the runtime prints the value
+// of a panic and the arguments of functions, and GODEBUG makes libraries log, which can't be
+// turned off otherwise.
 //
-// What the system does not let it do is left undone: no token is the safer for
-// a program that does not run.
+// Errors are ignored: not running would not make the token safer.
 func Harden() *os.File { return harden() }

@@ -2,8 +2,7 @@ package process
 
 import "syscall"
 
-// untraceable has no answer here but the system's own: only the same user may
-// look.
+// untraceable does nothing on this system, which lets only the same user trace a process.
 func untraceable() {}
 
 func replace(from, to int) error { return syscall.Dup2(from, to) }

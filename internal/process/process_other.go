@@ -7,9 +7,8 @@ import (
 	"os/exec"
 )
 
-// killTogether has nothing to do here: only the program itself is killed.
+// killTogether does nothing on this system: only the program itself is killed.
 func killTogether(*exec.Cmd) {}
 
-// harden has nothing to do with here: neither core dumps nor a number for standard
-// error.
+// harden does nothing on this system.
 func harden() *os.File { return os.Stderr }

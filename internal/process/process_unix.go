@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// killTogether puts a program into a process group of its own, and kills that.
+// killTogether runs a program in its own process group, and kills that.
 func killTogether(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -20,8 +20,8 @@ func harden() *os.File {
 	return divert()
 }
 
-// divert makes standard error lead nowhere, and gives the one that was there
-// under another number.
+// divert replaces standard error by the null device, and returns the original under
+// another descriptor.
 func divert() *os.File {
 	null, err := syscall.Open(os.DevNull, syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 func decimal(n int) string { return strconv.Itoa(n) }
 
-// errReadOnly is for a push through a proxy that takes none.
+// errReadOnly is for a push with --read-only.
 func errReadOnly() error {
 	return &message.Error{Code: "policy-read-only", Topic: message.Permissions,
 		What: "policy: this proxy allows no pushes",
@@ -19,7 +19,7 @@ func errReadOnly() error {
 // errProjectNotAllowed is for a project that --project does not name.
 func errProjectNotAllowed(project string, allowed []string) error {
 	return &message.Error{Code: "policy-project", Topic: message.Permissions,
-		What: "policy: " + message.Quote(project) + " is none of the projects that this proxy serves",
+		What: "policy: this proxy does not serve the project " + message.Quote(project),
 		Hint: "use " + message.Quote(strings.Join(allowed, ", ")) + ", or start the proxy with another --project"}
 }
 
@@ -37,10 +37,10 @@ func errRefDelete() error {
 		Hint: "the proxy allows it with --allow-delete"}
 }
 
-// errRefMoved is for a ref other than a branch that exists and would be changed.
+// errRefMoved is for an existing ref other than a branch that would be changed.
 func errRefMoved() error {
 	return &message.Error{Code: "policy-moved", Topic: message.Permissions,
-		What: "policy: only branches may be moved",
+		What: "policy: only branches may be changed",
 		Hint: "the proxy allows it for other refs with --allow-force"}
 }
 
@@ -51,17 +51,17 @@ func errRefForced() error {
 		Hint: "git pull first; the proxy allows it with --allow-force"}
 }
 
-// errRefUnproven is for a branch of which it can't be shown that it loses no commits.
+// errRefUnproven is for a push that could not be verified to be a fast-forward.
 func errRefUnproven(why string) error {
 	return &message.Error{Code: "policy-unproven", Topic: message.Permissions,
-		What: "policy: it could not be shown that the branch loses no commits: " + why,
+		What: "policy: the push could not be verified to keep all commits of the branch: " + why,
 		Hint: "push fewer commits at once, or to a new branch; the proxy skips this check with --allow-force"}
 }
 
-// errRefOther is for a ref that was in one push with a refused one.
+// errRefOther is for a ref in the same push as a refused one.
 func errRefOther() error {
 	return &message.Error{Code: "policy-other", Topic: message.Permissions,
-		What: "policy: not pushed, since another ref of the same push was refused",
+		What: "policy: not pushed, since another ref in the same push was refused",
 		Hint: "push it alone"}
 }
 
@@ -75,37 +75,37 @@ func errOptionRefused(option string) error {
 // errPushMalformed is for ref updates that can't be read.
 func errPushMalformed(why error) error {
 	return &message.Error{Code: "push-malformed", Topic: message.Malformed, What: "the push can't be read: " + why.Error() + "; nothing was forwarded",
-		Hint: "check that git itself, in a current version, makes the push"}
+		Hint: "push with a current version of git"}
 }
 
 // errNotServed is for an address that is neither git's nor LFS's.
 func errNotServed() error {
 	return &message.Error{Code: "not-served", Topic: message.Malformed, What: "this proxy serves only git and LFS",
-		Hint: "use the path that the project has on GitLab, as in http://127.0.0.1:8466/group/project.git"}
+		Hint: "use the project's path on GitLab, as in http://127.0.0.1:8466/group/project.git"}
 }
 
 // errBusy is for a request beyond the limit.
 func errBusy(limit int) error {
-	return &message.Error{Code: "proxy-busy", Topic: message.NotVerified, What: "this proxy serves " + decimal(limit) + " requests at once, and no more",
-		Hint: "try again when others have ended"}
+	return &message.Error{Code: "proxy-busy", Topic: message.NotVerified, What: "this proxy serves at most " + decimal(limit) + " requests at once",
+		Hint: "try again when other requests have ended"}
 }
 
-// errLoginRefused is for a login that git on GitLab refused in the midst of a
-// request, which can't be repeated.
+// errLoginRefused is for a login that git on GitLab rejected during a request that can't
+// be repeated.
 func errLoginRefused(instance string) error {
 	return &message.Error{Code: "login-refused", Topic: message.Authentication,
-		What: "git on " + instance + " refused the token, which was good when the command began", Hint: "try again: the token is checked anew"}
+		What: "git on " + instance + " rejected the token, which was valid when the command began", Hint: "try again: the token will be checked again"}
 }
 
-// errRedirectedAway is for a redirect that leads nowhere that this proxy serves.
+// errRedirectedAway is for a redirect to an address that this proxy does not serve.
 func errRedirectedAway(instance string) error {
 	return &message.Error{Code: "redirected-away", Topic: message.NotVerified, What: instance + " redirects to an address that this proxy does not serve",
 		Hint: "check whether the project was moved, or a login page is in front of GitLab"}
 }
 
-// errAnswerUnusable is for an answer that is not what GitLab answers.
+// errAnswerUnusable is for a reply that is not GitLab's.
 func errAnswerUnusable(instance, why string) error {
-	return &message.Error{Code: "answer-unusable", Topic: message.NotVerified, What: "the answer of " + instance + " can't be passed on: " + why,
+	return &message.Error{Code: "answer-unusable", Topic: message.NotVerified, What: "the reply of " + instance + " can't be forwarded: " + why,
 		Hint: "check whether a proxy or a login page is in front of GitLab, and try again"}
 }
 

@@ -404,7 +404,7 @@ func TestRotateRescue(t *testing.T) {
 		}
 		s.works()
 		if s.mounted() == old {
-			if !strings.Contains(said, "has a newer one") {
+			if !strings.Contains(said, "using the newer one") {
 				t.Errorf("git used another way than the rescue: %s", said)
 			}
 			return
