@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 // with it, and cleans up.
 func outside() (code int, err error) {
 	removeStale()
-	dir, err := os.MkdirTemp("", "acp-node-")
+	dir, err := os.MkdirTemp("", cgroupName+"-")
 	if err != nil {
 		return 1, err
 	}
@@ -93,7 +93,7 @@ func outside() (code int, err error) {
 	return 0, err
 }
 
-// cgroupName is kubelet's part of the cgroup hierarchies.
+// cgroupName is kubelet's part of the cgroup hierarchies; the process's ID is in it.
 var cgroupName = "acp-node-" + strconv.Itoa(os.Getpid())
 
 // hierarchies are the directories of the cgroup hierarchies: one, with version 2.
@@ -166,17 +166,27 @@ func removeTree(dir string) (err error) {
 	return err
 }
 
-// removeStale removes what a run left behind that was killed together with its
-// parent: everything else ended with the namespaces.
+// removeStale removes what a run left behind that was killed by SIGKILL: everything
+// else ended with the namespaces.
 func removeStale() {
-	all, _ := hierarchies()
-	for _, hierarchy := range all {
+	ended := func(path string) bool {
+		id, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), "acp-node-"), "-")
+		_, err := os.Stat("/proc/" + id)
+		return errors.Is(err, os.ErrNotExist)
+	}
+	hierarchies, _ := hierarchies()
+	for _, hierarchy := range hierarchies {
 		found, _ := filepath.Glob(filepath.Join(hierarchy, "acp-node-*"))
 		for _, dir := range found {
-			name := filepath.Base(dir)
-			if _, err := os.Stat("/proc/" + strings.TrimPrefix(name, "acp-node-")); errors.Is(err, os.ErrNotExist) {
-				_ = removeCgroups(name)
+			if ended(dir) {
+				_ = removeTree(dir)
 			}
+		}
+	}
+	found, _ := filepath.Glob(filepath.Join(os.TempDir(), "acp-node-*"))
+	for _, dir := range found {
+		if ended(dir) {
+			_ = os.RemoveAll(dir)
 		}
 	}
 }

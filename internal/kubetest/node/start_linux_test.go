@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,6 +53,7 @@ type machine struct {
 	gitlab     *gitlabtest.Server
 	client     kubernetes.Interface
 	kubeconfig string
+	ended      chan error // a program that should run for ever has ended
 }
 
 // node is the one that all tests share.
@@ -61,7 +63,7 @@ var node *machine
 func inside(m *testing.M, dir string) int {
 	log.SetLogger(klog.Logger{})
 	began := time.Now()
-	node = &machine{dir: dir, program: filepath.Join(dir, "git-credential-acp")}
+	node = &machine{dir: dir, program: filepath.Join(dir, "git-credential-acp"), ended: make(chan error, 10)}
 	if err := node.start(); err != nil {
 		fmt.Fprintln(os.Stderr, "node:", err)
 		node.explain()
@@ -261,7 +263,11 @@ func (n *machine) run(program string, args ...string) error {
 	debian := filepath.Join(os.Getenv(envNode), "root")
 	cmd.Env = append(os.Environ(), "PATH="+debian+"/usr/bin:"+os.Getenv("PATH"))
 	cmd.Stdout, cmd.Stderr = out, out
-	return cmd.Start()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { n.ended <- fmt.Errorf("%s has ended: %w", filepath.Base(program), cmd.Wait()) }()
+	return nil
 }
 
 func (n *machine) kubelet() error {
@@ -331,30 +337,48 @@ evictionHard: {memory.available: 100Mi, nodefs.available: 1%%, imagefs.available
 	if err != nil {
 		return err
 	}
-	return errors.Join(n.run(filepath.Join(debian, "usr/bin/containerd"), "--config", containerd),
-		n.run(filepath.Join(os.Getenv(envKube), "kubelet"), "--config", kubelet, "--kubeconfig", n.path("kubelet.conf"),
-			"--hostname-override", "node1", "--node-ip", addrNode))
+	if err := n.run(filepath.Join(debian, "usr/bin/containerd"), "--config", containerd); err != nil {
+		return err
+	}
+	// kubelet ends if it can't reach containerd.
+	err = n.await("containerd listens", func(context.Context) bool {
+		conn, err := net.Dial("unix", "/run/containerd/containerd.sock")
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	return n.run(filepath.Join(os.Getenv(envKube), "kubelet"), "--config", kubelet, "--kubeconfig", n.path("kubelet.conf"),
+		"--hostname-override", "node1", "--node-ip", addrNode)
 }
 
 // ready waits for the node.
 func (n *machine) ready() error {
+	return n.await("the node is ready", func(ctx context.Context) bool {
+		found, err := n.client.CoreV1().Nodes().Get(ctx, "node1", meta.GetOptions{})
+		return err == nil && slices.ContainsFunc(found.Status.Conditions, func(c core.NodeCondition) bool {
+			return c.Type == core.NodeReady && c.Status == core.ConditionTrue
+		})
+	})
+}
+
+// await waits two minutes at most for a condition, while the node's programs run.
+func (n *machine) await(what string, holds func(context.Context) bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	for {
-		found, err := n.client.CoreV1().Nodes().Get(ctx, "node1", meta.GetOptions{})
-		if err == nil {
-			for _, condition := range found.Status.Conditions {
-				if condition.Type == core.NodeReady && condition.Status == core.ConditionTrue {
-					return nil
-				}
-			}
-		}
+	for !holds(ctx) {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the node is not ready: %w", errors.Join(ctx.Err(), err))
+			return fmt.Errorf("it does not happen that %s", what)
+		case err := <-n.ended:
+			return err
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+	return nil
 }
 
 // explain prints what the node's programs have complained of.
