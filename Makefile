@@ -98,7 +98,7 @@ test-node: ## the manifests on a real Kubernetes node (needs root), whose parts 
 	$(call assemble,etcd-$(ETCD_VERSION),go.etcd.io/etcd/server/v3); \
 	ln -sf etcd-$(ETCD_VERSION) "$(ACP_KUBE_ASSETS)/etcd"; \
 	$(foreach program,kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl,$(call assemble,$(program),k8s.io/kubernetes/cmd/$(program));) \
-	ACP_KUBE_ASSETS="$(ACP_KUBE_ASSETS)" ACP_NODE_ASSETS="$(ACP_NODE_ASSETS)" go -C $(KUBETEST) test -v -count=1 -timeout 15m $(NODEFLAGS) ./node
+	ACP_KUBE_ASSETS="$(ACP_KUBE_ASSETS)" ACP_NODE_ASSETS="$(ACP_NODE_ASSETS)" go -C $(KUBETEST) test -v -count=1 -parallel 4 -timeout 15m $(NODEFLAGS) ./node
 
 # Build to a temporary name, then rename.
 assemble = set -e; program="$(ACP_KUBE_ASSETS)/$(1)"; test -x "$$program" || { echo "building $$program"; mkdir -p "$(ACP_KUBE_ASSETS)"; \
