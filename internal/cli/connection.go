@@ -144,6 +144,17 @@ func tokenHere(ctx context.Context, d *deps, i instance.Instance) source.Found {
 	return source.Found{}
 }
 
+// keptHere is tokenHere in place of the token of the platform's connection, which the
+// platform does not return. In the runner, it may be the token of another user than the
+// connection's, which must not be replaced or revoked for that one.
+func keptHere(ctx context.Context, d *deps, i instance.Instance) source.Found {
+	found := tokenHere(ctx, d, i)
+	if found.Source == source.Runner && !newLookup(d).Keeps(ctx, found.Token) {
+		return source.Found{}
+	}
+	return found
+}
+
 // requestFor is what git asks for without a path.
 func requestFor(i instance.Instance) credential.Request {
 	protocol, host, _ := strings.Cut(i.Origin(), "://")

@@ -74,7 +74,7 @@ func runDisconnect(ctx context.Context, d *deps, flags disconnectFlags) error {
 		}
 	}
 	if tok.IsZero() && flags.revoke {
-		found := tokenHere(ctx, d, kept.Instance)
+		found := keptHere(ctx, d, kept.Instance)
 		tok, where = found.Token, found.Where
 	}
 	redact := redactAll(kept.Token, tok)

@@ -224,7 +224,7 @@ func newRotation(ctx context.Context, d *deps, flags rotateFlags) (connection.Ro
 			return r, errFlagsClash("--pods", "--platform")
 		}
 		r.Here = func(ctx context.Context, i instance.Instance) (token.Token, string) {
-			found := tokenHere(ctx, d, i)
+			found := keptHere(ctx, d, i)
 			return found.Token, found.Where
 		}
 	}

@@ -49,14 +49,26 @@ func (l Lookup) connectedInstance(ctx context.Context, tok token.Token) (string,
 		defer cancel()
 		ctx = short
 	}
-	answer, none := l.backend(ctx)
-	if answer.Problem != nil || none != nil {
+	answer, _ := l.backend(ctx)
+	if answer.Problem != nil || !has(answer, tok) {
 		return "", answer.Problem
 	}
-	if kept, err := token.Parse(answer.Token()); err != nil || kept.Reveal() != tok.Reveal() {
-		return "", nil
-	}
 	return answer.InstanceURL, nil
+}
+
+// Keeps reports whether the connection on the platform has this token.
+func (l Lookup) Keeps(ctx context.Context, tok token.Token) bool {
+	answer, _ := l.backend(ctx)
+	return answer.Problem == nil && has(answer, tok)
+}
+
+// has reports whether an answer is this token.
+func has(answer source.Answer, tok token.Token) bool {
+	if answer.Token == nil {
+		return false
+	}
+	kept, err := token.Parse(answer.Token())
+	return err == nil && kept.Reveal() == tok.Reveal()
 }
 
 // remembered gives the URL of a token's instance, or "" if nothing names one: what was
