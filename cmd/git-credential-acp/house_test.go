@@ -36,7 +36,7 @@ var arrows = map[string]string{
 	"source":    "file instance message strictjson token",
 	"gitconfig": "file message process token",
 	"config":    "access message",
-	"setup":     "file gitconfig instance message report",
+	"setup":     "access config credential file gitconfig instance message report",
 	"cache":     "access file instance message token",
 	"transport": "access file message",
 	"gitnet":    "config file gitconfig message transport",

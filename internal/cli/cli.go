@@ -155,6 +155,17 @@ func exitCode(d *deps, err error) int {
 	return exitUsage
 }
 
+// codeOf is the exit code for a message that ends a command.
+func codeOf(m error) int {
+	switch {
+	case message.As(m).Topic == message.Usage:
+		return exitUsage
+	case message.Unverified(m):
+		return exitUnverified
+	}
+	return exitRefused
+}
+
 // output is standard output. It keeps the first error of a write, for exitCode.
 type output struct {
 	io.Writer

@@ -111,15 +111,10 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 // failed tells a message and ends with its exit code.
 func failed(d *deps, m error, redact func(string) string) error {
 	d.say.tell(m, redact)
-	switch {
-	case message.As(m).Topic == message.Usage:
-		return exitError(exitUsage)
-	case message.Unverified(m):
-		return exitError(exitUnverified)
-	case message.As(m).Topic == message.Warning:
+	if message.As(m).Topic == message.Warning {
 		return nil
 	}
-	return exitError(exitRefused)
+	return exitError(codeOf(m))
 }
 
 // redactAll takes what is known of several tokens out of a text.

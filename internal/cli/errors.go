@@ -192,19 +192,6 @@ func noteSetUpAhead(urls []string, path string) error {
 		Hint: nextCheck}
 }
 
-// warnSetUpInVain is a warning that git does not use this helper first for the
-// instance at url, although path says so. key and origin are the setting of the helper
-// that git uses first, "" for none.
-func warnSetUpInVain(url, path, key, origin string) error {
-	why := "it uses none, so that file is not read, or later configuration resets the list"
-	if key != "" {
-		why = message.Quote(key) + " in " + message.Quote(origin) + " names another one"
-	}
-	return &message.Error{Code: "set-up-in-vain", Topic: message.Warning,
-		What: message.Quote(path) + " sets this helper for " + url + ", but git does not use it first: " + why,
-		Hint: "remove that, or run setup for a scope that git reads later (--system, then --global, --local, --env)"}
-}
-
 // noteClosed is for --closed: helpers are the other helpers that git used before, and
 // scope the file that was written, "" for the environment.
 func noteClosed(helpers []string, scope setup.Scope) error {
@@ -303,13 +290,6 @@ func errInstanceDefault(where string) error {
 	return &message.Error{Code: "instance-default", Topic: message.Configuration,
 		What: "the instance of the token from " + where + " is unknown; without ACP_GITLAB_INSTANCE_URL, it is used for gitlab.com only",
 		Hint: "set ACP_GITLAB_INSTANCE_URL to the URL of your GitLab, here and where git runs; for gitlab.com, add --instance https://gitlab.com"}
-}
-
-// errSSHAmbiguous is for two instances on one host with the same ssh addresses.
-func errSSHAmbiguous(one, other string) error {
-	return &message.Error{Code: "ssh-ambiguous", Topic: message.Configuration,
-		What: "ssh addresses are the same for " + one + " and " + other,
-		Hint: "choose one with --instance"}
 }
 
 // errIdentityAmbiguous is for --identity with several instances.

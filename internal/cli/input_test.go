@@ -29,7 +29,7 @@ func TestInputLimit(t *testing.T) {
 			go func() { _, _ = io.ReadAll(in) }()
 			select {
 			case code := <-ended:
-				if code != exitRefused || said.String() != "git-credential-acp: malformed request: the request did not end within 10ms; nothing was answered\n" {
+				if code != exitRefused || !strings.Contains(said.String(), "malformed request: ") || !strings.Contains(said.String(), "did not end within 10ms") {
 					t.Errorf("exit code %d, said %q", code, said.String())
 				}
 			case <-time.After(10 * time.Second):

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"path/filepath"
 	"sync"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -83,28 +82,6 @@ func rulesOf(d *deps) (helper.Rules, error) {
 	return helper.Rules{Minimum: policy.Minimum, Scopes: policy.Scopes, AllowUnverified: allow}, problem
 }
 
-// minAccessFor is the lowest level that git's configuration sets for a question: for
-// its URL, or for its project, which counts for the project's wiki, too.
-func minAccessFor(d *deps, q helper.Question) (level int, set bool) {
-	level, set = minAccessAt(d, q.URL)
-	if other, found := minAccessAt(d, q.Found.Instance.URL()+"/"+q.Project); found && (!set || other < level) {
-		return other, true
-	}
-	return level, set
-}
-
-// minAccessAt is the level in the closest entry for a URL that names a helper; false
-// when that is not this helper, or has no level.
-func minAccessAt(d *deps, url string) (level int, set bool) {
-	entry, found := d.git().Trusted().Match("credential", url)["helper"]
-	if !found {
-		return 0, false
-	}
-	text, set := setup.MinAccess(entry.Value())
-	level, err := access.ParseLevel(text)
-	return level, set && err == nil
-}
-
 // rulesFor are the rules by which git gets an answer for a URL: with the level of
 // the helper that it asks first, or a lower one of the closest entry.
 func rulesFor(d *deps, url string) (helper.Rules, error) {
@@ -121,7 +98,7 @@ func rulesFor(d *deps, url string) (helper.Rules, error) {
 			rules.Minimum = level
 		}
 	}
-	if level, set := minAccessAt(d, url); set {
+	if level, set := setup.MinAccessAt(d.git(), url); set {
 		rules.Minimum = min(rules.Minimum, level)
 	}
 	return rules, nil
@@ -153,22 +130,4 @@ func gitNetwork(d *deps) gitnet.Settings {
 func gitCommand(d *deps) []gitconfig.Entry {
 	pairs, _ := d.config.GitPairs() // without them, a remote may look like no project
 	return gitconfig.FromEnvironment(pairs, d.config.GitParameters.Value)
-}
-
-// globalConfig are the user's files of configuration, in git's order. Without a
-// home there are none: a relative path would lead into the repository.
-func globalConfig(d *deps, home string) []string {
-	if global := d.config.GitGlobal; global.Set {
-		return []string{global.Value}
-	}
-	var files []string
-	if dir := d.config.ConfigHome.Value; dir != "" {
-		files = append(files, filepath.Join(dir, "git", "config"))
-	} else if home != "" {
-		files = append(files, filepath.Join(home, ".config", "git", "config"))
-	}
-	if home != "" {
-		files = append(files, filepath.Join(home, ".gitconfig"))
-	}
-	return files
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
-	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -19,11 +17,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/check"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
-	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/setup"
-	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // setupRun is one run of setup: what the flags say, and how it went so far.
@@ -167,14 +162,7 @@ func misused(d *deps, flag, why string) error {
 // fail tells a problem, and keeps the worst exit code.
 func (r *setupRun) fail(m error, redact func(string) string) {
 	r.d.say.tell(m, redact)
-	code := exitRefused
-	switch {
-	case message.Unverified(m):
-		code = exitUnverified
-	case message.As(m).Topic == message.Usage:
-		code = exitUsage
-	}
-	r.code = max(r.code, code)
+	r.code = max(r.code, codeOf(m))
 }
 
 // done ends the command with what happened.
@@ -201,12 +189,19 @@ func (r *setupRun) do(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sections, problem := r.sections(instances)
-	if problem != nil {
-		return r.stop(problem)
+	plan := setup.Plan{Instances: instances, Program: setup.Program, Level: r.level, At: r.target.Request, SSHPort: r.sshPort, Closed: r.closed}
+	if r.program != "" {
+		plan.Program, _ = setup.AbsoluteProgram(r.program) // checked before
 	}
 	if r.closed {
-		sections = append(setup.Closed(r.platformHelper()), sections...)
+		plan.Script = setup.PlatformHelper
+		if !r.elsewhere() && !r.print {
+			plan.Script = cmp.Or(setup.ScriptIn(r.d.git()), plan.Script)
+		}
+	}
+	sections, problem := plan.Sections()
+	if problem != nil {
+		return r.stop(problem)
 	}
 	switch {
 	case r.print:
@@ -232,7 +227,7 @@ func (r *setupRun) do(ctx context.Context) error {
 			r.d.say.tell(noteEnvironmentContinued(len(pairs)), asIs)
 		}
 		if r.closed {
-			r.d.say.tell(noteClosed(r.dropped(sections), ""), asIs)
+			r.d.say.tell(noteClosed(droppedNames(r.d.git(), sections), ""), asIs)
 		}
 		return r.output(setup.Shell(sections, pairs))
 	}
@@ -293,117 +288,15 @@ func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
 	return list, nil
 }
 
-// part is what the URL on the command line is, below the one of the instances that
-// it lies below: that instance and, unless it is the instance's own, the URL of a
-// group or project.
-func (r *setupRun) part(instances []instance.Instance) (i instance.Instance, url string, problem error) {
-	request := r.target.Request
-	var names []string
-	for _, other := range instances {
-		switch match := other.Match(request.Protocol, request.Host, request.Path); {
-		case match == instance.Downgraded:
-			return i, "", message.URLIsHTTP(other.URL())
-		case match == instance.Ours && len(other.URL()) > len(i.URL()):
-			i = other
-		}
-		names = append(names, other.String())
-	}
-	if i == (instance.Instance{}) {
-		return i, "", message.URLForeign(request.Host, names)
-	}
-	path, err := i.Project(request.Path)
-	if err != nil {
-		return i, "", message.URLInvalid("has a path that " + err.Error())
-	}
-	if path == "" { // a group at the top, or none
-		own := strings.TrimPrefix(i.URL(), i.Origin())
-		path = strings.Trim(strings.TrimPrefix("/"+request.Path, own), "/")
-	}
-	if path == "" {
-		return i, "", nil
-	}
-	return i, i.URL() + "/" + path, nil
-}
-
-// sections are what git's configuration is to say of instances, and of the URL on
-// the command line.
-func (r *setupRun) sections(instances []instance.Instance) ([]setup.Section, error) {
-	program := setup.Program
-	if r.program != "" {
-		program, _ = setup.AbsoluteProgram(r.program) // checked before
-	}
-	level, below := r.level, ""
-	if r.target.Request.Host != "" {
-		only, url, problem := r.part(instances)
-		if problem != nil {
-			return nil, problem
-		}
-		instances = []instance.Instance{only}
-		if below = url; below != "" {
-			level = ""
-		}
-	}
-	var sections []setup.Section
-	for _, i := range instances {
-		sections = append(sections, setup.HelperAt(i, i.URL(), program, level))
-		if refusing, wanted := setup.PlainHTTP(i, program); wanted {
-			sections = append(sections, refusing)
-		}
-		if below != "" {
-			sections = append(sections, setup.HelpersBelow(i, below, program, r.level)...)
-		}
-	}
-	if r.sshPort == 0 {
-		return sections, nil
-	}
-	hosts := map[string]instance.Instance{}
-	for _, i := range instances {
-		if other, twice := hosts[i.Hostname()]; twice {
-			return nil, errSSHAmbiguous(other.String(), i.String())
-		}
-		hosts[i.Hostname()] = i
-		sections = append(sections, setup.Rewrite(i, r.sshPort))
-	}
-	return sections, nil
-}
-
-// scope is the file to write to, and where it is by git's rules (git-config(1),
-// FILES); "" for the repository's, which git finds itself.
-func (r *setupRun) scope(ctx context.Context) (setup.Scope, string) {
+// scope is the one of the file to write to.
+func (r *setupRun) scope() setup.Scope {
 	switch {
 	case r.local:
-		return setup.Local, ""
+		return setup.Local
 	case r.system:
-		return setup.System, r.systemConfig(ctx)
+		return setup.System
 	}
-	// git writes to the last of the user's files that there is, and to the last
-	// if there is none.
-	files := globalConfig(r.d, r.d.config.Home.Value)
-	for _, file := range slices.Backward(files) {
-		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
-			return setup.Global, file
-		}
-	}
-	if len(files) == 0 {
-		return setup.Global, "" // git says that it has no home
-	}
-	return setup.Global, files[len(files)-1]
-}
-
-// systemConfig is /etc/gitconfig, or etc/gitconfig below where git is installed
-// when that is not /usr (git's Makefile, sysconfdir).
-func (r *setupRun) systemConfig(ctx context.Context) string {
-	if named := r.d.config.GitSystem.Value; named != "" {
-		return named
-	}
-	if r.git == nil {
-		return "/etc/gitconfig"
-	}
-	own, err := r.git.Expand(ctx, "%(prefix)/etc/gitconfig")
-	if _, missing := os.Stat(own); err == nil && !errors.Is(missing, fs.ErrNotExist) && own != "/usr/etc/gitconfig" {
-		return own
-	}
-	return "/etc/gitconfig"
+	return setup.Global
 }
 
 // open finds the file to write to.
@@ -411,11 +304,11 @@ func (r *setupRun) open(ctx context.Context) (*setup.Config, error) {
 	if r.git == nil {
 		return nil, errGitMissing()
 	}
-	scope, path := r.scope(ctx)
-	if scope == setup.Global && !filepath.IsAbs(path) {
+	path := setup.FileOf(ctx, r.scope(), r.git, r.d.config)
+	if r.scope() == setup.Global && !filepath.IsAbs(path) {
 		return nil, errHomeMissing()
 	}
-	return setup.Open(ctx, *r.git, scope, path)
+	return setup.Open(ctx, *r.git, r.scope(), path)
 }
 
 // write writes what is not there yet. The helper comes first: it is set up
@@ -426,14 +319,16 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 		return r.stop(problem)
 	}
 	found := r.warn(ctx)
-	dropped := r.dropped(sections)
+	var dropped []string
+	if r.closed {
+		dropped = droppedNames(r.d.git(), sections)
+	}
 	changed, problem := config.Write(ctx, sections)
 	if problem != nil {
 		return r.stop(problem)
 	}
 	if r.closed {
-		scope, _ := r.scope(ctx)
-		r.d.say.tell(noteClosed(dropped, scope), asIs)
+		r.d.say.tell(noteClosed(dropped, r.scope()), asIs)
 	}
 	who := r.who(ctx, instances)
 	if _, problem = config.Write(ctx, who); problem != nil {
@@ -443,76 +338,28 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 		r.d.say.tell(noteIdentitySet(s.Keys()), asIs)
 	}
 	everywhere := gitProgram(r.d).Read(ctx, gitCommand(r.d))
-	var asked, rewritten []string
-	for _, s := range sections {
-		switch {
-		case s.Refuses() || s.Closes():
-		case !s.IsHelper():
-			if !r.rewrittenElse(everywhere, s) {
-				rewritten = append(rewritten, strings.TrimSuffix(s.Sub, "/"))
-			}
-		case !r.overruled(everywhere, s, config.Path()) && !r.diverted(everywhere, s.Sub):
-			asked = append(asked, s.Sub)
-		}
+	effect := setup.EffectOf(everywhere, sections, config.Path())
+	for _, m := range effect.Warnings {
+		r.d.say.tell(m, asIs)
 	}
-	if len(rewritten) > 0 {
-		r.d.say.tell(noteRewritten(rewritten), asIs)
+	if len(effect.Rewritten) > 0 {
+		r.d.say.tell(noteRewritten(effect.Rewritten), asIs)
 	}
 	if r.closed {
-		r.stillOpen(everywhere)
+		for _, h := range setup.Unrestricted(everywhere) {
+			r.d.say.tell(warnStillOpen(h.Name(), h.Origin), asIs)
+		}
 	}
 	switch {
-	case len(asked) == 0:
+	case len(effect.Asked) == 0:
 	case !found:
-		r.d.say.tell(noteSetUpAhead(asked, config.Path()), asIs)
+		r.d.say.tell(noteSetUpAhead(effect.Asked, config.Path()), asIs)
 	case !changed && len(who) == 0:
-		r.d.say.tell(noteSetUpBefore(asked, config.Path()), asIs)
+		r.d.say.tell(noteSetUpBefore(effect.Asked, config.Path()), asIs)
 	default:
-		r.d.say.tell(noteSetUp(asked, config.Path()), asIs)
+		r.d.say.tell(noteSetUp(effect.Asked, config.Path()), asIs)
 	}
 	return r.done()
-}
-
-// overruled tells where something else in git's configuration keeps git from asking
-// the helper that was written to path.
-func (r *setupRun) overruled(config gitconfig.Config, s setup.Section, path string) bool {
-	first, overruled := setup.Overruled(config, s)
-	if !overruled {
-		return false
-	}
-	name, origin := "", ""
-	if first != nil {
-		name, origin = first.Name(), first.Origin
-	}
-	r.d.say.tell(warnSetUpInVain(s.Sub, path, name, origin), asIs)
-	return true
-}
-
-// diverted tells of a rule by which git does not go to an instance at all, and
-// reports whether that is so for more than pushes.
-func (r *setupRun) diverted(config gitconfig.Config, url string) bool {
-	for _, push := range []bool{false, true} {
-		if by, diverted := config.Diverted(url+"/", push); diverted {
-			r.d.say.tell(message.Elsewhere(url, by.Name(), message.Quote(by.Origin)), asIs)
-			return !push
-		}
-	}
-	return false
-}
-
-// rewrittenElse tells of another rule that counts for the ssh addresses of a
-// section, and reports whether git does with one what the section does not say.
-func (r *setupRun) rewrittenElse(config gitconfig.Config, s setup.Section) bool {
-	for _, line := range s.Lines {
-		to, by, found := config.Rewritten(line.Value, false)
-		if found && to != s.Sub {
-			r.d.say.tell(message.Elsewhere(line.Value, by.Name(), message.Quote(by.Origin)), asIs)
-		}
-		if to != s.Sub {
-			return true
-		}
-	}
-	return false
 }
 
 // takeOut takes out what was written. It asks for no token and no network.
@@ -567,108 +414,4 @@ func (r *setupRun) warn(ctx context.Context) bool {
 		r.d.say.tell(warnHelperNotFound(r.program), asIs)
 	}
 	return found
-}
-
-// who is the section for the identity, if it is wanted and not known to git. A
-// trouble with it is told, and does not stand in the way of the rest.
-func (r *setupRun) who(ctx context.Context, instances []instance.Instance) []setup.Section {
-	if !r.identity {
-		return nil
-	}
-	unset, problem := r.unset(ctx)
-	if problem != nil {
-		r.fail(problem, asIs)
-		return nil
-	}
-	if len(unset) == 0 {
-		r.d.say.tell(noteIdentityKept(), asIs)
-		return nil
-	}
-	found, problem := r.tokenFor(ctx, instances)
-	if problem != nil {
-		r.fail(problem, asIs)
-		return nil
-	}
-	user, problem := r.profile(ctx, *found)
-	if problem != nil {
-		r.fail(problem, found.Token.Redact)
-		return nil
-	}
-	section, err := setup.Identity(user.Name, user.Email, unset)
-	if err != nil {
-		r.fail(errIdentityUnusable(found.Instance.String()), found.Token.Redact)
-		return nil
-	}
-	return []setup.Section{section}
-}
-
-// unset are the keys of an identity that git does not know here, and that are
-// not in the file to write to. Another container's git can't be asked.
-func (r *setupRun) unset(ctx context.Context) ([]string, error) {
-	var unset []string
-	for _, key := range setup.IdentityKeys() {
-		flags := [][]string{nil}
-		switch scope, _ := r.scope(ctx); {
-		case r.git == nil || r.elsewhere():
-			flags = nil
-		case !r.print && r.form == "":
-			flags = append(flags, []string{string(scope), "--includes"})
-		}
-		known := false
-		for _, flag := range flags {
-			there, problem := setup.Knows(ctx, *r.git, key, flag...)
-			if problem != nil {
-				return nil, problem
-			}
-			known = known || there
-		}
-		if !known {
-			unset = append(unset, key)
-		}
-	}
-	return unset, nil
-}
-
-// tokenFor is where the token for the only instance comes from, as get finds it.
-func (r *setupRun) tokenFor(ctx context.Context, instances []instance.Instance) (*source.Found, error) {
-	if len(instances) > 1 {
-		return nil, errIdentityAmbiguous()
-	}
-	found, looked, problem := newLookup(r.d).Find(ctx, credential.Request{})
-	if problem != nil {
-		return nil, problem
-	}
-	for n, place := range found {
-		if place.Instance == instances[0] {
-			return &found[n], place.Problem
-		}
-	}
-	if len(found) > 0 {
-		p := found[0]
-		return nil, message.OtherInstance(instances[0].String(), p.Instance.String(), p.Where, p.Belongs)
-	}
-	return nil, message.NotConnected(instances[0].String(), looked, newLookup(r.d).Connect())
-}
-
-// profile asks GitLab whose the token is.
-func (r *setupRun) profile(ctx context.Context, found source.Found) (access.User, error) {
-	ctx, stop, limit, problem := timeLimit(r.d).Start(ctx)
-	if problem != nil {
-		return access.User{}, problem
-	}
-	defer stop()
-	question := helper.Question{Found: found}
-	client, problem := newClients(r.d).Connect(question, limit, nil)
-	if problem != nil {
-		return access.User{}, problem
-	}
-	defer client.Close()
-	user := client.User(ctx)
-	if verdict := access.JudgeUser(user); verdict.Outcome != access.Granted {
-		if verdict.Reason == access.Timeout {
-			verdict.Detail = limit.String()
-		}
-		return user, message.Explain(verdict, helper.SubjectOf(question))
-	}
-	return user, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/connection"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/lookup"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/report"
 	"github.com/ambient-code/git-credential-acp/internal/source"
@@ -162,7 +163,7 @@ func statusPlaces(ctx context.Context, d *deps, flags keeperFlags, limit time.Du
 		}
 		places = append(places, p)
 	}
-	if flags.platform || flags.backend != "" || d.config.OnPlatform() {
+	if flags.platform || flags.backend != "" || lookup.OnPlatform(d.config) {
 		look("platform", keeperFlags{platform: true, backend: flags.backend})
 	}
 	if flags.secret != "" || d.config.Secret.Value != "" {

@@ -5,6 +5,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/deadline"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/lookup"
+	"github.com/ambient-code/git-credential-acp/internal/setup"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/verify"
 )
@@ -18,10 +19,12 @@ func newHelper(d *deps) helper.Helper {
 		Verifier: newVerifier(d),
 		Attempts: attempts,
 		Known:    known, KnownProblem: problem,
-		Only:      onlyKnown(d),
-		Rules:     func(string) (helper.Rules, error) { return rulesOf(d) },
-		MinAccess: func(q helper.Question) (int, bool) { return minAccessFor(d, q) },
-		Remotes:   func() []string { return d.git().RemoteURLs() },
+		Only:  onlyKnown(d),
+		Rules: func(string) (helper.Rules, error) { return rulesOf(d) },
+		MinAccess: func(q helper.Question) (int, bool) {
+			return setup.MinAccessFor(d.git(), q.URL, q.Found.Instance.URL()+"/"+q.Project)
+		},
+		Remotes: func() []string { return d.git().RemoteURLs() },
 	}
 	// A source that was asked for alone has no other behind it.
 	if d.config.Source.Value != string(source.Mount) {

@@ -227,9 +227,6 @@ func (c Config) CacheDirs(temp string, user int) []string {
 // Color reports whether a terminal's output may have colors (https://no-color.org).
 func (c Config) Color() bool { return c.noColor.Value == "" && c.terminal.Value != "dumb" }
 
-// OnPlatform reports whether the environment names the platform's address.
-func (c Config) OnPlatform() bool { return c.BackendURL.Value != "" || c.BackendAPIURL.Value != "" }
-
 // InSession reports whether this is a pod.
 func (c Config) InSession() bool {
 	return c.Session.Value != "" || c.BackendAPIURL.Value != "" || c.ServiceHost.Value != ""

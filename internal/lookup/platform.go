@@ -44,11 +44,14 @@ func (l Lookup) backend(ctx context.Context) (source.Answer, error) {
 	return answer, none
 }
 
+// OnPlatform reports whether the environment names the platform's address.
+func OnPlatform(c config.Config) bool { return c.BackendURL.Value != "" || c.BackendAPIURL.Value != "" }
+
 // Connected reports whether the platform has a connection for this session; none is for
 // a session without any. Both are zero when there is no platform to ask, or it did not
 // answer.
 func (l Lookup) Connected(ctx context.Context) (connected bool, none error) {
-	if !l.Config.OnPlatform() {
+	if !OnPlatform(l.Config) {
 		return false, nil
 	}
 	answer, none := l.backend(ctx)

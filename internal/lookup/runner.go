@@ -28,7 +28,7 @@ func (l Lookup) InRunner() bool {
 func (l Lookup) runnerInstance(ctx context.Context, tok token.Token) source.Answer {
 	variable := l.Config.InstanceURL
 	url, where, problem := "", variable.Name, error(nil)
-	if l.Config.OnPlatform() {
+	if OnPlatform(l.Config) {
 		url, problem = l.remembered(tok, variable.Value != "", func() (string, error) { return l.connectedInstance(ctx, tok) })
 	}
 	switch {

@@ -18,6 +18,17 @@ const (
 	anyHost = "https://gitlab.invalid"
 )
 
+// ScriptIn is the value of credential.helper for the platform's script that is
+// configured, "" for none. A repository's own setting is not trusted.
+func ScriptIn(config gitconfig.Config) string {
+	for _, e := range slices.Backward(config.Trusted().Entries) {
+		if h := gitconfig.NewHelper(e); e.Section == "credential" && e.Key == "helper" && h.IsPlatformScript() {
+			return e.Value()
+		}
+	}
+	return ""
+}
+
 // Closed makes git forget all helpers for all hosts, and then ask the platform's
 // script, a helper's value, for github.com. The sections for instances have to come
 // after it.

@@ -43,3 +43,23 @@ func errNoRepository(words string) error {
 		What: "--local needs a repository, and git finds none here: " + message.Quote(words),
 		Hint: "run it in a clone, or without --local"}
 }
+
+// warnSetUpInVain is a warning that git does not use this helper first for the
+// instance at url, although path says so. key and origin are the setting of the helper
+// that git uses first, "" for none.
+func warnSetUpInVain(url, path, key, origin string) error {
+	why := "it uses none, so that file is not read, or later configuration resets the list"
+	if key != "" {
+		why = message.Quote(key) + " in " + message.Quote(origin) + " names another one"
+	}
+	return &message.Error{Code: "set-up-in-vain", Topic: message.Warning,
+		What: message.Quote(path) + " sets this helper for " + url + ", but git does not use it first: " + why,
+		Hint: "remove that, or run setup for a scope that git reads later (--system, then --global, --local, --env)"}
+}
+
+// errSSHAmbiguous is for two instances on one host with the same ssh addresses.
+func errSSHAmbiguous(one, other string) error {
+	return &message.Error{Code: "ssh-ambiguous", Topic: message.Configuration,
+		What: "ssh addresses are the same for " + one + " and " + other,
+		Hint: "choose one with --instance"}
+}

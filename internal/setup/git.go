@@ -27,6 +27,24 @@ func Knows(ctx context.Context, g gitconfig.Git, key string, scope ...string) (b
 	return false, errGitFailed(r.Words)
 }
 
+// UnsetIdentity are the keys of an identity that are set in none of the scopes.
+func UnsetIdentity(ctx context.Context, g *gitconfig.Git, scopes ...[]string) (unset []string, problem error) {
+	for _, key := range IdentityKeys() {
+		known := false
+		for _, scope := range scopes {
+			there, problem := Knows(ctx, *g, key, scope...)
+			if problem != nil {
+				return nil, problem
+			}
+			known = known || there
+		}
+		if !known {
+			unset = append(unset, key)
+		}
+	}
+	return unset, nil
+}
+
 // Finds reports whether git finds the helper Program by name: next to git's own programs,
 // or on the PATH.
 func Finds(ctx context.Context, g gitconfig.Git, pathList string) bool {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 )
 
@@ -52,3 +53,26 @@ func Overruled(config gitconfig.Config, s Section) (first *gitconfig.Helper, ove
 
 // isOurs reports whether a helper's value names this one, for every instance.
 func isOurs(value string) bool { return value == Program || isProgram(value) }
+
+// MinAccessFor is the lowest level that git's configuration sets for one of several URLs
+// of what is asked for; false when it sets none.
+func MinAccessFor(config gitconfig.Config, urls ...string) (level int, set bool) {
+	for _, url := range urls {
+		if other, found := MinAccessAt(config, url); found && (!set || other < level) {
+			level, set = other, true
+		}
+	}
+	return level, set
+}
+
+// MinAccessAt is the level in the closest entry for a URL that names a helper; false
+// when that is not this helper, or has no level.
+func MinAccessAt(config gitconfig.Config, url string) (level int, set bool) {
+	entry, found := config.Trusted().Match("credential", url)["helper"]
+	if !found {
+		return 0, false
+	}
+	text, set := MinAccess(entry.Value())
+	level, err := access.ParseLevel(text)
+	return level, set && err == nil
+}

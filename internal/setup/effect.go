@@ -1,0 +1,76 @@
+package setup
+
+import (
+	"strings"
+
+	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/message"
+)
+
+// Effect is what git does with sections that were written.
+type Effect struct {
+	// Asked are the URLs for which git asks this helper first, and Rewritten those that
+	// it uses for ssh addresses.
+	Asked, Rewritten []string
+	// Warnings say why others are in neither.
+	Warnings []error
+}
+
+// EffectOf compares sections that were written to path with the whole of git's
+// configuration.
+func EffectOf(config gitconfig.Config, sections []Section, path string) (e Effect) {
+	for _, s := range sections {
+		switch {
+		case s.Refuses() || s.Closes():
+		case !s.IsHelper():
+			if !e.rewrittenElse(config, s) {
+				e.Rewritten = append(e.Rewritten, strings.TrimSuffix(s.Sub, "/"))
+			}
+		case !e.overruled(config, s, path) && !e.diverted(config, s.Sub):
+			e.Asked = append(e.Asked, s.Sub)
+		}
+	}
+	return e
+}
+
+// overruled tells where something else in git's configuration keeps git from asking
+// the helper that was written to path.
+func (e *Effect) overruled(config gitconfig.Config, s Section, path string) bool {
+	first, overruled := Overruled(config, s)
+	if !overruled {
+		return false
+	}
+	name, origin := "", ""
+	if first != nil {
+		name, origin = first.Name(), first.Origin
+	}
+	e.Warnings = append(e.Warnings, warnSetUpInVain(s.Sub, path, name, origin))
+	return true
+}
+
+// diverted tells of a rule by which git does not go to an instance at all, and
+// reports whether that is so for more than pushes.
+func (e *Effect) diverted(config gitconfig.Config, url string) bool {
+	for _, push := range []bool{false, true} {
+		if by, diverted := config.Diverted(url+"/", push); diverted {
+			e.Warnings = append(e.Warnings, message.Elsewhere(url, by.Name(), message.Quote(by.Origin)))
+			return !push
+		}
+	}
+	return false
+}
+
+// rewrittenElse tells of another rule that counts for the ssh addresses of a
+// section, and reports whether git does with one what the section does not say.
+func (e *Effect) rewrittenElse(config gitconfig.Config, s Section) bool {
+	for _, line := range s.Lines {
+		to, by, found := config.Rewritten(line.Value, false)
+		if found && to != s.Sub {
+			e.Warnings = append(e.Warnings, message.Elsewhere(line.Value, by.Name(), message.Quote(by.Origin)))
+		}
+		if to != s.Sub {
+			return true
+		}
+	}
+	return false
+}
