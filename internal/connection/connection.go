@@ -10,48 +10,47 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Keeper is a place that keeps a user's token: the platform, or a Secret.
+// Keeper is a place that stores a user's token: the platform, or a Secret.
 type Keeper interface {
-	// Where is the place in words.
+	// Where names the place.
 	Where() string
-	// Read gives what is kept. That there is nothing is no failure.
+	// Read returns what is stored. It succeeds if there is nothing.
 	Read(ctx context.Context) (Kept, error)
-	// Write keeps a token in the place of what was read before. When that has
-	// changed since, nothing happens, if the keeper can tell.
+	// Write replaces what was read before by a token. If that has changed since, and
+	// the keeper can detect it, nothing is changed.
 	Write(ctx context.Context, old Kept, tok token.Token, i instance.Instance) error
-	// Try tells what would be in the way of a Write in the place of what was
-	// read, as far as the keeper can tell. It changes nothing.
+	// Try returns the error that Write would, as far as the keeper can tell, without
+	// changing anything.
 	Try(ctx context.Context, old Kept) error
-	// Remove keeps no token any more.
+	// Remove removes the token.
 	Remove(ctx context.Context, old Kept) error
 }
 
-// Kept is what a Keeper keeps.
+// Kept is what a Keeper stores.
 type Kept struct {
-	// Connected: there is something.
+	// Connected: something is stored.
 	Connected bool
 	Instance  instance.Instance
-	// Token is the zero value when the keeper does not give it away, or when
-	// Problem says why it is none.
+	// Token is the zero value if the keeper does not return it, or if there is a Problem.
 	Token   token.Token
 	Problem error
-	// Fixed says why Write can't change it, and Stuck why Remove can't take the
-	// token out of it, as far as the keeper knows without asking; nil when they can.
+	// Fixed is why Write can't change it, and Stuck why Remove can't remove the token,
+	// as far as known without a request; nil if they can.
 	Fixed, Stuck error
-	// CA gives the authorities that are kept along with it, in PEM form; nil for
-	// a keeper that keeps none.
+	// CA returns the authorities that are stored with it, in PEM form; nil for a keeper
+	// without any.
 	CA func() ([]byte, error)
-	// ID tells it from others of that name, and Server where it was read; both are
-	// "" when the keeper does not say.
+	// ID distinguishes it from others of its name, and Server is where it was read; both
+	// are "" if unknown.
 	ID, Server string
-	// UpdatedAt is when it was stored, zero when the keeper does not say, and
-	// Username whose it is, "" likewise.
+	// UpdatedAt is when it was stored, zero if unknown, and Username its user, ""
+	// likewise.
 	UpdatedAt time.Time
 	Username  string
 
-	// state is the keeper's own note of what was read.
+	// state is the keeper's own data about what was read.
 	state any
 }
 
-// Same reports whether two tokens are one.
+// Same reports whether two tokens are equal.
 func Same(a, b token.Token) bool { return !a.IsZero() && a.Reveal() == b.Reveal() }

@@ -13,18 +13,17 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// current is the token to replace, what GitLab says of it, and where it is kept.
+// current is the token to replace, GitLab's reply about it, and where it is stored.
 type current struct {
 	kept     Kept
 	token    token.Token
 	instance instance.Instance
 	self     access.Self
-	// from is where the token was found, if the keeper does not give it away.
+	// from is where the token was found, if the keeper does not return it.
 	from string
 }
 
-// held is the token of what is kept, or, where the keeper does not give it away, the
-// one that is here.
+// held is the stored token, or, if the keeper does not return it, the one that is here.
 func (r Rotation) held(ctx context.Context, kept Kept, i instance.Instance) current {
 	old := current{kept: kept, token: kept.Token, instance: i}
 	if kept.Token.IsZero() && r.Here != nil {
@@ -33,7 +32,7 @@ func (r Rotation) held(ctx context.Context, kept Kept, i instance.Instance) curr
 	return old
 }
 
-// read finds the token to replace, and what GitLab says of it.
+// read finds the token to replace, and asks GitLab about it.
 func (r Rotation) read(ctx context.Context) (current, error) {
 	kept, err := r.Keeper.Read(ctx)
 	switch {
@@ -72,16 +71,15 @@ func (r Rotation) read(ctx context.Context) (current, error) {
 	return old, nil
 }
 
-// dead reports that GitLab says of a token that it will never work again.
+// dead reports whether a token is permanently invalid.
 func dead(err error) bool {
 	return slices.ContainsFunc([]access.Reason{access.TokenRevoked, access.TokenExpired, access.TokenUnknown}, func(reason access.Reason) bool {
 		return message.Is(err, string(reason))
 	})
 }
 
-// sameUser checks that the token that is here is of the user whose connection it is
-// to replace, where the keeper tells: in a session that several people share, it
-// may be somebody else's.
+// sameUser checks that the token here belongs to the user of the connection, if known: in a
+// shared session, it may be another user's.
 func (r Rotation) sameUser(ctx context.Context, old current) error {
 	if !old.kept.Token.IsZero() || old.kept.Username == "" {
 		return nil
@@ -97,7 +95,7 @@ func (r Rotation) sameUser(ctx context.Context, old current) error {
 	})
 }
 
-// fits compares a new token with the old one, by what GitLab says of it.
+// fits compares a new token with the old one, by GitLab's reply.
 func (r Rotation) fits(ctx context.Context, old current, fresh token.Token) error {
 	if Same(fresh, old.token) {
 		return errRotateSame(r.Keeper.Where())
@@ -121,7 +119,7 @@ func (r Rotation) fits(ctx context.Context, old current, fresh token.Token) erro
 	return nil
 }
 
-// revoke has GitLab revoke the old token.
+// revoke revokes the old token on GitLab.
 func (r Rotation) revoke(ctx context.Context, old current) error {
 	err := r.ask(ctx, r.Limit, old.token, old, func(ctx context.Context, client *gitlab.Client) error {
 		if reply := client.Revoke(ctx); reply.State != access.Given {
@@ -153,7 +151,7 @@ func (r Rotation) ask(ctx context.Context, limit time.Duration, tok token.Token,
 	return do(ctx, client)
 }
 
-// verify asks GitLab about a token, alone.
+// verify asks GitLab about a token, without a project.
 func (r Rotation) verify(ctx context.Context, tok token.Token, old current, where string) (self access.Self, err error) {
 	err = r.ask(ctx, r.Limit, tok, old, func(ctx context.Context, client *gitlab.Client) error {
 		verdict, facts := client.Check(ctx, "", access.Policy{}, access.Facts{})
@@ -173,7 +171,7 @@ func (r Rotation) subject(i instance.Instance, where string) message.Subject {
 	return message.Subject{Instance: i.String(), URL: i.URL(), Where: where, Renew: "run rotate with it"}
 }
 
-// explain is the message for a reply that is not what was asked for.
+// explain is the message for a reply without an answer.
 func (r Rotation) explain(i instance.Instance, reply access.Reply) error {
 	v := access.Verdict{Outcome: access.Refused, Reason: reply.Reason, Detail: reply.Detail, Wait: reply.Wait}
 	if v.Reason == access.Timeout {
@@ -188,7 +186,7 @@ func (r Rotation) explain(i instance.Instance, reply access.Reply) error {
 	return message.Explain(v, r.subject(i, r.Keeper.Where()))
 }
 
-// until is a token's end in words.
+// until is a token's expiry date as text.
 func until(at time.Time) string {
 	if at.IsZero() {
 		return "never"

@@ -8,8 +8,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Platform keeps the token where the platform does. It never gives it away, and
-// can't tell whether somebody else has changed it.
+// Platform stores the token on the platform, which does not return it and can't tell
+// whether it has changed.
 type Platform struct{ Client *platform.Client }
 
 // Where names the platform.
@@ -24,13 +24,13 @@ func (p Platform) Read(ctx context.Context) (Kept, error) {
 	return Kept{Connected: status.Connected, Instance: status.Instance, UpdatedAt: status.UpdatedAt, Username: status.Username}, nil
 }
 
-// Write connects, which replaces the token that is there.
+// Write connects, which replaces the stored token.
 func (p Platform) Write(ctx context.Context, _ Kept, tok token.Token, i instance.Instance) error {
 	_, problem := p.Client.Connect(ctx, tok, i)
 	return problem
 }
 
-// Try knows of nothing: the platform has no way to ask.
+// Try always succeeds: the platform has no dry run.
 func (p Platform) Try(context.Context, Kept) error { return nil }
 
 // Remove disconnects.

@@ -12,27 +12,24 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Recovery is a file for a token that GitLab has made and that is not stored yet:
-// for its owner alone, in a directory of its owner's. It is there from before
-// the old token is read until the new one is stored, so that of several
-// rotations at once all but one stop.
+// Recovery is a file for a token that GitLab has created and that is not stored yet. Only
+// its owner can read it and write to its directory. It exists from before the old token is
+// read until the new one is stored, so that only one of several rotations can run.
 type Recovery struct{ Path string }
 
-// Record is what is in it. Without a token, GitLab's answer had not come; without
-// an OldID either, GitLab had not been asked.
+// Record is its content. Without a token, GitLab has not replied; without an OldID either,
+// the request was not sent.
 type Record struct {
-	// Keeper is where the token goes; KeptID, Server and Owner say which one of that
-	// name, where, and whose, if it says; Instance is its GitLab's URL.
+	// Keeper is where the token goes; KeptID, Server and Owner identify it further, if
+	// known; Instance is the instance's URL.
 	Keeper, KeptID, Server, Owner, Instance string
-	// OldID and UserID are the numbers of the token that it replaces and of its
-	// owner, and Scopes what that one held.
+	// OldID and UserID are the IDs of the old token and its user, and Scopes its scopes.
 	OldID, UserID int64
 	Scopes        []string
 	Token         token.Token
 }
 
-// written is the form of a record on disk, the only place where the token stands
-// as a text.
+// written is a record's form on disk, the only place with the token as text.
 type written struct {
 	Version  int      `json:"version"`
 	Keeper   string   `json:"keeper"`
@@ -46,9 +43,9 @@ type written struct {
 	Token    string   `json:"token,omitempty"`
 }
 
-// format is the version of the form, and maxRecord its greatest size in bytes.
-// Each record takes up minRecord at least, so that one with a token has room
-// where one without has been written, whatever becomes of the disk.
+// format is the version of the form, and maxRecord its largest size in bytes. Each record
+// is padded to minRecord, so that one with a token fits in place of one without, even on a
+// full disk.
 const (
 	format    = 1
 	minRecord = 4 << 10
@@ -60,8 +57,8 @@ var (
 	errForm   = errors.New("it was not written by this program")
 )
 
-// Hold keeps the record to this process until release is called: file.ErrHeld when
-// a rotation of the same place is under way.
+// Hold locks the record until release is called: file.ErrHeld if another rotation of the
+// same place is running.
 func (r Recovery) Hold() (release func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(r.Path), 0o700); err != nil {
 		return nil, cause(err)
@@ -73,18 +70,17 @@ func (r Recovery) Hold() (release func(), err error) {
 	return release, err
 }
 
-// fresh is where a record is written before it takes the place of the one that is
-// there.
+// fresh is the temporary file of a record.
 func (r Recovery) fresh() string { return r.Path + ".new" }
 
-// Read reads the record; false when there is none. One with a token that was
-// written, and kept from taking its place, is the record.
+// Read reads the record; false if there is none. A temporary file with a token that was not
+// renamed is the record.
 func (r Recovery) Read() (Record, bool, error) {
 	record, found, err := read(r.fresh())
 	if found && !record.Token.IsZero() {
 		return record, true, nil
 	}
-	// What was not written to its end does not count.
+	// An incomplete record is ignored.
 	if err != nil && !errors.Is(err, errForm) {
 		return Record{}, false, err
 	}
@@ -114,7 +110,7 @@ func read(path string) (Record, bool, error) {
 	return Record{Keeper: w.Keeper, KeptID: w.KeptID, Server: w.Server, Owner: w.Owner, Instance: w.Instance, OldID: w.OldID, UserID: w.UserID, Scopes: w.Scopes, Token: token.Issued(w.Token)}, true, nil
 }
 
-// Claim writes the record if there is none; else the error is fs.ErrExist.
+// Claim writes the record if there is none; otherwise the error is fs.ErrExist.
 func (r Recovery) Claim(record Record) error {
 	switch _, found, err := r.Read(); {
 	case found || errors.Is(err, errForm) || errors.Is(err, errShared) || errors.Is(err, file.ErrNotRegular) || errors.Is(err, file.ErrTooLarge):
@@ -129,8 +125,8 @@ func (r Recovery) Claim(record Record) error {
 	return r.place(data, os.Link)
 }
 
-// Write writes the record, whole, and to the disk. Where there is no room for a
-// second file, it is written over the one that is there.
+// Write writes the record atomically and syncs it. If there is no space for a second file,
+// the existing one is overwritten.
 func (r Recovery) Write(record Record) error {
 	data, err := encode(record)
 	if err != nil {
@@ -142,7 +138,7 @@ func (r Recovery) Write(record Record) error {
 	return err
 }
 
-// encode gives the text of a record, filled up with blanks.
+// encode is a record's text, padded with blanks.
 func encode(record Record) ([]byte, error) {
 	data, err := json.Marshal(written{Version: format, Keeper: record.Keeper, KeptID: record.KeptID, Server: record.Server,
 		Owner: record.Owner, Instance: record.Instance,
@@ -153,13 +149,13 @@ func encode(record Record) ([]byte, error) {
 	return append(data, bytes.Repeat([]byte{' '}, max(0, minRecord-len(data)))...), nil
 }
 
-// place writes a file of its own, and has it put at the record's path.
+// place writes a temporary file, and calls put to move it to the record's path.
 func (r Recovery) place(data []byte, put func(from, to string) error) error {
 	dir := filepath.Dir(r.Path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return cause(err)
 	}
-	// Under a name of its own, so that what a kill leaves behind is found.
+	// With a fixed name, so that one left by a killed process is found.
 	_ = os.Remove(r.fresh())
 	temporary, err := os.OpenFile(r.fresh(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -179,9 +175,9 @@ func (r Recovery) place(data []byte, put func(from, to string) error) error {
 	return syncDir(dir)
 }
 
-// overwrite needs no room but what the record takes up already.
+// overwrite overwrites the record in place, which needs no further space.
 func (r Recovery) overwrite(data []byte) error {
-	// What stands there now may have been put there by somebody else.
+	// The file may have been replaced by another program.
 	opened, err := file.Overwrite(r.Path)
 	if err != nil {
 		return err
@@ -190,7 +186,7 @@ func (r Recovery) overwrite(data []byte) error {
 	return errors.Join(err, opened.Sync(), opened.Close())
 }
 
-// Remove drops the record.
+// Remove deletes the record.
 func (r Recovery) Remove() error {
 	if err := os.Remove(r.fresh()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return cause(err)
@@ -205,7 +201,7 @@ func (r Recovery) Remove() error {
 	return cause(err)
 }
 
-// syncDir brings a directory's names to the disk, where that can be done.
+// syncDir syncs a directory, where supported.
 func syncDir(dir string) error {
 	opened, err := os.Open(dir)
 	if err != nil {
@@ -215,7 +211,7 @@ func syncDir(dir string) error {
 	return opened.Close()
 }
 
-// cause is an error of the file system without the path, which messages name.
+// cause is a file system error without the path, which messages name.
 func cause(err error) error {
 	if errors.Is(err, file.ErrTooLarge) || errors.Is(err, file.ErrNotRegular) {
 		return err

@@ -14,12 +14,11 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
-// makeLimit is how long GitLab may take to make a token: to give up on the answer
-// is to give up the token.
+// makeLimit is how long to wait for GitLab's new token, which is lost if the reply is.
 const makeLimit = 2 * time.Minute
 
-// Renew has GitLab make a new token, which expires at a time, and puts it in the
-// place of the old one, which GitLab revokes.
+// Renew makes GitLab create a new token that expires at a time and revoke the old one, and
+// stores the new one.
 func (r Rotation) Renew(ctx context.Context, expires time.Time) error {
 	return r.alone(func(r Rotation) error {
 		if r.DryRun {
@@ -41,8 +40,7 @@ func (r Rotation) wouldRenew(ctx context.Context, expires time.Time) error {
 }
 
 func (r Rotation) renew(ctx context.Context, expires time.Time) error {
-	// The file comes first: what can't be written now could not be written when it
-	// counts.
+	// Create the file first, to fail before GitLab creates a token.
 	record := Record{Keeper: r.Keeper.Where()}
 	switch err := r.Recovery.Claim(record); {
 	case errors.Is(err, fs.ErrExist):
@@ -62,7 +60,7 @@ func (r Rotation) renew(ctx context.Context, expires time.Time) error {
 	if err := r.Recovery.Write(record); err != nil {
 		return r.dropped(errRecoveryUnwritable(r.Recovery.Path, err))
 	}
-	// From here on, an interruption would lose what can't be had again.
+	// From here on, an interruption could lose the new token.
 	ctx = context.WithoutCancel(ctx)
 	defer r.Shield()()
 	var made gitlab.Rotated
@@ -80,15 +78,15 @@ func (r Rotation) renew(ctx context.Context, expires time.Time) error {
 	saved := r.Recovery.Write(record) == nil
 	where := "is saved in " + message.Quote(r.Recovery.Path)
 	if !saved {
-		// The only copy is in memory: it goes to where it is meant to be kept.
+		// The only copy is in memory, so it is stored at once.
 		where = "could not be saved in " + message.Quote(r.Recovery.Path) + ", so it is stored at once"
 	}
 	r.Tell(stepMake, "GitLab has made a token that expires "+until(made.ExpiresAt)+", and revoked the old one; the new one "+where)
 	return r.finish(ctx, old, record, saved)
 }
 
-// renewable finds the token that GitLab is to replace by one that expires at a
-// time. What can't be stored now must not be made: the old token would be lost.
+// renewable finds the token to be replaced by one that expires at a time, and checks that a
+// new one can be stored, since GitLab revokes the old one.
 func (r Rotation) renewable(ctx context.Context, expires time.Time) (current, error) {
 	old, err := r.read(ctx)
 	switch {
@@ -105,8 +103,8 @@ func (r Rotation) renewable(ctx context.Context, expires time.Time) (current, er
 	return old, r.tryPods(ctx)
 }
 
-// unmadeBecause tells what became of a request for a token that got no token, by
-// asking whether the old one still lives.
+// unmadeBecause is the error for a request for a token without a usable reply. It asks
+// whether the old token is still valid.
 func (r Rotation) unmadeBecause(ctx context.Context, old current, reply access.Reply, expires time.Time) error {
 	why := r.explain(old.instance, reply)
 	switch {
@@ -115,7 +113,7 @@ func (r Rotation) unmadeBecause(ctx context.Context, old current, reply access.R
 	case reply.State != access.Silent:
 		return r.dropped(errRotateNotMade(why))
 	case reply.Reason == access.Timeout:
-		// GitLab may still do it.
+		// GitLab may still execute the request.
 		return errRotateUncertain(why, r.Recovery.Path)
 	}
 	_, err := r.verify(ctx, old.token, old, r.Keeper.Where())
@@ -128,8 +126,8 @@ func (r Rotation) unmadeBecause(ctx context.Context, old current, reply access.R
 	return r.dropped(errRotateLost(r.Keeper.Where()))
 }
 
-// finish stores a token that GitLab has made, and drops the saved copy when it is
-// sure that it is kept. Without a saved copy, storing comes before all else.
+// finish stores a token that GitLab has created, and removes the saved copy once it is
+// stored. Without a saved copy, the token is stored before anything else.
 func (r Rotation) finish(ctx context.Context, old current, record Record, saved bool) error {
 	if saved {
 		if over, err := r.usable(ctx, old, record); over {
@@ -146,7 +144,7 @@ func (r Rotation) finish(ctx context.Context, old current, record Record, saved 
 		return errRotateSaved(err, r.Recovery.Path)
 	}
 	err := r.Recovery.Remove()
-	// The new token is stored, so pods that can't be annotated are no failure.
+	// The new token is stored, so failing to annotate pods is not an error.
 	if late := r.annotatePods(ctx); late != nil {
 		r.Tell(stepPods, late.Error()+"; the new token arrives in the pods within two minutes")
 	}
@@ -156,14 +154,14 @@ func (r Rotation) finish(ctx context.Context, old current, record Record, saved 
 	return nil
 }
 
-// usable asks GitLab about a saved token. With over, the rotation ends with the error.
-// If GitLab does not answer, the token is stored all the same: GitLab has made it.
+// usable asks GitLab about a saved token. With over, the rotation ends with the error. If
+// GitLab does not answer, the token is stored anyway, since GitLab has created it.
 func (r Rotation) usable(ctx context.Context, old current, record Record) (over bool, err error) {
 	self, err := r.verify(ctx, record.Token, old, "the new token")
 	switch {
 	case err != nil && dead(err):
 		if again, still := r.verify(ctx, old.token, old, r.Keeper.Where()); !old.token.IsZero() && still == nil && again.ID == record.OldID {
-			// GitLab knows nothing of it, as after it was restored from a backup.
+			// GitLab does not know it, for example after a restore from a backup.
 			return true, r.unmade()
 		}
 		return true, errRotateDead(err, r.Recovery.Path)
@@ -175,7 +173,7 @@ func (r Rotation) usable(ctx context.Context, old current, record Record) (over 
 	return false, nil
 }
 
-// Resume finishes what an interrupted Renew left behind.
+// Resume finishes an interrupted Renew.
 func (r Rotation) Resume(ctx context.Context) error {
 	return r.alone(func(r Rotation) error { return r.resume(ctx) })
 }
@@ -214,8 +212,8 @@ func (r Rotation) resume(ctx context.Context) error {
 	return r.finish(context.WithoutCancel(ctx), old, record, true)
 }
 
-// recorded finds the token that an interrupted rotation is about. No token is shown to
-// an instance but its own, and no connection is replaced by one to another instance.
+// recorded finds the token of an interrupted rotation. A token is sent to its own instance
+// only, and a connection to another instance is not replaced.
 func (r Rotation) recorded(ctx context.Context, record Record) (current, error) {
 	i, err := instance.Parse(record.Instance, r.AllowHTTPLoopback)
 	if err != nil {
@@ -228,7 +226,7 @@ func (r Rotation) recorded(ctx context.Context, record Record) (current, error) 
 	case kept.Problem != nil && kept.Instance == instance.Instance{}:
 		return current{}, kept.Problem
 	case record.KeptID != kept.ID && record.Server != kept.Server:
-		// It may have been made anew where it was, or be reached by another address.
+		// It may have been recreated, or is reached by another address.
 		return current{}, errRecoveryReplaced(r.Recovery.Path, r.Keeper.Where())
 	case record.Owner != "" && kept.Username != "" && record.Owner != kept.Username:
 		return current{}, errRecoveryOwner(r.Recovery.Path, r.Keeper.Where())
@@ -241,8 +239,8 @@ func (r Rotation) recorded(ctx context.Context, record Record) (current, error) 
 	return r.held(ctx, kept, i), nil
 }
 
-// superseded says whether another token has been stored since a rotation was
-// interrupted, one that works: only a person can tell which of them is meant.
+// superseded is an error if another valid token was stored since the rotation was
+// interrupted: the user has to choose between them.
 func (r Rotation) superseded(ctx context.Context, kept Kept, record Record) error {
 	if kept.Token.IsZero() || Same(kept.Token, record.Token) {
 		return nil
@@ -257,7 +255,7 @@ func (r Rotation) superseded(ctx context.Context, kept Kept, record Record) erro
 	return nil
 }
 
-// settle ends a rotation that was interrupted before its answer was saved.
+// settle ends a rotation that was interrupted before the reply was saved.
 func (r Rotation) settle(ctx context.Context, old current, record Record) error {
 	if old.token.IsZero() {
 		return errRotateUnknown(r.Keeper.Where())
@@ -274,13 +272,13 @@ func (r Rotation) settle(ctx context.Context, old current, record Record) error 
 	return r.dropped(errRotateLost(r.Keeper.Where()))
 }
 
-// unmade ends an interrupted rotation in which GitLab has made no token.
+// unmade ends an interrupted rotation in which GitLab created no token.
 func (r Rotation) unmade() error {
 	return r.dropped(warnRotateUnmade(r.Keeper.Where()))
 }
 
-// dropped ends a rotation that has changed nothing, or that nothing can be done about,
-// and removes its record.
+// dropped ends a rotation that changed nothing or can't be continued, and removes its
+// record.
 func (r Rotation) dropped(why error) error {
 	if r.DryRun {
 		return why
@@ -291,7 +289,7 @@ func (r Rotation) dropped(why error) error {
 	return why
 }
 
-// unfinished says whether an earlier rotation has to be finished first.
+// unfinished is an error if an earlier rotation must be finished first.
 func (r Rotation) unfinished() error {
 	_, found, err := r.Recovery.Read()
 	switch {

@@ -14,50 +14,47 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Rotation replaces the token that a keeper keeps. All fields must be set unless
-// noted.
+// Rotation replaces a keeper's token. All fields must be set unless noted.
 //
-// The order of its steps is what keeps a working token at hand: the old one is
-// revoked only when the new one is stored, read back and found to work. Where
-// GitLab itself makes the new token, it revokes the old one at that moment; so the
-// new one is on disk before anything else is tried, until the keeper has it.
+// Order matters: the old token is revoked only after the new one is stored, read back and
+// verified. If GitLab creates the new token, it revokes the old one at the same time, so the
+// new one is saved to disk first, until the keeper has it.
 type Rotation struct {
 	Keeper Keeper
 	// Only is the one instance whose token may be replaced; nil for any.
 	Only *instance.Instance
-	// Here finds the token of an instance on this machine, and where it was found,
-	// in words, for a keeper that does not give its own away.
+	// Here finds the token of an instance on this machine, and the name of its source,
+	// for a keeper that does not return its own.
 	Here func(context.Context, instance.Instance) (token.Token, string)
-	// NewFrom is where a token that Replace is given comes from, in words.
+	// NewFrom names the source of Replace's new token.
 	NewFrom string
-	// Shield is called before what an interruption would lose comes about, and
-	// returns what is to be called when it is safe.
+	// Shield is called before an interruption could lose the new token, and returns a
+	// function to call when it is stored.
 	Shield func() (safe func())
-	// Connect makes a client for a token. The authorities that are kept along with
-	// it count for its instance; they are nil for none.
+	// Connect makes a client for a token, trusting the authorities that are stored with
+	// it, nil for none.
 	Connect func(tok token.Token, i instance.Instance, ca func() ([]byte, error)) (*gitlab.Client, error)
 	// Limit bounds each step.
 	Limit time.Duration
-	// Scopes are those that a token must hold, whatever the old one held.
+	// Scopes are the required scopes, besides the old token's.
 	Scopes []string
 	// AllowHTTPLoopback lets instances be plain http on a loopback address.
 	AllowHTTPLoopback bool
 	// DryRun changes nothing.
 	DryRun bool
-	// Grace is how long Replace waits between storing the new token and revoking
-	// the old one. After a wait, the new one is read back once more.
+	// Grace is how long Replace waits between storing the new token and revoking the old
+	// one. After the wait, the new one is read back again.
 	Grace time.Duration
-	// Pods makes kubelet bring a stored token to the pods that mount it, and returns
-	// how many pods there are; with dryRun it only checks that it could. nil for
-	// none.
+	// Pods makes kubelet update the pods that mount the token, and returns their number;
+	// with dryRun it only checks that it could. nil for none.
 	Pods func(ctx context.Context, dryRun bool) (int, error)
-	// Recovery is where a token that GitLab has made is kept until it is stored.
+	// Recovery is where a token that GitLab has created is saved until it is stored.
 	Recovery Recovery
-	// Tell is told of each step when it is done.
+	// Tell is called after each step.
 	Tell func(step, text string)
 }
 
-// Steps of a rotation, as they are told.
+// The names of a rotation's steps.
 const (
 	stepRead   = "read"
 	stepVerify = "verify"
@@ -70,7 +67,7 @@ const (
 	stepRevoke = "revoke"
 )
 
-// timed is a Keeper with a time limit for each call that a rotation makes.
+// timed is a Keeper with a time limit for each call.
 type timed struct {
 	Keeper
 	limit time.Duration
@@ -94,7 +91,7 @@ func (k timed) Write(ctx context.Context, old Kept, tok token.Token, i instance.
 	return k.Keeper.Write(ctx, old, tok, i)
 }
 
-// alone keeps other rotations of the same place away while one is under way.
+// alone runs do while no other rotation of the same place can run.
 func (r Rotation) alone(do func(Rotation) error) error {
 	release, err := r.Recovery.Hold()
 	switch {
@@ -108,8 +105,8 @@ func (r Rotation) alone(do func(Rotation) error) error {
 	return do(r)
 }
 
-// Replace puts a new token in the place of the old one, which it then revokes. It
-// asks for the new one when nothing is known that would be in the way.
+// Replace stores a new token and revokes the old one. It asks for the new one after all
+// other checks.
 func (r Rotation) Replace(ctx context.Context, ask func() (token.Token, error)) error {
 	return r.alone(func(r Rotation) error { return r.replace(ctx, ask) })
 }
@@ -174,11 +171,11 @@ func (r Rotation) store(ctx context.Context, old current, fresh token.Token) err
 	return r.readBack(ctx, old, fresh)
 }
 
-// maxTries is how often a token is written while other things change beside it.
+// maxTries is how many times a write is tried while other parts of the Secret change.
 const maxTries = 5
 
-// write stores a token. If only other things have changed in the place where it goes
-// since the old one was read, it is written there all the same.
+// write stores a token, also if other parts of the Secret have changed since the old one
+// was read.
 func (r Rotation) write(ctx context.Context, old current, fresh token.Token) error {
 	for tries := 1; ; tries++ {
 		err := r.Keeper.Write(ctx, old.kept, fresh, old.instance)
@@ -200,7 +197,7 @@ func (r Rotation) write(ctx context.Context, old current, fresh token.Token) err
 	}
 }
 
-// readBack checks that a stored token is kept, and that it works.
+// readBack checks that the token was stored and is valid.
 func (r Rotation) readBack(ctx context.Context, old current, fresh token.Token) error {
 	kept, err := r.Keeper.Read(ctx)
 	switch {
@@ -222,7 +219,7 @@ func (r Rotation) readBack(ctx context.Context, old current, fresh token.Token) 
 	return nil
 }
 
-// arrive gives those who still have the old token the time to get the new one.
+// arrive waits until pods with the old token have got the new one.
 func (r Rotation) arrive(ctx context.Context, old current, fresh token.Token) error {
 	if err := r.annotatePods(ctx); err != nil {
 		return err
@@ -268,7 +265,7 @@ func (r Rotation) pods(ctx context.Context, dryRun bool) (int, error) {
 	return r.Pods(ctx, dryRun)
 }
 
-// count is a number of pods in words.
+// count is a number of pods as text.
 func count(n int) string {
 	switch n {
 	case 0:

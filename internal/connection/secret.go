@@ -14,29 +14,25 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Secret keeps the token in a Secret of one's own, in either of the two forms.
+// Secret stores the token in the user's own Secret, in either of the two forms.
 type Secret struct {
 	Client *kube.Client
 	Name   kube.Name
-	// Found reads the keys of a Secret as get does; false when there is no token
-	// in it, nor anything that should be one.
+	// Found reads a Secret's keys as get does; false if there is no token, valid or not.
 	Found func(kube.Secret) (source.Found, bool)
-	// CA is an authority to store along with the token, in PEM form; nil for
-	// none.
+	// CA is an authority to store with the token, in PEM form; nil for none.
 	CA []byte
-	// Session is the AgenticSession with which the Secret is to go, "" leaves that
-	// as it is.
+	// Session is the AgenticSession that owns the Secret, "" for no change.
 	Session string
 	// Force takes over keys that another program has set.
 	Force bool
-	// Replace changes the token of a Secret that is there, whoever has set it, and
-	// nothing else in it.
+	// Replace changes only the token of an existing Secret, whoever manages it.
 	Replace bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// The platform's labels for what belongs to it.
+// The platform's labels.
 var labels = map[string]string{"app": "ambient-code", "ambient-code.io/provider": "gitlab"}
 
 // Where names the Secret.
@@ -77,7 +73,7 @@ func ours(object kube.Secret) (held []string) {
 	return held
 }
 
-// updatedAt is what the platform's form says of when the token was stored.
+// updatedAt is when the token was stored, by the platform's form.
 func updatedAt(object kube.Secret) time.Time {
 	var e struct {
 		UpdatedAt string `json:"updatedAt"`
@@ -92,19 +88,18 @@ func updatedAt(object kube.Secret) time.Time {
 	return time.Unix(seconds, 0)
 }
 
-// Write sets the keys of the form that is there, else the bare ones, and the
-// platform's labels.
+// Write sets the keys of the existing form, or the bare ones, and the platform's labels.
 func (s Secret) Write(ctx context.Context, old Kept, tok token.Token, i instance.Instance) error {
 	return s.apply(ctx, old, tok, i, false)
 }
 
-// Try has the API server say whether it would take another token.
+// Try is a dry run of Write on the API server.
 func (s Secret) Try(ctx context.Context, old Kept) error {
 	return s.apply(ctx, old, token.Issued("another"), old.Instance, true)
 }
 
-// apply makes a server-side apply of all that is ours in the Secret: what is left
-// out would go.
+// apply is a server-side apply of all our fields of the Secret: any others of ours would be
+// removed.
 func (s Secret) apply(ctx context.Context, old Kept, tok token.Token, i instance.Instance, dryRun bool) error {
 	wanted := kube.Wanted{Data: s.keys(tok, i), Labels: maps.Clone(labels), Session: s.Session, Force: s.Force || s.Replace, DryRun: dryRun}
 	object, exists := old.state.(kube.Secret)
@@ -136,7 +131,7 @@ func (s Secret) apply(ctx context.Context, old Kept, tok token.Token, i instance
 	return problem
 }
 
-// entry is the platform's form with another token; what else is in it stays.
+// entry is the platform's form with another token; its other fields stay.
 func (s Secret) entry(old kube.Value, tok token.Token, i instance.Instance) ([]byte, error) {
 	var e map[string]any
 	if json.Unmarshal(old.Reveal(), &e) != nil || e == nil {
@@ -157,8 +152,7 @@ func (s Secret) keys(tok token.Token, i instance.Instance) map[string]kube.Value
 	return keys
 }
 
-// Remove deletes the Secret, or, when it has keys that are not ours, our keys of
-// it.
+// Remove deletes the Secret, or only our keys if it has others.
 func (s Secret) Remove(ctx context.Context, old Kept) error {
 	object, exists := old.state.(kube.Secret)
 	if !exists {

@@ -19,8 +19,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// lenient is a value of an answer that is for people only: one that is missing or
-// of another type is empty, rather than a reason not to believe the rest.
+// lenient is a value for display only: a missing one or one of another type is empty and not
+// an error.
 type lenient[T any] struct{ value T }
 
 func (s *lenient[T]) UnmarshalJSON(data []byte) error {
@@ -61,9 +61,8 @@ func (c *Client) self(ctx context.Context) access.Self {
 	}
 }
 
-// midnight is the moment at which a token with that expires_at stops working:
-// 00:00:00 UTC at the beginning of the date (GitLab's documentation of token
-// expiry). Null is a token that never does.
+// midnight is when a token with that expires_at expires: 00:00 UTC on that date (GitLab's
+// documentation of token expiry). Null means never.
 func midnight(date *string) (at time.Time, ok bool) {
 	if date == nil {
 		return time.Time{}, true
@@ -192,8 +191,8 @@ func (c *Client) silence(f transport.Fault) access.Reply {
 	return reply
 }
 
-// redirected tells of a redirect that is not followed. It names the host that it
-// leads to, and nothing else of the address, which may hold a secret.
+// redirected is the reply for a redirect that is not followed. It names only the target's
+// host, since the rest of the address may be secret.
 func redirected(i instance.Instance, f transport.Fault) access.Reply {
 	number, at, path := strconv.Itoa(f.Status), f.To, f.Path
 	switch {
@@ -203,15 +202,15 @@ func redirected(i instance.Instance, f transport.Fault) access.Reply {
 		return silent(access.InFront, "a redirect out of the API, "+number)
 	case strings.HasPrefix(at, "https:") && (strings.Contains(path, "/api/v4/") || strings.HasSuffix(path, "/info/refs") ||
 		f.Status == http.StatusMovedPermanently || f.Status == http.StatusPermanentRedirect):
-		// The same question at another address, or a host that has moved; login pages
-		// are for now only.
+		// The same path elsewhere, or a permanent redirect, means that the host has
+		// moved; redirects to login pages are temporary.
 		return silent(access.Redirected, at)
 	}
 	return silent(access.InFront, "a redirect to "+at+", "+number)
 }
 
-// readRefusal reads GitLab's own refusals. Nothing of their text is kept. What has
-// another form is not GitLab's, whatever its status says.
+// readRefusal reads GitLab's refusals. Their text is not kept. A reply in another form is
+// not GitLab's, whatever its status.
 func readRefusal(a transport.Answer, once bool) access.Reply {
 	var body struct {
 		Error       string          `json:"error"`
@@ -235,7 +234,7 @@ func readRefusal(a transport.Answer, once bool) access.Reply {
 		}
 		return access.Reply{State: access.Rejected, Reason: rejection(body.Error, body.Description)}
 	case http.StatusForbidden:
-		// Other OAuth servers say insufficient_scope, too (RFC 6750), without the scopes.
+		// Other OAuth servers send insufficient_scope too (RFC 6750), without scopes.
 		scoped := body.Error == "insufficient_scope" && len(body.Scope) > 0 || body.Error == "insufficient_granular_scope"
 		if !scoped && !form(text, "403 Forbidden") && !form(body.Error, "403 Forbidden") {
 			return silent(access.InFront, "403, and not GitLab's")
@@ -251,36 +250,36 @@ func readRefusal(a transport.Answer, once bool) access.Reply {
 			return access.Reply{State: access.Rejected, Reason: access.TokenNotPersonal}
 		}
 		if once {
-			// What was asked to be done was refused, and is not done.
+			// The change was refused and not made.
 			return access.Reply{State: access.Forbidden, Reason: access.AccessForbidden}
 		}
 	}
 	return silent(access.Garbled, "the status "+strconv.Itoa(a.Status))
 }
 
-// form reports a text of GitLab's API: a status, and maybe a reason behind it
+// form reports whether a text is GitLab's: a status, optionally with a reason
 // (lib/api/helpers.rb, render_api_error_with_reason!).
 func form(text, status string) bool {
 	return text == status || strings.HasPrefix(text, status+" ")
 }
 
-// notFound reports GitLab's text of a 404: "404 Not found", "404 Not Found", or
-// with what was not found, "404 Project Not Found" (lib/api/helpers.rb, not_found!).
+// notFound reports whether a text is GitLab's for a 404: "404 Not found", "404 Not Found",
+// or "404 Project Not Found" (lib/api/helpers.rb, not_found!).
 func notFound(text string) bool {
 	rest, found := strings.CutPrefix(text, "404 ")
 	return found && (rest == "Not found" || rest == "Not Found" ||
 		strings.HasSuffix(rest, " Not Found") && unicode.IsUpper(rune(rest[0])))
 }
 
-// doorkeeper reports an invalid_token of GitLab's own, since other OAuth servers use
-// that code, too: by its header, or by its words where a proxy took that away.
+// doorkeeper reports whether an invalid_token, which other OAuth servers use too, is
+// GitLab's: by its header, or by its text if a proxy removed that.
 func doorkeeper(description string, header http.Header) bool {
 	return strings.Contains(header.Get("WWW-Authenticate"), `realm="Protected by OAuth 2.0"`) ||
 		strings.HasPrefix(description, "Token is expired.") || strings.HasPrefix(description, "Token was revoked.")
 }
 
-// rejection tells the kinds of 401 apart: GitLab says invalid_token only of a
-// token that it knows.
+// rejection is the reason for a 401: GitLab sends invalid_token only for a token that it
+// knows.
 func rejection(code, description string) access.Reason {
 	switch {
 	case code != "invalid_token":
@@ -293,7 +292,7 @@ func rejection(code, description string) access.Reason {
 	return access.TokenInactive
 }
 
-// prohibition tells the kinds of 403 apart.
+// prohibition is the reason for a 403.
 func prohibition(code, text string) access.Reason {
 	switch code {
 	case "insufficient_scope":

@@ -18,13 +18,12 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// maxRedirects bounds how often a request is sent on; a moved project is one step
-// away.
+// maxRedirects is the most redirects that are followed; a moved project needs one.
 const maxRedirects = 3
 
 // Config is what a Client needs.
 type Config struct {
-	// Instance is where the token belongs, and the only place it is sent to.
+	// Instance is the token's, and the only place where it is sent.
 	Instance instance.Instance
 	Token    token.Token
 	// Network is how the instance is reached.
@@ -33,15 +32,15 @@ type Config struct {
 	Limit time.Duration
 	// UserAgent names the program and its version.
 	UserAgent string
-	// OnLimit reports whether the caller will wait that long for a rate limit to
-	// reset, and then ask again. With it, a 429 is returned at once, and a limit
-	// that others are using up is left alone before it comes to that. With nil, a
-	// 429 is waited for like any other trouble, within the context's deadline.
+	// OnLimit reports whether the caller will wait that long for a rate limit to reset,
+	// and then ask again. With it, a 429 is returned at once, and so is a limit that
+	// others are about to use up. With nil, a 429 is retried like other failures, within
+	// the context's deadline.
 	OnLimit func(wait time.Duration) bool
-	// OnWait is told before a wait between two attempts; nil tells nobody.
+	// OnWait is called before a wait between two tries; nil for none.
 	OnWait func(wait time.Duration, why access.Reason)
-	// OnExchange is told of each request when its answer begins, or when there is
-	// none (status 0); nil tells nobody.
+	// OnExchange is called for each request when its reply begins, or without one (status
+	// 0); nil for none.
 	OnExchange func(req *http.Request, status int, began time.Time)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -56,13 +55,13 @@ type Client struct {
 	http, git *http.Client
 
 	mu sync.Mutex
-	// announced is until when people know of a wait.
+	// announced is the end of the last announced wait.
 	announced time.Time
 	rate      access.Rate
 	// refused is the last 429, for a caller that waits for a limit itself.
 	refused access.Reply
-	// ahead is how far GitLab's clock is ahead of the one here; known when an
-	// answer had a date.
+	// ahead is how far GitLab's clock is ahead of the local one; known if a reply had a
+	// Date.
 	ahead time.Duration
 	known bool
 }
@@ -82,13 +81,13 @@ func New(config Config) *Client {
 // Close ends the client's connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// ProxyHost is the proxy that was used, without user and password; "" for none.
+// ProxyHost is the proxy in use, without user and password; "" for none.
 func (c *Client) ProxyHost() string { return c.transport.ProxyHost() }
 
-// Unread names the certificate authorities here that could not be read.
+// Unread names the certificate authorities that could not be read.
 func (c *Client) Unread() []string { return c.config.Network.Unread }
 
-// announce tells of a wait, once for the questions that wait together.
+// announce calls OnWait once for requests that wait together.
 func (c *Client) announce(wait time.Duration, why access.Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,13 +103,12 @@ func (c *Client) announce(wait time.Duration, why access.Reason) {
 // port, below base.
 func inside(i instance.Instance, base string) func(*http.Request, *url.URL) bool {
 	return func(req *http.Request, to *url.URL) bool {
-		// What changes something is asked of nobody else.
+		// A change is not redirected.
 		return req.Method == http.MethodGet && to.User == nil && to.Scheme+"://"+to.Host == i.Origin() && below(base, i.Origin()+to.Path)
 	}
 }
 
-// below reports whether an address lies below base, and does not climb out of
-// it again.
+// below reports whether an address is below base, without .. segments.
 func below(base, address string) bool {
 	rest, found := strings.CutPrefix(address, base+"/")
 	for segment := range strings.SplitSeq(rest, "/") {
@@ -121,7 +119,7 @@ func below(base, address string) bool {
 	return found
 }
 
-// checkRedirect bounds how often a request is sent on.
+// checkRedirect limits the number of redirects.
 func checkRedirect(_ *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return http.ErrUseLastResponse
@@ -129,10 +127,10 @@ func checkRedirect(_ *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Check asks what the policy needs to know: about the token and the project at
-// the same time, then the rest, if any, in turn. What is known is not asked
-// again. project is a full path; it is not asked about unless the policy has a
-// project to check. The context bounds all of it, retries included.
+// Check requests what the policy needs: the token and the project in parallel, then the
+// rest, if any, one by one. What is known is not requested again. project is a full path,
+// requested only if the policy has a project to check. The context bounds all of it, retries
+// included.
 func (c *Client) Check(ctx context.Context, project string, policy access.Policy, known access.Facts) (access.Verdict, access.Facts) {
 	facts := known
 	if !known.Rejected() {
@@ -155,8 +153,8 @@ func (c *Client) Check(ctx context.Context, project string, policy access.Policy
 	}
 }
 
-// first asks the two questions of every check. An answer that rules the token
-// out ends the other one: there is no point in waiting for it.
+// first makes the two requests of every check. A reply that rules the token out cancels the
+// other one.
 func (c *Client) first(ctx context.Context, facts *access.Facts, path string, withProject bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -165,7 +163,7 @@ func (c *Client) first(ctx context.Context, facts *access.Facts, path string, wi
 	answered, connected := make(chan struct{}), make(chan struct{})
 	if withProject {
 		group.Go(func() {
-			// A panic here would end the process before anybody could tell of it.
+			// A panic in this goroutine would bypass the handler of panics.
 			defer func() { failure = recover() }()
 			if reply, held := c.hold(ctx, connected, answered); held {
 				facts.Project.Reply = reply
@@ -190,18 +188,17 @@ func (c *Client) first(ctx context.Context, facts *access.Facts, path string, wi
 	}
 }
 
-// How long the second question is held back: near is how soon the TLS handshake of
-// the first begins where GitLab is near, so that asking in turn costs little, and
-// lead is how long the first answer is then waited for.
+// How long the second request is held back: near is how soon the TLS handshake of the first
+// begins if GitLab is near, so that requests one by one cost little, and lead is how long
+// to wait for the first reply then.
 const (
 	near = 40 * time.Millisecond
 	lead = 500 * time.Millisecond
 )
 
-// hold waits until the second question may be asked: where GitLab is near, when
-// the first is answered, since that tells whether the rate limit has room for
-// another; else at once, so that both are on the way at the same time. It gives
-// the reply instead of an answer when there is no room, and held.
+// hold waits until the second request may be sent: if GitLab is near, after the first reply,
+// which shows whether the rate limit has room for another; otherwise at once, so that both
+// are in flight together. If there is no room, it returns a reply, and held.
 func (c *Client) hold(ctx context.Context, connected, answered <-chan struct{}) (reply access.Reply, held bool) {
 	if c.config.OnLimit == nil {
 		return access.Reply{}, false
@@ -232,14 +229,13 @@ func (c *Client) hold(ctx context.Context, connected, answered <-chan struct{}) 
 	return reply, true
 }
 
-// overLimit is the reply for a question that a rate limit has no room for; wait
-// may include a second, since the headers tell only whole ones.
+// overLimit is the reply for a request for which the rate limit has no room; wait may be a
+// second too long, since the headers have whole seconds.
 func overLimit(wait time.Duration) access.Reply {
 	return access.Reply{State: access.Silent, Reason: access.RateLimited, Wait: wait}
 }
 
-// usedUp is the reply for a question that would be refused over a rate limit, by
-// what was answered before.
+// usedUp is the reply for a request that would be rate limited, by an earlier reply.
 func (c *Client) usedUp() (access.Reply, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -254,8 +250,7 @@ func (c *Client) usedUp() (access.Reply, bool) {
 	return access.Reply{}, false
 }
 
-// note keeps what answers tell besides their content: the lowest of the rate
-// limit, and the clock.
+// note records the rate limit and the clock from a reply's headers.
 func (c *Client) note(header http.Header) {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		c.mu.Lock()
@@ -275,8 +270,8 @@ func (c *Client) note(header http.Header) {
 	}
 }
 
-// ClockAhead is how far GitLab's clock is ahead of the one here, to the second,
-// by the Date of its last answer; false when none had one.
+// ClockAhead is how far GitLab's clock is ahead of the local one, in whole seconds, by the
+// Date of its last reply; false if none had one.
 func (c *Client) ClockAhead() (time.Duration, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -289,7 +284,7 @@ func (c *Client) lowest() access.Rate {
 	return c.rate
 }
 
-// ask gets one address of the API and decodes a 200 into answer.
+// ask gets one API endpoint and decodes a 200 into answer.
 func (c *Client) ask(ctx context.Context, path string, answer any) access.Reply {
 	if reply, full := c.usedUp(); full {
 		return reply
@@ -297,8 +292,7 @@ func (c *Client) ask(ctx context.Context, path string, answer any) access.Reply 
 	return c.do(ctx, http.MethodGet, path, nil, false, answer)
 }
 
-// do makes a request of the API, and once only if that is asked. A 200 is decoded into
-// value.
+// do makes an API request, with once without retries. A 200 is decoded into value.
 func (c *Client) do(ctx context.Context, method, path string, body any, once bool, value any) access.Reply {
 	req, err := transport.Request(ctx, method, c.config.Instance.API()+path, body, c.config.Token.Reveal(), c.config.UserAgent)
 	if err != nil {

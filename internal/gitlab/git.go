@@ -16,7 +16,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// Service is one of the two services that git asks a server for.
+// Service is one of git's two services.
 type Service string
 
 // The services: Fetch reads, Push writes.
@@ -25,16 +25,15 @@ const (
 	Push  Service = gittransport.ReceivePackServiceName
 )
 
-// Limits of what git answers, in bytes: a million refs, and a refusal's text.
+// Limits of git's replies in bytes: a million refs, and a refusal's text.
 const (
 	maxRefs    = 64 << 20
 	maxRefusal = 4 << 10
 )
 
-// Refs asks git on the instance for the refs of the repository at path
-// ("group/project.git"), as a fetch or a push begins. The login is the one that
-// git would use. Unlike the API's, its failures count for GitLab's ban of
-// addresses: ask with a login only that the API has accepted.
+// Refs requests the refs of the repository at path ("group/project.git") from git on the
+// instance, as at the start of a fetch or push, with git's login. Unlike the API's, failed
+// logins count toward GitLab's ban of addresses: use only a login that the API accepts.
 func (c *Client) Refs(ctx context.Context, path string, service Service, username, password string) access.Refs {
 	endpoint, err := gittransport.NewEndpoint(c.config.Instance.URL() + "/" + path)
 	if err != nil {
@@ -69,8 +68,8 @@ func (c *Client) Refs(ctx context.Context, path string, service Service, usernam
 	return access.Refs{Reply: c.gitRefusal(seen)}
 }
 
-// refusal keeps the status of the last answer, and the text of a refusal, which
-// go-git's error does not tell whole.
+// refusal records the status of the last reply, and the text of a refusal, which go-git's
+// error does not have completely.
 type refusal struct {
 	next   http.RoundTripper
 	status int
@@ -100,8 +99,8 @@ type limited struct {
 	io.Closer
 }
 
-// gitRefusal reads the refusals of GitLab's git (lib/gitlab/git_access.rb and
-// what stands before it). Nothing of their text is kept.
+// gitRefusal reads the refusals of git on GitLab (lib/gitlab/git_access.rb and what runs
+// before it). Their text is not kept.
 func (c *Client) gitRefusal(seen *refusal) access.Reply {
 	has := func(part string) bool { return strings.Contains(seen.text, part) }
 	refused := func(reason access.Reason) access.Reply {
@@ -113,7 +112,7 @@ func (c *Client) gitRefusal(seen *refusal) access.Reply {
 	switch status := seen.status; {
 	case status < 300:
 		return silent(access.InFront, "200 and no refs")
-	// GitLab refuses git in plain text, and names itself when it wants a login.
+	// GitLab's refusals are plain text, and its realm is GitLab.
 	case strings.HasPrefix(seen.header.Get("Content-Type"), "text/html"),
 		status == http.StatusUnauthorized && !strings.Contains(seen.header.Get("Www-Authenticate"), `realm="GitLab"`) && !has("HTTP Basic: Access denied"):
 		return silent(access.InFront, strconv.Itoa(status)+", and not GitLab's")

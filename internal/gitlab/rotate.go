@@ -10,19 +10,18 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Rotated is a token that GitLab made in the place of the client's own.
+// Rotated is a token that GitLab created to replace the client's own.
 type Rotated struct {
 	access.Reply
 	Token token.Token
-	// ExpiresAt is when it stops working, midnight UTC.
+	// ExpiresAt is when it expires, midnight UTC.
 	ExpiresAt time.Time
 }
 
-// Rotate has GitLab make a new token with the scopes of the client's, which it
-// revokes at once (POST /personal_access_tokens/self/rotate, GitLab 16.10). It is
-// asked once, whatever happens: for GitLab, a second request with the token is a
-// thief's, upon which it revokes the new one as well. So when there is no answer,
-// nobody knows which of the two tokens is good.
+// Rotate makes GitLab create a new token with the same scopes and revoke the client's (POST
+// /personal_access_tokens/self/rotate, GitLab 16.10). It is never retried: GitLab treats a
+// second request with the old token as theft, and revokes the new one too. So without a
+// reply, it is unknown which of the two tokens is valid.
 func (c *Client) Rotate(ctx context.Context, expires time.Time) Rotated {
 	var answer struct {
 		Token     secret          `json:"token"`
@@ -37,7 +36,7 @@ func (c *Client) Rotate(ctx context.Context, expires time.Time) Rotated {
 	if fresh.IsZero() {
 		return Rotated{Reply: incomplete("token")}
 	}
-	// The token is good whatever stands there: to refuse it would be to lose it.
+	// The token is valid even if this can't be parsed; an error would lose it.
 	var date *string
 	err := json.Unmarshal(answer.ExpiresAt, &date)
 	expiresAt, readable := midnight(date)
@@ -47,15 +46,14 @@ func (c *Client) Rotate(ctx context.Context, expires time.Time) Rotated {
 	return Rotated{Reply: reply, Token: fresh, ExpiresAt: expiresAt}
 }
 
-// secret is a text of an answer that must not be printed.
+// secret is text that must not be printed.
 type secret string
 
 func (secret) String() string   { return "[redacted]" }
 func (secret) GoString() string { return "[redacted]" }
 
-// Revoke has GitLab revoke the client's own token (DELETE
-// /personal_access_tokens/self, GitLab 15.4). That it is revoked already is as
-// good: then the reply is Given, too.
+// Revoke revokes the client's own token (DELETE /personal_access_tokens/self, GitLab 15.4).
+// For a token that is revoked already, the reply is Given too.
 func (c *Client) Revoke(ctx context.Context) access.Reply {
 	reply := c.do(ctx, http.MethodDelete, "/personal_access_tokens/self", nil, false, nil)
 	if reply.State == access.Rejected && reply.Reason == access.TokenRevoked {

@@ -1,7 +1,6 @@
-// Package gitnet says how git would reach a URL, so that it can be reached in the same
-// way: by git's own environment, else by its configuration. What a repository's
-// configuration says is never followed, since it would let whoever writes there choose
-// whom to trust and through whom to send.
+// Package gitnet finds out how git would reach a URL, from git's environment and
+// configuration, so that it can be reached in the same way. A repository's own
+// configuration is ignored, since it could choose whom to trust and which proxy to use.
 package gitnet
 
 import (
@@ -25,8 +24,8 @@ import (
 type Settings struct {
 	// Config has the variables.
 	Config config.Config
-	// Program is git's own, and Git its configuration where it is working. They are
-	// called when they are needed: that starts git.
+	// Program is git, and Git its configuration in the working directory. They are called
+	// on demand, since they start git.
 	Program func() gitconfig.Git
 	Git     func() gitconfig.Config
 }
@@ -35,8 +34,8 @@ type Settings struct {
 type Way struct {
 	Settings
 	url string
-	// config is git's configuration without the repository's, and settings are
-	// those of http.* and http.<url>.* in it that apply.
+	// config is git's configuration without the repository's, and settings are its http.*
+	// and http.<url>.* settings for the URL.
 	config   gitconfig.Config
 	settings map[string]gitconfig.Entry
 }
@@ -47,12 +46,12 @@ func (s Settings) To(url string) Way {
 	return Way{s, url, trusted, trusted.Match("http", url)}
 }
 
-// PlainProxy is the proxy for another server than git's: by the environment alone.
+// PlainProxy is the proxy for a server other than git's, from the environment only.
 func (s Settings) PlainProxy(address string) (*url.URL, string, error) {
 	return Way{Settings: s, url: address}.proxy()
 }
 
-// Network is how to reach the URL's host, trusting what trust says besides.
+// Network is how to reach the URL's host, trusting trust in addition.
 func (w Way) Network(trust transport.Trust) (transport.Network, error) {
 	var reach transport.Network
 	var problem error
@@ -74,7 +73,7 @@ func (w Way) Network(trust transport.Trust) (transport.Network, error) {
 	return reach, w.goThrough(&reach)
 }
 
-// identify adds the certificate that git shows.
+// identify adds git's client certificate.
 func (w Way) identify(reach *transport.Network) error {
 	certificate, problem := w.file(w.Config.Cert, "sslcert")
 	if problem != nil || certificate.Path == "" {
@@ -89,14 +88,14 @@ func (w Way) identify(reach *transport.Network) error {
 	return problem
 }
 
-// goThrough adds the proxy that git goes through.
+// goThrough adds git's proxy.
 func (w Way) goThrough(reach *transport.Network) error {
 	proxy, by, problem := w.proxy()
 	switch {
 	case problem != nil || proxy == nil:
 		return problem
 	case strings.HasPrefix(w.url, "http:"):
-		// It would read the token on its way, git's as well as this program's.
+		// It could read the token, both git's and this program's.
 		return errProxyReads(by)
 	}
 	reach.Proxy, reach.ProxyBy = http.ProxyURL(proxy), by
@@ -112,8 +111,8 @@ func (w Way) goThrough(reach *transport.Network) error {
 	return problem
 }
 
-// proxy is the proxy that git goes through (http.c, get_curl_handle), and the
-// setting that names it; nil when git goes straight to the host.
+// proxy is git's proxy (http.c, get_curl_handle), and the setting that names it; nil for
+// none.
 func (w Way) proxy() (*url.URL, string, error) {
 	raw, by := w.proxySetting()
 	at, err := url.Parse(w.url)
@@ -127,8 +126,8 @@ func (w Way) proxy() (*url.URL, string, error) {
 	return proxy, by, nil
 }
 
-// proxySetting is what names a proxy: git's configuration, else the environment,
-// where a variable that is empty means none.
+// proxySetting is the proxy's setting: git's configuration, or the environment, where an
+// empty variable means none.
 func (w Way) proxySetting() (raw, by string) {
 	if e, found := w.settings["proxy"]; found {
 		return e.Value(), called(e)
@@ -140,8 +139,7 @@ func (w Way) proxySetting() (raw, by string) {
 // optional before a path lets the file be missing (git 2.52).
 const optional = ":(optional)"
 
-// file is the path that a variable (the zero value for none) names, else a setting of
-// git's.
+// file is the path in a variable (the zero value for none), or in a git setting.
 func (w Way) file(variable config.Setting, key string) (transport.Named, error) {
 	if path := variable.Value; path != "" {
 		return named(variable), rooted(variable.Name, path)
@@ -153,7 +151,7 @@ func (w Way) file(variable config.Setting, key string) (transport.Named, error) 
 	by := called(e)
 	value, mayMiss := strings.CutPrefix(e.Value(), optional)
 	path := value
-	// git takes these for paths as they are.
+	// git does not expand these paths.
 	if !strings.HasPrefix(key, "proxy") {
 		var err error
 		if path, err = w.Program().Expand(context.Background(), value); err != nil {
@@ -169,13 +167,13 @@ func (w Way) file(variable config.Setting, key string) (transport.Named, error) 
 	return transport.Named{Path: path, By: by}, nil
 }
 
-// named is what a variable names.
+// named is the file of a variable.
 func named(variable config.Setting) transport.Named {
 	return transport.Named{Path: variable.Value, By: variable.Name}
 }
 
-// rooted refuses relative paths: they lead into whatever repository git works in,
-// and whoever writes there would choose whom to trust.
+// rooted rejects relative paths: they would refer to the repository, which could choose whom
+// to trust.
 func rooted(by string, paths ...string) error {
 	for _, path := range paths {
 		if path != "" && !filepath.IsAbs(path) {
@@ -185,17 +183,16 @@ func rooted(by string, paths ...string) error {
 	return nil
 }
 
-// called names a setting and where it stands.
+// called names a setting and its origin.
 func called(e gitconfig.Entry) string { return e.Name() + " in " + message.Quote(e.Origin) }
 
-// everywhere are the settings as git itself has them, the repository's own among
-// them. They are for telling people, and for nothing else.
+// everywhere are the settings with the repository's own, for messages only.
 func (w Way) everywhere() map[string]gitconfig.Entry {
 	return w.Git().Match("http", w.url)
 }
 
-// VerifyOff names the setting by which git verifies no certificate at this URL,
-// which is never followed here; "" when it does verify.
+// VerifyOff names the setting that turns off git's TLS verification for this URL, which is
+// ignored here; "" for none.
 func (w Way) VerifyOff() string {
 	if variable := w.Config.NoVerify; variable.Set {
 		return variable.Name
@@ -206,9 +203,9 @@ func (w Way) VerifyOff() string {
 	return ""
 }
 
-// unfollowed are the settings that git follows to this URL and this program does
-// not, each by name and place: no verification of certificates, and what the
-// repository says of authorities and certificates.
+// unfollowed are the settings that git uses for this URL and this program ignores, each by
+// name and place: those that turn verification off, and the repository's about authorities
+// and certificates.
 func (w Way) unfollowed() []string {
 	var all []string
 	if by := w.VerifyOff(); by != "" {
@@ -223,8 +220,8 @@ func (w Way) unfollowed() []string {
 	return all
 }
 
-// fileVariables are the keys of git's settings that name files, and the variables
-// that take precedence over them.
+// fileVariables are the keys of git settings with files, and the variables that override
+// them.
 func (w Way) fileVariables() iter.Seq2[string, config.Setting] {
 	return func(yield func(string, config.Setting) bool) {
 		c := w.Config
@@ -232,7 +229,7 @@ func (w Way) fileVariables() iter.Seq2[string, config.Setting] {
 	}
 }
 
-// remarks are for people whose connection failed over TLS.
+// remarks are additions to the message for failed TLS.
 func (w Way) remarks(directory transport.Named) []string {
 	var all []string
 	for _, by := range w.unfollowed() {
@@ -249,8 +246,8 @@ func (w Way) remarks(directory transport.Named) []string {
 	return all
 }
 
-// Roots are the authorities to trust: the system's, those of trust, and those
-// that the environment names.
+// Roots are the authorities to trust: the system's, those of trust, and those in the
+// environment.
 func (s Settings) Roots(trust transport.Trust) (transport.Authorities, error) {
 	if trust.Required.Path == "" {
 		trust.Required = named(s.Config.CAInfo)

@@ -17,11 +17,11 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// maxCookies bounds a file of cookies, in bytes.
+// maxCookies is the limit of a cookie file in bytes.
 const maxCookies = 1 << 20
 
-// speak adds what git's configuration says of HTTP itself: the version, further
-// headers, cookies, and addresses of hosts. All of it is for the instance alone.
+// speak adds git's HTTP settings: the version, extra headers, cookies, and addresses of
+// hosts, for the instance only.
 func (w Way) speak(reach *transport.Network) error {
 	reach.HTTP1 = w.settings["version"].Value() == "HTTP/1.1"
 	for _, e := range w.config.MatchAll("http", "extraheader", w.url) {
@@ -37,7 +37,7 @@ func (w Way) speak(reach *transport.Network) error {
 	if problem != nil || cookies.Path == "" {
 		return problem
 	}
-	// curl goes on without a file that can't be read; Ignored names it.
+	// curl ignores a file that can't be read; Ignored names it.
 	if data, err := file.Read(cookies.Path, maxCookies); err == nil {
 		reach.Cookies = jar(data, w.url)
 	}
@@ -55,14 +55,14 @@ func Authorizes(config gitconfig.Config, url string) string {
 	return ""
 }
 
-// connectionHeaders belong to one connection, or are made for each request.
+// connectionHeaders belong to a connection, or are set per request.
 var connectionHeaders = []string{"Host", "Connection", "Content-Length", "Transfer-Encoding", "Te", "Trailer", "Upgrade", "Keep-Alive", "Expect", "Accept-Encoding"}
 
-// tokenHeaders say to GitLab's API who asks, before the token that is verified.
+// tokenHeaders would log in to GitLab's API instead of the token.
 var tokenHeaders = []string{"Authorization", "Private-Token", "Job-Token", "Deploy-Token"}
 
-// header reads a value of http.extraHeader as curl does: "Name: value", or "Name;"
-// for one without a value. It is false for what is not sent here.
+// header reads a value of http.extraHeader as curl does: "Name: value", or "Name;" for an
+// empty value. It is false for headers that are not sent here.
 func header(text string) (name, value string, ok bool) {
 	name, value, found := strings.Cut(text, ":")
 	if !found {
@@ -77,9 +77,9 @@ func header(text string) (name, value string, ok bool) {
 	return name, value, ok
 }
 
-// addresses are those of http.curloptResolve, by host and port: HOST:PORT:ADDRESS,
-// with further addresses behind commas, perhaps with a "+" in front; -HOST:PORT takes
-// one away, and "*" stands for all hosts (CURLOPT_RESOLVE(3)).
+// addresses are those of http.curloptResolve, by host and port: HOST:PORT:ADDRESS, with
+// more addresses after commas, optionally with a leading "+"; -HOST:PORT removes one, and
+// "*" means all hosts (CURLOPT_RESOLVE(3)).
 func addresses(entries []gitconfig.Entry) map[string][]string {
 	all := map[string][]string{}
 	for _, e := range entries {
@@ -102,8 +102,7 @@ func addresses(entries []gitconfig.Entry) map[string][]string {
 	return all
 }
 
-// jar holds the cookies of a file for a URL's host, in Netscape's form or as lines of
-// Set-Cookie.
+// jar has a file's cookies for a URL's host, in Netscape's format or as Set-Cookie lines.
 func jar(data []byte, rawURL string) http.CookieJar {
 	at, err := url.Parse(rawURL)
 	if err != nil {
@@ -152,8 +151,8 @@ func netscape(line, host string) *http.Cookie {
 	return c
 }
 
-// Ignored are the settings by which git may reach a URL that this program
-// does not reach: of these keys, what the repository sets, and of the others all.
+// Ignored are the settings with which git may reach a URL that this program does not: of
+// these keys, the repository's, and of the others all.
 func (w Way) Ignored() []string {
 	var all []string
 	repository := []string{"version", "extraheader", "cookiefile", "curloptresolve", "proxy"}

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// Why a proxy can't be used. Nothing of its URL is in here.
+// Errors of a proxy, without its URL.
 var (
 	errProxyKind = errors.New("it is of a kind that is not known here")
 	errProxyHost = errors.New("it has no host and port that could be")
-	// errProxyLogin is for an "@" behind the place where git ends the host: what
-	// stands before it is probably a password, and not a host and port.
+	// errProxyLogin is for an "@" after the end of the host for git: the part before it
+	// is probably a password, not a host and port.
 	errProxyLogin = errors.New("its user name or password has a character that must be percent-encoded")
 )
 
-// parseProxy reads a proxy as git does (http.c, get_curl_handle): a bare host is
-// an HTTP proxy, and the port is 1080 unless it is named, 443 over TLS.
+// parseProxy reads a proxy as git does (http.c, get_curl_handle): a bare host is an HTTP
+// proxy, and the default port is 1080, or 443 over TLS.
 func parseProxy(raw string) (*url.URL, error) {
 	scheme, rest, found := strings.Cut(raw, "://")
 	if !found {
@@ -40,7 +40,7 @@ func parseProxy(raw string) (*url.URL, error) {
 		}
 		rest = rest[:end]
 	}
-	// The login ends at the last "@": a password can hold others.
+	// The login ends at the last "@", since a password can contain others.
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		user, password, _ := strings.Cut(rest[:at], ":")
 		proxy.User, rest = url.UserPassword(unescaped(user), unescaped(password)), rest[at+1:]
@@ -58,8 +58,8 @@ func parseProxy(raw string) (*url.URL, error) {
 	return proxy, nil
 }
 
-// proxyHost accepts a name or an address, and nothing that could be a part of a
-// login: messages show the host.
+// proxyHost accepts a name or an address, and nothing that could be part of a login, since
+// messages show the host.
 func proxyHost(host string) bool {
 	if address, err := netip.ParseAddr(host); err == nil && address.Zone() == "" {
 		return true
@@ -74,10 +74,9 @@ func unescaped(text string) string {
 	return text
 }
 
-// bypassed reports whether NO_PROXY names a host (without a port), as curl reads it for git: an
-// asterisk alone for all; addresses and networks for addresses; and for names the
-// name itself or a domain above it, with or without a dot before it. Ports and
-// other asterisks match nothing.
+// bypassed reports whether NO_PROXY matches a host (without a port), as in curl: "*" for all;
+// addresses and networks for addresses; and for names the name itself or a parent domain,
+// with or without a leading dot. Ports and other asterisks match nothing.
 func bypassed(host, list string) bool {
 	if list == "*" {
 		return true

@@ -11,9 +11,9 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
-// clusterSecret reads the Secret of ACP_GITLAB_SECRET for a request, if that may
-// be for its instance; false when there is no such Secret. where names it; what
-// the variable holds is shown only when it is a name.
+// clusterSecret reads the Secret of ACP_GITLAB_SECRET for a request that may be for its
+// instance; false if there is no such Secret. where names it; the variable's value is shown
+// only if it is a valid name.
 func (l Lookup) clusterSecret(ctx context.Context, req credential.Request) (read func() (source.Found, bool), where string) {
 	text := l.Config.Secret.Value
 	name, err := kube.ParseName(text)
@@ -37,7 +37,7 @@ func (l Lookup) clusterSecret(ctx context.Context, req credential.Request) (read
 		}
 		limited := ctx
 		if req.Host != "" && expected == (instance.Instance{}) {
-			// It may well be another's request.
+			// The request may be for another instance.
 			short, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
 			limited = short
@@ -47,7 +47,7 @@ func (l Lookup) clusterSecret(ctx context.Context, req credential.Request) (read
 		case kube.Missing(problem):
 			return source.Found{}, false
 		case problem != nil:
-			// Whose requests this refuses is known only from before.
+			// The instance is known only from the cache.
 			found = source.Place(name.String())
 			found.Instance, found.Problem = expected, problem
 		}
@@ -55,9 +55,8 @@ func (l Lookup) clusterSecret(ctx context.Context, req credential.Request) (read
 	}, source.InCluster(name.String())
 }
 
-// expected is the instance that a Secret of the cluster should be for: the one
-// that this helper is set up for, else the one that the Secret was for when it
-// was read last; the zero value when nobody knows. settled says that the Secret
+// expected is the instance that a Secret of the cluster should be for: the configured one,
+// or that of the Secret when it was last read; the zero value if unknown. settled: the Secret
 // need not be read for another instance's request.
 func (l Lookup) expected(name kube.Name) (i instance.Instance, settled bool) {
 	if l.Known != nil {
@@ -75,7 +74,7 @@ func (l Lookup) expected(name kube.Name) (i instance.Instance, settled bool) {
 	return i, known.Fresh && err == nil
 }
 
-// placeOf tells a Secret from one of the same name in another cluster.
+// placeOf identifies a Secret across clusters.
 func placeOf(name kube.Name, cluster kube.Config) string {
 	return name.String() + " " + cluster.Fingerprint()
 }
@@ -102,7 +101,7 @@ func (l Lookup) readSecret(ctx context.Context, name kube.Name) (source.Found, e
 	return found, nil
 }
 
-// ObjectOf is a Secret of the cluster as package source takes it.
+// ObjectOf is a Secret of the cluster for package source.
 func ObjectOf(s kube.Secret) source.Object {
 	return source.Object{Type: s.Type, Changed: s.Changed, Key: func(key string) ([]byte, bool) {
 		value, there := s.Data[key]
@@ -110,5 +109,5 @@ func ObjectOf(s kube.Secret) source.Object {
 	}}
 }
 
-// patience is how long a request that may well be another's waits for the cluster.
+// patience is how long a request that may be for another instance waits for the cluster.
 const patience = 5 * time.Second

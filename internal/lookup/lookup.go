@@ -23,30 +23,28 @@ import (
 // Lookup is where tokens come from by the settings. Concurrent calls may share it.
 type Lookup struct {
 	Config config.Config
-	// Known is the one instance that is meant; nil when nothing says so.
+	// Known is the one configured instance; nil for none.
 	Known *instance.Instance
-	// Limit bounds what the cluster and the platform take.
+	// Limit is the time limit for the cluster and the platform.
 	Limit deadline.Limit
-	// Store remembers which instance a Secret in the cluster is for.
+	// Store caches which instance a Secret in the cluster is for.
 	Store func() (cache.Store, error)
 	// Cluster and Platform are how to reach these.
 	Cluster  kube.Config
 	Platform platform.Environment
-	// RunnerDir is where the platform's runner has its files, as source.RunnerDir.
+	// RunnerDir is as source.RunnerDir.
 	RunnerDir string
 }
 
 // Find finds the places with a token that may answer a request.
 func (l Lookup) Find(ctx context.Context, req credential.Request) (found []source.Found, looked []string, problem error) {
-	// With a source that does not exist, what is found still tells whose requests to
-	// refuse over it.
+	// Even with an invalid source, what is found shows which requests to refuse.
 	config, problem := l.sources()
 	if config.Source == source.File && config.TokenFile == "" {
 		problem = errTokenFileUnset()
 	}
 	config.Backend = func() (answer source.Answer) {
-		// That the user has not connected GitLab is told for the instance that is
-		// known; of another one, it says nothing.
+		// A missing connection is reported for the known instance only.
 		answer, problem = l.backend(ctx)
 		return answer
 	}
@@ -72,7 +70,7 @@ func (l Lookup) Newer(ctx context.Context) (source.Found, error) {
 	return found, nil
 }
 
-// Connect says how to bring a token to where Find looks, for people.
+// Connect says how to store a token where Find looks.
 func (l Lookup) Connect() string {
 	config, _ := l.sources()
 	return config.Connect()
@@ -99,13 +97,13 @@ func (l Lookup) sources() (source.Config, error) {
 	return config, problem
 }
 
-// Traced has the trace tell of the places that another source finds.
+// Traced traces the places that another source finds.
 type Traced struct {
 	helper.Source
 	Trace *trace.Tracer
 }
 
-// Find tells what was found.
+// Find traces what was found.
 func (t Traced) Find(ctx context.Context, req credential.Request) ([]source.Found, []string, error) {
 	began := time.Now()
 	found, looked, problem := t.Source.Find(ctx, req)

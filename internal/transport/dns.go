@@ -8,10 +8,10 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 )
 
-// confirmName looks again for a name that was not found. Go's resolver asks for
-// IPv4 and IPv6 addresses at once, and below each search domain, and gives one of
-// the errors: "no such name" may hide that another question had no answer
-// (SERVFAIL, a timeout). The name is unknown if no question fails in such a way.
+// confirmName looks up a name again that was not found. Go's resolver asks for IPv4 and IPv6
+// addresses, in each search domain, and returns one of the errors: "no such name" may hide
+// that another query failed (SERVFAIL, a timeout). The name is unknown only if no query
+// fails in such a way.
 func confirmName(ctx context.Context, err error) error {
 	var missing *net.DNSError
 	if !errors.As(err, &missing) || nameFault(missing) != access.NameUnknown {

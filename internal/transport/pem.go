@@ -27,10 +27,10 @@ const (
 	maxLabel = 64
 )
 
-// readPEM reads the blocks of a file of authorities. It takes what GnuTLS or
-// OpenSSL, and so git, takes and encoding/pem does not: blocks that do not begin
-// on a line of their own (files that were joined, a byte order mark), and other
-// names of a certificate (X509 CERTIFICATE, TRUSTED CERTIFICATE).
+// readPEM reads the blocks of a file of authorities. Like GnuTLS and OpenSSL, and so git, but
+// unlike encoding/pem, it accepts blocks that do not begin on their own line (joined files,
+// a byte order mark), and other names of a certificate (X509 CERTIFICATE, TRUSTED
+// CERTIFICATE).
 func readPEM(data []byte) (blocks []pemBlock) {
 	for {
 		at := bytes.Index(data, []byte(pemBegin))
@@ -47,7 +47,7 @@ func readPEM(data []byte) (blocks []pemBlock) {
 	}
 }
 
-// readBlock reads a block from behind its BEGIN.
+// readBlock reads a block after its BEGIN.
 func readBlock(text []byte) pemBlock {
 	label, rest, found := bytes.Cut(text, []byte(pemTail))
 	if !found || len(label) > maxLabel || bytes.ContainsAny(label, "\r\n") {
@@ -86,11 +86,11 @@ func readBlock(text []byte) pemBlock {
 	return pemBlock{problem: "it is damaged (no certificate)"}
 }
 
-// negativeSerial reports an error of crypto/x509 that has no type of its own.
+// negativeSerial reports a crypto/x509 error without a type.
 func negativeSerial(err error) bool { return strings.Contains(err.Error(), "negative serial number") }
 
-// splitTrusted cuts off what OpenSSL writes behind a certificate to say what it is
-// trusted for (X509_AUX in x509(1)), and reports whether servers are left out.
+// splitTrusted cuts off OpenSSL's trust settings after a certificate (X509_AUX in x509(1)),
+// and reports whether they exclude servers.
 func splitTrusted(der []byte) (certificate []byte, distrusted bool) {
 	var whole asn1.RawValue
 	rest, err := asn1.Unmarshal(der, &whole)
@@ -110,7 +110,7 @@ func splitTrusted(der []byte) (certificate []byte, distrusted bool) {
 	return whole.FullBytes, slices.ContainsFunc(aux.Reject, servers) || len(aux.Trust) > 0 && !slices.ContainsFunc(aux.Trust, servers)
 }
 
-// PEMProblem says why a file of authorities can't be used, "" when it can.
+// PEMProblem is why a file of authorities can't be used, "" if it can.
 func PEMProblem(data []byte) string {
 	blocks := readPEM(data)
 	first, certificates := "", 0
@@ -139,8 +139,8 @@ func PEMProblem(data []byte) string {
 	return "it contains no certificate"
 }
 
-// withLines puts each BEGIN and END on a line of its own, as encoding/pem wants
-// them, and calls certificates by one name.
+// withLines puts each BEGIN and END on its own line, as encoding/pem requires, and unifies
+// the names of certificates.
 func withLines(data []byte) []byte {
 	text := strings.NewReplacer("\r\n", "\n", "\r", "\n", "BEGIN X509 CERT", "BEGIN CERT", "END X509 CERT", "END CERT").Replace(string(data))
 	text = strings.NewReplacer(pemBegin, "\n"+pemBegin, pemEnd, "\n"+pemEnd).Replace(text)

@@ -15,10 +15,9 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// TLSFault names what kept TLS from being set up with a host, and adds a few words
-// where the reason leaves something open. The reason is "" for an error of another
-// kind. Some errors of crypto/tls and crypto/x509 have no type: those are known by
-// their text, none of which is told.
+// TLSFault is the reason for a failed TLS handshake, with a cause if the reason is not
+// specific. The reason is "" for other errors. Some errors of crypto/tls and crypto/x509
+// have no type and are recognized by their text, which is not shown.
 func TLSFault(err error) (reason access.Reason, cause string) {
 	var (
 		cert   *tls.CertificateVerificationError
@@ -53,8 +52,8 @@ func TLSFault(err error) (reason access.Reason, cause string) {
 	return "", ""
 }
 
-// alertFault reads an alert by which the other side ends a handshake (RFC 8446,
-// section 6.2). Its type is not exported; its text is that of tls.AlertError.
+// alertFault is the reason for an alert from the peer (RFC 8446, section 6.2). Its type is
+// not exported; its text is that of tls.AlertError.
 func alertFault(alert error) (reason access.Reason, cause string) {
 	is := func(numbers ...tls.AlertError) bool {
 		return slices.ContainsFunc(numbers, func(n tls.AlertError) bool { return alert.Error() == n.Error() })
@@ -70,13 +69,13 @@ func alertFault(alert error) (reason access.Reason, cause string) {
 	return access.TLSFailed, ""
 }
 
-// Words for what makes a certificate unusable.
+// Causes that make a certificate unusable.
 const (
 	negative = "a certificate that the server sends has a negative serial number, which RFC 5280 forbids (GODEBUG=x509negativeserial=1 in git's environment accepts it)"
 	shortKey = "an RSA key in its chain is shorter than 1024 bits"
 )
 
-// certificateFault says why a chain of certificates was not accepted.
+// certificateFault is the reason for a rejected certificate chain.
 func certificateFault(failed *tls.CertificateVerificationError) (reason access.Reason, cause string) {
 	var (
 		authority x509.UnknownAuthorityError
@@ -101,12 +100,12 @@ func certificateFault(failed *tls.CertificateVerificationError) (reason access.R
 	return access.TLSFailed, ""
 }
 
-// untrusted says more about a chain that leads to nobody who is trusted. What
-// crypto/x509 met on its way stands in the error's text only.
+// untrusted is the cause for a chain without a trusted root. Details of crypto/x509 are only
+// in the error's text.
 func untrusted(sent []*x509.Certificate, text string) (reason access.Reason, cause string) {
 	const sha1 = "it, or an authority's certificate in its chain, is signed with SHA-1 or MD5, which is no longer accepted"
 	for _, c := range sent {
-		// Nobody checks the signature of a root, which it has made itself.
+		// The signature of a root, made by itself, is not checked.
 		old := x509.InsecureAlgorithmError(c.SignatureAlgorithm).Error()
 		if weak(c.SignatureAlgorithm) && (!selfIssued(c) || strings.Contains(text, old)) {
 			return access.TLSUnusable, sha1
@@ -131,7 +130,7 @@ func weak(a x509.SignatureAlgorithm) bool {
 	return slices.Contains([]x509.SignatureAlgorithm{x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1}, a)
 }
 
-// invalidFault says which rule a certificate of the chain breaks.
+// invalidFault is the rule that a certificate of the chain violates.
 func invalidFault(invalid x509.CertificateInvalidError, sent []*x509.Certificate) (reason access.Reason, cause string) {
 	switch invalid.Reason {
 	case x509.Expired:

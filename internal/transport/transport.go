@@ -37,17 +37,17 @@ type Network struct {
 	// CertificateBy is the setting that names it.
 	Certificate   *tls.Certificate
 	CertificateBy string
-	// Proxy finds the proxy for a request, nil for none, and ProxyBy is the
-	// setting that names it, "" when that is not known.
+	// Proxy returns the proxy for a request, nil for none, and ProxyBy is the setting
+	// that names it, "" if unknown.
 	Proxy   func(*http.Request) (*url.URL, error)
 	ProxyBy string
-	// ProxyRoots are the authorities to trust for a proxy that is spoken to over
-	// TLS. It must be set if, and only if, all requests go through such a proxy.
+	// ProxyRoots are the authorities to trust for a proxy over TLS. It must be set if and
+	// only if all requests go through such a proxy.
 	ProxyRoots *x509.CertPool
-	// HTTP1 does without HTTP/2.
+	// HTTP1 disables HTTP/2.
 	HTTP1 bool
-	// Header is added to each request, but for what the request has already. It may
-	// hold a secret.
+	// Header is added to each request, except for headers that the request has. It may
+	// contain a secret.
 	Header http.Header
 	// Cookies are sent to the host, nil for none; those that the host sets are
 	// dropped. They may be secrets.
@@ -55,8 +55,8 @@ type Network struct {
 	// Addresses are those to connect to instead of resolving a name, by "host:port"
 	// in lower case, or "*:port" for any host.
 	Addresses map[string][]string
-	// Remarks are a few words for people, to be added when TLS fails: what stands
-	// in settings that did not help. Nil for none.
+	// Remarks returns additions to the message for failed TLS, about settings that are
+	// ignored or overridden. Nil for none.
 	Remarks func() string
 }
 
@@ -65,10 +65,10 @@ type Transport struct {
 	*http.Transport
 	network Network
 	proxy   proxySeen
-	// asked is whether the host wanted a certificate to be shown, and answered
-	// whether it has ever answered a request.
+	// asked: the host requested a client certificate; answered: it has answered a
+	// request.
 	asked, answered atomic.Bool
-	// resolving is the host name that was looked up last, until it is found.
+	// resolving is the host name of the last lookup, until it is resolved.
 	resolving atomic.Pointer[string]
 	// dials counts the connections that were opened, or tried to.
 	dials atomic.Int32
@@ -101,7 +101,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // dress adds the network's headers and cookies to a request.
 func (n Network) dress(req *http.Request) *http.Request {
 	for name, values := range n.Header {
-		// The program's own name says nothing that anything depends on.
+		// The program's own User-Agent may be replaced.
 		if _, set := req.Header[name]; !set || name == "User-Agent" {
 			req.Header[name] = values
 		}
@@ -114,18 +114,17 @@ func (n Network) dress(req *http.Request) *http.Request {
 	return req
 }
 
-// errBroken is for an answer that is none of HTTP's, or beyond its bounds.
+// errBroken is for a reply that violates HTTP or exceeds limits.
 var errBroken = errors.New("an invalid HTTP reply")
 
-// cutOff reports an error of a connection, rather than of what came by it.
+// cutOff reports whether an error is the connection's, not the reply's.
 func cutOff(err error) bool {
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
-// maxDials bounds the connections of one transport. All tries of all questions
-// together need fewer; net/http itself tries again without end when a server
-// takes each request back (RFC 9113, 6.8).
+// maxDials is the limit of connections of one transport, more than all tries need. net/http
+// retries forever if a server refuses each request (RFC 9113, 6.8).
 const maxDials = 32
 
 var errDials = errors.New("too many connections were lost")
@@ -141,8 +140,8 @@ func (t *Transport) dial(open func(ctx context.Context, network, address string)
 	}
 }
 
-// connect opens a connection to the addresses that are known of a host and port, the
-// first that answers, or has the dialer resolve the name.
+// connect opens a connection to the first configured address of a host and port that
+// answers, or makes the dialer resolve the name.
 func (n Network) connect(dialer *net.Dialer) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 		_, port, _ := net.SplitHostPort(address)
@@ -186,15 +185,15 @@ func New(n Network) *Transport {
 		t.MaxConnsPerHost = 2 // the two first questions, at the same time
 	}
 	if n.ProxyRoots != nil {
-		// net/http would greet a proxy as it does the host: with the host's
-		// authorities, and with the certificate that is for the host alone.
+		// net/http would use the host's authorities and client certificate for the
+		// proxy too.
 		greeter := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{RootCAs: n.ProxyRoots, MinVersion: tls.VersionTLS12}}
 		t.DialTLSContext = t.dial(greeter.DialContext)
 	}
 	return t
 }
 
-// certificate is what a host gets that asks for one.
+// certificate is the client certificate for a host that requests one.
 func (t *Transport) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	t.asked.Store(true)
 	if t.network.Certificate != nil {
@@ -203,8 +202,8 @@ func (t *Transport) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, 
 	return &tls.Certificate{}, nil
 }
 
-// Told is the transport, whose requests are told when their answer begins, or
-// when there is none (status 0); nil tells nobody.
+// Told is the transport with a callback for each request when its reply begins, or without
+// one (status 0); nil for none.
 func (t *Transport) Told(tell func(req *http.Request, status int, began time.Time)) http.RoundTripper {
 	if tell == nil {
 		return t
@@ -228,8 +227,7 @@ func (t told) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// Lasting lets the transport live as long as a server does, with up to that many
-// connections at once.
+// Lasting is for a transport of a server, with up to that many connections at once.
 func (t *Transport) Lasting(connections int) *Transport {
 	t.lasting = true
 	t.MaxConnsPerHost, t.MaxIdleConnsPerHost = connections, connections

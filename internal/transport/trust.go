@@ -16,24 +16,22 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// Named is a file or a directory, and the setting that names it in words ("" as
-// a path for none).
+// Named is a file or directory, "" for none, and the setting that names it.
 type Named struct{ Path, By string }
 
-// where is what messages call it.
+// where is its name in messages.
 func (n Named) where() string { return message.Quote(n.Path) + ", which " + n.By + " names," }
 
 // Trust is what to trust besides the system's own authorities.
 type Trust struct {
-	// PEM are certificates in PEM form that came with the token, and Where
-	// their place in words.
+	// PEM are certificates in PEM form from the token's source, and Where names their
+	// place.
 	PEM   []byte
 	Where string
 	// Required is a file of certificates that must be readable (git fails over
 	// an unreadable GIT_SSL_CAINFO too).
 	Required Named
-	// Directory has files of certificates. git goes on without one that can't be
-	// read.
+	// Directory has files of certificates. git ignores one that can't be read.
 	Directory Named
 	// Optional is a file that may be missing, as OpenSSL treats SSL_CERT_FILE, and
 	// OptionalDirs are directories, divided as in PATH, as SSL_CERT_DIR has them.
@@ -47,8 +45,8 @@ const (
 	maxFiles  = 2000
 )
 
-// special is an entry of a directory that can't be read as a file of authorities,
-// and why; directories below it are nobody's business.
+// special is an entry of a directory that can't be a file of authorities, and why;
+// subdirectories are ignored.
 func special(dir string) (name string, why error) {
 	entries, _ := os.ReadDir(dir) // what can't be read is passed over there, too
 	for _, entry := range entries {
@@ -62,7 +60,7 @@ func special(dir string) (name string, why error) {
 	return "", nil
 }
 
-// unfit says why something is no file of authorities, nil when it may be one.
+// unfit is why something can't be a file of authorities, nil if it may be one.
 func unfit(info os.FileInfo) error {
 	switch {
 	case !info.Mode().IsRegular():
@@ -78,19 +76,17 @@ type Authorities struct {
 	Pool *x509.CertPool
 	// Added counts the certificates that were read besides the system's.
 	Added int
-	// Unread names, for people, each block of a file that could not be read. A
-	// file of which nothing could be read at all, or which git refuses, is an error
-	// instead.
+	// Unread names each block of a file that could not be read. A file without any
+	// readable block, or which git rejects, is an error instead.
 	Unread []string
 }
 
 // Roots is the system's authorities (which SSL_CERT_FILE and SSL_CERT_DIR
 // replace on Unix, see crypto/x509) and those of t.
 //
-// Whether a file that git is told of adds to the system's or replaces them depends
-// on how its curl was built: Debian's adds, since it goes on to read the directory
-// /etc/ssl/certs. Here all of them add: whoever may say whom to trust has said so,
-// and what git reaches is reached.
+// Whether git's CA file adds to the system's authorities or replaces them depends on how its
+// curl was built: Debian's adds them, since it also reads /etc/ssl/certs. Here it always
+// adds, so that whatever git can reach is reached.
 func Roots(t Trust) (Authorities, error) {
 	all := Authorities{Pool: x509.NewCertPool()}
 	all.system(t)
@@ -112,9 +108,9 @@ func Roots(t Trust) (Authorities, error) {
 	return all, nil
 }
 
-// system adds the system's authorities, and the optional ones. crypto/x509 opens
-// those itself: it would wait for a FIFO, and take all of a file that has no end.
-// Where it would meet such a file, the others are read here.
+// system adds the system's and the optional authorities. crypto/x509 reads them itself, but
+// would block on a FIFO and read an endless file. If there is such a file, the others are
+// read here.
 func (a *Authorities) system(t Trust) {
 	info, err := os.Stat(t.Optional.Path)
 	odd := err == nil && !info.IsDir() && unfit(info) != nil
@@ -151,8 +147,8 @@ func (a *Authorities) directory(n Named) {
 	}
 }
 
-// bundle adds the system's authorities without asking crypto/x509, and reports
-// whether there are any.
+// bundle adds the system's authorities without crypto/x509, and reports whether there are
+// any.
 func (a *Authorities) bundle() bool {
 	for _, path := range systemBundles {
 		if data, err := file.Read(path, maxBundle); err == nil {
@@ -162,16 +158,15 @@ func (a *Authorities) bundle() bool {
 	return false
 }
 
-// systemBundles are where systems have all authorities in one file, as crypto/x509
-// knows them: it looks at none of them once SSL_CERT_FILE is set.
+// systemBundles are the systems' bundles, as in crypto/x509, which reads none of them if
+// SSL_CERT_FILE is set.
 var systemBundles = []string{
 	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
 	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem",
 }
 
-// optional adds a file that may be missing or be something else, such as the empty
-// directory in place of a ConfigMap that is not there. git's curl does not look at
-// it, so the system's authorities count all the same.
+// optional adds a file that may be missing or something else, such as the empty directory
+// for a missing ConfigMap. git's curl ignores it, and uses the system's authorities.
 func (a *Authorities) optional(n Named) {
 	data, err := file.Read(n.Path, maxBundle)
 	if err == nil {
@@ -187,7 +182,7 @@ func (a *Authorities) optional(n Named) {
 	a.bundle()
 }
 
-// pass notes what a setting names and what was passed over for want of certificates.
+// pass records a setting's file that was ignored.
 func (a *Authorities) pass(n Named, why error) {
 	cause := file.Cause(why)
 	if info, err := os.Stat(n.Path); err == nil && info.IsDir() && errors.Is(why, file.ErrNotRegular) {
@@ -196,9 +191,9 @@ func (a *Authorities) pass(n Named, why error) {
 	a.Unread = append(a.Unread, n.where()+" is not used: "+cause)
 }
 
-// require adds a file that must be usable. A damaged block makes all of it
-// unusable, as for git (with OpenSSL and with GnuTLS). A certificate that git
-// would take and crypto/x509 does not is passed over beside others.
+// require adds a file that must be usable. A damaged block makes all of it unusable, as for
+// git (with OpenSSL and with GnuTLS). A certificate that git accepts but crypto/x509 does
+// not is skipped if there are others.
 func (a *Authorities) require(data []byte, where string) error {
 	if why := PEMProblem(data); why != "" {
 		return message.CAInvalid(where, why)
@@ -219,8 +214,8 @@ func (a *Authorities) add(blocks []pemBlock, where string) {
 	}
 }
 
-// names are the files of a directory; none if it can't be read. It looks first,
-// since opening a FIFO would wait for its other end.
+// names are the files of a directory; none if it can't be read. It checks the type first,
+// since opening a FIFO would block.
 func names(path string) []string {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
 		return nil
@@ -237,8 +232,8 @@ func names(path string) []string {
 	return found
 }
 
-// Identity is the certificate that this side shows, with its key, which is in the
-// same file when no other is named.
+// Identity is the client certificate with its key, which is in the same file if no other is
+// named.
 func Identity(certificate, key Named) (*tls.Certificate, error) {
 	if key.Path == "" {
 		key = certificate
@@ -275,13 +270,12 @@ func readIdentity(n Named) ([]byte, error) {
 	return withLines(data), nil
 }
 
-// encrypted reports a key that needs a password, in PKCS #8 or in OpenSSL's older
-// form.
+// encrypted reports whether a key needs a password, in PKCS #8 or in OpenSSL's older form.
 func encrypted(block *pem.Block) bool {
 	return block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED")
 }
 
-// holds reports whether there is a block of PEM that is as asked for.
+// holds reports whether there is a PEM block for which wanted is true.
 func holds(data []byte, wanted func(*pem.Block) bool) bool {
 	for len(bytes.TrimSpace(data)) > 0 {
 		block, rest := pem.Decode(data)

@@ -1,9 +1,7 @@
-// Package verify finds out what GitLab says of a token. [GitLab] asks; the others
-// stand around it and remember, wait, bound the time and trace. Which stands around
-// which is decided where they are put together, in package cli.
+// Package verify checks a token with GitLab. [GitLab] makes the requests; the others are
+// decorators that cache, wait, limit the time and trace. Package cli decides their order.
 //
-// They have no state of a call: concurrent calls may share them (see package
-// deadline).
+// They have no state per call, so concurrent calls may share them (see package deadline).
 package verify
 
 import (
@@ -21,7 +19,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
 
-// GitLab asks GitLab, and remembers nothing.
+// GitLab asks GitLab, without a cache.
 type GitLab struct {
 	// Connect makes a client for the instance of a question's token; onLimit is as
 	// in gitlab.Config.
@@ -31,7 +29,7 @@ type GitLab struct {
 	Patience Patience
 }
 
-// Verify asks what is not known yet.
+// Verify requests what is not known yet.
 func (g GitLab) Verify(ctx context.Context, q helper.Question) helper.Finding {
 	timeout, problem := g.Timeout()
 	if problem != nil {
@@ -48,14 +46,14 @@ func (g GitLab) Verify(ctx context.Context, q helper.Question) helper.Finding {
 	return helper.Finding{Verdict: verdict, Facts: facts}
 }
 
-// Forget has nothing to forget.
+// Forget does nothing.
 func (GitLab) Forget(token.Token) bool { return false }
 
-// Store opens the cache; the error is a setting's.
+// Store opens the cache; the error is for an invalid setting.
 type Store func() (cache.Store, error)
 
-// Remembered answers from the cache alone where that has a fresh verdict, as for
-// nearly every call: it opens one file, and sets up nothing.
+// Remembered answers from a fresh verdict in the cache, as for nearly every call: it opens
+// one file and sets up nothing else.
 type Remembered struct {
 	helper.Verifier
 	Store Store
@@ -92,8 +90,8 @@ func (r Remembered) trace(store cache.Store, began time.Time, fresh bool) {
 	}
 }
 
-// Cached remembers what the next Verifier finds. Of calls with the same question at
-// the same time, one asks (see cache.Store.Verify).
+// Cached caches the next Verifier's findings. Of concurrent calls with the same question,
+// only one asks (see cache.Store.Verify).
 type Cached struct {
 	helper.Verifier
 	Store    Store
@@ -119,13 +117,13 @@ func (c Cached) Verify(ctx context.Context, q helper.Question) helper.Finding {
 	return finding(answer, q)
 }
 
-// Forget drops the verdicts on a token.
+// Forget removes the verdicts for a token.
 func (c Cached) Forget(tok token.Token) bool {
 	store, problem := c.Store()
 	return problem == nil && store.Forget(tok)
 }
 
-// question is what the cache keeps verdicts by.
+// question is the cache's key for verdicts.
 func question(q helper.Question) cache.Question {
 	key := cache.Question{Token: q.Found.Token, Instance: q.Found.Instance, Policy: q.Policy, After: q.After}
 	if q.Policy.Project {
@@ -134,7 +132,7 @@ func question(q helper.Question) cache.Question {
 	return key
 }
 
-// finding adds to a verdict what people should know of it.
+// finding is a cached answer with messages for the user.
 func finding(answer cache.Answer, q helper.Question) helper.Finding {
 	f := helper.Finding{Verdict: answer.Verdict, Made: answer.Made}
 	if answer.Bridged > 0 {
@@ -146,13 +144,13 @@ func finding(answer cache.Answer, q helper.Question) helper.Finding {
 	return f
 }
 
-// Limited bounds the time of the next Verifier.
+// Limited limits the time of the next Verifier.
 type Limited struct {
 	helper.Verifier
 	Limit deadline.Limit
 }
 
-// Verify ends when the time of the call is up.
+// Verify ends at the call's time limit.
 func (l Limited) Verify(ctx context.Context, q helper.Question) helper.Finding {
 	ctx, stop, _, problem := l.Limit.Start(ctx)
 	if problem != nil {
@@ -162,14 +160,14 @@ func (l Limited) Verify(ctx context.Context, q helper.Question) helper.Finding {
 	return l.Verifier.Verify(ctx, q)
 }
 
-// AsGit looks at git's own settings for the URL before the next Verifier is asked.
+// AsGit checks git's own settings for the URL before the next Verifier.
 type AsGit struct {
 	helper.Verifier
 	Net gitnet.Settings
 }
 
-// Verify refuses where git would not use the token. Where nothing was learned, it
-// names what may be why.
+// Verify refuses if git would not use the token. If GitLab gave no verdict, it names
+// settings that may be the cause.
 func (a AsGit) Verify(ctx context.Context, q helper.Question) helper.Finding {
 	if by := gitnet.Authorizes(a.Net.Git(), q.Target()); by != "" {
 		return helper.Finding{Problem: message.HeaderAuthorizes(by)}
@@ -183,7 +181,7 @@ func (a AsGit) Verify(ctx context.Context, q helper.Question) helper.Finding {
 	return f
 }
 
-// Traced has the trace tell of the next Verifier.
+// Traced traces the next Verifier.
 type Traced struct {
 	helper.Verifier
 	Trace *trace.Tracer
@@ -191,7 +189,7 @@ type Traced struct {
 
 var outcomes = map[access.Outcome]string{access.Unverified: "unverified", access.Refused: "refused", access.Granted: "granted"}
 
-// Verify tells what came of it.
+// Verify traces the result.
 func (t Traced) Verify(ctx context.Context, q helper.Question) helper.Finding {
 	began := time.Now()
 	f := t.Verifier.Verify(ctx, q)
@@ -207,7 +205,7 @@ func (t Traced) Verify(ctx context.Context, q helper.Question) helper.Finding {
 	return f
 }
 
-// Forget tells whether anything was known.
+// Forget traces whether anything was cached.
 func (t Traced) Forget(tok token.Token) bool {
 	t.Trace.Hide(tok)
 	began := time.Now()

@@ -12,14 +12,13 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
 
-// RateLimited waits while the next Verifier finds a rate limit used up, and asks
-// again.
+// RateLimited waits and retries while the next Verifier is rate limited.
 type RateLimited struct {
 	helper.Verifier
 	Patience Patience
 }
 
-// Verify waits as long as Patience allows in all.
+// Verify waits as long as Patience allows in total.
 func (r RateLimited) Verify(ctx context.Context, q helper.Question) helper.Finding {
 	if _, problem := r.Patience.Limit(); problem != nil {
 		return helper.Finding{Problem: problem}
@@ -33,9 +32,9 @@ func (r RateLimited) Verify(ctx context.Context, q helper.Question) helper.Findi
 	}
 }
 
-// Patience is for how long a call waits for rate limits.
+// Patience limits how long a call waits for rate limits.
 type Patience struct {
-	// Limit is for how long in all.
+	// Limit is the total time.
 	Limit    func() (time.Duration, error)
 	Progress Progress
 }
@@ -46,9 +45,8 @@ func (p Patience) allows(ctx context.Context, wait time.Duration) bool {
 	return problem == nil && deadline.Waited(ctx)+wait <= limit
 }
 
-// Wait waits for a rate limit to reset, and a little longer by chance, so that not
-// all come back at once. It is false when that would take longer than the call, or
-// ctx, has left, or when a signal ends it.
+// Wait waits for a rate limit to reset, plus a random time, so that not all callers retry at
+// once. It is false if that would exceed the call's or ctx's time, or after a signal.
 func (p Patience) Wait(ctx context.Context, of source.Found, wait time.Duration) bool {
 	ends, bounded := ctx.Deadline()
 	if !p.allows(ctx, wait) || bounded && time.Until(ends) <= wait {
@@ -59,17 +57,17 @@ func (p Patience) Wait(ctx context.Context, of source.Found, wait time.Duration)
 	return deadline.Wait(ctx, wait+rand.N(min(wait/4, limit-deadline.Waited(ctx)-wait)+time.Millisecond))
 }
 
-// Progress tells people, and the trace, what takes time.
+// Progress tells the user, and the trace, about waits.
 type Progress struct {
 	Trace *trace.Tracer
-	// Tell prints a message, of which redact takes out what is known of the token.
+	// Tell prints a message after redact has removed the token.
 	Tell func(m error, redact func(string) string)
 }
 
-// noticeable is the wait from which on people are told.
+// noticeable is the shortest wait with a message.
 const noticeable = 2 * time.Second
 
-// Waits tells of waits between two tries for a token.
+// Waits reports waits between two tries.
 func (p Progress) Waits(of source.Found) func(time.Duration, access.Reason) {
 	return func(wait time.Duration, why access.Reason) {
 		p.Trace.Step("wait", time.Now(), trace.Value{Key: trace.Wait, Value: wait}, trace.Value{Key: trace.Reason, Value: string(why)})
@@ -79,7 +77,7 @@ func (p Progress) Waits(of source.Found) func(time.Duration, access.Reason) {
 	}
 }
 
-// locked tells that another call asks the same.
+// locked reports that another call asks the same.
 func (p Progress) locked(of source.Found) {
 	p.Trace.Step("lock", time.Now(), trace.Value{Key: trace.Outcome, Value: "another call is asking the same"})
 	p.Tell(noteWaitForOther(of.Instance.String()), of.Token.Redact)
