@@ -58,7 +58,7 @@ func (d *desk) forget(token string) {
 	d.t.Helper()
 	out, err := d.input("protocol=https\nhost="+strings.TrimPrefix(d.gitlab.URL(), "https://")+
 		"\nusername=oauth2\npassword="+token+"\n", "erase")
-	if err != nil || !strings.Contains(out, "refused the token") {
+	if err != nil || !strings.Contains(out, "rejected the token") {
 		d.t.Fatalf("%v: %s", err, out)
 	}
 }
