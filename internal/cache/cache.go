@@ -160,7 +160,7 @@ func (s Store) Forget(tok token.Token) (known bool) {
 	c := s.call(dir, tokenFile(tok))
 	c.update(func(r *record) {
 		if known = r.drop(); known {
-			r.set(kindErased, entry{Made: c.start})
+			r.set(kindErased, entry{Made: c.now()})
 		}
 	})
 	return known
@@ -212,7 +212,7 @@ const maxUpdate = time.Second
 
 // update changes the file, unless nothing is different, and reports whether it has
 // the change now. If the file can't be written, verdicts that were dropped go with
-// it.
+// it. Without the lock, it would undo what others store, so only a drop is written.
 func (c call) update(change func(*record)) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), maxUpdate)
 	defer cancel()
@@ -224,6 +224,9 @@ func (c call) update(change func(*record)) bool {
 	after := r.marshal(c.file, c.key)
 	if bytes.Equal(before, after) {
 		return true
+	}
+	if ctx.Err() != nil && !r.dropped {
+		return false
 	}
 	err := c.dir.write(c.file, after)
 	if err != nil && r.dropped {

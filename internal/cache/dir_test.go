@@ -298,6 +298,30 @@ func TestUpdatesAtOnce(t *testing.T) {
 	}
 }
 
+// A caller that does not get the lock of the file in time writes only a drop.
+func TestUpdateWithoutLock(t *testing.T) {
+	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
+		t.Skip("locks belong to the process here")
+	}
+	w := newWorld(t)
+	w.granted(w.verify("a/b"))
+	dir, err := w.store.open(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.close()
+	_, release := dir.lock(t.Context(), namesOf(w.question("")).file, nil)
+	defer release()
+	before := len(w.record().entries)
+	w.granted(w.verify("c/d"))
+	if got := len(w.record().entries); got != before {
+		t.Errorf("%d entries, want %d", got, before)
+	}
+	if !w.store.Forget(w.question("").Token) || len(w.record().entries) != 1 {
+		t.Errorf("%d entries are left", len(w.record().entries))
+	}
+}
+
 // What is learned of a refusal is as old as the asking, not as what was known of
 // the token.
 func TestRefusalIsOfNow(t *testing.T) {
