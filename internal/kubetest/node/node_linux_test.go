@@ -36,7 +36,7 @@ type session struct {
 	overlay                      string // what kubectl apply -k gets
 }
 
-var namespaces, tokens atomic.Int64
+var namespaces, tokens, branches atomic.Int64
 
 // A patch for the pod without the rescue: the mount alone decides.
 const withoutRescue = `
@@ -223,10 +223,10 @@ func (s *session) url() string { return "https://" + s.host + "/group/project.gi
 // works clones and pushes in the pod.
 func (s *session) works() {
 	s.t.Helper()
-	branch := "refs/heads/" + s.namespace
+	branch := fmt.Sprintf("refs/heads/branch-%d", branches.Add(1))
 	out, err := s.sh(`set -e; rm -rf /work/project; git clone -q ` + s.url() + ` /work/project; cd /work/project
 		git -c user.name=Test -c user.email=test@example.com commit -q --allow-empty -m x
-		git push -q -f origin HEAD:` + branch + `; test "$(git rev-parse HEAD)" = "$(git ls-remote origin ` + branch + ` | cut -f1)"`)
+		git push -q origin HEAD:` + branch + `; test "$(git rev-parse HEAD)" = "$(git ls-remote origin ` + branch + ` | cut -f1)"`)
 	if err != nil {
 		s.t.Errorf("clone and push: %v: %s", err, out)
 	}
@@ -281,7 +281,6 @@ func TestRotateMount(t *testing.T) {
 func TestManifests(t *testing.T) {
 	for _, layer := range []string{
 		"base", "example", "base check", "base image-volume", "base git network-policy", "base check git image-volume network-policy",
-		// The sidecar of serve: add "base sidecar" here.
 	} {
 		t.Run(layer, func(t *testing.T) {
 			t.Parallel()
@@ -298,6 +297,29 @@ func TestManifests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With the proxy in a sidecar, git clones and pushes in a container without a token,
+// before and after a rotation.
+func TestSidecar(t *testing.T) {
+	t.Parallel()
+	const component = "sidecar"
+	if _, err := os.Stat(filepath.Join(root, "docs", "kubernetes", component)); errors.Is(err, os.ErrNotExist) {
+		t.Skip("docs/kubernetes has no component " + component)
+	}
+	s := newSession(t, "base "+component)
+	first, second := s.newToken(), s.newToken()
+	s.connect(first)
+	s.start()
+	s.works()
+	// sh fails the test if there is a token in what this prints.
+	if out, err := s.sh("env; find /var/run/secrets/ -type f -exec cat {} +; find /var/cache -type f -exec cat {} +"); strings.Contains(out, "eyJ") {
+		t.Errorf("the session can log in to Kubernetes: %v", err)
+	}
+	if out, err := s.acp(second, "rotate", "--pods", "app=session"); err != nil {
+		t.Fatalf("rotate: %v: %s", err, out)
+	}
+	s.works()
 }
 
 // The namespace refuses a pod with more than the restricted level allows.
