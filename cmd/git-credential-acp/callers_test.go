@@ -217,7 +217,7 @@ func TestHolderKilled(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.await()
+	p.await("api", 2)
 	p.gitlab.ClearFaults()
 	waiter, out := p.get("group/project")
 	if err := waiter.Start(); err != nil {
@@ -353,7 +353,7 @@ func TestHolderHangs(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.await()
+	p.await("api", 2)
 	p.mustGet()
 	if err := holder.Wait(); err != nil || !strings.Contains(out.String(), "password="+podToken) || strings.Contains(out.String(), "not verified") {
 		t.Errorf("get: %v\n%s", err, out)
@@ -370,7 +370,7 @@ func TestSwapWhileWaiting(t *testing.T) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.await()
+	p.await("api", 2)
 	second, out := p.get("group/project")
 	if err := second.Start(); err != nil {
 		t.Fatal(err)
@@ -385,11 +385,12 @@ func TestSwapWhileWaiting(t *testing.T) {
 	}
 }
 
-func (p *pod) await() {
+// await waits until GitLab has been asked.
+func (p *pod) await(endpoint string, requests int) {
 	p.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); p.gitlab.Count("api") < 2; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); p.gitlab.Count(endpoint) < requests; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			p.t.Fatal("the two requests never came")
+			p.t.Fatalf("%d requests never came", requests)
 		}
 	}
 }

@@ -91,7 +91,7 @@ func hanging(t *testing.T, p *pod) (*exec.Cmd, *bytes.Buffer) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = get.Process.Kill() })
-	p.await()
+	p.await("api", 2)
 	return get, said
 }
 

@@ -4,10 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
 	"net/url"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +32,7 @@ import (
 
 func serveCommand(d *deps) *cobra.Command {
 	var policy serve.Policy
-	listen := "127.0.0.1:8466"
+	listen, health := "127.0.0.1:8466", ""
 	command := &cobra.Command{
 		Use:   "serve",
 		Short: "Proxy for git that holds the token, for a sidecar",
@@ -46,19 +53,20 @@ Repositories of snippets are not served.`,
 	}
 	flags := command.Flags()
 	flags.StringVar(&listen, "listen", listen, "loopback `address` as HOST:PORT, or unix:PATH")
+	flags.StringVar(&health, "health", "", "`address` as HOST:PORT or :PORT for /livez, /readyz and /metrics (default none)")
 	flags.StringArrayVar(&policy.Projects, "project", nil, "`path` of a project to serve, or GROUP/* for all below a group; repeatable (default all)")
 	flags.StringArrayVar(&policy.Refs, "allow-push", nil, "`pattern` of refs that may be pushed; repeatable (default refs/heads/*)")
 	flags.BoolVar(&policy.Delete, "allow-delete", false, "let pushes delete refs")
 	flags.BoolVar(&policy.Force, "allow-force", false, "let pushes move branches back, and other refs at all")
 	flags.BoolVar(&policy.ReadOnly, "read-only", false, "refuse pushes")
 	takesMinAccess(d, command)
-	for _, name := range []string{"listen", "project", "allow-push"} {
+	for _, name := range []string{"listen", "health", "project", "allow-push"} {
 		complete(command, name, cobra.NoFileCompletions)
 	}
 	command.RunE = func(cmd *cobra.Command, _ []string) error {
 		problem := servePolicy(d, &policy)
 		if problem == nil {
-			problem = runServe(cmd.Context(), d, listen, policy)
+			problem = runServe(cmd.Context(), d, listen, health, policy)
 		}
 		if problem == nil {
 			return nil
@@ -92,7 +100,7 @@ func servePolicy(d *deps, p *serve.Policy) error {
 	return problem
 }
 
-func runServe(ctx context.Context, d *deps, listen string, policy serve.Policy) error {
+func runServe(ctx context.Context, d *deps, listen, health string, policy serve.Policy) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	i, problem := servedInstance(ctx, d)
@@ -107,20 +115,89 @@ func runServe(ctx context.Context, d *deps, listen string, policy serve.Policy) 
 	if listener.Addr().Network() == "unix" {
 		address = listen
 	}
-	if _, err := fmt.Fprintf(d.env.Stdout, "serving %s on %s\n", i.URL(), address); err != nil {
-		return nil //nolint:nilerr // exitCode reports it
-	}
+	monitor := &serve.Monitor{Ready: func(probe context.Context) error {
+		if ctx.Err() != nil {
+			return errStopping()
+		}
+		return haveToken(probe, d, i)
+	}}
+	requests := slog.New(slog.NewJSONHandler(d.env.Stderr, nil))
 	server := serve.New(serve.Config{
 		Instance: i, Policy: policy, Token: tokenFor(d, i), Reach: func(found source.Found) (transport.Network, error) { return reachFor(d, found) },
 		Forget: func(t token.Token) { newVerifier(perRequest(d)).Forget(t) },
 		Ancestor: func(ctx context.Context, found source.Found, project, old, of string) (bool, error) {
 			return ancestor(ctx, d, found, project, old, of)
 		},
+		Done: func(r serve.Record) {
+			monitor.Add(r)
+			logRequest(requests, r)
+		},
 	})
+	text := fmt.Sprintf("serving %s on %s\n", i.URL(), address)
+	if health != "" {
+		monitored, problem := startMonitor(ctx, health, monitor)
+		if problem != nil {
+			_ = listener.Close()
+			return problem
+		}
+		// Until the end: probes go on while the last requests do.
+		defer func() { _ = monitored.Close() }()
+		text += "serving /livez, /readyz and /metrics on http://" + monitored.Addr + "\n"
+	}
+	if _, err := io.WriteString(d.env.Stdout, text); err != nil {
+		_ = listener.Close()
+		return nil //nolint:nilerr // exitCode reports it
+	}
 	if err := server.Serve(ctx, listener); err != nil {
 		return errServe(err)
 	}
 	return nil
+}
+
+// startMonitor serves the monitor on an address.
+func startMonitor(ctx context.Context, address string, m *serve.Monitor) (*http.Server, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, errMonitor(address, err)
+	}
+	server := &http.Server{Addr: l.Addr().String(), Handler: m, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
+		MaxHeaderBytes: 16 << 10, ErrorLog: log.New(io.Discard, "", 0)}
+	go func() { _ = server.Serve(l) }()
+	return server, nil
+}
+
+// haveToken says why there is no token for an instance. It asks GitLab nothing.
+func haveToken(ctx context.Context, d *deps, i instance.Instance) error {
+	at, _ := url.Parse(i.URL()) // an instance's is a URL
+	request := perRequest(d)
+	h := newHelper(request)
+	h.Known, h.KnownProblem, h.Only = &i, nil, true
+	found, result := h.Find(deadline.Begin(ctx), credential.Request{Protocol: at.Scheme, Host: at.Host, Path: strings.TrimPrefix(at.Path+"/", "/")})
+	switch {
+	case found != nil:
+		return found.Problem
+	case len(result.Messages) > 0:
+		return result.Messages[0]
+	}
+	return message.NotConnected(i.String(), []string{"nothing that is for it"}, h.Source.Connect())
+}
+
+// logRequest writes a line for a request. It holds nothing of a token, and of what the
+// client sent only the project.
+func logRequest(to *slog.Logger, r serve.Record) {
+	level := slog.LevelInfo
+	if r.Outcome() != serve.OK {
+		level = slog.LevelWarn
+	}
+	attributes := []slog.Attr{
+		slog.String("operation", string(r.Operation)), slog.String("project", r.Project),
+		slog.String("outcome", r.Outcome()), slog.Int("status", r.Status),
+		slog.Int64("duration_ms", r.Took.Milliseconds()), slog.Int64("received", r.Received), slog.Int64("sent", r.Sent),
+	}
+	if r.Reason != "" {
+		attributes = append(attributes, slog.String("reason", r.Reason))
+	}
+	to.LogAttrs(context.Background(), level, "request", attributes...)
 }
 
 // servedInstance is the one instance to serve: the one that is named, else that of the token.
@@ -160,19 +237,19 @@ func perRequest(d *deps) *deps {
 }
 
 // tokenFor finds tokens for repositories of an instance.
-func tokenFor(d *deps, i instance.Instance) func(context.Context, serve.Want) (source.Found, error) {
+func tokenFor(d *deps, i instance.Instance) func(context.Context, serve.Want) (source.Found, time.Time, error) {
 	at, _ := url.Parse(i.Origin()) // an instance's is a URL
-	return func(ctx context.Context, want serve.Want) (source.Found, error) {
+	return func(ctx context.Context, want serve.Want) (source.Found, time.Time, error) {
 		request := perRequest(d)
 		h := newHelper(request)
 		h.Known, h.KnownProblem, h.Only, h.MinAccess = &i, nil, true, nil
-		found, notes, problem := h.Token(deadline.Begin(ctx), credential.Request{Protocol: at.Scheme, Host: at.Host, Path: want.Path}, want.Minimum, want.Failed)
+		found, made, notes, problem := h.Token(deadline.Begin(ctx), credential.Request{Protocol: at.Scheme, Host: at.Host, Path: want.Path}, want.Minimum, want.Failed)
 		for _, note := range notes {
 			if note != nil {
 				request.say.tell(note, found.Token.Redact)
 			}
 		}
-		return found, problem
+		return found, made, problem
 	}
 }
 
@@ -214,6 +291,21 @@ func errServedUnknown(count int, looked []string) error {
 	}
 	return &message.Error{Code: "served-unknown", Topic: message.Configuration, What: what + " (looked at " + message.List(looked) + ")",
 		Hint: "name it with --instance or ACP_GITLAB_INSTANCE_URL"}
+}
+
+// errMonitor is for an address of --health that can't be listened on.
+func errMonitor(address string, err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	return &message.Error{Code: "health-address", Topic: message.Configuration, What: "can't listen on " + message.Quote(address) + " of --health: " + err.Error(),
+		Hint: "give a free address as HOST:PORT, or :PORT for all of them"}
+}
+
+// errStopping is for a proxy that finishes its last requests.
+func errStopping() error {
+	return &message.Error{Code: "serve-stopping", Topic: message.NotVerified, What: "the proxy is stopping", Hint: "wait until it has been started again"}
 }
 
 // errServe is for a server that stopped by itself.

@@ -84,8 +84,7 @@ func (x *exchange) serve() {
 		x.refuse(http.StatusForbidden, errReadOnly())
 		return
 	}
-	var err error
-	if x.found, err = x.server.config.Token(x.ctx, x.want(token.Token{})); err != nil {
+	if err := x.verify(token.Token{}); err != nil {
 		x.refuse(statusOf(err), err)
 		return
 	}
@@ -104,8 +103,14 @@ func (x *exchange) serve() {
 	proxy.ServeHTTP(x, request)
 }
 
-func (x *exchange) want(failed token.Token) Want {
-	return Want{Path: x.route.Repository, Minimum: x.minimum(), Failed: failed}
+// verify finds a token that may do what the request needs, instead of one that failed.
+func (x *exchange) verify(failed token.Token) (err error) {
+	var made time.Time
+	x.found, made, err = x.server.config.Token(x.ctx, Want{Path: x.route.Repository, Minimum: x.minimum(), Failed: failed})
+	if x.record.Verified = err == nil; x.record.Verified && !made.IsZero() {
+		x.record.VerdictAge = time.Since(made)
+	}
+	return err
 }
 
 // readAPI reads a body of LFS's API, which is small, so that it can be sent twice. A
@@ -263,7 +268,7 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	if x.replay == nil {
 		return nil, errLoginRefused(x.server.config.Instance.String())
 	}
-	if x.found, err = x.server.config.Token(x.ctx, x.want(failed)); err != nil {
+	if err = x.verify(failed); err != nil {
 		return nil, err
 	}
 	if resp, err = x.send(out); err == nil && resp.StatusCode == http.StatusUnauthorized {
@@ -290,10 +295,12 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	}
 	x.tokens = append(x.tokens, x.found.Token)
 	req.SetBasicAuth("oauth2", x.found.Token.Reveal())
+	began := time.Now()
 	resp, err := way.RoundTrip(req)
 	if err != nil {
 		return nil, x.unreachable(way, err)
 	}
+	x.record.Upstream = time.Since(began)
 	// A copy: HTTP/2 sets trailers in the original when the body ends.
 	passed := *resp
 	passed.Trailer = nil

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -118,10 +119,10 @@ func TestAuthorityChanges(t *testing.T) {
 	}
 	tokenOf := p.server.config.Token
 	authority := "one"
-	p.server.config.Token = func(ctx context.Context, w Want) (source.Found, error) {
-		found, err := tokenOf(ctx, w)
+	p.server.config.Token = func(ctx context.Context, w Want) (source.Found, time.Time, error) {
+		found, made, err := tokenOf(ctx, w)
 		found.CA = func() ([]byte, error) { return []byte(authority), nil }
-		return found, err
+		return found, made, err
 	}
 	for _, authority = range []string{"one", "one", "two", "two", "one"} {
 		if answer := p.send(t, get(fetchRefs), false); status(answer) != "200" {

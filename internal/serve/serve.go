@@ -41,8 +41,9 @@ type Config struct {
 	// Instance is the one that is served.
 	Instance instance.Instance
 	Policy   Policy
-	// Token finds the token and has GitLab verify it.
-	Token func(context.Context, Want) (source.Found, error)
+	// Token finds the token and has GitLab verify it. made is when a verdict from the
+	// cache was made, the zero time for a new one.
+	Token func(context.Context, Want) (found source.Found, made time.Time, err error)
 	// Forget drops what is remembered of a token.
 	Forget func(token.Token)
 	// Reach says how to connect to the instance, with the authorities that came
@@ -72,8 +73,13 @@ type Record struct {
 	// Reason is the code of the message with which the request was refused or failed,
 	// or "upstream-" and the status of GitLab's own refusal; "" for none.
 	Reason string
-	// Took is how long it took.
-	Took time.Duration
+	// Took is how long it took, and Upstream how long it was until GitLab's response
+	// began; 0 if there was none.
+	Took, Upstream time.Duration
+	// VerdictAge is the age of the verdict on the token; Verified is false if there
+	// was none.
+	VerdictAge time.Duration
+	Verified   bool
 	// Received and Sent are the bytes of the bodies.
 	Received, Sent int64
 }

@@ -64,14 +64,14 @@ func start(t *testing.T, http2 bool, change func(*Config), answer http.HandlerFu
 	}
 	config := Config{
 		Instance: i, Silence: wait, Grace: time.Second,
-		Token: func(_ context.Context, want Want) (source.Found, error) {
+		Token: func(_ context.Context, want Want) (source.Found, time.Time, error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			tok, err := token.Parse(p.tokens[0])
 			if len(p.tokens) > 1 {
 				p.tokens = p.tokens[1:]
 			}
-			return source.Found{Token: tok, Instance: i}, err
+			return source.Found{Token: tok, Instance: i}, time.Time{}, err
 		},
 		Forget: func(token.Token) {},
 		Reach: func(source.Found) (transport.Network, error) {
