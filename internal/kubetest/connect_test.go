@@ -235,7 +235,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	o.said(said, []string{"✓ secret", "is alive", "✗ here", "was revoked", "! difference",
-		"the Secret " + o.namespace + "/mine and the Secret at " + o.path("mount") + " have different tokens", "takes a minute or two"})
+		"the Secret " + o.namespace + "/mine and the Secret at " + o.path("mount") + " have different tokens", "within two minutes"})
 	_, said = o.run("status", "--json")
 	var document struct {
 		Outcome     string

@@ -400,7 +400,7 @@ func TestPlugins(t *testing.T) {
 		"says nonsense":   {"echo " + another, "", "kube-plugin-failed", "returned no login"},
 		"hangs":           {"exec sleep 60", "", "kube-plugin-failed", "within the time limit"},
 		"wants to ask":    {"cat >&2", "Always", "kube-plugin-unusable", "needs a terminal"},
-		"is not there":    {"", "", "kube-plugin-unusable", "is not there"},
+		"is not there":    {"", "", "kube-plugin-unusable", "is missing or can't be run"},
 		"other version":   {`echo '{"apiVersion":"client.authentication.k8s.io/v1beta1","kind":"ExecCredential","status":{"token":"x"}}'`, "", "kube-plugin-failed", ""},
 		"unknown version": {"true", "v0", "kubeconfig-invalid", ""},
 	} {

@@ -295,7 +295,7 @@ func (o *owner) finishes() {
 		return
 	}
 	// The old token stands nowhere any more, so nobody can revoke it from here.
-	o.wants(1, replace, "the new token is already the one in the Secret", "revoke the old one on GitLab")
+	o.wants(1, replace, "the new token is already the one in the Secret", "revoke the old token on GitLab")
 }
 
 // Killed at any request, a rotation by hand leaves the Secret with a working
@@ -550,7 +550,7 @@ func TestRotateNoWay(t *testing.T) {
 	o.wants(1, "status", "owner may not get the Secret ")
 	o = newOwner(t)
 	o.wants(1, renew, "there is no token in the Secret")
-	o.wants(1, resume, "no interrupted rotation is noted")
+	o.wants(1, resume, "no interrupted rotation is recorded")
 }
 
 // pod makes a pod with the label app=session, of which kubelet says that it is in a
@@ -608,7 +608,7 @@ func TestRotatePods(t *testing.T) {
 		verbs []string
 		words string
 	}{
-		"list":  {[]string{"patch"}, "owner may not list the pods in the namespace "},
+		"list":  {[]string{"patch"}, "owner may not list the pods of the namespace "},
 		"patch": {[]string{"list"}, "owner may not patch the pod "},
 	} {
 		o := newOwner(t, podRules(row.verbs...)...)
