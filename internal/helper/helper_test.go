@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -784,22 +786,56 @@ func TestGetRescued(t *testing.T) {
 	}
 }
 
-// A rescue in vain is not tried again for half a minute, and is told again; check,
-// which remembers none, tries each time.
+// A failed rescue is not tried again for 30 seconds, and says the same, or which
+// message it ended with. The cache has no sentences of it. check, which has no cache,
+// tries each time.
 func TestRescueInVain(t *testing.T) {
-	newer := source.Place("team/mine")
-	newer.Problem = &message.Error{Code: "kube-timeout", Topic: message.NotVerified, What: "the server did not answer"}
+	unread := source.Place("team/mine")
+	unread.Problem = &message.Error{Code: "kube-timeout", Topic: message.NotVerified, What: "the server did not answer"}
+	foreign := place(t, "https://gitlab.example.org")
+	foreign.Where = source.InCluster("team/mine")
+	newer := place(t, "https://gitlab.example.com")
+	newer.Token = pat(t, next)
+	newer.Where = source.InCluster("team/mine")
+	tooLittle := Finding{Verdict: access.Verdict{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: []string{"write_repository"}}}
 	for _, test := range []struct {
-		attempts cache.Store
-		reads    int
-	}{{cache.Store{Dirs: []string{t.TempDir()}}, 1}, {cache.Store{}, 2}} {
-		w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{refused}, backup: true, newer: newer, attempts: test.attempts}
-		for range 2 {
-			w.get(t, ours).want(t, Refused, quit, "rescue-failed", "token-revoked")
+		newer    source.Found
+		findings []Finding
+		code     string
+		// first and again are part of what is said.
+		first, again string
+	}{
+		{unread, []Finding{refused}, "rescue-failed", "the server did not answer", "kube-timeout"},
+		{foreign, []Finding{refused}, "rescue-foreign", "gitlab.example.org", "gitlab.example.org"},
+		{newer, []Finding{refused, tooLittle, refused}, "rescue-refused", "lacks the scope write_repository", "lacks the scope write_repository"},
+	} {
+		dir := t.TempDir()
+		w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, findings: test.findings, backup: true, newer: test.newer,
+			attempts: cache.Store{Dirs: []string{dir}}}
+		for _, words := range []string{test.first, test.again} {
+			got := w.get(t, ours)
+			got.want(t, Refused, quit, test.code, "token-revoked")
+			if what := message.As(got.Messages[0]).What; !strings.Contains(what, words) || !strings.Contains(what, "the Secret team/mine in the cluster") {
+				t.Errorf("%q is not in %q", words, what)
+			}
 		}
-		if w.count("newer") != test.reads {
-			t.Errorf("read %d times, want %d", w.count("newer"), test.reads)
+		if w.count("newer") != 1 {
+			t.Errorf("%s: read %d times", test.code, w.count("newer"))
 		}
+		files, err := filepath.Glob(filepath.Join(dir, "acp2-*"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%v, %v", files, err)
+		}
+		if data, err := os.ReadFile(files[0]); err != nil || strings.Contains(string(data), "the ") {
+			t.Errorf("%s, %v", data, err)
+		}
+	}
+	w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{refused}, backup: true, newer: unread}
+	for range 2 {
+		w.get(t, ours).want(t, Refused, quit, "rescue-failed", "token-revoked")
+	}
+	if w.count("newer") != 2 {
+		t.Errorf("without a cache, read %d times", w.count("newer"))
 	}
 }
 
