@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/token"
@@ -28,6 +29,17 @@ func (s Store) SaveTokenInstance(tok token.Token, url string) {
 // InstanceInVain stores that nobody could be asked about the instance of a token.
 func (s Store) InstanceInVain(tok token.Token) {
 	s.saveInstance(tokenFile(tok), func(e *entry, now time.Time) { e.Tried = now })
+}
+
+// LockInstance waits until no other call asks for the same about the instance of a token,
+// or ctx ends. It returns at once where there are no locks.
+func (s Store) LockInstance(ctx context.Context, tok token.Token, question string) (release func()) {
+	dir, _ := s.open(true)
+	if dir == nil {
+		return func() {}
+	}
+	_, unlock := dir.lock(ctx, s.call(dir, tokenFile(tok)).file+" "+kindInstance+question, nil)
+	return func() { unlock(); dir.close() }
 }
 
 // SecretInstance is what is known about the instance of the Secret at a place.

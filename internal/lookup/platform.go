@@ -100,7 +100,7 @@ func (l Lookup) boundCredential(ctx context.Context, client *platform.Client) (f
 	if err != nil {
 		return found, nil, nil // source says what is wrong with it
 	}
-	found.InstanceURL, problem = l.remembered(tok, l.Config.InstanceURL.Value != "", func() (string, error) {
+	found.InstanceURL, problem = l.remembered(ctx, tok, "credential", func() (string, error) {
 		return client.CredentialURL(ctx, project, id)
 	})
 	return found, nil, problem

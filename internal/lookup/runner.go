@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 
+	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
@@ -29,7 +30,7 @@ func (l Lookup) runnerInstance(ctx context.Context, tok token.Token) source.Answ
 	variable := l.Config.InstanceURL
 	url, where, problem := "", variable.Name, error(nil)
 	if OnPlatform(l.Config) {
-		url, problem = l.remembered(tok, variable.Value != "", func() (string, error) { return l.connectedInstance(ctx, tok) })
+		url, problem = l.remembered(ctx, tok, "connection", func() (string, error) { return l.connectedInstance(ctx, tok) })
 	}
 	switch {
 	case problem != nil:
@@ -45,7 +46,8 @@ func (l Lookup) runnerInstance(ctx context.Context, tok token.Token) source.Answ
 func (l Lookup) connectedInstance(ctx context.Context, tok token.Token) (string, error) {
 	if l.Config.InstanceURL.Value != "" {
 		// The time limit is for GitLab, too.
-		short, cancel := context.WithTimeout(ctx, patience)
+		limit, _ := l.Config.Timeout()
+		short, cancel := context.WithTimeout(ctx, min(patience, limit/4))
 		defer cancel()
 		ctx = short
 	}
@@ -73,25 +75,33 @@ func has(answer source.Answer, tok token.Token) bool {
 
 // remembered gives the URL of a token's instance, or "" if nothing names one: what was
 // learned before, else what ask gives. While ask fails, an older answer counts, and else,
-// if there is a standby, that nothing names one: then it is left alone for half a minute.
-func (l Lookup) remembered(tok token.Token, standby bool, ask func() (string, error)) (string, error) {
+// if ACP_GITLAB_INSTANCE_URL is set, that nothing names one: then it is left alone for
+// half a minute. question tells what ask asks for; concurrent calls ask once.
+func (l Lookup) remembered(ctx context.Context, tok token.Token, question string, ask func() (string, error)) (string, error) {
 	store, problem := l.Store()
 	if problem != nil {
 		return "", problem
 	}
+	standby := l.Config.InstanceURL.Value != ""
+	settled := func(known cache.Instance) bool { return known.Fresh || known.InVain && (known.Known || standby) }
 	known := store.TokenInstance(tok)
-	url := known.URL
-	if !known.Fresh && !(known.InVain && (known.Known || standby)) {
-		asked, problem := ask()
-		switch {
-		case problem == nil:
-			url = asked
-			store.SaveTokenInstance(tok, url)
-		case !known.Known && !standby:
-			return "", problem
-		default:
-			store.InstanceInVain(tok)
-		}
+	if settled(known) {
+		return known.URL, nil
 	}
-	return url, nil
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	defer store.LockInstance(waiting, tok, question)()
+	if known = store.TokenInstance(tok); settled(known) {
+		return known.URL, nil
+	}
+	url, problem := ask()
+	switch {
+	case problem == nil:
+		store.SaveTokenInstance(tok, url)
+		return url, nil
+	case !known.Known && !standby:
+		return "", problem
+	}
+	store.InstanceInVain(tok)
+	return known.URL, nil
 }
