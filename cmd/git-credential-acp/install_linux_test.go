@@ -199,12 +199,12 @@ func TestInstallRefused(t *testing.T) {
 	}
 	put(t, file, "")
 	for name, test := range map[string]struct{ dir, want string }{
-		"missing":     {dir + "/missing", dir + "/missing: no such file or directory\n"},
-		"a file":      {file, file + ": it is not a directory\n"},
-		"below one":   {file + "/x", file + "/x: not a directory\n"},
-		"empty":       {"", `"": no such file or directory` + "\n"},
-		"odd":         {dir + "/a\nb\x1b[2J", `"` + dir + `/a\nb\x1b[2J": `},
-		"a directory": {blocked, blocked + "/git-credential-acp: it is a directory\n"},
+		"missing":     {dir + "/missing", "can't install to " + dir + "/missing: no such file or directory\n"},
+		"a file":      {file, "can't install to " + file + ": it is not a directory\n"},
+		"below one":   {file + "/x", "can't install to " + file + "/x: not a directory\n"},
+		"empty":       {"", `can't install to "": no such file or directory` + "\n"},
+		"odd":         {dir + "/a\nb\x1b[2J", `can't install to "` + dir + `/a\nb\x1b[2J": `},
+		"a directory": {blocked, "can't install to " + blocked + "/git-credential-acp: it is a directory\n"},
 		"no room":     {"/proc/self", "the program can't be copied to /proc/self/git-credential-acp: "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -218,7 +218,7 @@ func TestInstallRefused(t *testing.T) {
 	}
 	for _, args := range [][]string{{}, {dir, dir}, {"--mode=0755", dir}} {
 		cmd, stdout, stderr := installing(t, program(t), args...)
-		if _ = cmd.Run(); cmd.ProcessState.ExitCode() != 2 || stdout.Len() > 0 || !strings.Contains(stderr.String(), "hint: git-credential-acp help") {
+		if _ = cmd.Run(); cmd.ProcessState.ExitCode() != 2 || stdout.Len() > 0 || !strings.Contains(stderr.String(), "hint: run git-credential-acp help") {
 			t.Errorf("%q: exit code %d, %s", args, cmd.ProcessState.ExitCode(), stderr)
 		}
 	}
