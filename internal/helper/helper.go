@@ -25,55 +25,52 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Outcome is how a request ends. The zero value never lets a token out.
+// Outcome is the result of a request. With the zero value, no token is sent.
 type Outcome int
 
 const (
-	// Failed means the request could not be understood or worked on.
+	// Failed means that the request was malformed or could not be handled.
 	Failed Outcome = iota
-	// NotOurs means the request is none of our business; nothing is said.
+	// NotOurs means that the request is ignored silently.
 	NotOurs
-	// Refused means the request is for our instance, and gets no token.
+	// Refused means that the request is for our instance, and gets no token.
 	Refused
-	// Unverified means the same, because nothing could be learned.
+	// Unverified means the same, because GitLab gave no verdict.
 	Unverified
-	// Answered means git gets the token.
+	// Answered means that git gets the token.
 	Answered
 )
 
-// Result is what git and people get.
+// Result is the answer to git and the messages to the user.
 type Result struct {
 	Outcome Outcome
-	// Answer goes to git's side, whole; it holds the token when Outcome is
-	// Answered, and must not be printed elsewhere.
+	// Answer is written to git. If Outcome is Answered, it contains the token and must
+	// not be printed elsewhere.
 	Answer []byte
-	// Messages go to people.
+	// Messages are shown to the user.
 	Messages []error
-	// Redact takes what is known of the token out of a text for people; never
-	// nil.
+	// Redact removes the token from a text; never nil.
 	Redact func(string) string
 }
 
-// Question is what a verdict is wanted for.
+// Question is what to verify.
 type Question struct {
 	Found source.Found
-	// Project is a full path, "" when no project is known.
+	// Project is a full path, "" if unknown.
 	Project string
-	// URL is what git is working on, as far as it tells.
+	// URL is git's URL, as far as known.
 	URL    string
 	Policy access.Policy
-	// After rules out what was learned until then; zero for nothing.
+	// After excludes older verdicts; zero for none.
 	After time.Time
-	// Known are facts that need not be asked for again.
+	// Known are facts that need not be requested again.
 	Known access.Facts
 }
 
-// Target is the URL to go to as git does: the one that it is working on, else the
-// instance's.
+// Target is git's URL, or the instance's.
 func (q Question) Target() string { return cmp.Or(q.URL, q.Found.Instance.URL()) }
 
-// Repository is the path of the repository below the instance, "" when no project
-// is known.
+// Repository is the path of the repository below the instance, "" if the project is unknown.
 func (q Question) Repository() string {
 	switch {
 	case q.Project == "":
@@ -84,68 +81,61 @@ func (q Question) Repository() string {
 	return q.Project + ".git"
 }
 
-// Rules are the settings that a verdict depends on.
+// Rules are the settings for a verdict.
 type Rules struct {
-	// Minimum is the lowest access level that will do, Scopes what the token
-	// must hold.
+	// Minimum is the lowest sufficient access level, Scopes the required scopes.
 	Minimum int
 	Scopes  []string
-	// AllowUnverified hands the token to its own instance although nothing
-	// could be learned.
+	// AllowUnverified sends an unverified token to its own instance.
 	AllowUnverified bool
 }
 
-// Helper has what it takes to answer. All fields must be set unless noted.
+// Helper answers git. All fields must be set unless noted.
 type Helper struct {
 	// Source is where tokens come from.
 	Source Source
 	// Verifier finds verdicts.
 	Verifier Verifier
-	// Backup is the Secret in the cluster that Source.Newer reads, by namespace/name;
-	// "" when there is none.
+	// Backup is the Secret in the cluster that Source.Newer reads, by namespace/name; ""
+	// for none.
 	Backup string
-	// Attempts remembers when the backup was tried in vain; the zero value remembers
-	// nothing.
+	// Attempts caches failed rescues; the zero value caches nothing.
 	Attempts cache.Store
-	// Known is the instance that this helper is set up for, if that is known
-	// from elsewhere than the token: a request for it that can't be answered
-	// is refused in words. Nil when it isn't known, perhaps for KnownProblem.
+	// Known is the configured instance, if it is known without the token: a request for
+	// it that can't be answered is refused with a message. Nil if unknown, perhaps
+	// because of KnownProblem.
 	Known        *instance.Instance
 	KnownProblem error
-	// Only makes Known the one instance that is served at all, so that Source
-	// is not asked for a request for another; one that can't be read then serves
-	// nobody.
+	// Only makes Known the only instance to answer for: Source is not asked for others,
+	// and if Known can't be read, nothing is answered.
 	Only bool
-	// Rules reads the settings. It is called only for requests that are ours,
-	// so that a wrong setting disturbs nobody else.
-	// url is what git is working on.
+	// Rules reads the settings for git's URL. It is called only for requests that are
+	// ours, so that an invalid setting affects no others.
 	Rules func(url string) (Rules, error)
-	// MinAccess is the access level that git's configuration sets closest to what
-	// is asked for, on the command line of this helper; false when it sets none. It
-	// is called only when the user's role is too low: git asks helpers in the order
-	// in which they are configured, so the one for all projects may come first. Nil
-	// leaves it out.
+	// MinAccess is the access level on this helper's command line in the closest match
+	// of git's configuration; false for none. It is called only if the user's role is
+	// too low: git asks helpers in configuration order, so the one for all projects may
+	// come first. Nil for none.
 	MinAccess func(Question) (level int, set bool)
-	// Remotes are the URLs of the remotes of the repository that git is working
-	// in. They are asked for when git sends no path, to find out which project
-	// to ask about, and for nothing else: anybody may have written them.
+	// Remotes are the URLs of the remotes of git's repository. They are untrusted, and
+	// used only to find the project if git sends no path.
 	Remotes func() []string
 }
 
 // Source is where tokens come from.
 type Source interface {
-	// Find finds the places that may hold a token, and names where it looked. It asks
-	// over the network only if the request may be for an instance that has its token
-	// there.
+	// Find returns the places that may have a token, and the names of all that were
+	// searched. It uses the network only if the request may be for an instance whose
+	// token is there.
 	Find(context.Context, credential.Request) (found []source.Found, looked []string, problem error)
-	// Newer reads the Secret in the cluster that may have a newer token than a mount;
-	// the error is a setting's.
+	// Newer reads the Secret in the cluster that may have a newer token than a mount; the
+	// error is for an invalid setting.
 	Newer(context.Context) (source.Found, error)
-	// Connect says how to bring a token to where Find looks, for people.
+	// Connect says how to store a token where Find looks.
 	Connect() string
 }
 
-// Given is a Source that finds one place only, whatever is asked for.
+// Given is a Source with one place, for all requests.
 type Given struct {
 	Source
 	Place source.Found
@@ -156,49 +146,46 @@ func (g Given) Find(context.Context, credential.Request) ([]source.Found, []stri
 	return []source.Found{g.Place}, nil, nil
 }
 
-// Verifier finds out what GitLab says of a token.
+// Verifier checks a token with GitLab.
 type Verifier interface {
-	// Verify finds a verdict.
+	// Verify returns a verdict.
 	Verify(context.Context, Question) Finding
-	// Forget drops what is remembered of a token, and says whether there was
-	// anything.
+	// Forget removes a token from the cache, and reports whether it was there.
 	Forget(token.Token) bool
 }
 
-// Finding is a verdict and what people should know of how it came about.
+// Finding is a verdict and messages about it.
 type Finding struct {
 	Verdict access.Verdict
-	// Facts are what GitLab said; unset when the verdict is from memory.
+	// Facts are GitLab's replies; unset if the verdict is from the cache.
 	Facts access.Facts
 	Notes []error
-	// Problem says why nobody could be asked; Verdict does not count then.
+	// Problem is why GitLab could not be asked; Verdict is not valid then.
 	Problem error
-	// Remembered says that nobody was asked, since it was known, and Made when a
-	// good verdict was that comes from memory.
+	// Remembered: the verdict is from the cache; Made is when a good one was made.
 	Remembered bool
 	Made       time.Time
 }
 
 func (f Finding) refused() bool { return f.Problem == nil && f.Verdict.Outcome == access.Refused }
 
-// dead reports that GitLab refused a token for good, so that another one may do:
-// not for its scopes, its user's role or account.
+// dead reports whether a token is permanently invalid, so that another one may be valid:
+// not for its scopes, or its user's role or account.
 func dead(v access.Verdict) bool {
 	return v.Reason == access.TokenUnknown || v.Reason == access.TokenExpired || v.Reason == access.TokenRevoked
 }
 
-// user is the name that git gets when it names none. GitLab ignores it.
+// user is the default user name for git. GitLab ignores it.
 const user = "oauth2"
 
 // Get answers git's get.
 //
-// The order is the security argument. The request is read strictly before
-// anything else happens. Whether it is ours is decided before any setting is
-// read or GitLab asked, and outside whatever remembers verdicts, so that none
-// can serve a host that would be refused. Where a token comes from somebody who
-// has to be asked, he is told nothing of the request, and what he answers is
-// matched with it like a file's content. The token is looked at only for its
-// own instance. It is revealed only for an answer, which is built whole.
+// The order matters for security. The request is read strictly before anything else.
+// Whether it is ours is decided before any setting is read or GitLab asked, and outside the
+// cache, so that no cached verdict applies to another host. A token from the platform or the
+// cluster is requested without details of git's request, and matched with it like a file's.
+// The token is used only for its own instance. It is revealed only for an answer, which is
+// built as a whole.
 func (h Helper) Get(ctx context.Context, in io.Reader) Result {
 	req, err := credential.ReadRequest(in)
 	if err != nil {
@@ -218,8 +205,8 @@ func (h Helper) Get(ctx context.Context, in io.Reader) Result {
 	return result
 }
 
-// Find gives the place whose instance is exactly the request's, or the result
-// when there is none.
+// Find is the place whose instance is exactly the request's, or the result if there is
+// none.
 func (h Helper) Find(ctx context.Context, req credential.Request) (*source.Found, Result) {
 	notOurs := Result{Outcome: NotOurs, Redact: asIs}
 	known, problem := h.Known, h.KnownProblem
@@ -255,9 +242,9 @@ func (h Helper) Find(ctx context.Context, req credential.Request) (*source.Found
 	}
 	switch {
 	case known == nil && doubt != nil:
-		// Whose the token is can't be told, so this may be its instance or not.
-		// People are told; but git is not made to stop, since another helper
-		// may well have a credential for this host.
+		// The token's instance is unknown, so the request may or may not be for it.
+		// Warn, but let git ask other helpers, which may have a credential for this
+		// host.
 		return nil, stop(Failed, doubt)
 	case known == nil:
 		return nil, notOurs
@@ -266,8 +253,7 @@ func (h Helper) Find(ctx context.Context, req credential.Request) (*source.Found
 	case doubt != nil:
 		return nil, refuse(Refused, doubt)
 	case len(places) > 0 && places[0].Problem != nil:
-		// Whom it belongs to may be no more than the default; that nothing can be
-		// read there comes first.
+		// The instance may be only the default; report the unreadable token first.
 		return nil, refuse(Refused, places[0].Problem)
 	case len(places) > 0:
 		p := places[0]
@@ -276,10 +262,9 @@ func (h Helper) Find(ctx context.Context, req credential.Request) (*source.Found
 	return nil, refuse(Refused, message.NotConnected(known.String(), looked, h.Source.Connect()))
 }
 
-// choose gives the place whose instance is the request's. Instances on one host
-// lie below one another: the one with the longest path counts, and without a
-// path from git nobody can say which is meant. The result is NotOurs when no
-// place is the request's.
+// choose is the place whose instance is the request's. If instances on one host are nested,
+// the longest path wins; without a path from git, the choice is ambiguous. The result is
+// NotOurs if no place matches.
 func choose(places []source.Found, req credential.Request) (*source.Found, Result) {
 	var chosen *source.Found
 	result := Result{Outcome: NotOurs, Redact: asIs}
@@ -303,12 +288,11 @@ func choose(places []source.Found, req credential.Request) (*source.Found, Resul
 	return chosen, result
 }
 
-// maxTurns bounds how often a request begins again because another user's turn began.
+// maxTurns is how many times a request is repeated because another user's turn began.
 const maxTurns = 3
 
-// answer decides over a request for the instance of found. The token of the platform's
-// runner counts only while it is there: an answer that was decided in one user's turn is
-// not given in another's.
+// answer handles a request for the instance of found. The token of the platform's runner is
+// used only while it is there: an answer of one user's turn is not given in another's.
 func (h Helper) answer(ctx context.Context, req credential.Request, found source.Found) Result {
 	for turn := 1; ; turn++ {
 		result := h.decide(ctx, req, found)
@@ -343,8 +327,8 @@ func (h Helper) decide(ctx context.Context, req credential.Request, found source
 	return result
 }
 
-// verdict finds one: with a lower level if git's configuration sets one, and with
-// a newer token if there is one that helps. notes are for people.
+// verdict verifies the question: with a lower level if git's configuration sets one, and
+// with a newer token if there is a valid one. notes are for the user.
 func (h Helper) verdict(ctx context.Context, req credential.Request, q Question) (_ Question, _ Finding, notes []error) {
 	finding := h.Verifier.Verify(ctx, q)
 	if finding.refused() && finding.Verdict.Reason == access.LevelTooLow && h.MinAccess != nil {
@@ -354,8 +338,7 @@ func (h Helper) verdict(ctx context.Context, req credential.Request, q Question)
 		}
 	}
 	if finding.refused() && q.Found.Source != source.Runner && (q.Found.Source != source.API || !finding.Remembered) {
-		// The Secret may have been rotated since it was read: the token that is
-		// there now counts. The cluster is asked again only if that took time.
+		// The Secret may have been rotated since it was read, so use its current token.
 		if now, _ := h.Find(ctx, req); now != nil && now.Problem == nil && now.Token.Reveal() != q.Found.Token.Reveal() {
 			q.Found = *now
 			finding = h.Verifier.Verify(ctx, q)
@@ -370,9 +353,9 @@ func (h Helper) verdict(ctx context.Context, req credential.Request, q Question)
 // rescueLimit is how long a refusal waits for a newer token.
 const rescueLimit = 5 * time.Second
 
-// rescue tries the token that the Secret in the cluster has now instead of a mounted
-// one that is dead: kubelet takes a minute or more to bring a rotated Secret into a
-// pod. What was tried in vain half a minute ago is not tried again.
+// rescue tries the current token of the Secret in the cluster instead of an invalid mounted
+// one: kubelet takes a minute or more to update a mount. A failed rescue is not repeated for
+// half a minute.
 func (h Helper) rescue(ctx context.Context, q Question, refused Finding) (_ Question, _ Finding, notes []error) {
 	ctx, cancel := context.WithTimeout(ctx, rescueLimit)
 	defer cancel()
@@ -389,10 +372,10 @@ func (h Helper) rescue(ctx context.Context, q Question, refused Finding) (_ Ques
 	case newer.Problem != nil:
 		vain.Problem = message.As(newer.Problem).Code
 	case newer.Instance != old.Instance:
-		// A token goes to its own instance only, wherever it was found.
+		// A token goes to its own instance only.
 		vain.Instance = newer.Instance.String()
 	case newer.Token.Reveal() == old.Token.Reveal():
-		// It was not rotated, and the refusal says all.
+		// It was not rotated; the refusal is sufficient.
 	default:
 		asked := q
 		asked.Found = newer
@@ -406,7 +389,7 @@ func (h Helper) rescue(ctx context.Context, q Question, refused Finding) (_ Ques
 	return q, refused, told(warnVain(vain, q, newer))
 }
 
-// told is a note as a list, without one for nil.
+// told is a note as a list, empty for nil.
 func told(note error) []error {
 	if note == nil {
 		return nil
@@ -414,8 +397,8 @@ func told(note error) []error {
 	return []error{note}
 }
 
-// Question is what has to be found out before a request for the instance of found
-// is answered, and the settings that it depends on.
+// Question is what to verify for a request for the instance of found, and the settings for
+// it.
 func (h Helper) Question(req credential.Request, found source.Found) (Question, Rules, error) {
 	project, err := found.Instance.Project(req.Path)
 	if err != nil {
@@ -438,15 +421,15 @@ func (h Helper) Question(req credential.Request, found source.Found) (Question, 
 	return question.withMinimum(rules.Minimum), rules, nil
 }
 
-// withMinimum is the question for a role that is at least minimum. Without one, the
-// project is not asked about.
+// withMinimum is the question for a role of at least minimum. For none, the project is not
+// checked.
 func (q Question) withMinimum(minimum int) Question {
 	q.Policy.Minimum, q.Policy.Project = minimum, q.Project != "" && minimum > access.NoRole
 	return q
 }
 
-// address is the URL that git is working on: what it asks about, or, when it sends
-// no path, that of the project, or else of the instance.
+// address is git's URL: that of the request, or, without a path, of the project or the
+// instance.
 func address(req credential.Request, q Question) string {
 	at := url.URL{Scheme: req.Protocol, Host: req.Host, Path: "/" + req.Path}
 	if req.Username != "" {
@@ -459,9 +442,8 @@ func address(req credential.Request, q Question) string {
 	return at.String()
 }
 
-// projectHere is the one project on the instance among the remotes of the
-// repository that git is working in; "" when there is none, or are several. wiki
-// says that all of them are its wiki.
+// projectHere is the one project on the instance among the remotes of git's repository; ""
+// for none or several. wiki reports whether all of them are its wiki.
 func (h Helper) projectHere(i instance.Instance) (only string, wiki bool) {
 	for _, remote := range h.Remotes() {
 		switch project, isWiki := i.ProjectOf(remote); {
@@ -477,7 +459,7 @@ func (h Helper) projectHere(i instance.Instance) (only string, wiki bool) {
 	return only, wiki
 }
 
-// conclude makes a result of what was found.
+// conclude makes a result from a finding.
 func conclude(req credential.Request, q Question, rules Rules, finding Finding) Result {
 	if finding.Problem != nil {
 		return refuse(Refused, finding.Problem)
@@ -499,16 +481,15 @@ func conclude(req credential.Request, q Question, rules Rules, finding Finding) 
 	return refuse(Unverified, why)
 }
 
-// SubjectOf is what messages call the parts of a question.
+// SubjectOf is a question's subject for messages.
 func SubjectOf(q Question) message.Subject {
 	return message.Subject{Instance: q.Found.Instance.String(), URL: q.Found.Instance.URL(),
 		Project: q.Project, Where: q.Found.Where, Renew: q.Found.Renew, Trust: q.Found.Trust}
 }
 
-// Erase hears from git that a login failed (a 401 over git's own protocol). If
-// it was with a token of ours, what is remembered of it is dropped, and people
-// learn which of two things happened. Everything else is silent: git tells every
-// helper of every failure.
+// Erase handles git's report of a failed login (a 401 over git's protocol). For a token of
+// ours, it removes the token from the cache, and explains the failure. Everything else is
+// ignored silently, since git reports every failure to every helper.
 func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 	silent := Result{Outcome: NotOurs, Redact: asIs}
 	req, err := credential.ReadRequest(in)
@@ -537,13 +518,13 @@ func (h Helper) Erase(ctx context.Context, in io.Reader) Result {
 	case req.Username == user:
 		return Result{Outcome: Refused, Messages: []error{errOtherPassword(subject)}, Redact: redact}
 	}
-	// A password that was never ours, for our host.
+	// A password for our host that was never ours.
 	return silent
 }
 
-// grant answers with the token. When git's login with an answer from memory fails,
-// git asks again in the same command, and hands back the state that it got with
-// that answer: then GitLab is asked, and the same token is not handed out again.
+// grant answers with the token. If git's login with a cached answer fails, git asks again in
+// the same command with the state of that answer: then GitLab is asked, and the same token
+// is not sent again.
 func grant(req credential.Request, q Question, finding Finding) Result {
 	login := credential.Login{Username: req.Username, Password: q.Found.Token.Reveal, Expiry: finding.Verdict.ExpiresAt}
 	if login.Username == "" {
@@ -562,13 +543,11 @@ func grant(req credential.Request, q Question, finding Finding) Result {
 	return Result{Outcome: Answered, Answer: answer, Redact: asIs}
 }
 
-// statePrefix begins the states of this helper; git hands those of all helpers to
-// each.
+// statePrefix marks this helper's states; git sends all helpers' states to each.
 const statePrefix = "git-credential-acp:"
 
-// stateOf is the state for an answer from memory: when its verdict was made, in
-// unix milliseconds, and which token it was for, as a MAC that only who has the
-// token can make or compare.
+// stateOf is the state for a cached answer: the verdict's time in Unix milliseconds, and a
+// MAC keyed with the token.
 func stateOf(tok token.Token, made time.Time) string {
 	at := strconv.FormatInt(made.UnixMilli(), 10)
 	mac := hmac.New(sha256.New, []byte(tok.Reveal()))
@@ -576,9 +555,8 @@ func stateOf(tok token.Token, made time.Time) string {
 	return statePrefix + at + ":" + hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// failedLogin is the last of this helper's states in a request, and when its
-// verdict was made; "" for none. Anybody can make one up: what that does is that
-// GitLab is asked.
+// failedLogin is this helper's last state in a request, and its verdict's time; "" for none.
+// A forged one only causes a request to GitLab.
 func failedLogin(states []string) (state string, made time.Time) {
 	for _, s := range states {
 		rest, ours := strings.CutPrefix(s, statePrefix)
@@ -590,8 +568,7 @@ func failedLogin(states []string) (state string, made time.Time) {
 	return state, made
 }
 
-// stop ends a request without a word to git. It ends as Unverified when nothing
-// was learned.
+// stop ends a request without an answer to git, as Unverified if GitLab gave no verdict.
 func stop(outcome Outcome, why error) Result {
 	if message.Unverified(why) {
 		outcome = Unverified
@@ -599,8 +576,7 @@ func stop(outcome Outcome, why error) Result {
 	return Result{Outcome: outcome, Messages: []error{why}, Redact: asIs}
 }
 
-// refuse ends a request and makes git stop: no other helper, and no prompt at a
-// terminal that isn't there.
+// refuse ends a request and makes git stop, without another helper or a prompt.
 func refuse(outcome Outcome, why error) Result {
 	result := stop(outcome, why)
 	result.Answer = credential.Quit()

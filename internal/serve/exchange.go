@@ -39,13 +39,13 @@ type exchange struct {
 	client  http.ResponseWriter
 	request *http.Request
 	route   Route
-	// self is the proxy's own address, as the client knows it.
+	// self is the proxy's address for the client.
 	self  string
 	began time.Time
-	// ctx ends with the request, and when nothing comes or goes for too long.
+	// ctx ends with the request, or at the idle timeout.
 	ctx    context.Context
 	cancel context.CancelFunc
-	// silence aborts the request, unless it is over: then the connection may have
+	// silence aborts the request unless it has ended, when the connection may have
 	// another one.
 	mu      sync.Mutex
 	silence *time.Timer
@@ -60,7 +60,7 @@ type exchange struct {
 	// received: the client has sent all of the body. count is what it has sent, in bytes.
 	received atomic.Bool
 	count    atomic.Int64
-	// found has the token that is used, and tokens are all that were.
+	// found has the token in use, and tokens are all that were used.
 	found  source.Found
 	tokens []token.Token
 	record Record
@@ -143,8 +143,8 @@ func (x *exchange) readAPI() error {
 	return nil
 }
 
-// judgePush reads the ref updates of a push and holds them against the policy; false
-// when it has refused the push.
+// judgePush reads the ref updates of a push and checks them against the policy; false if it
+// has refused the push.
 func (x *exchange) judgePush() bool {
 	in := bufio.NewReaderSize(x.body, 32<<10)
 	switch encoding := x.request.Header.Get("Content-Encoding"); encoding {
@@ -176,8 +176,8 @@ func (x *exchange) judgePush() bool {
 	return true
 }
 
-// refusals says why updates are refused, nil when all are allowed; held is what was
-// read of the pack to find out.
+// refusals are the refused updates, nil if all are allowed; held is what was read of the
+// pack.
 func (x *exchange) refusals(u Updates, pack io.Reader) (held []byte, refused map[string]error) {
 	policy := x.server.config.Policy
 	refused = map[string]error{}
@@ -211,8 +211,8 @@ func nonEmpty(m map[string]error) map[string]error {
 	return m
 }
 
-// lost says why an update may not be one that moves a branch forward: the commits in
-// the pack, and GitLab for those that it has already, must lead back to the old one.
+// lost is an error unless an update is a fast-forward: the commits in the pack, and GitLab for
+// those that it already has, must lead to the old one.
 func (x *exchange) lost(known *commits, incomplete error, u Update) error {
 	found, frontier := known.reaches(u.New, u.Old)
 	if found {
@@ -236,8 +236,8 @@ func (x *exchange) lost(known *commits, incomplete error, u Update) error {
 	return errRefForced()
 }
 
-// rewrite makes the request for GitLab: of what the client sent, only the headers that
-// git and LFS need.
+// rewrite makes the request for GitLab, with only those of the client's headers that git and
+// LFS need.
 func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	i := x.server.config.Instance
 	p.Out.URL, _ = url.Parse(i.Origin() + x.route.Target) // it was parsed
@@ -248,14 +248,14 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 			p.Out.Header[name] = values
 		}
 	}
-	// What is compressed can't be searched for the token.
+	// Compressed data can't be searched for the token.
 	p.Out.Header.Set("Accept-Encoding", "identity")
 	p.Out.ContentLength, p.Out.TransferEncoding = x.length, nil
 	p.Out.Trailer = nil
 }
 
-// RoundTrip sends the request with the token, and once more when GitLab refuses the
-// login and there is another token by now.
+// RoundTrip sends the request with the token, and retries once if GitLab rejects the login
+// and there is a new token.
 func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	resp, err := x.send(out)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
@@ -285,8 +285,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Without the context of ReverseProxy, which would pass on informational answers
-	// with their headers.
+	// Without the context of ReverseProxy, which would forward informational responses.
 	var ctx context.Context
 	ctx, x.hangUp = context.WithCancel(x.ctx)
 	req := out.Clone(ctx)
@@ -324,7 +323,7 @@ func (x *exchange) unusable(why string) error {
 	return errAnswerUnusable(x.server.config.Instance.String(), why)
 }
 
-// unreachable is a failure to connect, or to get an answer.
+// unreachable is the error for a failed connection or a missing reply.
 func (x *exchange) unreachable(way *transport.Transport, err error) error {
 	fault := way.Fault(err)
 	i := x.server.config.Instance
@@ -338,7 +337,7 @@ func (x *exchange) unreachable(way *transport.Transport, err error) error {
 		message.Subject{Instance: i.String(), URL: i.URL(), Project: x.route.Project, Where: x.found.Where, Renew: x.found.Renew, Trust: x.found.Trust})
 }
 
-// failed is called by ReverseProxy when there is no answer to pass on.
+// failed is called by ReverseProxy if there is no reply to forward.
 func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 	var m *message.Error
 	if !errors.As(err, &m) {
@@ -347,14 +346,14 @@ func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 	x.refuse(statusOf(err), err)
 }
 
-// refuse answers with a message, which git shows behind "remote:" and git-lfs as it is.
+// refuse answers with a message, which git shows after "remote:" and git-lfs as it is.
 func (x *exchange) refuse(status int, err error) {
 	m := message.As(err)
 	x.record.Reason = m.Code
 	x.tell(status, strings.Join(m.Lines(), "\n"))
 }
 
-// tell answers with a text, as the client expects it.
+// tell answers with a text in the client's format.
 func (x *exchange) tell(status int, text string) {
 	for _, t := range x.tokens {
 		text = t.Redact(text)
@@ -376,8 +375,8 @@ func (x *exchange) tell(status int, text string) {
 // Header, WriteHeader and Write are those of http.ResponseWriter.
 func (x *exchange) Header() http.Header { return x.client.Header() }
 
-// WriteHeader passes a status on. A connection on which a body is still to come is not
-// used again: the rest could be taken for a request.
+// WriteHeader forwards a status. A connection with an unread body is not reused: the rest could
+// be parsed as a request.
 func (x *exchange) WriteHeader(status int) {
 	x.record.Status = status
 	if !x.received.Load() {
@@ -396,7 +395,7 @@ func (x *exchange) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.client }
 
-// touch is called when something comes or goes.
+// touch is called for each read and write.
 func (x *exchange) touch() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -405,7 +404,7 @@ func (x *exchange) touch() {
 	}
 }
 
-// abort ends a request in which nothing happens.
+// abort ends an idle request.
 func (x *exchange) abort() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -419,8 +418,8 @@ func (x *exchange) abort() {
 	_ = control.SetWriteDeadline(past)
 }
 
-// lingering is how long a client may go on sending after an answer that came early:
-// if its data met a closed connection, the answer could be lost.
+// lingering is how long a client may continue to send after an early answer, which could be
+// lost if the connection were closed.
 const lingering = time.Second
 
 func (x *exchange) end() {

@@ -12,8 +12,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// holds reports whether a text has the token, a part of it, or either in base64, also
-// when the text is percent-encoded or written with the other alphabet of base64.
+// holds reports whether a text contains the token, a part of it, or either in base64, also if
+// the text is percent-encoded or URL-safe base64.
 func holds(t token.Token, text string) bool {
 	forms := []string{text, strings.NewReplacer("-", "+", "_", "/").Replace(text)}
 	if plain, err := url.PathUnescape(text); err == nil {
@@ -30,8 +30,8 @@ func holds(t token.Token, text string) bool {
 	return strings.Contains(strings.ToLower(text), hex.EncodeToString([]byte(t.Reveal())))
 }
 
-// needles are the beginnings of what a stream is searched for: the token, and its
-// base64 at each of the three offsets. A short one makes the search fast.
+// needles are what a stream is searched for: the beginnings of the token and of its base64 at
+// each of the three offsets. Short ones make the search fast.
 func needles(t token.Token) (all [][]byte) {
 	const length = 24
 	add := func(form string) { all = append(all, []byte(form[:min(len(form), length)])) }
@@ -41,7 +41,7 @@ func needles(t token.Token) (all [][]byte) {
 	}
 	add(secret)
 	for at := range 3 {
-		// The characters at the ends depend on what is beside the token.
+		// The characters at the ends depend on adjacent text.
 		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", at) + secret))
 		if form := encoded[(at*8+5)/6 : len(encoded)-1]; form != "" {
 			add(form)
@@ -55,13 +55,11 @@ func needles(t token.Token) (all [][]byte) {
 
 var errLeak = errors.New("the token is in the answer")
 
-// guard is a body without the token: reading ends with an error before any of the
-// needles comes through whole.
+// guard is a body without the token: reading fails before a complete needle is returned.
 type guard struct {
 	io.ReadCloser
 	needles [][]byte
-	// buffer[from:to] can be read, and what is behind it may be the beginning of a
-	// needle.
+	// buffer[from:to] can be read; what follows may be the beginning of a needle.
 	buffer   []byte
 	from, to int
 	err      error

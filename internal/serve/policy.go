@@ -6,8 +6,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 )
 
-// Policy is what the proxy lets through. The zero value lets all projects be
-// fetched, and branches be created and advanced.
+// Policy is what the proxy allows. The zero value allows fetches of all projects, and creating
+// and fast-forwarding branches.
 type Policy struct {
 	// ReadOnly refuses every push.
 	ReadOnly bool
@@ -17,7 +17,7 @@ type Policy struct {
 	// Refs are full names of refs that may be pushed, with at most one "*" for any
 	// text, slashes included; none means all branches.
 	Refs []string
-	// Delete lets refs be deleted. Force lets branches go back, and tags be moved.
+	// Delete allows deleting refs. Force allows non-fast-forward pushes and moving tags.
 	Delete, Force bool
 	// MinAccess is the level that a fetch needs, and a push if that is more than
 	// Developer; nil means Reporter.
@@ -49,7 +49,7 @@ func (p Policy) minimum(o Operation) int {
 	return level
 }
 
-// project reports whether a project may be touched at all.
+// project reports whether a project is allowed.
 func (p Policy) project(path string) bool {
 	for _, allowed := range p.Projects {
 		group, below := strings.CutSuffix(allowed, "/*")
@@ -80,8 +80,8 @@ func (p Policy) refs() []string {
 	return p.Refs
 }
 
-// update says why an update of a ref is refused, nil when it is not, and whether it
-// has to be shown that it moves a branch forward.
+// update is the refusal of a ref update, nil for none; forward reports whether the update
+// must be verified to be a fast-forward.
 func (p Policy) update(u Update) (refused error, forward bool) {
 	switch {
 	case !p.ref(u.Ref):
@@ -96,9 +96,9 @@ func (p Policy) update(u Update) (refused error, forward bool) {
 	return nil, u.Old != u.New
 }
 
-// options says why push options are refused, nil when they are not: those by which
-// GitLab merges by itself, into a branch that may not be pushed. GitLab also has short
-// names for them (lib/gitlab/push_options.rb).
+// options is the refusal of push options, nil for none: those that make GitLab merge into a
+// branch that may not be pushed. GitLab also has short names for them
+// (lib/gitlab/push_options.rb).
 func (p Policy) options(all []string) error {
 	for _, option := range all {
 		name, _, _ := strings.Cut(strings.ToLower(option), "=")

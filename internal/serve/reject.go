@@ -10,10 +10,9 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// reject answers a push that is not forwarded as a server does that refuses all of its
-// updates (gitprotocol-pack(5), "Report Status"), so that git shows each with its
-// reason. The rest of the push is read first: git reads no answer before it has sent
-// all.
+// reject answers a push that is not forwarded like a server that rejects all of its updates
+// (gitprotocol-pack(5), "Report Status"), so that git shows each with its reason. The rest of
+// the push is read first: git sends everything before it reads an answer.
 func (x *exchange) reject(u Updates, refused map[string]error, rest io.Reader) {
 	if !u.can("report-status") && !u.can("report-status-v2") {
 		for _, why := range refused {

@@ -58,10 +58,9 @@ const (
 	maxDecimal = 15 // digits of a size
 )
 
-// Parse finds out what a request line asks of an instance; false for everything
-// that is not git's or LFS's. The path is not decoded: no repository or service on
-// GitLab needs a percent sign, so a path with one is refused, and what is forwarded
-// is what was judged.
+// Parse parses a request line; false for everything that is not git's or LFS's. The path is
+// not decoded: no repository or service on GitLab needs a percent sign, so a path with one is
+// refused, and the path that was checked is the one that is forwarded.
 func Parse(i instance.Instance, method, target string) (Route, bool) {
 	path, query, asked := strings.Cut(target, "?")
 	base := strings.TrimPrefix(i.URL(), i.Origin())
@@ -74,7 +73,7 @@ func Parse(i instance.Instance, method, target string) (Route, bool) {
 	if !r.named(repository) || !r.is(method, tail, query, asked) {
 		return Route{}, false
 	}
-	// The verdict is about the project that package instance finds in this path.
+	// The verdict is for the project that package instance finds in this path.
 	if project, err := i.Project(r.Repository); err != nil || project != r.Project && (!r.Wiki || project != "") {
 		return Route{}, false
 	}
@@ -85,8 +84,8 @@ func Parse(i instance.Instance, method, target string) (Route, bool) {
 	return r, true
 }
 
-// split divides a path below the instance behind the first segment that ends in
-// .git. git also asks for a repository without the ending, which is added.
+// split splits a path below the instance after the first segment that ends in .git. git also
+// requests repositories without that suffix, which is added.
 func split(rest string) (repository, tail string) {
 	if at := strings.Index(rest, ".git/"); at >= 0 {
 		return rest[:at+len(".git")], rest[at+len(".git"):]
@@ -99,8 +98,8 @@ func split(rest string) (repository, tail string) {
 	return "", ""
 }
 
-// named reads the name of a repository: a project's or a wiki's. Snippets have no
-// place here, since their paths can't be told from those of projects.
+// named reads the name of a repository: a project's or a wiki's. Snippets are not served,
+// since their paths look like those of projects.
 func (r *Route) named(repository string) bool {
 	r.Project = strings.TrimSuffix(repository, ".git")
 	r.Project, r.Wiki = strings.CutSuffix(r.Project, ".wiki")
@@ -119,8 +118,8 @@ func hasEnding(segment, ending string) bool {
 	return len(segment) >= len(ending) && strings.EqualFold(segment[len(segment)-len(ending):], ending)
 }
 
-// is reads what stands behind the repository. The paths are those of GitLab's
-// config/routes/git_http.rb, without those that it calls deprecated.
+// is reads the path after the repository. The paths are those of GitLab's
+// config/routes/git_http.rb, without the deprecated ones.
 func (r *Route) is(method, tail, query string, asked bool) bool {
 	as := func(k kind, o Operation, m string) bool {
 		r.kind, r.Operation = k, o

@@ -31,14 +31,13 @@ type Want struct {
 	Path string
 	// Minimum is the access level that is needed.
 	Minimum int
-	// Failed is a token that git on GitLab refused a moment ago, the zero value for
-	// none.
+	// Failed is a token that git on GitLab has just rejected, the zero value for none.
 	Failed token.Token
 }
 
 // Config is what a Server needs. All fields must be set unless noted.
 type Config struct {
-	// Instance is the one that is served.
+	// Instance is the served instance.
 	Instance instance.Instance
 	Policy   Policy
 	// Token finds the token and has GitLab verify it. made is when a verdict from the
@@ -46,32 +45,31 @@ type Config struct {
 	Token func(context.Context, Want) (found source.Found, made time.Time, err error)
 	// Forget drops what is remembered of a token.
 	Forget func(token.Token)
-	// Reach says how to connect to the instance, with the authorities that came
-	// with the token.
+	// Reach returns how to connect to the instance, with the authorities of the token's
+	// source.
 	Reach func(source.Found) (transport.Network, error)
 	// Ancestor reports whether the commit old is an ancestor of another, both of
 	// which the project has on GitLab.
 	Ancestor func(ctx context.Context, found source.Found, project, old, of string) (bool, error)
-	// Done is told of each request when it has ended; nil tells nobody.
+	// Done is called after each request; nil for none.
 	Done func(Record)
-	// Silence is how long a request may go on while not a byte comes or goes, and
-	// Grace how long requests may go on after the server is told to stop; 0 for the
-	// usual five minutes and one.
+	// Silence is the idle timeout of a request, and Grace the time for requests to end
+	// after the server is stopped; 0 for five minutes and one minute.
 	Silence, Grace time.Duration
-	// Requests is how many requests are served at once, and connections twice that;
-	// 0 for the usual 64.
+	// Requests is the limit of concurrent requests, and half the limit of connections; 0
+	// for 64.
 	Requests int
 }
 
-// Record is what is known of a request that has ended. It holds nothing of the token.
+// Record describes a completed request, without the token.
 type Record struct {
 	// Operation and Project are "" for a request that is not served.
 	Operation Operation
 	Project   string
 	// Status is the HTTP status of the answer.
 	Status int
-	// Reason is the code of the message with which the request was refused or failed,
-	// or "upstream-" and the status of GitLab's own refusal; "" for none.
+	// Reason is the code of the refusal or failure, or "upstream-" and the status of
+	// GitLab's own refusal; "" for none.
 	Reason string
 	// Took is how long it took, and Upstream how long it was until GitLab's response
 	// began; 0 if there was none.
@@ -101,11 +99,11 @@ type Server struct {
 
 	mu       sync.Mutex
 	upstream *transport.Transport
-	// authorities are those with which upstream was made.
+	// authorities are those of upstream.
 	authorities string
 }
 
-// New makes a server. It opens nothing.
+// New makes a server. It opens no listener or connection.
 func New(c Config) *Server {
 	if c.Silence == 0 {
 		c.Silence = 5 * time.Minute
@@ -122,7 +120,7 @@ func New(c Config) *Server {
 // Get and Put are those of httputil.BufferPool.
 func (s *Server) Get() []byte { return s.buffers.Get().([]byte) } //nolint:forcetypeassert // nothing else is in it
 
-// Put gives a buffer back.
+// Put returns a buffer to the pool.
 func (s *Server) Put(b []byte) { s.buffers.Put(b) } //nolint:staticcheck // a slice's header is little beside it
 
 // Listen opens the address of --listen: HOST:PORT on a loopback address, or
@@ -149,8 +147,7 @@ func Listen(ctx context.Context, where string) (net.Listener, error) {
 	return l, nil
 }
 
-// removeStale removes a socket that nobody listens on: a container that starts again
-// finds the one of before.
+// removeStale removes a socket without a listener, as left by a container that is restarted.
 func removeStale(ctx context.Context, path string) {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().Type() != os.ModeSocket {
@@ -164,8 +161,7 @@ func removeStale(ctx context.Context, path string) {
 	}
 }
 
-// Serve serves until ctx ends; requests that have begun may then end within
-// Config.Grace.
+// Serve serves until ctx ends; running requests may then finish within Config.Grace.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
@@ -237,8 +233,8 @@ func plainRequest(r *http.Request) bool {
 		(r.Method != http.MethodGet || r.ContentLength == 0) && r.Header.Get("Origin") == "" && (upgrade == "" || upgrade == "h2c")
 }
 
-// reach gives the transport to the instance: a new one when the authorities that come
-// with the token have changed.
+// reach is the transport to the instance, a new one if the authorities of the token's source
+// have changed.
 func (s *Server) reach(found source.Found) (*transport.Transport, error) {
 	var authorities []byte
 	if found.CA != nil {
@@ -263,8 +259,8 @@ func (s *Server) reach(found source.Found) (*transport.Transport, error) {
 	return s.upstream, nil
 }
 
-// statusOf is the HTTP status for a message. It is never 401, upon which git would ask
-// for a password.
+// statusOf is the HTTP status for a message. It is never 401, for which git would ask for a
+// password.
 func statusOf(err error) int {
 	switch m := message.As(err); m.Topic {
 	case message.NotVerified:

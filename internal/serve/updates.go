@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// Update is one ref update of a push: from the object that the client believes the
-// ref to be at, to another. An ID of zeros means that there is no ref, before or
-// after; the server refuses an update whose old ID is not the ref's.
+// Update is one ref update of a push: from the old object ID, as known by the client, to the
+// new one. An ID of zeros means no ref, before or after; the server rejects an update with a
+// wrong old ID.
 type Update struct{ Old, New, Ref string }
 
 func zero(id string) bool { return strings.Trim(id, "0") == "" }
@@ -19,7 +19,7 @@ func zero(id string) bool { return strings.Trim(id, "0") == "" }
 func (u Update) creates() bool { return zero(u.Old) }
 func (u Update) deletes() bool { return zero(u.New) }
 
-// Updates is the beginning of the body of git-receive-pack: all before the pack.
+// Updates is the beginning of the body of git-receive-pack, before the pack.
 type Updates struct {
 	List         []Update
 	Capabilities []string
@@ -40,10 +40,9 @@ const (
 var errTooManyUpdates = errors.New("more than 1 MiB of ref updates")
 
 // ReadUpdates reads ref updates and push options up to the pack (gitprotocol-pack(5),
-// "Reference Update Request"). It is stricter than git, so that the two can't read
-// the same bytes differently, and than go-git, whose decoder also knows one shallow
-// line only. Without updates, the body must end: git sends such a one to see whether
-// it may.
+// "Reference Update Request"). It is stricter than git, so that both read the same bytes in
+// the same way, and than go-git, whose decoder also accepts only one shallow line. Without
+// updates, the body must end: git sends an empty one to test the login.
 func ReadUpdates(r io.Reader) (Updates, error) {
 	var u Updates
 	lines, err := u.lines(r)
@@ -137,7 +136,7 @@ func isID(text string) bool {
 	return (len(text) == 40 || len(text) == 64) && strings.Trim(text, hexDigits) == ""
 }
 
-// validRef reports a full name of a ref by git's rules (git-check-ref-format(1)).
+// validRef reports whether a full ref name is valid (git-check-ref-format(1)).
 func validRef(name string) bool {
 	if !strings.HasPrefix(name, "refs/") || strings.Count(name, "/") < 2 || len(name) > 1024 || !utf8.ValidString(name) ||
 		strings.ContainsAny(name, " ~^:?*[\\\x7f") || strings.Contains(name, "..") || strings.Contains(name, "@{") || strings.HasSuffix(name, ".") {
