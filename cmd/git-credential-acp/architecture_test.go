@@ -71,8 +71,7 @@ func TestChildren(t *testing.T) {
 	why := map[string]string{
 		"process":   "ends all that a program has started with it",
 		"gitconfig": "git reads and writes its own configuration",
-		"cli":       "check asks git and git-lfs for their versions",
-		"check":     "tells a program that is missing from one that fails",
+		"check":     "asks git and git-lfs for their versions",
 		"kube":      "looks for a kubeconfig's plugin, which client-go runs",
 	}
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{.Imports}}", module+"/cmd/git-credential-acp").Output()

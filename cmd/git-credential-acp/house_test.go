@@ -47,11 +47,11 @@ var arrows = map[string]string{
 	"helper":     "access cache credential deadline instance message source token",
 	"lookup":     "cache config credential deadline helper instance kube message platform source token trace",
 	"verify":     "access cache deadline gitlab gitnet helper message source token trace transport",
-	"check":      "access credential deadline file gitconfig gitlab helper instance message report source token",
+	"check":      "access config credential deadline file gitconfig gitlab gitnet helper instance message process report source token",
 	"serve":      "access instance message source strictjson token transport",
 	"connection": "access file gitlab instance kube message platform source token",
 	"cli": "access cache check config connection credential deadline file gitconfig gitlab gitnet helper install instance kube lookup message" +
-		" platform process report serve setup source token trace transport verify",
+		" platform report serve setup source token trace transport verify",
 }
 
 // leaves are where the modules of others are: one package each, so that the

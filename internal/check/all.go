@@ -83,7 +83,7 @@ func (c Check) RunAll(ctx context.Context, urls []string) All {
 		c.Now = time.Now
 	}
 	c.Helper.Source = &once{Source: c.Helper.Source, all: true}
-	a := &all{run: &run{Check: c, ctx: ctx, given: true, config: c.Config(), result: Result{redact: []func(string) string{c.Redact}}}}
+	a := &all{run: &run{Check: c, ctx: ctx, given: true, config: c.Net.Git(), result: Result{redact: []func(string) string{c.Redact}}}}
 	for n, url := range urls {
 		if ctx.Err() != nil {
 			a.add(RepositoryRow{Name: repositoryName(url, n), Outcome: Unverified, Reason: errCheckInterrupted()})

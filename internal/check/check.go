@@ -18,6 +18,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/deadline"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
+	"github.com/ambient-code/git-credential-acp/internal/gitnet"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -95,32 +96,10 @@ type Check struct {
 	// Cache is the directory that verdicts are remembered in, or a warning that says
 	// why there is none; both are zero where none is wanted.
 	Cache func() (path string, problem error)
-	// Config reads git's configuration where the check runs.
-	Config func() gitconfig.Config
-	// VerifyOff names the setting by which git verifies no certificate at a URL,
-	// "" when there is none.
-	VerifyOff func(url string) string
-	// Authorizes names the setting by which git logs in at a URL without any helper,
-	// "" for none.
-	Authorizes func(url string) string
-	// Ignored names the settings of HTTP that git follows to a URL and this program
-	// does not.
-	Ignored func(url string) []string
-	// Output runs a program and gives the first line that it prints. The error
-	// is exec.ErrNotFound when there is no such program.
-	Output func(ctx context.Context, program string, args ...string) (string, error)
-	// Find gives the path of a program: of one that is named by its path, or of a
-	// name that is looked for where git looks for programs.
-	Find func(program string) (path string, err error)
-	// Git runs git as the user would here, but without asking anybody and without the
-	// variables that redact changes, and gives what it printed to standard error. The
-	// exit code is -1 when it could not be run to its end.
-	Git func(ctx context.Context, redact func(string) string, args ...string) (said string, code int)
-	// Netrc is the path and content of the file of logins that git's libcurl reads,
-	// "" where there is none.
-	Netrc func() (path, content string)
-	// Mounts is the content of /proc/self/mountinfo, "" where there is none.
-	Mounts func() string
+	// Net has git's configuration where the check runs, and how git reaches servers.
+	Net gitnet.Settings
+	// Here is where the check runs.
+	Here Machine
 	// Redact takes secrets out of a text, besides the tokens that are checked.
 	Redact func(text string) string
 	// Report is told of each step as it is made.
@@ -138,7 +117,7 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 	// about the same one.
 	c.Helper.Source = &once{Source: c.Helper.Source}
 	ctx = deadline.Begin(ctx)
-	r := &run{Check: c, ctx: ctx, given: target.Request.Host != "", branch: target.Branch, config: c.Config(), warned: map[string]bool{}, result: Result{redact: []func(string) string{c.Redact}}}
+	r := &run{Check: c, ctx: ctx, given: target.Request.Host != "", branch: target.Branch, config: c.Net.Git(), warned: map[string]bool{}, result: Result{redact: []func(string) string{c.Redact}}}
 	request := r.request(target.Request)
 	places := r.places(request)
 	for _, p := range places {

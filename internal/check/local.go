@@ -14,6 +14,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/gitnet"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -37,15 +38,15 @@ func (r *run) configured(p place, reached bool) {
 	}
 	r.helpers(url)
 	r.leaks(p)
-	if by := r.Authorizes(url); by != "" {
+	if by := gitnet.Authorizes(r.config.Trusted(), url); by != "" {
 		before := r.warned[stepHelpers]
 		r.warn(stepHelpers, nil, message.HeaderAuthorizes(by))
 		r.warned[stepHelpers] = before // git can be run with it
 	}
 	if !reached {
-		r.ignored = append(r.ignored, r.Ignored(url)...)
+		r.ignored = append(r.ignored, r.Net.To(url).Ignored()...)
 	}
-	if by := r.VerifyOff(url); by != "" {
+	if by := r.Net.To(url).VerifyOff(); by != "" {
 		r.warn(stepVerify, nil, warnVerifyOff(by))
 	} else if reached && !r.trustedByGit(p.found) {
 		r.warn(stepVerify, nil, warnGitDistrusts(r.instance))
@@ -177,7 +178,7 @@ func (r *run) installed(helper string) bool {
 }
 
 func (r *run) there(program string) bool {
-	_, err := r.Find(program)
+	_, err := exec.LookPath(program)
 	return err == nil
 }
 
@@ -288,7 +289,7 @@ var systemDirs = []string{"/usr/bin", "/bin"}
 func (r *run) version(step, name, before string, leaks vulnerability, args ...string) {
 	ctx, cancel := context.WithTimeout(r.ctx, programLimit)
 	defer cancel()
-	line, err := r.Output(ctx, name, args...)
+	line, err := r.Here.firstLine(ctx, name, args...)
 	version, known := parseVersion(strings.TrimPrefix(line, before))
 	switch {
 	case r.ctx.Err() != nil && r.result.Reason == nil:
@@ -308,7 +309,7 @@ func (r *run) version(step, name, before string, leaks vulnerability, args ...st
 	default:
 		data := VersionData{Version: version.String()}
 		fixed, affected := leaks.affects(version)
-		path, _ := r.Find(name)
+		path, _ := exec.LookPath(name)
 		switch {
 		case !affected:
 			r.good(step, data, "%s", version)

@@ -57,7 +57,7 @@ func (r *run) gitRun(p place, sound bool) {
 	}
 	ctx, cancel := r.limited()
 	defer cancel()
-	said, code := r.Git(ctx, r.result.Redact, "ls-remote", "--quiet", "--", orURL(name, target), "HEAD")
+	said, code := r.Here.git(ctx, r.result.Redact, "ls-remote", "--quiet", "--", orURL(name, target), "HEAD")
 	switch {
 	case r.interrupted(stepRun):
 	case code == 0 && by == "":
@@ -104,7 +104,7 @@ func orURL(name, url string) string {
 func (r *run) repository() bool {
 	ctx, cancel := r.limited()
 	defer cancel()
-	said, code := r.Git(ctx, r.result.Redact, "rev-parse", "--git-dir")
+	said, code := r.Here.git(ctx, r.result.Redact, "rev-parse", "--git-dir")
 	if r.interrupted(stepRun) {
 		return false
 	}
@@ -283,7 +283,7 @@ func (r *run) otherLogin(p place, name, target string) (by, hint string) {
 		}
 		return "the password in the URL of the remote " + message.Quote(name), "git remote set-url " + message.Quote(name) + " with the URL alone"
 	}
-	path, content := r.Netrc()
+	path, content := r.Here.netrc()
 	if password, found := netrcPassword(content, at.Hostname()); found && password != own {
 		return "the entry for " + at.Hostname() + " in " + message.Quote(path), "remove that entry, or the entry default"
 	}

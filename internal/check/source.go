@@ -21,7 +21,7 @@ func (r *run) source(f source.Found) {
 		text += ", changed on " + at.UTC().Format("2006-01-02 at 15:04 UTC")
 	}
 	switch {
-	case frozen(r.Mounts(), f.Path):
+	case frozen(mounts(), f.Path):
 		r.warn(stepSource, data, warnSubPath(f.Where))
 	case f.Source == source.File && shared(f.Path):
 		r.warn(stepSource, data, warnTokenFileShared(f.Path))

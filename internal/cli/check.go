@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,10 +19,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/check"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
-	"github.com/ambient-code/git-credential-acp/internal/gitnet"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/process"
 	"github.com/ambient-code/git-credential-acp/internal/report"
 )
 
@@ -164,19 +159,8 @@ func checkWith(d *deps, h helper.Helper, limit time.Duration) check.Check {
 			}
 			return store.Usable()
 		},
-		Config:     d.git,
-		VerifyOff:  func(url string) string { return gitNetwork(d).To(url).VerifyOff() },
-		Authorizes: func(url string) string { return gitnet.Authorizes(d.git().Trusted(), url) },
-		Ignored:    func(url string) []string { return gitNetwork(d).To(url).Ignored() },
-		Output: func(ctx context.Context, program string, args ...string) (string, error) {
-			return firstLine(ctx, d, program, args...)
-		},
-		Find:   exec.LookPath,
-		Mounts: mounts,
-		Git: func(ctx context.Context, redact func(string) string, args ...string) (string, int) {
-			return runGit(ctx, d, redact, args...)
-		},
-		Netrc:  func() (string, string) { return netrcOf(d) },
+		Net:    gitNetwork(d),
+		Here:   check.Machine{Path: d.config.Path, Home: d.config.Home.Value, Environ: d.env.Environ, MinAccess: d.flags.minAccess},
 		Redact: d.say.clean,
 	}
 }
@@ -240,97 +224,6 @@ func colored(d *deps, when string) bool {
 	}
 	out, ok := d.env.Stdout.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(out.Fd())) && d.config.Color()
-}
-
-// maxOutput bounds what is taken of a program's output, in bytes.
-const maxOutput = 4 << 10
-
-// firstLine runs a program and gives the first line that it prints. The program gets
-// nothing of the environment but where programs are.
-func firstLine(ctx context.Context, d *deps, program string, args ...string) (string, error) {
-	cmd := process.Command(ctx, program, args...)
-	cmd.Env = []string{d.config.Path.Name + "=" + d.config.Path.Value}
-	out := &beginning{}
-	cmd.Stdout = out
-	err := cmd.Run()
-	line, _, _ := strings.Cut(string(out.text), "\n")
-	return line, err
-}
-
-// unasking are variables that keep git from asking anybody, and its words as they
-// are in English.
-var unasking = []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GCM_INTERACTIVE=never", "ACP_GITLAB_TRACE="}
-
-// runGit runs git as [check.Check] describes it. What git traces goes nowhere.
-func runGit(ctx context.Context, d *deps, redact func(string) string, args ...string) (said string, code int) {
-	cmd := process.Command(ctx, "git", args...)
-	for _, variable := range d.env.Environ() {
-		switch {
-		case strings.HasPrefix(variable, "GIT_TRACE"), strings.HasPrefix(variable, "GIT_CURL_VERBOSE"):
-		case redact(variable) == variable:
-			cmd.Env = append(cmd.Env, variable)
-		case strings.HasPrefix(variable, "GIT_CONFIG_"):
-			return "", -1 // without it, git would have another configuration
-		}
-	}
-	cmd.Env = append(cmd.Env, unasking...)
-	if d.flags.minAccess != nil {
-		cmd.Env = append(cmd.Env, "ACP_GITLAB_MIN_ACCESS="+*d.flags.minAccess) // for the helper that git runs
-	}
-	var words ending
-	cmd.Stderr = &words
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
-		return "", -1
-	}
-	return string(words.text), cmd.ProcessState.ExitCode()
-}
-
-// ending keeps the last maxOutput bytes.
-type ending struct{ text []byte }
-
-func (e *ending) Write(p []byte) (int, error) {
-	e.text = append(e.text, p...)
-	e.text = e.text[max(0, len(e.text)-maxOutput):]
-	return len(p), nil
-}
-
-// maxNetrc bounds the file of logins, in bytes.
-const maxNetrc = 1 << 20
-
-// netrcOf finds the file of logins as libcurl does (lib/netrc.c).
-func netrcOf(d *deps) (path, content string) {
-	home := d.config.Home.Value
-	for _, name := range []string{".netrc", "_netrc"} {
-		path = filepath.Join(home, name)
-		if text, err := file.Read(path, maxNetrc); home != "" && err == nil {
-			return path, string(text)
-		}
-		if runtime.GOOS != "windows" {
-			break
-		}
-	}
-	return "", ""
-}
-
-// beginning keeps the first maxOutput bytes, and takes no more.
-type beginning struct{ text []byte }
-
-func (b *beginning) Write(p []byte) (int, error) {
-	n := min(len(p), maxOutput-len(b.text))
-	b.text = append(b.text, p[:n]...)
-	if n < len(p) {
-		return n, io.ErrShortWrite
-	}
-	return n, nil
-}
-
-// mounts is the table of mounts, on Linux.
-func mounts() string {
-	data, err := file.Read("/proc/self/mountinfo", 4<<20)
-	if err != nil {
-		return ""
-	}
-	return string(data)
 }
 
 // checkOutput is a form in which a check is shown.

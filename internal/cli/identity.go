@@ -54,7 +54,7 @@ func (r *setupRun) scopes() [][]string {
 	case r.print || r.form != "":
 		return [][]string{nil}
 	}
-	return [][]string{nil, {string(r.scope()), "--includes"}}
+	return [][]string{nil, {string(r.scope), "--includes"}}
 }
 
 // tokenOfOne is where the token for the only instance comes from, as get finds it.

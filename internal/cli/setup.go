@@ -25,6 +25,7 @@ import (
 type setupRun struct {
 	d                     *deps
 	system, global, local bool
+	scope                 setup.Scope
 	print, remove, closed bool
 	identity              bool
 	form, program         string
@@ -122,9 +123,15 @@ func (r *setupRun) arguments(cmd *cobra.Command, args []string) error {
 	return alone(cmd, args)
 }
 
-// check is about values that the command line can't have.
+// check takes the values of flags, and refuses those that can't be.
 func (r *setupRun) check(cmd *cobra.Command, args []string) error {
 	changed := cmd.Flags().Changed
+	switch r.scope = setup.Global; {
+	case r.local:
+		r.scope = setup.Local
+	case r.system:
+		r.scope = setup.System
+	}
 	if r.d.flags.minAccess != nil {
 		level, err := access.ParseLevel(*r.d.flags.minAccess)
 		if err != nil {
@@ -288,27 +295,16 @@ func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
 	return list, nil
 }
 
-// scope is the one of the file to write to.
-func (r *setupRun) scope() setup.Scope {
-	switch {
-	case r.local:
-		return setup.Local
-	case r.system:
-		return setup.System
-	}
-	return setup.Global
-}
-
 // open finds the file to write to.
 func (r *setupRun) open(ctx context.Context) (*setup.Config, error) {
 	if r.git == nil {
 		return nil, errGitMissing()
 	}
-	path := setup.FileOf(ctx, r.scope(), r.git, r.d.config)
-	if r.scope() == setup.Global && !filepath.IsAbs(path) {
+	path := setup.FileOf(ctx, r.scope, r.git, r.d.config)
+	if r.scope == setup.Global && !filepath.IsAbs(path) {
 		return nil, errHomeMissing()
 	}
-	return setup.Open(ctx, *r.git, r.scope(), path)
+	return setup.Open(ctx, *r.git, r.scope, path)
 }
 
 // write writes what is not there yet. The helper comes first: it is set up
@@ -328,7 +324,7 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 		return r.stop(problem)
 	}
 	if r.closed {
-		r.d.say.tell(noteClosed(dropped, r.scope()), asIs)
+		r.d.say.tell(noteClosed(dropped, r.scope), asIs)
 	}
 	who := r.who(ctx, instances)
 	if _, problem = config.Write(ctx, who); problem != nil {
