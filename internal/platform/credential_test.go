@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
@@ -40,6 +41,24 @@ func TestCredentialOf(t *testing.T) {
 			t.Errorf("%s: %q, %t, %v", test.ids, id, found, err)
 		}
 	}
+}
+
+// Whatever CREDENTIAL_IDS holds, what comes of it is one part of a path.
+func FuzzCredentialOf(f *testing.F) {
+	for _, ids := range []string{`{"gitlab":"2aB"}`, `{"gitlab":"../x"}`, `{"gitlab":"a/b"}`, `{"gitlab":"\u002e\u002e"}`, `{"GITLAB":"x"}`, `{"gitlab":"%2e"}`, `{}`, `[]`} {
+		f.Add(ids)
+	}
+	f.Fuzz(func(t *testing.T, ids string) {
+		id, found, err := CredentialOf(ids)
+		switch {
+		case !found || err != nil:
+			if id.String() != "" {
+				t.Errorf("%q: %q, %t, %v", ids, id, found, err)
+			}
+		case url.PathEscape(id.String()) != id.String() || strings.Trim(id.String(), ".") == "" || len(id.String()) > maxID:
+			t.Errorf("%q: %q", ids, id)
+		}
+	})
 }
 
 // A session's id in the control plane, and what is none.
