@@ -66,7 +66,7 @@ var platformEndpoints = []string{"connect", "status", "disconnect", "test", "cre
 // StartPlatform starts a platform without users.
 func StartPlatform(o PlatformOptions) (*Platform, error) {
 	p := &Platform{opts: o, users: map[string]string{}, connections: map[string]PlatformConnection{}, sessions: map[string]platformSession{}, credentials: map[string]PlatformCredential{}}
-	p.faults.names = platformEndpoints
+	p.names = platformEndpoints
 	var err error
 	p.web, err = newWeb(webOptions{dir: o.Dir, plain: o.PlainHTTP, certificate: o.Certificate, hosts: o.Hosts}, p.serve)
 	return p, err

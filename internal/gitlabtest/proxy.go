@@ -51,7 +51,7 @@ type Proxy struct {
 // StartProxy starts a proxy on a loopback address.
 func StartProxy(o ProxyOptions) (*Proxy, error) {
 	p := &Proxy{opts: o}
-	p.routes.to = map[string]string{}
+	p.to = map[string]string{}
 	for name, addr := range o.Routes {
 		p.Route(name, addr)
 	}

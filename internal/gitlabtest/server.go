@@ -82,7 +82,7 @@ func Start(o Options) (*Server, error) {
 	}
 	s := &Server{opts: o}
 	s.state.init()
-	s.faults.names = matchNames
+	s.names = matchNames
 	var err error
 	if s.web, err = newWeb(webOptions{dir: o.Dir, plain: o.PlainHTTP, certificate: o.Certificate, hosts: o.Hosts, clients: o.ClientCertificates, http1Only: o.HTTP1Only}, s.serve); err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func StartSOCKS(to map[string]string) (*SOCKS, error) {
 	}
 	s := &SOCKS{ln: ln}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.routes.to = map[string]string{}
+	s.to = map[string]string{}
 	for name, addr := range to {
 		s.Route(name, addr)
 	}
@@ -67,7 +67,7 @@ func (s *SOCKS) Close() {
 }
 
 func (s *SOCKS) serve(near net.Conn) {
-	defer near.Close()
+	defer func() { _ = near.Close() }()
 	defer context.AfterFunc(s.ctx, func() { _ = near.Close() })()
 	_ = near.SetDeadline(time.Now().Add(30 * time.Second))
 	where, err := greet(near)

@@ -73,7 +73,7 @@ func newWeb(o webOptions, h http.HandlerFunc) (*web, error) {
 	// behind the end that git has told it, and git waits for itself.
 	c.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: maxWindow, MaxReceiveBufferPerConnection: maxWindow}
 	if err := w.secure(o); err != nil {
-		w.server.Listener.Close()
+		_ = w.server.Listener.Close()
 		return nil, err
 	}
 	if w.server.TLS == nil {

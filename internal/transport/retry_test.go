@@ -19,7 +19,7 @@ import (
 // nothing.
 type stub func(try int) *http.Response
 
-func (s stub) client(t *Transport) (*http.Client, *int) {
+func (s stub) client() (*http.Client, *int) {
 	tries := new(int)
 	return &http.Client{Transport: Redirects{Next: roundTripper(func(req *http.Request) (*http.Response, error) {
 		*tries++
@@ -86,7 +86,7 @@ func TestRetry(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 				defer cancel()
 				transport := New(Network{})
-				client, tries := stub(func(int) *http.Response { return test.answer }).client(transport)
+				client, tries := stub(func(int) *http.Response { return test.answer }).client()
 				var waited time.Duration
 				retry := &Retry{Once: test.once, OnWait: func(wait time.Duration, why access.Reason) {
 					waited += wait
@@ -144,7 +144,7 @@ func TestRetryEnds(t *testing.T) {
 					time.AfterFunc(time.Second, cancel)
 				}
 				transport := New(Network{})
-				client, tries := test.answer.client(transport)
+				client, tries := test.answer.client()
 				f := (&Retry{Read: func(a Answer) Fault { return a.Fault }}).Do(transport, client, request(ctx, t))
 				if f.Reason != test.reason || *tries != test.tries {
 					t.Errorf("%d tries: %+v", *tries, f)
@@ -167,10 +167,9 @@ func TestRedirects(t *testing.T) {
 		"https:///path":                             {"", ""},
 		"https://h/%2e%2e/" + url.PathEscape("x/y"): {"https://h", "/../x/y"},
 	} {
-		transport := New(Network{})
 		client, tries := stub(func(int) *http.Response {
 			return respond(302, "", "Location", location, notFollowed, "https://forged.example")
-		}).client(transport)
+		}).client()
 		resp, err := client.Get("https://h/")
 		if err != nil {
 			t.Fatal(err)
