@@ -279,7 +279,7 @@ func TestRotateGrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 3 || !strings.Contains(said.String(), "the old one was not revoked: the wait before that was interrupted") || !strings.Contains(said.String(), "hint: ") {
+	if code := cmd.ProcessState.ExitCode(); code != 3 || !strings.Contains(said.String(), "the old one was not revoked: --grace was interrupted") || !strings.Contains(said.String(), "hint: ") {
 		t.Errorf("%d %s", code, said)
 	}
 	if !r.alive(podToken) || !r.alive(otherToken) {

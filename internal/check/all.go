@@ -17,19 +17,19 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
-// Passed is the outcome for a repository that no token here is for.
+// Passed is the outcome for a repository without a token here.
 const Passed Outcome = "skipped"
 
 // All is what RunAll found. docs/check-all.schema.json describes its JSON form.
 type All struct {
 	Result
-	// Tokens are those that were asked about, and Repositories are in the order in
-	// which they were given, each once.
+	// Tokens are those that were checked, and Repositories are in the given order, without
+	// duplicates.
 	Tokens       []TokenRow
 	Repositories []RepositoryRow
 }
 
-// TokenRow is what GitLab says of a token itself.
+// TokenRow is the result for a token.
 type TokenRow struct {
 	Instance  string   `json:"instance"`
 	Source    string   `json:"source"`
@@ -37,7 +37,7 @@ type TokenRow struct {
 	Outcome   Outcome  `json:"outcome"`
 	User      UserData `json:"user"`
 	ExpiresAt string   `json:"expiresAt,omitempty"`
-	// Warnings stop nobody; Reason says why the outcome is not good.
+	// Warnings don't change the outcome; Reason is why it is not good.
 	Warnings []error `json:"-"`
 	Reason   error   `json:"-"`
 }
@@ -50,34 +50,34 @@ type RepositoryRow struct {
 	Project  string      `json:"project,omitempty"`
 	Outcome  Outcome     `json:"outcome"`
 	Access   *AccessData `json:"access,omitempty"`
-	// Warnings stop nobody; Reason says why the outcome is not good.
+	// Warnings don't change the outcome; Reason is why it is not good.
 	Warnings []error `json:"-"`
 	Reason   error   `json:"-"`
 }
 
-// asked is a token that GitLab was asked about.
+// asked is a token that was checked.
 type asked struct {
 	question helper.Question
 	client   *gitlab.Client
-	// problem is why it can't be asked.
+	// problem is why GitLab can't be asked.
 	problem error
 	facts   access.Facts
-	// dead is the verdict of a token that GitLab rejects, whatever it was asked, and
-	// late one that was waited for in vain: others are not waited for.
+	// dead is the verdict for a token that GitLab rejects for every request, and late the
+	// one after a timeout, which is not waited for again.
 	dead, late *access.Verdict
 }
 
-// all is a check of several repositories under way.
+// all is a running check of several repositories.
 type all struct {
 	*run
 	found  All
 	tokens []*asked
-	// seen are the repositories that were looked at.
+	// seen are the checked repositories.
 	seen []string
 }
 
-// RunAll checks what GitLab says of several repositories, by their URLs: of each token
-// once, and of each project once. It makes none of the other steps.
+// RunAll checks several repositories, by their URLs, on GitLab: each token and each project
+// once. It skips the other steps.
 func (c Check) RunAll(ctx context.Context, urls []string) All {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -130,7 +130,7 @@ func (a *all) repository(url string, n int) {
 	}
 }
 
-// key is the same for all URLs of a repository with which the same is wrong.
+// key is equal for all URLs of a repository with the same problem.
 func (row RepositoryRow) key() string {
 	if row.Project != "" {
 		return strings.ToLower(row.Instance + "/" + row.Project)
@@ -144,9 +144,8 @@ func (row RepositoryRow) key() string {
 // forges are hosts that are not GitLab, for a session without any token.
 var forges = []string{"github.com", "bitbucket.org", "dev.azure.com", "codeberg.org"}
 
-// foreign reports whether a request that finds no token is for another host than those
-// that tokens are for. Without a token and an instance that is known, all hosts but
-// those of other forges may be the user's GitLab.
+// foreign reports whether a request without a token is for a host without tokens. Without any
+// token and a known instance, all hosts but those of other forges may be the user's GitLab.
 func (a *all) foreign(request credential.Request, result helper.Result) bool {
 	return slices.Contains(forges, strings.ToLower(request.Host)) || message.Foreign(a.tokenless(request, result))
 }
@@ -209,7 +208,7 @@ func (a *all) ours(p place, row *RepositoryRow) {
 	}
 }
 
-// verify asks GitLab about a project, and about the token unless that was asked before.
+// verify asks GitLab about a project, and about the token unless done before.
 func (a *all) verify(ctx context.Context, q helper.Question) helper.Finding {
 	t := a.asked(q)
 	if t.problem != nil {
@@ -234,7 +233,7 @@ func (a *all) verify(ctx context.Context, q helper.Question) helper.Finding {
 		t.late = &verdict
 	}
 	if verdict.Outcome != access.Unverified {
-		// What is remembered could contradict what is found now.
+		// Cached verdicts could contradict the new one.
 		a.Helper.Verifier.Forget(q.Found.Token)
 	}
 	return helper.Finding{Verdict: verdict, Facts: facts}
@@ -254,7 +253,7 @@ func (a *all) asked(q helper.Question) *asked {
 	return t
 }
 
-// judge is the verdict on a token alone.
+// judge is the verdict for a token without a project.
 func (a *all) judge(t *asked, policy access.Policy) access.Verdict {
 	if t.dead != nil {
 		return *t.dead
@@ -298,7 +297,7 @@ func (a *all) add(row RepositoryRow) {
 
 func (row *RepositoryRow) refuse(why error) { row.Outcome, row.Reason = outcomeOf(why), why }
 
-// outcomeOf is how a check ends because of a problem.
+// outcomeOf is the outcome for a problem.
 func outcomeOf(problem error) Outcome {
 	if message.Unverified(problem) {
 		return Unverified
@@ -306,8 +305,7 @@ func outcomeOf(problem error) Outcome {
 	return Refused
 }
 
-// conclude finds the outcome: what is wrong for good counts more than what could not be
-// learned.
+// conclude sets the outcome: definite failures come before unverified ones.
 func (a *all) conclude() All {
 	a.result.Outcome = AllGood
 	for _, row := range a.found.Repositories {
@@ -327,7 +325,7 @@ func (a *all) conclude() All {
 	return a.found
 }
 
-// repositoryName is what people call the nth repository, by its URL.
+// repositoryName is the nth repository's name in output, by its URL.
 func repositoryName(url string, n int) string {
 	name := strings.TrimSuffix(strings.Trim(hostPath(url), "/"), ".git")
 	if name == "" {
@@ -336,8 +334,7 @@ func repositoryName(url string, n int) string {
 	return message.Quote(name)
 }
 
-// hostPath is host and path of an address, without a login, query or fragment; "" when
-// that can't be told.
+// hostPath is an address's host and path, without a login, query or fragment; "" if unknown.
 func hostPath(raw string) string {
 	if host, path, ssh := sshAddress(raw); ssh {
 		return host + "/" + strings.TrimPrefix(path, "/")

@@ -1,7 +1,6 @@
-// Package check tests everything that git needs for a push, in order, and reports
-// each step: where the token comes from, how the instance is reached, what GitLab
-// says about the token and the project, git's own login, and git's configuration
-// on this machine.
+// Package check tests everything that git needs for a push, in order, and reports each step:
+// where the token comes from, how the instance is reached, GitLab's replies about the token
+// and the project, git's own login, and git's configuration on this machine.
 //
 // It makes no decisions of its own: the packages that answer git decide whether a
 // request is ours, which token is used and what GitLab's replies mean.
@@ -26,29 +25,26 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
-// Step is one thing that was looked at. docs/check.schema.json describes its
-// JSON form.
+// Step is the result of one step. docs/check.schema.json describes its JSON form.
 type Step struct {
 	Name   string        `json:"name"`
 	Status report.Status `json:"status"`
-	// Text says what was found, Hint what to do about it.
+	// Text is the result, Hint what to do about it.
 	Text string `json:"text"`
 	Hint string `json:"hint,omitempty"`
-	// Code is the message's, for what is wrong; docs/messages.md has an
-	// entry for it.
+	// Code is the message's code, for a failure or warning; see docs/messages.md.
 	Code string `json:"code,omitempty"`
-	// Instance is the one that the step is about, as people name it.
+	// Instance is the step's instance.
 	Instance string `json:"instance,omitempty"`
-	// Data is what was found, for programs: one of the …Data types, or nil.
+	// Data is the result for programs: one of the …Data types, or nil.
 	Data any `json:"data,omitempty"`
 }
 
-// Outcome is how a check ended, in the words of its JSON form.
+// Outcome is the result of a check, as in JSON.
 type Outcome string
 
-// The outcomes: all is well, perhaps with warnings; something is wrong;
-// something that decides could not be learned; or the command line says nothing
-// that can be checked, so that no step was made.
+// The outcomes: good, perhaps with warnings; refused; unverified; or wrong usage, without any
+// steps.
 const (
 	AllGood    Outcome = "good"
 	Refused    Outcome = "refused"
@@ -56,19 +52,18 @@ const (
 	Usage      Outcome = "usage"
 )
 
-// Result is a check's end.
+// Result is a check's result.
 type Result struct {
 	Outcome Outcome
-	// Reason is the first thing that is wrong; nil when nothing is.
+	// Reason is the first problem; nil for none.
 	Reason error
-	// Failures and Warnings are how many there were.
+	// Failures and Warnings are their numbers.
 	Failures, Warnings int
 
 	redact []func(string) string
 }
 
-// Redact takes what is known of the tokens that were checked, and other secrets,
-// out of a text.
+// Redact removes the checked tokens and other secrets from a text.
 func (r Result) Redact(text string) string {
 	for _, redact := range r.redact {
 		text = redact(text)
@@ -76,25 +71,24 @@ func (r Result) Redact(text string) string {
 	return text
 }
 
-// Check has what it takes. All fields must be set unless noted.
+// Check runs the checks. All fields must be set unless noted.
 type Check struct {
-	// Helper is what answers git. Its Verifier only forgets: GitLab is asked
-	// afresh.
+	// Helper answers git. Its Verifier is used only to forget: GitLab is asked without the
+	// cache.
 	Helper helper.Helper
 	// Connect makes a client for the instance of a question's token.
 	Connect func(helper.Question) (*gitlab.Client, error)
-	// TokenOnly leaves out what is not about the token: how git is set up here.
+	// TokenOnly skips the steps about git on this machine.
 	TokenOnly bool
-	// Limit bounds each question, with its retries.
+	// Limit is the time limit for each question, retries included.
 	Limit time.Duration
-	// OnLimit waits for a rate limit to reset; it is false, perhaps at once, when
-	// there is no time for that.
+	// OnLimit waits for a rate limit to reset; it is false if there is no time for that.
 	OnLimit func(ctx context.Context, of source.Found, wait time.Duration) bool
-	// Connection says what the platform knows of the connection of the session's owner:
-	// true if there is one, else why there is none, nil if that is not known.
+	// Connection reports whether the session's owner has a connection on the platform; none
+	// is why not, nil if unknown.
 	Connection func(context.Context) (connected bool, none error)
-	// Cache is the directory that verdicts are remembered in, or a warning that says
-	// why there is none; both are zero where none is wanted.
+	// Cache is the cache's directory, or a warning why there is none; both are zero if it
+	// is off.
 	Cache func() (path string, problem error)
 	// Net has git's configuration where the check runs, and how git reaches servers.
 	Net gitnet.Settings
@@ -102,19 +96,18 @@ type Check struct {
 	Here Machine
 	// Redact takes secrets out of a text, besides the tokens that are checked.
 	Redact func(text string) string
-	// Report is told of each step as it is made.
+	// Report is called for each step.
 	Report func(Step)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Run makes the check. The context bounds all of it.
+// Run runs the check. The context bounds all of it.
 func (c Check) Run(ctx context.Context, target Target) Result {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	// Some places have to be asked for a token: once, so that all that is said is
-	// about the same one.
+	// Find the token once, so that all steps are about the same one.
 	c.Helper.Source = &once{Source: c.Helper.Source}
 	ctx = deadline.Begin(ctx)
 	r := &run{Check: c, ctx: ctx, given: target.Request.Host != "", branch: target.Branch, config: c.Net.Git(), warned: map[string]bool{}, result: Result{redact: []func(string) string{c.Redact}}}
@@ -143,7 +136,7 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 	return r.result
 }
 
-// once is a Source that looks once: for the first request, or for all.
+// once is a Source that searches only once.
 type once struct {
 	helper.Source
 	all     bool
@@ -164,7 +157,7 @@ func (o *once) Find(ctx context.Context, request credential.Request) ([]source.F
 	return o.found, o.looked, o.problem
 }
 
-// run is one check under way.
+// run is a running check.
 type run struct {
 	Check
 	ctx    context.Context
@@ -175,12 +168,10 @@ type run struct {
 	// ignored are settings that may be why GitLab was not reached.
 	ignored []string
 	result  Result
-	// instance is the one that is being checked, "" for none, and done are the
-	// steps that have been reported for it.
+	// instance is the one being checked, "" for none, and done are its reported steps.
 	instance string
 	done     map[string]bool
-	// warned are the steps among them that warned of something; sound says that
-	// none failed.
+	// warned are the steps with warnings; sound: none failed.
 	warned map[string]bool
 	sound  bool
 }
@@ -191,8 +182,7 @@ type place struct {
 	request credential.Request
 }
 
-// places finds which tokens to check. What is wrong with that is a step of its
-// own, and then there are none.
+// places are the tokens to check. A failure to find them is a step of its own.
 func (r *run) places(request credential.Request) []place {
 	if request.Host == "" {
 		return r.all()
@@ -205,8 +195,7 @@ func (r *run) places(request credential.Request) []place {
 	return []place{{found: *found, request: request}}
 }
 
-// all are all tokens, where nothing says which instance is meant, perhaps because
-// what should is wrong.
+// all are all tokens, if no valid setting names an instance.
 func (r *run) all() []place {
 	wrong := r.Helper.KnownProblem
 	found, looked, problem := r.Helper.Source.Find(r.ctx, credential.Request{})
@@ -228,8 +217,7 @@ func (r *run) all() []place {
 	return places
 }
 
-// tokenless says why there is no token for a request; result is what git would
-// get.
+// tokenless is why there is no token for a request; result is git's result.
 func (r *run) tokenless(request credential.Request, result helper.Result) error {
 	var have []instance.Instance
 	known := r.Helper.Known
@@ -330,7 +318,7 @@ func (r *run) check(p place) {
 	}
 }
 
-// settings tells what is asked of a token.
+// settings reports the requirements for a token.
 func (r *run) settings(policy access.Policy, rules helper.Rules) {
 	text := "the token needs the scopes " + strings.Join(policy.Scopes, ", ") + ", its user at least " + access.LevelName(policy.Minimum)
 	if policy.Minimum == access.NoRole {

@@ -175,7 +175,7 @@ func warnStoreKeepsToken(origin string) error {
 func warnHelperLeaks(name, origin, url string) error {
 	return &message.Error{Code: "helper-leaks", Topic: message.Warning,
 		What: "git also asks the helper " + name + ", in " + origin + ", for other addresses such as " + url + ", and it may give them the token",
-		Hint: "git-credential-acp setup --closed leaves it out; in a session pod, put what setup --env=registry --closed prints into the agent registry, since the runner sets its helper again and again"}
+		Hint: "run git-credential-acp setup --closed to disable it; in a session pod, put the output of setup --env=registry --closed into the agent registry, since the runner configures its helper repeatedly"}
 }
 
 // warnVerifyOff is a warning that the setting by turns TLS verification off.

@@ -9,8 +9,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 )
 
-// git asks git itself, with what get would answer. A login that git refuses
-// counts for GitLab's ban, so it is made once.
+// git tests a login over git's protocol with get's answer. A failed login counts toward
+// GitLab's ban, so it is tried only once.
 func (a *answers) git() {
 	if a.question.Project == "" {
 		a.skip(noProject, stepFetch, stepPush)
@@ -48,7 +48,7 @@ func (a *answers) git() {
 	}
 }
 
-// credential is what get answers.
+// credential is get's answer.
 func (a *answers) credential() (username, password string, problem error) {
 	attributes, err := credential.Read(bytes.NewReader(a.result.Answer))
 	if err != nil || a.result.Outcome != helper.Answered {

@@ -13,26 +13,25 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/report"
 )
 
-// adviceLife is how long a token's life may be before a shorter one is advised
-// (the platform's guide), and maxSkew how far two clocks may be apart before it
-// is worth a word: a token's last minutes, and a certificate's first.
+// adviceLife is the longest recommended life of a token (the platform's guide), and maxSkew
+// the largest difference of the clocks without a warning.
 const (
 	adviceLife = 90 * 24 * time.Hour
 	maxSkew    = 2 * time.Minute
 )
 
-// answers are what GitLab said, to be told step by step.
+// answers are GitLab's replies, to be reported step by step.
 type answers struct {
 	*run
 	place    place
 	question helper.Question
-	// problem says why nobody could be asked.
+	// problem is why GitLab could not be asked.
 	problem error
 	client  *gitlab.Client
 	trip    journey
 	verdict access.Verdict
 	facts   access.Facts
-	// result is what get makes of it.
+	// result is get's result for it.
 	result helper.Result
 }
 
@@ -42,8 +41,7 @@ func (a *answers) close() {
 	}
 }
 
-// unanswered reports that the first question, about the token, has no answer of
-// GitLab's.
+// unanswered reports whether GitLab did not answer the first request, about the token.
 func (a *answers) unanswered() bool {
 	first := a.facts.Self.Reply
 	if first.State == access.Absent {
@@ -52,8 +50,8 @@ func (a *answers) unanswered() bool {
 	return first.State == access.Silent || first.State == access.Absent
 }
 
-// judge tells what GitLab's answers mean. A verdict that is not good belongs to
-// one step; those before it are good, and those after it can't be made.
+// judge reports the steps about GitLab's replies. A verdict that is not good belongs to one
+// step; those before it are good, and those after it are skipped.
 func (a *answers) judge() {
 	blamed := ""
 	if a.verdict.Outcome != access.Granted {
@@ -84,8 +82,7 @@ func (a *answers) judge() {
 	a.git()
 }
 
-// failBlamed reports the step that a verdict belongs to: of scopes with what the
-// token does hold.
+// failBlamed reports the failed step; for scopes, with those that the token has.
 func (a *answers) failBlamed(step string) {
 	why, self := a.refusal(), a.facts.Self
 	if step != stepScopes || self.State != access.Given || self.Granular {
@@ -95,19 +92,19 @@ func (a *answers) failBlamed(step string) {
 	a.failWith(step, a.scopesData(), holding(why, self.Scopes))
 }
 
-// scopesData compares the scopes that a token holds with the required ones.
+// scopesData compares a token's scopes with the required ones.
 func (a *answers) scopesData() ScopesData {
 	held, required := a.facts.Self.Scopes, a.question.Policy.Scopes
 	return ScopesData{Held: held, Required: required, Missing: access.MissingScopes(required, held),
 		Implied: access.ImpliedScopes(required, held), TooBroad: access.BroadScopes(held)}
 }
 
-// refusal says why git gets no token, and what of that could not be mended.
+// refusal is why git gets no token, with failed attempts to rescue.
 func (a *answers) refusal() error {
 	return besides(message.Explain(a.verdict, helper.SubjectOf(a.question)), a.result.Messages)
 }
 
-// earlier is why the steps after one that failed are not made.
+// earlier is why steps after a failed one are skipped.
 const earlier = "an earlier step failed"
 
 // blamed is the step that a verdict that is not good belongs to.
@@ -169,9 +166,8 @@ const (
 var kindWords = map[string]string{"": "a token", kindPersonal: "a personal access token",
 	kindProject: "a project's access token", kindGroup: "a group's access token"}
 
-// kindOf tells a token's kind by the name of its user, "" when that is not known:
-// GitLab makes bots for the tokens of projects and groups (its documentation of
-// both).
+// kindOf is a token's kind by its user's name, "" if unknown: GitLab creates bots for the
+// tokens of projects and groups (its documentation of both).
 func kindOf(user access.User) string {
 	if user.Username == "" {
 		return ""
@@ -276,12 +272,12 @@ func (a *answers) project() {
 	}
 }
 
-// moved reports whether GitLab has a project under another path than the one asked for.
+// moved reports whether GitLab has a project under another path than the requested one.
 func moved(p access.Project, asked string) bool {
 	return p.Path != "" && !strings.EqualFold(p.Path, asked)
 }
 
-// projectWarnings are what is odd about a project that can be used.
+// projectWarnings are the warnings about an accessible project.
 func projectWarnings(p access.Project, subject message.Subject) (warnings []error) {
 	if moved(p, subject.Project) {
 		warnings = append(warnings, warnProjectMoved(subject, p.Path))
@@ -295,7 +291,7 @@ func projectWarnings(p access.Project, subject message.Subject) (warnings []erro
 	return warnings
 }
 
-// whyNoProject says why there is no project to look at.
+// whyNoProject is why there is no project to check.
 func (a *answers) whyNoProject() string {
 	i := a.question.Found.Instance
 	var projects []string
@@ -330,8 +326,7 @@ func (a *answers) access() {
 	a.good(stepAccess, data, "%s, %s", data.Role, how)
 }
 
-// roleOf is the role that lets a user at a project that is known, and, in words, where
-// it comes from.
+// roleOf is the user's role on a project, and a description of its origin.
 func roleOf(f access.Facts, minimum int) (data AccessData, how string) {
 	p := f.Project
 	data = AccessData{Level: max(p.Level, f.Member.Level), Minimum: minimum}
@@ -350,7 +345,7 @@ func roleOf(f access.Facts, minimum int) (data AccessData, how string) {
 	return data, how
 }
 
-// noProject is why a step about a project is not made.
+// noProject is why a step about a project is skipped.
 const noProject = "no project was checked"
 
 func (a *answers) branchStep() {
@@ -379,8 +374,8 @@ func (a *answers) branchStep() {
 	}
 }
 
-// explain gives the words for an answer that is not the one that was wanted, to
-// something that takes at least the level minimum.
+// explain is the message for a reply without an answer, to a request that needs at least the
+// level minimum.
 func (a *answers) explain(reply access.Reply, minimum int) error {
 	v := access.Verdict{Outcome: access.Refused, Reason: reply.Reason, Detail: reply.Detail, Wait: reply.Wait, Minimum: minimum}
 	if reply.State == access.Silent {

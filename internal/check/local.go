@@ -21,11 +21,10 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
-// programLimit bounds how long a program may take to tell its version.
+// programLimit is the time limit for a program to print its version.
 const programLimit = 5 * time.Second
 
-// configured tells what git's configuration says of the address that git is used
-// with.
+// configured reports git's configuration for git's URL.
 func (r *run) configured(p place, reached bool) {
 	url := p.url()
 	if url == "" {
@@ -56,15 +55,14 @@ func (r *run) configured(p place, reached bool) {
 	r.gitRun(p, reached && r.sound)
 }
 
-// noGit is why a step about git on this machine is not made.
+// noGit is why a step about git on this machine is skipped.
 const noGit = "git is not on the PATH"
 
-// hasGit reports whether there is a git whose configuration counts. An init
-// container often has none.
+// hasGit reports whether there is a git. An init container often has none.
 func (r *run) hasGit() bool { return r.there("git") }
 
-// trustedByGit reports whether the instance's certificate is one that git takes,
-// which knows nothing of the authorities that come with a token.
+// trustedByGit reports whether git trusts the instance's certificate, without the authorities
+// of the token's source.
 func (r *run) trustedByGit(found source.Found) bool {
 	if found.CA == nil {
 		return true
@@ -83,7 +81,7 @@ func (r *run) trustedByGit(found source.Found) bool {
 	return client.User(ctx).Reason != access.TLSUntrusted
 }
 
-// url is the address that git is used with, "" when nobody knows.
+// url is git's URL, "" if unknown.
 func (p place) url() string {
 	switch {
 	case p.request.Host == "":
@@ -94,20 +92,20 @@ func (p place) url() string {
 	return strings.TrimSuffix(p.request.Protocol+"://"+p.request.Host+"/"+p.request.Path, "/")
 }
 
-// atInstance reports a URL that is the instance's own.
+// atInstance reports whether the URL is the instance's own.
 func (p place) atInstance() bool {
 	i, err := instance.Parse(p.request.Protocol+"://"+p.request.Host+"/"+p.request.Path, true)
 	return err == nil && i == p.found.Instance
 }
 
-// own is the name by which git calls this program, and prefix what stands before
-// it in a program's name.
+// own is this helper's name in git's configuration, and prefix the prefix of helpers'
+// programs.
 const (
 	own    = "acp"
 	prefix = "git-credential-"
 )
 
-// helpers tells which helpers git asks, in which order.
+// helpers reports the helpers that git asks, in order.
 func (r *run) helpers(url string) {
 	found := r.config.Credential(url)
 	data := HelpersData{Helpers: []HelperData{}, UseHTTPPath: found.UseHTTPPath}
@@ -157,7 +155,7 @@ func helperOf(h gitconfig.Helper) string {
 	return strings.TrimPrefix(strings.TrimSuffix(h.Program[strings.LastIndexAny(h.Program, `/\`)+1:], ".exe"), prefix)
 }
 
-// helperName is a helper as people know it.
+// helperName is a helper's name in output.
 func helperName(h gitconfig.Helper) string {
 	if h.Program == "!" {
 		return "a line of shell"
@@ -165,8 +163,7 @@ func helperName(h gitconfig.Helper) string {
 	return message.Quote(h.Program)
 }
 
-// installed reports whether git finds a helper. What a shell would make of its
-// name is not looked at.
+// installed reports whether git finds a helper, without shell expansion of its name.
 func (r *run) installed(helper string) bool {
 	switch {
 	case filepath.IsAbs(helper):
@@ -182,7 +179,7 @@ func (r *run) there(program string) bool {
 	return err == nil
 }
 
-// machine makes the steps that are about this machine, whatever the instance.
+// machine makes the steps about this machine, independent of the instance.
 func (r *run) machine() {
 	r.instance = ""
 	if r.hasGit() {
@@ -206,7 +203,7 @@ func (r *run) machine() {
 	}
 }
 
-// origins tells what git's configuration was read from, and what was left out.
+// origins reports what git's configuration was read from, and what was skipped.
 func (r *run) origins() {
 	data := ConfigData{Origins: []string{}}
 	for _, e := range r.config.Entries {
@@ -228,8 +225,8 @@ func (r *run) origins() {
 	}
 }
 
-// stored names the places in git's configuration that hold a token or a
-// password. What they hold is not even looked at here.
+// stored reports the settings in git's configuration with a token or password, without their
+// values.
 func (r *run) stored() {
 	exposed := r.config.Exposed(r.result.Redact)
 	for _, entry := range exposed {
@@ -268,8 +265,7 @@ var (
 	lfsLeaks = vulnerability{"CVE-2024-53263", []release{{3, 6, 1}}}
 )
 
-// affects reports whether a version is older than the one that fixes it, and
-// which that is.
+// affects reports whether a version is older than the fixed one, and returns that.
 func (v vulnerability) affects(version release) (fixed release, yes bool) {
 	for _, fixed := range v.fixed {
 		if version[0] == fixed[0] && version[1] == fixed[1] {

@@ -2,8 +2,8 @@ package check
 
 import "strings"
 
-// netrcPassword is the password that git's libcurl takes for a host from the content
-// of a ~/.netrc, which git has it read for every request; false when there is none.
+// netrcPassword is the password that git's libcurl uses for a host from the content of a
+// ~/.netrc, which it reads for every request; false for none.
 // The rules are those of curl's lib/netrc.c: an entry without a port, "default" for
 // any host, words that may be quoted, comments, macros that end with an empty line.
 func netrcPassword(content, host string) (password string, found bool) {

@@ -17,8 +17,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// journey is what the requests of a check met on their way: the last of each,
-// since a fault may pass.
+// journey records the connection's events of a check's requests: the last of each, since
+// failures may be temporary.
 type journey struct {
 	mu        sync.Mutex
 	addresses []string
@@ -29,7 +29,7 @@ type journey struct {
 	answered  time.Duration
 }
 
-// watch has the requests of a context tell the journey.
+// watch records the requests of a context.
 func (j *journey) watch(ctx context.Context) context.Context {
 	note := func(f func()) {
 		j.mu.Lock()
@@ -73,7 +73,7 @@ func (j *journey) watch(ctx context.Context) context.Context {
 	})
 }
 
-// fault is the step at which a journey ended when nothing was learned for reason.
+// fault is the step that failed with reason.
 func (j *journey) fault(reason access.Reason, proxy string, i instance.Instance) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -86,7 +86,7 @@ func (j *journey) fault(reason access.Reason, proxy string, i instance.Instance)
 		return stepTLS
 	case reason != access.Unreachable && reason != access.Timeout && reason != access.Interrupted:
 		return stepAPI
-	// What is left shows by how far it went.
+	// Otherwise, it is the first step that was not reached.
 	case j.connected == "" && len(j.addresses) == 0 && proxy == "" && net.ParseIP(hostOf(i)) == nil:
 		return stepDNS
 	case j.connected == "":
@@ -108,8 +108,7 @@ func hostOf(i instance.Instance) string {
 
 func encrypted(i instance.Instance) bool { return strings.HasPrefix(i.Origin(), "https://") }
 
-// signer names who signed a certificate that was not trusted, "" when that was
-// not the trouble.
+// signer is the signer of an untrusted certificate, "" for other failures.
 func (j *journey) signer() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -123,7 +122,7 @@ func nameOf(cert *x509.Certificate) string {
 	return cmp.Or(cert.Issuer.CommonName, cert.Issuer.String())
 }
 
-// tell reports a step of the way that went well.
+// tell reports a successful step of the connection.
 func (j *journey) tell(r *run, step, proxy string, i instance.Instance) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -168,7 +167,7 @@ func (j *journey) tell(r *run, step, proxy string, i instance.Instance) {
 // shown is how many of a list are shown.
 const shown = 20
 
-// list is a list for people, of at most shown items.
+// list joins at most shown items.
 func list(items []string) string {
 	if len(items) <= shown {
 		return strings.Join(items, ", ")

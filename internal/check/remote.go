@@ -15,9 +15,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
-// remote makes the steps that ask GitLab, up to git's own answer, and says whether
-// GitLab was reached. What is asked, of which token, and what git would get, is
-// found by get's own way to an answer, with GitLab asked afresh.
+// remote makes the steps that ask GitLab, up to git's login, and reports whether GitLab was
+// reached. It uses get's own code, without the cache.
 func (r *run) remote(p place) bool {
 	i := p.found.Instance
 	username := r.username(p)
@@ -54,7 +53,7 @@ func (r *run) remote(p place) bool {
 	return false
 }
 
-// asking is a Verifier that asks GitLab afresh.
+// asking is a Verifier without the cache.
 type asking struct {
 	helper.Verifier
 	ask func(context.Context, helper.Question) helper.Finding
@@ -62,7 +61,7 @@ type asking struct {
 
 func (a asking) Verify(ctx context.Context, q helper.Question) helper.Finding { return a.ask(ctx, q) }
 
-// get is what git would get for a token, with verify in the place of the cache.
+// get is git's result for a token, with verify instead of the cache.
 func (r *run) get(p place, username string, verify func(context.Context, helper.Question) helper.Finding) helper.Result {
 	h := r.Helper
 	h.Source = helper.Given{Source: h.Source, Place: p.found}
@@ -78,8 +77,7 @@ func (r *run) get(p place, username string, verify func(context.Context, helper.
 	return h.Get(r.ctx, bytes.NewReader(request))
 }
 
-// username is the one that git would ask with: that of the remote here whose project
-// is meant, else the one that is configured.
+// username is git's user name: that of the project's remote here, or the configured one.
 func (r *run) username(p place) string {
 	if !r.given {
 		for _, remote := range r.Helper.Remotes() {
@@ -98,7 +96,7 @@ func project(p place) string {
 	return path
 }
 
-// ask asks GitLab about a token: the one of a place, or one that stands in for it.
+// ask asks GitLab about a token: that of a place, or the one that replaces it.
 func (r *run) ask(ctx context.Context, p place, q helper.Question) *answers {
 	a := &answers{run: r, place: p, question: q}
 	if q.Found.Token.Reveal() != p.found.Token.Reveal() {
@@ -111,8 +109,8 @@ func (r *run) ask(ctx context.Context, p place, q helper.Question) *answers {
 	return a
 }
 
-// inquire asks GitLab what is not known, and waits for a rate limit in between. watch
-// follows the requests; nil is for nobody.
+// inquire asks GitLab what is not known, and waits for rate limits. watch records the requests;
+// nil for none.
 func (r *run) inquire(ctx context.Context, client *gitlab.Client, watch func(context.Context) context.Context, q helper.Question, known access.Facts) (access.Verdict, access.Facts) {
 	if watch == nil {
 		watch = func(ctx context.Context) context.Context { return ctx }
@@ -125,8 +123,8 @@ func (r *run) inquire(ctx context.Context, client *gitlab.Client, watch func(con
 			continue
 		}
 		if facts.User.State == access.Unasked && facts.Self.State == access.Given && !facts.Rejected() {
-			// Whose token it is, people want to know, most of all when it is no good for
-			// the project. What else this answer says, it says of the token.
+			// The token's user is shown, which helps most if the token is not valid for the
+			// project.
 			facts.User = client.User(limited)
 			if verdict.Outcome == access.Granted {
 				verdict, _ = q.Policy.Judge(facts, r.Now())
@@ -137,10 +135,10 @@ func (r *run) inquire(ctx context.Context, client *gitlab.Client, watch func(con
 	}
 }
 
-// unasked is why the steps after one that failed can't be made.
+// unasked is why steps after a failed one are skipped.
 const unasked = "GitLab can't be reached"
 
-// origin says what named an instance.
+// origin is the setting that names an instance.
 func origin(i instance.Instance, belongs string) string {
 	if belongs == "" {
 		return ""
@@ -181,7 +179,7 @@ func (a *answers) way() bool {
 	return true
 }
 
-// onTheWay says why a step of the way failed, with what the way itself told.
+// onTheWay is why a step of the connection failed, with details from the connection.
 func (a *answers) onTheWay(step string) error {
 	why := message.Explain(a.verdict, helper.SubjectOf(a.question))
 	signer := a.trip.signer()

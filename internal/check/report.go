@@ -9,7 +9,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/report"
 )
 
-// What steps found, for programs. docs/check.schema.json describes them.
+// The steps' results for programs. docs/check.schema.json describes them.
 type (
 	// SourceData is where the token comes from.
 	SourceData struct {
@@ -17,8 +17,7 @@ type (
 		Path      string `json:"path,omitempty"`
 		ChangedAt string `json:"changedAt,omitempty"`
 	}
-	// SettingsData is what is asked of a token, and whether git gets it although
-	// nothing could be learned.
+	// SettingsData is what a token needs, and whether git gets an unverified one.
 	SettingsData struct {
 		Scopes          []string `json:"scopes"`
 		Minimum         int      `json:"minimum"`
@@ -32,11 +31,11 @@ type (
 	ProxyData struct {
 		Proxy string `json:"proxy"`
 	}
-	// DNSData is what the host's name stands for.
+	// DNSData are the host's addresses.
 	DNSData struct {
 		Addresses []string `json:"addresses"`
 	}
-	// TCPData is what was connected to: the instance, or its proxy.
+	// TCPData is the address of the connection: the instance's, or its proxy's.
 	TCPData struct {
 		Address string `json:"address"`
 	}
@@ -55,8 +54,8 @@ type (
 	ClockData struct {
 		AheadSeconds int `json:"aheadSeconds"`
 	}
-	// TokenData is what GitLab tells of a token and its owner. Kind is "personal",
-	// "project" or "group", or empty when that is not known.
+	// TokenData describes a token and its owner. Kind is "personal", "project" or "group",
+	// or empty if unknown.
 	TokenData struct {
 		ID         int64    `json:"id,omitempty"`
 		Name       string   `json:"name,omitempty"`
@@ -66,14 +65,13 @@ type (
 		CreatedAt  string   `json:"createdAt,omitempty"`
 		LastUsedAt string   `json:"lastUsedAt,omitempty"`
 	}
-	// UserData is whose token it is.
+	// UserData is the token's user.
 	UserData struct {
 		ID       int64  `json:"id"`
 		Username string `json:"username,omitempty"`
 		Name     string `json:"name,omitempty"`
 	}
-	// ExpiryData is when a token stops working: at 00:00 UTC on that date. It
-	// is empty for one that never does.
+	// ExpiryData is when a token expires: at 00:00 UTC on that date. It is empty for never.
 	ExpiryData struct {
 		ExpiresAt string `json:"expiresAt,omitempty"`
 		DaysLeft  *int   `json:"daysLeft,omitempty"`
@@ -86,7 +84,7 @@ type (
 		Implied  []string `json:"implied,omitempty"`
 		TooBroad []string `json:"tooBroad,omitempty"`
 	}
-	// ProjectData is the project as GitLab has it now.
+	// ProjectData is the project on GitLab.
 	ProjectData struct {
 		ID        int64  `json:"id"`
 		Path      string `json:"path,omitempty"`
@@ -102,8 +100,8 @@ type (
 		From    string `json:"from"`
 		Minimum int    `json:"minimum"`
 	}
-	// BranchData is whether a branch can be pushed to. Of one that does not exist,
-	// nothing else is known.
+	// BranchData is whether a branch can be pushed to. For one that does not exist, nothing
+	// else is known.
 	BranchData struct {
 		Name      string `json:"name"`
 		Exists    bool   `json:"exists"`
@@ -136,7 +134,7 @@ type (
 	ConfigData struct {
 		Origins []string `json:"origins"`
 	}
-	// StoredData is a setting of git's with a secret in it, and where it stands.
+	// StoredData is a git setting with a secret, and its place.
 	StoredData struct {
 		Setting string `json:"setting"`
 		Origin  string `json:"origin"`
@@ -172,7 +170,7 @@ func (r *run) fail(name string, m error) { r.failWith(name, nil, m) }
 func (r *run) failWith(name string, data any, m error) {
 	r.result.Failures++
 	r.sound = false
-	// What is wrong for good comes before what could not be learned.
+	// Definite failures come before unverified ones.
 	if r.result.Reason == nil || message.Unverified(r.result.Reason) && !message.Unverified(m) {
 		r.result.Reason = m
 	}
@@ -185,7 +183,7 @@ func (r *run) skip(why string, names ...string) {
 	}
 }
 
-// skipThrough reports the steps up to last that have not been made.
+// skipThrough skips the remaining steps up to last.
 func (r *run) skipThrough(last, why string) {
 	for _, name := range Steps()[:slices.Index(Steps(), last)+1] {
 		if !r.done[name] && (name != stepBranch || r.branch != "") {
@@ -194,7 +192,7 @@ func (r *run) skipThrough(last, why string) {
 	}
 }
 
-// limited bounds one question, as get's are.
+// limited is a context with the time limit of one question, as for get.
 func (r *run) limited() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(r.ctx, r.Limit)
 }

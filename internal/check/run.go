@@ -11,13 +11,12 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
-// gitFatal is git's exit code when it gives up (git's usage.c, die).
+// gitFatal is git's exit code for fatal errors (git's usage.c, die).
 const gitFatal = 128
 
-// gitRun has git itself list the refs, as a fetch begins: from the repository's own
-// remote, or the URL that is checked. It is what finds everything that git does in
-// another way than this program thinks. sound says that nothing failed before; else
-// only what needs no login is looked at.
+// gitRun makes git list the refs, as at the start of a fetch, from the repository's own remote
+// or the checked URL. It finds differences between git and this program. sound: nothing failed
+// before; otherwise only what needs no login is checked.
 func (r *run) gitRun(p place, sound bool) {
 	if !r.repository() {
 		return
@@ -75,9 +74,8 @@ func (r *run) gitRun(p place, sound bool) {
 	}
 }
 
-// gitFailed reports a git that can't list the refs. What is only GitLab's trouble of
-// the moment, such as a rate limit that this check used up, is not git's fault; and
-// TLS is warned of, as in the step before.
+// gitFailed reports that git can't list the refs. Temporary failures of GitLab, such as a rate
+// limit that this check used up, are not git's fault; TLS is a warning, as in the step before.
 func (r *run) gitFailed(said string) {
 	words := r.words(said)
 	failed := errGitFails(words, r.ownHint(said))
@@ -99,8 +97,8 @@ func orURL(name, url string) string {
 	return url
 }
 
-// repository reports whether git works in the directory that the check is run in. It
-// refuses one of another user's, for example. Where a URL is checked, that is no failure.
+// repository reports whether git accepts the working directory. It rejects one of another
+// user, for example. If a URL is checked, that is not a failure.
 func (r *run) repository() bool {
 	ctx, cancel := r.limited()
 	defer cancel()
@@ -120,8 +118,8 @@ func (r *run) repository() bool {
 	return false
 }
 
-// words are this program's own words in what git printed to standard error, else
-// git's when it gave up. A server's words are neither, and logins in URLs go.
+// words is this program's message in git's standard error, or git's fatal error. A server's
+// text is ignored, and logins in URLs are removed.
 func (r *run) words(said string) string {
 	found := ""
 	for line := range strings.Lines(said) {
@@ -179,8 +177,7 @@ func (r *run) remoteOf(p place) (name, target string, found bool) {
 	return name, target, found
 }
 
-// plain reports a remote on the instance over plain http: git asks no helper of ours
-// there, or is refused.
+// plain reports a remote on the instance over plain http, for which git gets no token.
 func (r *run) plain(p place) bool {
 	for _, e := range r.config.Entries {
 		if _, ok := e.Subsection(); !ok || e.Section != "remote" || e.Key != "url" || e.Implicit() {
@@ -202,8 +199,8 @@ func (r *run) onInstance(p place, remote string) bool {
 	return err == nil && strings.EqualFold(at.Scheme+"://"+strings.TrimSuffix(at.Host, ":443"), p.found.Instance.Origin())
 }
 
-// pushes looks at the addresses that a remote has for pushes alone; by is the login
-// for fetches that was told. False means that a push has an empty password.
+// pushes checks a remote's addresses for pushes only; by is the reported login for fetches.
+// False means that a push has an empty password.
 func (r *run) pushes(p place, name, by string) bool {
 	for _, e := range r.config.Entries {
 		if remote, ok := e.Subsection(); name == "" || !ok || remote != name || e.Section != "remote" || e.Key != "pushurl" || e.Implicit() {
@@ -224,8 +221,8 @@ func (r *run) pushes(p place, name, by string) bool {
 	return true
 }
 
-// unrunnable says why git is not run: it would fail for a reason that was told, ask
-// somebody, or hand the token to a helper that keeps it. "" is that it can be.
+// unrunnable is why git is not run: it would fail for a reported reason, prompt, or send the
+// token to a helper that stores it. "" means that it can be run.
 func (r *run) unrunnable(p place, target string, sound bool) string {
 	helpers := r.config.Credential(target).Helpers
 	tokenless := []source.Source{source.Env, source.Backend}
@@ -244,8 +241,7 @@ func (r *run) unrunnable(p place, target string, sound bool) string {
 	return ""
 }
 
-// passwordMissing reports a URL with an empty password: git takes that for one, and
-// asks nobody.
+// passwordMissing reports a URL with an empty password, which git uses without asking a helper.
 func (r *run) passwordMissing(name, target string) bool {
 	at, err := url.Parse(target)
 	if err != nil || at.User == nil {
@@ -258,8 +254,8 @@ func (r *run) passwordMissing(name, target string) bool {
 	return true
 }
 
-// otherLogin names what git logs in with before it asks a helper, other than the
-// token, and what to do about it; "" when there is none.
+// otherLogin is a login that git uses before it asks a helper, and the hint for it; "" for
+// none.
 func (r *run) otherLogin(p place, name, target string) (by, hint string) {
 	own := p.found.Token.Reveal()
 	for _, e := range r.config.Entries {

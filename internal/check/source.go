@@ -9,7 +9,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
-// source tells where the token comes from, and what is odd about that place.
+// source reports the token's source, with warnings about it.
 func (r *run) source(f source.Found) {
 	data := SourceData{Source: string(f.Source), Path: f.Path}
 	text := f.Where
@@ -30,19 +30,18 @@ func (r *run) source(f source.Found) {
 	}
 }
 
-// shared reports a file that other users can read. A Secret's own files are, by
-// Kubernetes' default, and within a container nobody else is.
+// shared reports whether other users can read a file. A Secret's files are readable by
+// default, but a container has no other users.
 func shared(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().Perm()&0o077 != 0
 }
 
-// frozen reports whether a Secret's directory, or a file with a token, is mounted
-// by subPath, so that kubelet brings no other version of it in (Kubernetes'
-// documentation of Secrets). Such a mount begins within one version, which kubelet
-// keeps in a directory whose name begins with two dots, or in kubelet's own
-// directory for subPath; or it is of a single file in the Secret's place. See
-// proc(5) for the fields of mountinfo.
+// frozen reports whether a Secret's directory, or a file with a token, is mounted by subPath,
+// so that kubelet never updates it (Kubernetes' documentation of Secrets). The root of such a
+// mount is in a version's directory, whose name begins with two dots, or in kubelet's
+// directory for subPath; or the mount is a single file. See proc(5) for the fields of
+// mountinfo.
 func frozen(mounts, path string) bool {
 	if path == "" {
 		return false
@@ -66,7 +65,7 @@ func frozen(mounts, path string) bool {
 	return false
 }
 
-// unescape undoes what mountinfo does to space, tab, line feed and backslash.
+// unescape reverses mountinfo's escapes of space, tab, line feed and backslash.
 func unescape(field string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(field)
 }

@@ -12,16 +12,15 @@ import (
 
 // Target is what to check.
 type Target struct {
-	// Request is what git would ask for. Without a host, there is no URL: all
-	// tokens are checked, and the project of the repository that the check is
-	// run in.
+	// Request is git's request. Without a host, there is no URL: all tokens are checked, and
+	// the project of the repository in the working directory.
 	Request credential.Request
-	// Branch is a branch that should be pushed to, "" for none.
+	// Branch is a branch to check for pushes, "" for none.
 	Branch string
 }
 
-// ParseTarget reads a repository's URL, as git or a browser has it. A message
-// never shows what could be a login in it.
+// ParseTarget reads a repository's URL from git or a browser. Messages never show what could
+// be a login in it.
 func ParseTarget(raw string) (Target, error) {
 	scheme, rest, found := strings.Cut(raw, "://")
 	scheme = strings.ToLower(scheme)
@@ -57,8 +56,7 @@ func ParseTarget(raw string) (Target, error) {
 	return Target{Request: credential.Request{Protocol: scheme, Host: host, Path: path}}, nil
 }
 
-// ParseBranch reads the name of a branch, with or without refs/heads/ before it. The
-// error says what is wrong (git-check-ref-format(1)).
+// ParseBranch reads the name of a branch, with or without refs/heads/ (git-check-ref-format(1)).
 func ParseBranch(raw string) (string, error) {
 	name := strings.TrimPrefix(raw, "refs/heads/")
 	bad := name == "" || name == "@" || name == "HEAD" || strings.HasPrefix(name, "-") || strings.HasSuffix(name, ".") ||
@@ -73,8 +71,8 @@ func ParseBranch(raw string) (string, error) {
 	return name, nil
 }
 
-// nameable reports a project's path whose parts are all names that GitLab gives
-// (its reserved names and Gitlab::PathRegex).
+// nameable reports whether all parts of a project's path are valid names on GitLab (its
+// reserved names and Gitlab::PathRegex).
 func nameable(project string) bool {
 	for part := range strings.SplitSeq(project, "/") {
 		if strings.Trim(part, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != "" ||
@@ -85,8 +83,8 @@ func nameable(project string) bool {
 	return true
 }
 
-// hasPassword reports an address of SSH, or what looks like one, with more in it
-// than the name of a user. No host and no project of GitLab's has an "@" in it.
+// hasPassword reports whether something like an SSH address contains more than a user name. No
+// host and no project on GitLab contains an "@".
 func hasPassword(address string) bool {
 	if _, rest, found := strings.Cut(address, "://"); found {
 		address = rest
@@ -100,8 +98,8 @@ func isSSH(scheme string) bool {
 	return scheme == "ssh" || scheme == "git+ssh" || scheme == "ssh+git"
 }
 
-// sshAddress finds host and path of an address of SSH: ssh://user@host:port/path,
-// or git's short form, user@host:path.
+// sshAddress is the host and path of an SSH address: ssh://user@host:port/path, or git's short
+// form, user@host:path.
 func sshAddress(raw string) (host, path string, ok bool) {
 	if scheme, rest, found := strings.Cut(raw, "://"); found {
 		host, path, _ = strings.Cut(rest, "/")
@@ -117,7 +115,7 @@ func sshAddress(raw string) (host, path string, ok bool) {
 	return host[strings.LastIndexByte(host, '@')+1:], path, true
 }
 
-// httpsForm is the https address for one of SSH, "" when it can't be told.
+// httpsForm is the https address for an SSH one, "" if unknown.
 func httpsForm(raw string) string {
 	host, path, ok := sshAddress(raw)
 	i, err := instance.Parse("https://"+host, false)
