@@ -32,11 +32,13 @@ func (l Lookup) backend(ctx context.Context) (source.Answer, error) {
 	}
 	defer client.Close()
 	answer.Where += " at " + client.Platform().URL
-	ask := l.sessionCredentials
+	var found platform.Credentials
+	var none error
 	if l.Config.CredentialIDs.Value != "" {
-		ask = l.boundCredential
+		found, none, problem = l.boundCredential(ctx, client)
+	} else {
+		found, none, problem = sessionCredentials(ctx, l.Config, client)
 	}
-	found, none, problem := ask(ctx, client)
 	if problem != nil {
 		return failed(problem)
 	}
@@ -60,12 +62,12 @@ func (l Lookup) Connected(ctx context.Context) (connected bool, none error) {
 
 // sessionCredentials are those of the session's owner; none is for an owner who has not
 // connected GitLab.
-func (l Lookup) sessionCredentials(ctx context.Context, client *platform.Client) (found platform.Credentials, none, problem error) {
-	project, problem := projectName(l.Config, platform.ParseName)
+func sessionCredentials(ctx context.Context, c config.Config, client *platform.Client) (found platform.Credentials, none, problem error) {
+	project, problem := projectName(c, platform.ParseName)
 	if problem != nil {
 		return found, nil, problem
 	}
-	session, problem := sessionName(l.Config)
+	session, problem := sessionName(c)
 	if problem != nil {
 		return found, nil, problem
 	}
