@@ -122,10 +122,10 @@ func TestRenewRefused(t *testing.T) {
 		code    int
 		words   string
 	}{
-		"too late a date":  {nil, []string{"--new", "--expires", "2999-01-31"}, 1, "does not rotate this token to one that expires on 2999-01-31 ; nothing was changed"},
+		"too late a date":  {nil, []string{"--new", "--expires", "2999-01-31"}, 1, "does not rotate this token to one that expires on 2999-01-31; nothing was changed"},
 		"no later date":    {nil, []string{"--new", "--expires", time.Now().UTC().AddDate(0, 0, 20).Format(time.DateOnly)}, 1, "no later than the old one"},
 		"no scope for it":  {func(r *rotation) { r.scopes(podToken, "write_repository", "read_api") }, []string{"--new"}, 1, "has neither the scope api nor self_rotate"},
-		"another's token":  {func(r *rotation) { r.status("somebody.else") }, []string{"--new"}, 1, "belongs to another user"},
+		"another's token":  {func(r *rotation) { r.status("somebody.else") }, []string{"--new"}, 1, "belong to different users"},
 		"another instance": {nil, []string{"--new", "--instance", "https://other.example"}, 1, "but the one here is for other.example"},
 		"blocked": {func(r *rotation) {
 			r.gitlab.AddFault(gitlabtest.Fault{Match: "rotate", Status: 403, Header: http.Header{"Content-Type": {"application/json"}},
