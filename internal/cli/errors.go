@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/setup"
 )
@@ -229,6 +230,17 @@ func noteRegistryOpen() error {
 func noteRewritten(urls []string) error {
 	return &message.Error{Code: "ssh-rewritten", Topic: message.Setup,
 		What: "git uses " + message.List(urls) + " for remotes and submodules with ssh addresses"}
+}
+
+// noteProxySet is for instances that git now reaches through serve.
+func noteProxySet(proxy string, instances []instance.Instance, path string) error {
+	var urls []string
+	for _, i := range instances {
+		urls = append(urls, i.URL())
+	}
+	return &message.Error{Code: "proxy-set", Topic: message.Setup,
+		What: "git now uses the proxy " + proxy + " for " + message.List(urls) + " (configured in " + message.Quote(path) + ")",
+		Hint: "git-credential-acp serve has to listen there; git ls-remote URL shows whether it does"}
 }
 
 // noteIdentitySet is for user.name or user.email, written from GitLab's profile.

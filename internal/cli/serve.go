@@ -38,9 +38,9 @@ func serveCommand(d *deps) *cobra.Command {
 		Short: "Proxy for git that holds the token, for a sidecar",
 		Long: `serve is a proxy for git and LFS over HTTP that adds the token, so that its clients
 can work with the instance and never see the token. Each request is checked as by
-get: a fetch needs Reporter on the project, a push Developer. Clients use
+get: a fetch needs Reporter on the project, a push Developer. Clients are set up with
 
-  git config --global url.http://127.0.0.1:8466/.insteadOf https://gitlab.example.com/
+  git-credential-acp setup --proxy http://127.0.0.1:8466 --instance URL
 
 Whoever can connect can use the token within the policy, so only loopback addresses
 and Unix sockets can be listened on. Without --allow-push, branches may be created

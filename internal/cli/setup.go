@@ -28,7 +28,7 @@ type setupRun struct {
 	scope                 setup.Scope
 	print, remove, closed bool
 	identity              bool
-	form, program         string
+	form, program, proxy  string
 	// sshPort is 0 when ssh addresses are left alone.
 	sshPort int
 	// target is the URL of a group or project, "" for none, and level the word for
@@ -73,6 +73,7 @@ script for github.com only.
   git-credential-acp setup --env=kubernetes --instance https://gitlab.example.com
   git-credential-acp setup --env=registry --closed --instance https://gitlab.example.com
   git-credential-acp setup --min-access reporter https://gitlab.example.com/docs
+  git-credential-acp setup --proxy http://127.0.0.1:8466 --instance https://gitlab.example.com
   git-credential-acp setup --remove`,
 		Args: run.arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -97,13 +98,18 @@ script for github.com only.
 	flags.Lookup("rewrite-ssh").NoOptDefVal = "22"
 	flags.BoolVar(&run.identity, "identity", false, "set user.name and user.email, if unset, from the GitLab profile")
 	flags.StringVar(&run.program, "helper", "", "`path` of this program, if it is not on the PATH")
+	flags.StringVar(&run.proxy, "proxy", "", "`URL` of git-credential-acp serve: have git use it for the instance, and no helper")
 	cmd.MarkFlagsMutuallyExclusive("global", "system", "local", "print", "env")
 	takesMinAccess(d, cmd)
 	cmd.MarkFlagsMutuallyExclusive("remove", flagMinAccess)
 	cmd.MarkFlagsMutuallyExclusive("remove", "print")
 	cmd.MarkFlagsMutuallyExclusive("remove", "env")
+	cmd.MarkFlagsMutuallyExclusive("proxy", "remove")
+	cmd.MarkFlagsMutuallyExclusive("proxy", "helper")
+	cmd.MarkFlagsMutuallyExclusive("proxy", flagMinAccess)
 	complete(cmd, "env", words(formShell, formKubernetes, formRegistry))
 	complete(cmd, "helper", aFile)
+	complete(cmd, "proxy", cobra.NoFileCompletions)
 	complete(cmd, "rewrite-ssh", cobra.NoFileCompletions)
 	return cmd
 }
@@ -152,6 +158,12 @@ func (r *setupRun) check(cmd *cobra.Command, args []string) error {
 	if changed("rewrite-ssh") && (r.sshPort < 1 || r.sshPort > 65535) {
 		return misused(r.d, "--rewrite-ssh", "takes a port from 1 to 65535")
 	}
+	if changed("proxy") {
+		var err error
+		if r.proxy, err = setup.ParseProxy(r.proxy); err != nil {
+			return misused(r.d, "--proxy", err.Error())
+		}
+	}
 	if changed("helper") {
 		if _, err := setup.AbsoluteProgram(r.program); err != nil {
 			return misused(r.d, "--helper", err.Error())
@@ -196,7 +208,7 @@ func (r *setupRun) do(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plan := setup.Plan{Instances: instances, Program: setup.Program, Level: r.level, At: r.target.Request, SSHPort: r.sshPort, Closed: r.closed}
+	plan := setup.Plan{Instances: instances, Program: setup.Program, Level: r.level, At: r.target.Request, SSHPort: r.sshPort, Closed: r.closed, Proxy: r.proxy}
 	if r.program != "" {
 		plan.Program, _ = setup.AbsoluteProgram(r.program) // checked before
 	}
@@ -338,7 +350,10 @@ func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sec
 	for _, m := range effect.Warnings {
 		r.d.say.tell(m, asIs)
 	}
-	if len(effect.Rewritten) > 0 {
+	switch {
+	case r.proxy != "" && len(effect.Rewritten) > 0:
+		r.d.say.tell(noteProxySet(r.proxy, instances, config.Path()), asIs)
+	case len(effect.Rewritten) > 0:
 		r.d.say.tell(noteRewritten(effect.Rewritten), asIs)
 	}
 	if r.closed {
@@ -396,6 +411,9 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 
 // warn warns when git won't find the helper here, and reports whether it will.
 func (r *setupRun) warn(ctx context.Context) bool {
+	if r.proxy != "" {
+		return true // no helper is used
+	}
 	path := r.d.config.Path.Value
 	var found bool
 	switch {

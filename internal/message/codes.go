@@ -300,6 +300,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{"answer-unusable", "Only replies of git and LFS without the token are forwarded."},
 	{"listen-failed", ""},
 	{"served-unknown", ""},
+	{"proxy-set", ""},
 	{"health-address", ""},
 	{"serve-stopping", ""},
 	{"serve-failed", ""},

@@ -44,6 +44,9 @@ func (s Section) Closes() bool {
 	return s.Name == credentialSection && (s.Sub == "" || s.Sub == gitHub) && !s.IsHelper()
 }
 
+// resets reports whether a section is for a URL for which git is not to ask this helper.
+func (s Section) resets() bool { return s.Name == credentialSection && !s.IsHelper() }
+
 // logsIn reports whether a section says which helpers git asks.
 func (s Section) logsIn() bool { return s.Name == credentialSection }
 

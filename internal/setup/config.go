@@ -108,7 +108,7 @@ func (c *Config) sections(ctx context.Context) (sections []Section, text string,
 	}
 	lines, problem := c.list(ctx, "--file", c.ours(), "--get-regexp", ".")
 	return slices.DeleteFunc(parse(lines), func(s Section) bool {
-		mine := s.Name == urlSection || s.String() == identity.String() || s.Closes() || s.Reserves() ||
+		mine := s.Name == urlSection || s.Name == httpSection || s.String() == identity.String() || s.resets() || s.Reserves() ||
 			s.IsHelper() && slices.ContainsFunc(s.Lines, func(line Line) bool { return own(line.Value, s.Sub) })
 		return !mine
 	}), string(data), problem
@@ -319,7 +319,7 @@ func (p Part) has(s Section) bool {
 	case s.IsHelper():
 		return slices.ContainsFunc(s.Lines, func(line Line) bool { return line.Key == keyHelper && instanceOf(line.Value) == p.Instance })
 	}
-	return s.Sub == p.Instance+"/"
+	return s.Sub == p.Instance || s.Sub == p.Instance+"/" || slices.Contains(s.Lines, Line{keyInstead, p.Instance + "/"})
 }
 
 // Remove removes the part of what Write wrote, and returns it. The rest of git's file is

@@ -21,7 +21,7 @@ type Effect struct {
 func EffectOf(config gitconfig.Config, sections []Section, path string) (e Effect) {
 	for _, s := range sections {
 		switch {
-		case s.Refuses() || s.Closes():
+		case s.Refuses() || s.resets() || s.Name == httpSection:
 		case !s.IsHelper():
 			if !e.rewrittenElse(config, s) {
 				e.Rewritten = append(e.Rewritten, strings.TrimSuffix(s.Sub, "/"))
@@ -61,15 +61,19 @@ func (e *Effect) diverted(config gitconfig.Config, url string) bool {
 }
 
 // rewrittenElse tells of another rule that counts for the ssh addresses of a
-// section, and reports whether git does with one what the section does not say.
+// section, and reports whether git does with one what the section does not say, for
+// more than pushes.
 func (e *Effect) rewrittenElse(config gitconfig.Config, s Section) bool {
 	for _, line := range s.Lines {
-		to, by, found := config.Rewritten(line.Value, false)
-		if found && to != s.Sub {
-			e.Warnings = append(e.Warnings, message.Elsewhere(line.Value, by.Name(), message.Quote(by.Origin)))
-		}
-		if to != s.Sub {
-			return true
+		for _, push := range []bool{false, true} {
+			to, by, found := config.Rewritten(line.Value, push)
+			if to == s.Sub {
+				continue
+			}
+			if found {
+				e.Warnings = append(e.Warnings, message.Elsewhere(line.Value, by.Name(), message.Quote(by.Origin)))
+			}
+			return !push
 		}
 	}
 	return false

@@ -12,7 +12,7 @@ import (
 // asks our helper and no other, which git would send every valid token. For another
 // section with helpers, it reports whether git asks exactly those.
 func asks(config gitconfig.Config, s Section) bool {
-	if s.Closes() {
+	if s.resets() {
 		return slices.EqualFunc(config.Credential(s.probe()).Helpers, s.helpers(), func(h gitconfig.Helper, value string) bool { return h.Value() == value })
 	}
 	return !slices.ContainsFunc(config.Below(s.Sub), func(url string) bool {

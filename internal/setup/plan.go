@@ -1,6 +1,9 @@
 package setup
 
 import (
+	"errors"
+	"net"
+	"net/url"
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/credential"
@@ -25,6 +28,38 @@ type Plan struct {
 	// Closed makes git use no other helper for any host, but Script for github.com.
 	Closed bool
 	Script string
+	// Proxy is the URL of serve, without a path, through which git reaches the instances;
+	// "" for none.
+	Proxy string
+}
+
+// ParseProxy is the URL of serve as --proxy takes it: http on a loopback address, since
+// there is no login. The error finishes a sentence that begins with "--proxy".
+func ParseProxy(text string) (string, error) {
+	at, err := url.Parse(strings.TrimSuffix(text, "/"))
+	if err != nil || at.Scheme != "http" || at.Path != "" || at.Port() == "" || at.User != nil || at.RawQuery != "" || at.Fragment != "" {
+		return "", errors.New("takes a URL such as http://127.0.0.1:8466")
+	}
+	if ip := net.ParseIP(at.Hostname()); at.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return "", errors.New("takes a URL on a loopback address: serve has no login")
+	}
+	return at.String(), nil
+}
+
+// through are the sections by which git reaches an instance through serve: it rewrites
+// the instance's URLs, asks no helper for either URL, and uses no other proxy.
+func (p Plan) through(i instance.Instance) []Section {
+	to := Section{Name: urlSection, Sub: p.Proxy + strings.TrimPrefix(i.URL(), i.Origin()) + "/", Lines: []Line{{keyInstead, i.URL() + "/"}}}
+	if p.SSHPort != 0 {
+		for _, from := range sshForms(i, p.SSHPort) {
+			to.Lines = append(to.Lines, Line{keyInstead, from})
+		}
+	}
+	reset := []Line{{keyHelper, ""}}
+	return []Section{
+		{Name: credentialSection, Sub: i.URL(), Lines: reset}, {Name: credentialSection, Sub: p.Proxy, Lines: reset},
+		{Name: httpSection, Sub: p.Proxy, Lines: []Line{{keyProxy, ""}}}, to,
+	}
 }
 
 // Sections are the sections of a plan.
@@ -43,6 +78,12 @@ func (p Plan) Sections() ([]Section, error) {
 	var sections []Section
 	if p.Closed {
 		sections = Closed(p.Script)
+	}
+	if p.Proxy != "" {
+		for _, i := range instances {
+			sections = merge(sections, p.through(i))
+		}
+		return sections, nil
 	}
 	for _, i := range instances {
 		sections = append(sections, HelperAt(i, i.URL(), p.Program, level))

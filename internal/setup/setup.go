@@ -28,6 +28,7 @@ type Line struct{ Key, Value string }
 const (
 	credentialSection = "credential"
 	urlSection        = "url"
+	httpSection       = "http"
 	userSection       = "user"
 )
 
@@ -36,6 +37,7 @@ const (
 	keyPath     = "useHttpPath"
 	keyUsername = "username"
 	keyInstead  = "insteadOf"
+	keyProxy    = "proxy"
 	keyName     = "name"
 	keyEmail    = "email"
 )
