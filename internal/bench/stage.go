@@ -57,7 +57,7 @@ func newStage(dir, program string) (*stage, error) {
 		s.gitlab.Close()
 		return nil, err
 	}
-	if err := s.furnish(); err != nil {
+	if err := s.setUp(); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -69,9 +69,9 @@ func (s *stage) close() {
 	s.gitlab.Close()
 }
 
-// furnish fills the fake GitLab, writes a Secret for each of its two addresses, and the
+// setUp fills the fake GitLab, writes a Secret for each of its two addresses, and the
 // same credential for credential-store.
-func (s *stage) furnish() error {
+func (s *stage) setUp() error {
 	s.gitlab.AddUser(gitlabtest.User{ID: 1, Username: "dev"})
 	s.gitlab.AddGoodToken(token, 1)
 	for n := range 100 {

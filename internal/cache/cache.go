@@ -355,7 +355,7 @@ func (c call) ask(ctx, half context.Context, ask Ask) (a Answer, r record) {
 	r = c.read()
 	known := c.entry(r, c.token)
 	if known.Tried.After(c.start) && sharedFault(known.Trouble) {
-		// Another caller has just asked about the token in vain.
+		// Another caller has just asked about the token without success.
 		c.update(func(now *record) { a, r = c.unverified(now, known.Trouble), *now })
 		return a, r
 	}

@@ -421,7 +421,7 @@ func TestNoTokenOnDisk(t *testing.T) {
 	w.now = w.now.Add(time.Hour)
 	w.verify("group/project1")
 	turn, _, _ := w.store.Turn(t.Context(), w.question("").Token, "team/mine")
-	turn.InVain(t.Context(), Vain{})
+	turn.Failed(t.Context(), RescueFailure{})
 	turn.End()
 	entries, err := os.ReadDir(w.store.Dirs[0])
 	if err != nil || len(entries) != 2 {

@@ -13,9 +13,9 @@ type Instance struct {
 	// the instance's, "" if the answer was that nothing names one.
 	Known bool
 	URL   string
-	// Fresh says that the answer need not be asked for again. InVain says that an
+	// Fresh says that the answer need not be asked for again. Failed says that an
 	// attempt to do so failed in the last 30 seconds.
-	Fresh, InVain bool
+	Fresh, Failed bool
 }
 
 // TokenInstance is what is known about the instance of a token.
@@ -26,8 +26,8 @@ func (s Store) SaveTokenInstance(tok token.Token, url string) {
 	s.saveInstance(tokenFile(tok), func(e *entry, now time.Time) { *e = entry{Made: now, Instance: url} })
 }
 
-// InstanceInVain stores that nobody could be asked about the instance of a token.
-func (s Store) InstanceInVain(tok token.Token) {
+// InstanceFailed stores that a request for the instance of a token failed.
+func (s Store) InstanceFailed(tok token.Token) {
 	s.saveInstance(tokenFile(tok), func(e *entry, now time.Time) { e.Tried = now })
 }
 
@@ -59,7 +59,7 @@ func (s Store) instance(of names) (known Instance) {
 	c := s.call(dir, of)
 	e := c.entry(c.read(), kindInstance)
 	age := c.now().Sub(e.Made)
-	known.InVain = c.now().Sub(e.Tried) < outageTTL
+	known.Failed = c.now().Sub(e.Tried) < outageTTL
 	if known.Known = age < maxAge; known.Known {
 		known.URL, known.Fresh = e.Instance, age < c.TTL
 	}

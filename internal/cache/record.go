@@ -42,7 +42,7 @@ const (
 	kindVerdict  = "verdict-"
 	kindToken    = "token-"   // what GitLab said about the token itself
 	kindRate     = "rate-"    // the rate limit
-	kindVain     = "vain-"    // another place that had nothing better
+	kindFailure  = "failure-" // another place that had nothing better
 	kindTold     = "told"     // when people were last told about the expiry
 	kindErased   = "erased"   // when Forget last dropped the verdicts
 	kindInstance = "instance" // of the token, or of a Secret in the cluster
@@ -61,8 +61,8 @@ type entry struct {
 	Facts access.Facts `json:",omitzero"`
 	// Until is when the rate limit resets.
 	Until time.Time `json:",omitzero"`
-	// Vain is why another place had nothing better.
-	Vain Vain `json:",omitzero"`
+	// RescueFailure is why another place had nothing better.
+	RescueFailure RescueFailure `json:",omitzero"`
 	// Instance is the URL of the instance.
 	Instance string `json:",omitzero"`
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Vain is why another place had nothing better than a dead token: codes and values, of
-// which the caller makes words. The zero value is for a token that is the same there.
-type Vain struct {
-	// Problem is the code of the message that says why the place could not be read.
+// RescueFailure is why another place had no valid token: codes and values, no text. The
+// zero value is for the same token there.
+type RescueFailure struct {
+	// Problem is the code of the error from reading the place.
 	Problem string `json:",omitzero"`
-	// Instance is the one that the other token is for.
+	// Instance is the other token's.
 	Instance string `json:",omitzero"`
 	// Verdict is the refusal of the other token.
 	Verdict access.Verdict `json:",omitzero"`
@@ -28,28 +28,28 @@ type Turn struct {
 }
 
 // Turn waits for other calls, for half of the time that ctx leaves. If one of them
-// was in vain in the last 30 seconds, known is true, and vain says why. End must be
+// failed in the last 30 seconds, known is true, and failure says why. End must be
 // called.
-func (s Store) Turn(ctx context.Context, dead token.Token, place string) (t Turn, vain Vain, known bool) {
+func (s Store) Turn(ctx context.Context, dead token.Token, place string) (t Turn, failure RescueFailure, known bool) {
 	dir, _ := s.open(true)
 	if dir == nil {
-		return Turn{}, Vain{}, false
+		return Turn{}, RescueFailure{}, false
 	}
-	t = Turn{call: s.call(dir, tokenFile(dead)), key: kindVain + digest(place)}
+	t = Turn{call: s.call(dir, tokenFile(dead)), key: kindFailure + digest(place)}
 	half, cancel := halfOf(ctx)
 	defer cancel()
 	_, release := dir.lock(half, t.call.file+" "+t.key, nil)
 	t.end = func() { release(); dir.close() }
 	e := t.call.entry(t.call.read(), t.key)
 	known = t.call.now().Sub(e.Made) < refusalTTL
-	return t, e.Vain, known
+	return t, e.RescueFailure, known
 }
 
-// InVain stores that the attempt was in vain. A call that was interrupted learned
+// Failed stores that the attempt failed. A call that was interrupted learned
 // nothing.
-func (t Turn) InVain(ctx context.Context, why Vain) {
+func (t Turn) Failed(ctx context.Context, why RescueFailure) {
 	if t.end != nil && !errors.Is(ctx.Err(), context.Canceled) {
-		t.call.update(func(r *record) { r.set(t.key, entry{Made: t.call.now(), Vain: why}) })
+		t.call.update(func(r *record) { r.set(t.key, entry{Made: t.call.now(), RescueFailure: why}) })
 	}
 }
 

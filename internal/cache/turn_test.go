@@ -20,7 +20,7 @@ import (
 func TestTurn(t *testing.T) {
 	w := newWorld(t)
 	dead := w.question("").Token
-	why, helped, looks := Vain{Problem: "kube-timeout"}, false, 0
+	why, helped, looks := RescueFailure{Problem: "kube-timeout"}, false, 0
 	try := func(ctx context.Context, place string, want int) {
 		t.Helper()
 		turn, got, known := w.store.Turn(ctx, dead, place)
@@ -29,7 +29,7 @@ func TestTurn(t *testing.T) {
 			looks++
 			got = why
 			if !helped {
-				turn.InVain(ctx, why)
+				turn.Failed(ctx, why)
 			}
 		}
 		if looks != want || !reflect.DeepEqual(got, why) {
@@ -43,11 +43,11 @@ func TestTurn(t *testing.T) {
 	w.now = w.now.Add(refusalTTL - time.Second)
 	try(ctx, "team/mine", 2)
 	w.now = w.now.Add(time.Second)
-	why, helped = Vain{Verdict: access.Verdict{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: []string{"api"}}}, true
+	why, helped = RescueFailure{Verdict: access.Verdict{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: []string{"api"}}}, true
 	try(ctx, "team/mine", 3)
 	try(ctx, "team/mine", 4)
 	// Nothing to say is remembered as well.
-	why, helped = Vain{}, false
+	why, helped = RescueFailure{}, false
 	try(ctx, "team/mine", 5)
 	try(ctx, "team/mine", 5)
 	// A caller that was interrupted learned nothing.
@@ -71,15 +71,15 @@ func TestTurnsOneAfterAnother(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			turn, _, vain := w.store.Turn(t.Context(), dead, "team/mine")
+			turn, _, failure := w.store.Turn(t.Context(), dead, "team/mine")
 			defer turn.End()
-			if vain {
+			if failure {
 				return
 			}
 			if looks.Add(1); looking.Add(1) > 1 {
 				t.Error("two look at the same time")
 			}
-			turn.InVain(t.Context(), Vain{})
+			turn.Failed(t.Context(), RescueFailure{})
 			looking.Add(-1)
 		})
 	}
@@ -140,8 +140,8 @@ func TestTokenInstance(t *testing.T) {
 		}
 	}
 	want(Instance{})
-	w.store.InstanceInVain(tok)
-	want(Instance{InVain: true})
+	w.store.InstanceFailed(tok)
+	want(Instance{Failed: true})
 	w.now = w.now.Add(outageTTL)
 	want(Instance{})
 	w.store.SaveTokenInstance(tok, "")
@@ -150,8 +150,8 @@ func TestTokenInstance(t *testing.T) {
 	want(Instance{Known: true, URL: "https://gitlab.example.com", Fresh: true})
 	w.granted(w.verify("a/b"))
 	w.now = w.now.Add(w.store.TTL)
-	w.store.InstanceInVain(tok)
-	want(Instance{Known: true, URL: "https://gitlab.example.com", InVain: true})
+	w.store.InstanceFailed(tok)
+	want(Instance{Known: true, URL: "https://gitlab.example.com", Failed: true})
 	if !w.store.Forget(tok) {
 		t.Error("there were no verdicts")
 	}

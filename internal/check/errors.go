@@ -270,9 +270,9 @@ func warnGitLogsIn(by, hint string) error {
 		Hint: hint + ": each failed login counts toward GitLab's ban of this address"}
 }
 
-// errGitLogsInInVain is for a git that fails with a login, by, that it uses instead of
+// errGitLogsInInstead is for a git that fails with a login, by, that it uses instead of
 // this helper's; hint is how to remove it.
-func errGitLogsInInVain(by, hint string) error {
+func errGitLogsInInstead(by, hint string) error {
 	return &message.Error{Code: "git-logs-in-in-vain", Topic: message.Configuration,
 		What: "git fails: it logs in with " + by + " instead of this helper's credential",
 		Hint: hint}

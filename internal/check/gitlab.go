@@ -28,7 +28,7 @@ type answers struct {
 	// problem is why GitLab could not be asked.
 	problem error
 	client  *gitlab.Client
-	trip    journey
+	trip    connTrace
 	verdict access.Verdict
 	facts   access.Facts
 	// result is get's result for it.

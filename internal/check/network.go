@@ -17,9 +17,9 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// journey records the connection's events of a check's requests: the last of each, since
+// connTrace records the connection's events of a check's requests: the last of each, since
 // failures may be temporary.
-type journey struct {
+type connTrace struct {
 	mu        sync.Mutex
 	addresses []string
 	connected string
@@ -30,7 +30,7 @@ type journey struct {
 }
 
 // watch records the requests of a context.
-func (j *journey) watch(ctx context.Context) context.Context {
+func (j *connTrace) watch(ctx context.Context) context.Context {
 	note := func(f func()) {
 		j.mu.Lock()
 		defer j.mu.Unlock()
@@ -74,7 +74,7 @@ func (j *journey) watch(ctx context.Context) context.Context {
 }
 
 // fault is the step that failed with reason.
-func (j *journey) fault(reason access.Reason, proxy string, i instance.Instance) string {
+func (j *connTrace) fault(reason access.Reason, proxy string, i instance.Instance) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
@@ -109,7 +109,7 @@ func hostOf(i instance.Instance) string {
 func encrypted(i instance.Instance) bool { return strings.HasPrefix(i.Origin(), "https://") }
 
 // signer is the signer of an untrusted certificate, "" for other failures.
-func (j *journey) signer() string {
+func (j *connTrace) signer() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.untrusted == nil {
@@ -123,7 +123,7 @@ func nameOf(cert *x509.Certificate) string {
 }
 
 // tell reports a successful step of the connection.
-func (j *journey) tell(r *run, step, proxy string, i instance.Instance) {
+func (j *connTrace) tell(r *run, step, proxy string, i instance.Instance) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch step {

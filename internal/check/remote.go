@@ -158,7 +158,7 @@ func (a *answers) way() bool {
 	}
 	for _, step := range []string{stepProxy, stepDNS, stepTCP, stepTLS, stepAPI} {
 		if step == failed {
-			a.fail(step, a.onTheWay(step))
+			a.fail(step, a.connectionError(step))
 			return false
 		}
 		if unread := a.client.Unread(); step == stepTLS && len(unread) > 0 {
@@ -179,8 +179,8 @@ func (a *answers) way() bool {
 	return true
 }
 
-// onTheWay is why a step of the connection failed, with details from the connection.
-func (a *answers) onTheWay(step string) error {
+// connectionError is why a step of the connection failed, with details from the connection.
+func (a *answers) connectionError(step string) error {
 	why := message.Explain(a.verdict, helper.SubjectOf(a.question))
 	signer := a.trip.signer()
 	switch {

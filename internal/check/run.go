@@ -68,7 +68,7 @@ func (r *run) gitRun(p place, sound bool) {
 	case code < 0:
 		r.skip("git could not be run", stepRun)
 	case by != "":
-		r.fail(stepRun, errGitLogsInInVain(by, hint))
+		r.fail(stepRun, errGitLogsInInstead(by, hint))
 	default:
 		r.gitFailed(said)
 	}

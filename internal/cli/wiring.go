@@ -42,11 +42,11 @@ func newHelper(d *deps) helper.Helper {
 func newVerifier(d *deps) helper.Verifier {
 	progress := newProgress(d)
 	store := func() (cache.Store, error) { return verdictStore(d) }
-	var v helper.Verifier = verify.GitLab{Connect: newClients(d).Connect, Timeout: d.config.Timeout, Patience: newPatience(d)}
+	var v helper.Verifier = verify.GitLab{Connect: newClients(d).Connect, Timeout: d.config.Timeout, WaitBudget: newPatience(d)}
 	v = verify.Cached{Verifier: v, Store: store, Progress: progress}
 	v = verify.Limited{Verifier: v, Limit: timeLimit(d)}
 	v = verify.AsGit{Verifier: v, Net: gitNetwork(d)}
-	v = verify.RateLimited{Verifier: v, Patience: newPatience(d)}
+	v = verify.RateLimited{Verifier: v, WaitBudget: newPatience(d)}
 	v = verify.Remembered{Verifier: v, Store: store, Trace: d.trace}
 	if d.trace != nil {
 		v = verify.Traced{Verifier: v, Trace: d.trace}
@@ -56,8 +56,8 @@ func newVerifier(d *deps) helper.Verifier {
 
 func newProgress(d *deps) verify.Progress { return verify.Progress{Trace: d.trace, Tell: d.say.tell} }
 
-func newPatience(d *deps) verify.Patience {
-	return verify.Patience{Limit: d.config.RateLimitWait, Progress: newProgress(d)}
+func newPatience(d *deps) verify.WaitBudget {
+	return verify.WaitBudget{Limit: d.config.RateLimitWait, Progress: newProgress(d)}
 }
 
 // timeLimit is the time limit of a run. Work that goes on after it ends the process: who

@@ -29,18 +29,18 @@ func serve(ctx context.Context, out io.Writer, dir, program string) error {
 		return err
 	}
 	defer gitlab.Close()
-	if err := stock(gitlab, dir); err != nil {
+	if err := fill(gitlab, dir); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(out, sheet(gitlab, dir, program)); err != nil {
+	if _, err := io.WriteString(out, instructions(gitlab, dir, program)); err != nil {
 		return err
 	}
 	<-ctx.Done()
 	return nil
 }
 
-// stock fills the fake GitLab, and the directory with a file for each token.
-func stock(gitlab *gitlabtest.Server, dir string) error {
+// fill fills the fake GitLab, and the directory with a file for each token.
+func fill(gitlab *gitlabtest.Server, dir string) error {
 	gitlab.AddUser(gitlabtest.User{ID: 1, Username: "you", Name: "You", Email: "you@example.com"})
 	for path, level := range map[string]map[int]int{writable: {1: 30}, readable: {1: 20}, foreign: nil} {
 		if err := gitlab.AddProject(gitlabtest.Project{Path: path, Direct: level}); err != nil {
@@ -70,25 +70,25 @@ func stock(gitlab *gitlabtest.Server, dir string) error {
 	return nil
 }
 
-// trial is commands for one shell, and their result: the exit code of the last one, and
+// example is commands for one shell, and their result: the exit code of the last one, and
 // text that it prints.
-type trial struct {
+type example struct {
 	say      string
 	commands []string
 	code     int
 	words    string
 }
 
-func trials(url, dir string) []trial {
+func trials(url, dir string) []example {
 	project := url + "/" + writable + ".git"
 	fetchWith := func(token string) []string {
 		return []string{"ACP_GITLAB_TOKEN_FILE=" + quote(filepath.Join(dir, "tokens", token)) + " git -C project fetch"}
 	}
-	return []trial{
+	return []example{
 		{"The first two commands: check everything, and configure git to use the helper.",
 			[]string{"git-credential-acp check " + project, "git-credential-acp setup --identity"}, 0, "git now uses this helper for"},
 		{"Clone and push.",
-			[]string{"git clone " + project, "git -C project commit --allow-empty -m 'a trial'", "git -C project push"}, 0, "main -> main"},
+			[]string{"git clone " + project, "git -C project commit --allow-empty -m 'a example'", "git -C project push"}, 0, "main -> main"},
 		{"You may read this project, and not push to it: the role is too low.",
 			[]string{"git clone " + url + "/" + readable + ".git"}, 128, "insufficient permissions: you have Reporter (20)"},
 		{"Where projects are only read, that role can be declared enough.",
@@ -105,11 +105,11 @@ func trials(url, dir string) []trial {
 	}
 }
 
-// ends is the last line of the sheet.
+// ends is the last line of the instructions.
 const ends = "Ctrl-C here ends the server and removes all of it, your clones as well."
 
-// sheet is the printed instructions.
-func sheet(gitlab *gitlabtest.Server, dir, program string) string {
+// instructions is the printed instructions.
+func instructions(gitlab *gitlabtest.Server, dir, program string) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("A stand-in GitLab answers on %s. Its tokens are worth nothing elsewhere.", gitlab.URL())

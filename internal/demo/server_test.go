@@ -72,12 +72,12 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// end is printed after each trial, and behind it the exit code.
+// end is printed after each example, and behind it the exit code.
 const end = "== exit code "
 
 type promise struct{ code, words string }
 
-// read reads the sheet to its end, and gives all that is to be typed, and what
+// read reads the instructions to its end, and gives all that is to be typed, and what
 // should come of it.
 func read(t *testing.T, lines *bufio.Scanner) (session string, promises []promise) {
 	for lines.Scan() {

@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// passed are the variables that git gets: its paths, and nothing that may contain a token.
-var passed = []string{
+// passedVariables are the variables that git gets: its paths, and nothing that may contain a token.
+var passedVariables = []string{
 	"PATH", "HOME", "XDG_CONFIG_HOME", "TMPDIR", "SUDO_UID",
 	"GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM",
 	"GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM",
 	"SYSTEMROOT", "PROGRAMDATA", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "APPDATA",
 }
 
-// heeded are the settings from the environment that git gets: which other files to read,
+// passedSettings are the settings from the environment that git gets: which other files to read,
 // whether it may work in a repository, and the author of commits. Others may contain a
 // token (http.extraHeader).
-var heeded = []string{"include.path", "includeif.path", "safe.directory", "safe.barerepository", "user.name", "user.email"}
+var passedSettings = []string{"include.path", "includeif.path", "safe.directory", "safe.barerepository", "user.name", "user.email"}
 
 // Environment is the part of an environment, and of the settings in it, that git gets.
 // Relative paths are left out, since they would refer to the repository.
@@ -27,7 +27,7 @@ func Environment(environ []string, command []Entry) []string {
 	env := []string{"LC_ALL=C"}
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
-		if !slices.Contains(passed, name) {
+		if !slices.Contains(passedVariables, name) {
 			continue
 		}
 		switch name {
@@ -44,7 +44,7 @@ func Environment(environ []string, command []Entry) []string {
 	}
 	count := 0
 	for _, e := range command {
-		if slices.Contains(heeded, e.Section+"."+e.Key) {
+		if slices.Contains(passedSettings, e.Section+"."+e.Key) {
 			at := strconv.Itoa(count)
 			env = append(env, "GIT_CONFIG_KEY_"+at+"="+e.fullName(), "GIT_CONFIG_VALUE_"+at+"="+e.Value())
 			count++

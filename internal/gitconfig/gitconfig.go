@@ -54,7 +54,7 @@ func Find(name, pathList string) string {
 }
 
 // Locate is git's program in the directories of a PATH, to be run in dir with env. A
-// directory of the PATH within the work tree that dir is in is passed over: whoever
+// directory of the PATH within the work tree that dir is in is skipped: whoever
 // writes there must not choose what is run.
 func Locate(dir, pathList string, env []string) Git {
 	dirs := filepath.SplitList(pathList)

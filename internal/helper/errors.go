@@ -14,20 +14,20 @@ func warnRescued(mount, other, instance string) error {
 		What: "the token from " + mount + " is no longer valid on " + instance + "; using the newer one from " + other}
 }
 
-// warnVain says why newer, a Secret in the cluster, has no better token for q; nil if
+// warnRescue says why newer, a Secret in the cluster, has no better token for q; nil if
 // there is nothing to tell. newer.Problem is nil if the attempt was an earlier call's.
-func warnVain(vain cache.Vain, q Question, newer source.Found) error {
+func warnRescue(failure cache.RescueFailure, q Question, newer source.Found) error {
 	switch {
 	case newer.Problem != nil:
 		return warnRescueFailed(newer.Where, message.As(newer.Problem).What, "")
-	case vain.Problem != "":
-		return warnRescueFailed(newer.Where, "less than 30s ago, the attempt ended with "+vain.Problem, "git-credential-acp check tries again")
-	case vain.Instance != "":
-		return warnRescueForeign(newer.Where, vain.Instance, q.Found.Instance.String())
-	case vain.Verdict.Outcome == access.Refused:
+	case failure.Problem != "":
+		return warnRescueFailed(newer.Where, "less than 30s ago, the attempt ended with "+failure.Problem, "git-credential-acp check tries again")
+	case failure.Instance != "":
+		return warnRescueForeign(newer.Where, failure.Instance, q.Found.Instance.String())
+	case failure.Verdict.Outcome == access.Refused:
 		newer.Instance = q.Found.Instance
 		q.Found = newer
-		return warnRescueRefused(newer.Where, message.Explain(vain.Verdict, SubjectOf(q)))
+		return warnRescueRefused(newer.Where, message.Explain(failure.Verdict, SubjectOf(q)))
 	}
 	return nil
 }

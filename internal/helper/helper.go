@@ -359,10 +359,10 @@ const rescueLimit = 5 * time.Second
 func (h Helper) rescue(ctx context.Context, q Question, refused Finding) (_ Question, _ Finding, notes []error) {
 	ctx, cancel := context.WithTimeout(ctx, rescueLimit)
 	defer cancel()
-	turn, vain, known := h.Attempts.Turn(ctx, q.Found.Token, h.Backup)
+	turn, failure, known := h.Attempts.Turn(ctx, q.Found.Token, h.Backup)
 	defer turn.End()
 	if known {
-		return q, refused, told(warnVain(vain, q, source.Place(h.Backup)))
+		return q, refused, told(warnRescue(failure, q, source.Place(h.Backup)))
 	}
 	newer, problem := h.Source.Newer(ctx)
 	if problem != nil {
@@ -370,10 +370,10 @@ func (h Helper) rescue(ctx context.Context, q Question, refused Finding) (_ Ques
 	}
 	switch old := q.Found; {
 	case newer.Problem != nil:
-		vain.Problem = message.As(newer.Problem).Code
+		failure.Problem = message.As(newer.Problem).Code
 	case newer.Instance != old.Instance:
 		// A token goes to its own instance only.
-		vain.Instance = newer.Instance.String()
+		failure.Instance = newer.Instance.String()
 	case newer.Token.Reveal() == old.Token.Reveal():
 		// It was not rotated; the refusal is sufficient.
 	default:
@@ -383,10 +383,10 @@ func (h Helper) rescue(ctx context.Context, q Question, refused Finding) (_ Ques
 		if !again.refused() {
 			return asked, again, told(warnRescued(old.Where, newer.Where, old.Instance.String()))
 		}
-		vain.Verdict = again.Verdict
+		failure.Verdict = again.Verdict
 	}
-	turn.InVain(ctx, vain)
-	return q, refused, told(warnVain(vain, q, newer))
+	turn.Failed(ctx, failure)
+	return q, refused, told(warnRescue(failure, q, newer))
 }
 
 // told is a note as a list, empty for nil.

@@ -38,7 +38,7 @@ func (l Lookup) clusterSecret(ctx context.Context, req credential.Request) (read
 		limited := ctx
 		if req.Host != "" && expected == (instance.Instance{}) {
 			// The request may be for another instance.
-			short, cancel := context.WithTimeout(ctx, patience)
+			short, cancel := context.WithTimeout(ctx, otherTimeout)
 			defer cancel()
 			limited = short
 		}
@@ -109,5 +109,5 @@ func ObjectOf(s kube.Secret) source.Object {
 	}}
 }
 
-// patience is how long a request that may be for another instance waits for the cluster.
-const patience = 5 * time.Second
+// otherTimeout is how long a request that may be for another instance waits for the cluster.
+const otherTimeout = 5 * time.Second

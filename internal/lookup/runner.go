@@ -47,7 +47,7 @@ func (l Lookup) connectedInstance(ctx context.Context, tok token.Token) (string,
 	if l.Config.InstanceURL.Value != "" {
 		// The time limit is for GitLab, too.
 		limit, _ := l.Config.Timeout()
-		short, cancel := context.WithTimeout(ctx, min(patience, limit/4))
+		short, cancel := context.WithTimeout(ctx, min(otherTimeout, limit/4))
 		defer cancel()
 		ctx = short
 	}
@@ -83,12 +83,12 @@ func (l Lookup) remembered(ctx context.Context, tok token.Token, question string
 		return "", problem
 	}
 	standby := l.Config.InstanceURL.Value != ""
-	settled := func(known cache.Instance) bool { return known.Fresh || known.InVain && (known.Known || standby) }
+	settled := func(known cache.Instance) bool { return known.Fresh || known.Failed && (known.Known || standby) }
 	known := store.TokenInstance(tok)
 	if settled(known) {
 		return known.URL, nil
 	}
-	waiting, cancel := context.WithTimeout(ctx, patience)
+	waiting, cancel := context.WithTimeout(ctx, otherTimeout)
 	defer cancel()
 	defer store.LockInstance(waiting, tok, question)()
 	if known = store.TokenInstance(tok); settled(known) {
@@ -102,6 +102,6 @@ func (l Lookup) remembered(ctx context.Context, tok token.Token, question string
 	case !known.Known && !standby:
 		return "", problem
 	}
-	store.InstanceInVain(tok)
+	store.InstanceFailed(tok)
 	return known.URL, nil
 }

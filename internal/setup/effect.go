@@ -44,7 +44,7 @@ func (e *Effect) overruled(config gitconfig.Config, s Section, path string) bool
 	if first != nil {
 		name, origin = first.Name(), first.Origin
 	}
-	e.Warnings = append(e.Warnings, warnSetUpInVain(s.Sub, path, name, origin))
+	e.Warnings = append(e.Warnings, warnSetUpIneffective(s.Sub, path, name, origin))
 	return true
 }
 

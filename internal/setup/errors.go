@@ -44,10 +44,10 @@ func errNoRepository(words string) error {
 		Hint: "run it in a clone, or without --local"}
 }
 
-// warnSetUpInVain is a warning that git does not use this helper first for the
+// warnSetUpIneffective is a warning that git does not use this helper first for the
 // instance at url, although path says so. key and origin are the setting of the helper
 // that git uses first, "" for none.
-func warnSetUpInVain(url, path, key, origin string) error {
+func warnSetUpIneffective(url, path, key, origin string) error {
 	why := "it uses none, so that file is not read, or later configuration resets the list"
 	if key != "" {
 		why = message.Quote(key) + " in " + message.Quote(origin) + " names another one"

@@ -88,7 +88,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 		},
 	})
-	resp, err := t.Transport.RoundTrip(t.network.dress(req.Clone(ctx)))
+	resp, err := t.Transport.RoundTrip(t.network.addHeaders(req.Clone(ctx)))
 	switch {
 	case err == nil:
 		t.answered.Store(true)
@@ -98,8 +98,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// dress adds the network's headers and cookies to a request.
-func (n Network) dress(req *http.Request) *http.Request {
+// addHeaders adds the network's headers and cookies to a request.
+func (n Network) addHeaders(req *http.Request) *http.Request {
 	for name, values := range n.Header {
 		// The program's own User-Agent may be replaced.
 		if _, set := req.Header[name]; !set || name == "User-Agent" {
@@ -187,8 +187,8 @@ func New(n Network) *Transport {
 	if n.ProxyRoots != nil {
 		// net/http would use the host's authorities and client certificate for the
 		// proxy too.
-		greeter := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{RootCAs: n.ProxyRoots, MinVersion: tls.VersionTLS12}}
-		t.DialTLSContext = t.dial(greeter.DialContext)
+		proxyDialer := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{RootCAs: n.ProxyRoots, MinVersion: tls.VersionTLS12}}
+		t.DialTLSContext = t.dial(proxyDialer.DialContext)
 	}
 	return t
 }

@@ -52,7 +52,7 @@ func special(dir string) (name string, why error) {
 	for _, entry := range entries {
 		name := filepath.Join(dir, entry.Name())
 		if info, err := os.Stat(name); err == nil && !info.IsDir() {
-			if why := unfit(info); why != nil {
+			if why := notAFile(info); why != nil {
 				return name, why
 			}
 		}
@@ -60,8 +60,8 @@ func special(dir string) (name string, why error) {
 	return "", nil
 }
 
-// unfit is why something can't be a file of authorities, nil if it may be one.
-func unfit(info os.FileInfo) error {
+// notAFile is why something can't be a file of authorities, nil if it may be one.
+func notAFile(info os.FileInfo) error {
 	switch {
 	case !info.Mode().IsRegular():
 		return file.ErrNotRegular
@@ -113,7 +113,7 @@ func Roots(t Trust) (Authorities, error) {
 // read here.
 func (a *Authorities) system(t Trust) {
 	info, err := os.Stat(t.Optional.Path)
-	odd := err == nil && !info.IsDir() && unfit(info) != nil
+	odd := err == nil && !info.IsDir() && notAFile(info) != nil
 	for _, dir := range filepath.SplitList(t.OptionalDirs.Path) {
 		at := Named{dir, t.OptionalDirs.By}
 		if _, err := os.ReadDir(dir); err != nil {

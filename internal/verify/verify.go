@@ -25,8 +25,8 @@ type GitLab struct {
 	// in gitlab.Config.
 	Connect func(q helper.Question, timeout time.Duration, onLimit func(time.Duration) bool) (*gitlab.Client, error)
 	// Timeout is for messages; the context bounds the time.
-	Timeout  func() (time.Duration, error)
-	Patience Patience
+	Timeout    func() (time.Duration, error)
+	WaitBudget WaitBudget
 }
 
 // Verify requests what is not known yet.
@@ -37,7 +37,7 @@ func (g GitLab) Verify(ctx context.Context, q helper.Question) helper.Finding {
 	}
 	// A call that has waited is not held back again.
 	held := deadline.Waited(ctx) > 0
-	client, problem := g.Connect(q, timeout, func(wait time.Duration) bool { return !held && g.Patience.allows(ctx, wait) })
+	client, problem := g.Connect(q, timeout, func(wait time.Duration) bool { return !held && g.WaitBudget.allows(ctx, wait) })
 	if problem != nil {
 		return helper.Finding{Problem: problem}
 	}

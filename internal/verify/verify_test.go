@@ -59,14 +59,14 @@ func newWorld(t *testing.T) *world {
 		Git: func() gitconfig.Config { return gitconfig.Config{Entries: gitconfig.FromEnvironment(w.settings, "")} }}
 	timeout := func() (time.Duration, error) { return 20 * time.Second, nil }
 	progress := Progress{Tell: func(error, func(string) string) {}}
-	patience := Patience{Limit: func() (time.Duration, error) { return w.wait, nil }, Progress: progress}
+	patience := WaitBudget{Limit: func() (time.Duration, error) { return w.wait, nil }, Progress: progress}
 	dirs := []string{filepath.Join(t.TempDir(), "cache")}
 	store := func() (cache.Store, error) { return cache.Store{Dirs: dirs, TTL: time.Minute}, nil }
-	var v helper.Verifier = GitLab{Connect: Clients{Net: net, Progress: progress}.Connect, Timeout: timeout, Patience: patience}
+	var v helper.Verifier = GitLab{Connect: Clients{Net: net, Progress: progress}.Connect, Timeout: timeout, WaitBudget: patience}
 	v = Cached{Verifier: v, Store: store, Progress: progress}
 	v = Limited{Verifier: v, Limit: deadline.Limit{Timeout: timeout}}
 	v = AsGit{Verifier: v, Net: net}
-	v = RateLimited{Verifier: v, Patience: patience}
+	v = RateLimited{Verifier: v, WaitBudget: patience}
 	w.verifier = Remembered{Verifier: v, Store: store}
 	return w
 }

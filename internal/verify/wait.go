@@ -15,39 +15,39 @@ import (
 // RateLimited waits and retries while the next Verifier is rate limited.
 type RateLimited struct {
 	helper.Verifier
-	Patience Patience
+	WaitBudget WaitBudget
 }
 
-// Verify waits as long as Patience allows in total.
+// Verify waits as long as WaitBudget allows in total.
 func (r RateLimited) Verify(ctx context.Context, q helper.Question) helper.Finding {
-	if _, problem := r.Patience.Limit(); problem != nil {
+	if _, problem := r.WaitBudget.Limit(); problem != nil {
 		return helper.Finding{Problem: problem}
 	}
 	for try := 0; ; try++ {
 		f := r.Verifier.Verify(ctx, q)
 		limited := f.Problem == nil && f.Verdict.Outcome == access.Unverified && f.Verdict.Reason == access.RateLimited
-		if !limited || !r.Patience.Wait(ctx, q.Found, max(f.Verdict.Wait, time.Second<<try)) {
+		if !limited || !r.WaitBudget.Wait(ctx, q.Found, max(f.Verdict.Wait, time.Second<<try)) {
 			return f
 		}
 	}
 }
 
-// Patience limits how long a call waits for rate limits.
-type Patience struct {
+// WaitBudget limits how long a call waits for rate limits.
+type WaitBudget struct {
 	// Limit is the total time.
 	Limit    func() (time.Duration, error)
 	Progress Progress
 }
 
 // allows reports whether a wait is within what the call has left.
-func (p Patience) allows(ctx context.Context, wait time.Duration) bool {
+func (p WaitBudget) allows(ctx context.Context, wait time.Duration) bool {
 	limit, problem := p.Limit()
 	return problem == nil && deadline.Waited(ctx)+wait <= limit
 }
 
 // Wait waits for a rate limit to reset, plus a random time, so that not all callers retry at
 // once. It is false if that would exceed the call's or ctx's time, or after a signal.
-func (p Patience) Wait(ctx context.Context, of source.Found, wait time.Duration) bool {
+func (p WaitBudget) Wait(ctx context.Context, of source.Found, wait time.Duration) bool {
 	ends, bounded := ctx.Deadline()
 	if !p.allows(ctx, wait) || bounded && time.Until(ends) <= wait {
 		return false
