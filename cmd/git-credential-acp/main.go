@@ -53,10 +53,9 @@ type closed struct{}
 
 func (closed) Write([]byte) (int, error) { return 0, errors.New("standard output is closed") }
 
-// hiding takes variables that hold a token out of the process's environment, so
-// that no program started from here inherits them, whoever starts it: client-go
-// hands a kubeconfig's exec plugin all of the environment. What it returns finds
-// them, and all others, as os.LookupEnv does.
+// hiding removes variables with a token from the process's environment, so that child
+// processes don't inherit them: client-go passes all of it to exec plugins. It returns a
+// lookup function with all variables.
 func hiding(names []string) func(string) (string, bool) {
 	hidden := map[string]string{}
 	for _, name := range names {

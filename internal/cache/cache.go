@@ -48,7 +48,7 @@ type Answer struct {
 	// Trouble is why GitLab gave none; both are zero otherwise.
 	Bridged time.Duration
 	Trouble access.Verdict
-	// Tell says that people should hear of the token's expiry: nobody did today.
+	// Tell: warn about the token's expiry, for the first time today.
 	Tell bool
 }
 
@@ -330,8 +330,8 @@ func sharedFault(trouble access.Verdict) bool {
 	return false
 }
 
-// tell marks an answer with an expiry that people should hear about, once a day and
-// token. If that can't be stored, they don't hear of it.
+// tell marks an answer for an expiry warning, once a day per token. If that can't be stored,
+// there is no warning.
 func (c call) tell(a Answer, r record) Answer {
 	const day = 24 * time.Hour
 	today := c.now().Truncate(day) // UTC

@@ -9,12 +9,12 @@ import (
 
 // Instance is what is known about the instance that a token or a Secret is for.
 type Instance struct {
-	// Known says that somebody who knows has answered, in the last 25 hours. URL is
-	// the instance's, "" if the answer was that nothing names one.
+	// Known: the instance was determined in the last 25 hours. URL is its URL, "" if
+	// nothing names one.
 	Known bool
 	URL   string
-	// Fresh says that the answer need not be asked for again. Failed says that an
-	// attempt to do so failed in the last 30 seconds.
+	// Fresh: it need not be determined again. Failed: an attempt to do so failed in the
+	// last 30 seconds.
 	Fresh, Failed bool
 }
 

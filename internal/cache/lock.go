@@ -17,11 +17,11 @@ import (
 // locks its question, then the token, then the token's file.
 const lockFile = "acp.lock"
 
-// noticeable is how long a caller waits for another before people are told.
+// noticeable is how long a caller waits for another before a message.
 const noticeable = 2 * time.Second
 
-// lock waits until nobody else has the lock of that name, or ctx ends; waited says
-// that somebody had it. Without locks (Windows, a directory that can't be written)
+// lock waits until the lock of that name is free, or ctx ends; waited reports whether it was
+// held. Without locks (Windows, a directory that can't be written)
 // it returns at once. release is never nil, and may be called twice.
 func (d *directory) lock(ctx context.Context, name string, tell func()) (waited bool, release func()) {
 	opened, err := d.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE|syscall.O_NONBLOCK, 0o600)

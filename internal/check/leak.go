@@ -10,8 +10,8 @@ import (
 )
 
 // leaks warns of helpers that git also asks for other hosts, or over plain http, and
-// that may give them the token. No helper is run to find out: it could ask somebody,
-// or keep what it is asked for.
+// that may give them the token. Helpers are not run to find out: they could
+// prompt or store what they get.
 func (r *run) leaks(p place) {
 	before := r.warned[stepHelpers] // git can be run with them
 	var told []string

@@ -39,13 +39,12 @@ func (m Machine) firstLine(ctx context.Context, program string, args ...string) 
 	return line, err
 }
 
-// unasking are variables that keep git from asking anybody, and its words as they
-// are in English.
+// unasking are variables that make git not prompt, and print English.
 var unasking = []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GCM_INTERACTIVE=never", "ACP_GITLAB_TRACE="}
 
-// git runs git as the user would here, but without asking anybody and without the
-// variables that redact changes, and gives what it printed to standard error. The exit
-// code is -1 when it could not be run to its end. What git traces goes nowhere.
+// git runs git as the user would here, but without prompts and without the variables that
+// redact changes, and returns its standard error. The exit code is -1 if it could not be
+// started or was killed. git's traces are discarded.
 func (m Machine) git(ctx context.Context, redact func(string) string, args ...string) (said string, code int) {
 	cmd := process.Command(ctx, "git", args...)
 	for _, variable := range m.Environ() {

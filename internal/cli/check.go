@@ -24,7 +24,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/report"
 )
 
-// checkFlags are what check can be told.
+// checkFlags are check's flags.
 type checkFlags struct {
 	branch, color, terminationLog string
 	branchGiven, json, all        bool
@@ -143,14 +143,14 @@ func checker(d *deps, flags checkFlags, args []string) (c check.Check, target ch
 
 // checkWith is a check of what a helper would answer.
 func checkWith(d *deps, h helper.Helper, limit time.Duration) check.Check {
-	h.Attempts = cache.Store{} // what was in vain a moment ago need not be so now
+	h.Attempts = cache.Store{} // retry failed rescues
 	return check.Check{
 		Helper: h,
 		Connect: func(q helper.Question) (*gitlab.Client, error) {
 			return newClients(d).Connect(q, limit, nil)
 		},
 		Limit:      limit,
-		OnLimit:    newPatience(d).Wait,
+		OnLimit:    newWaitBudget(d).Wait,
 		Connection: newLookup(d).Connected,
 		Cache: func() (string, error) {
 			store, problem := verdictStore(d)

@@ -76,8 +76,7 @@ type Env struct {
 	Build Build
 }
 
-// exitError ends a command with an exit code; what there is to say has been
-// said.
+// exitError ends a command with an exit code, after all messages were printed.
 type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }

@@ -19,7 +19,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// connectFlags are what connect can be told.
+// connectFlags are connect's flags.
 type connectFlags struct {
 	keeperFlags
 	tokenFile, caFile, owner string

@@ -14,7 +14,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// disconnectFlags are what disconnect can be told.
+// disconnectFlags are disconnect's flags.
 type disconnectFlags struct {
 	keeperFlags
 	revoke, yes bool

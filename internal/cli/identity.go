@@ -12,8 +12,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
-// who is the section for the identity, if it is wanted and not known to git. A
-// trouble with it is told, and does not stand in the way of the rest.
+// who is the section for the identity, if requested and not set in git. A failure is
+// reported, and the rest of setup continues.
 func (r *setupRun) who(ctx context.Context, instances []instance.Instance) []setup.Section {
 	if !r.identity {
 		return nil

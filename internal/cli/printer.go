@@ -32,8 +32,7 @@ func (p *printer) clean(text string) string {
 	return token.Mask(p.hidden.Redact(text))
 }
 
-// lines are those of a message, with what is known of a token taken out by redact,
-// and what would move a terminal's cursor escaped.
+// lines are a message's lines, redacted and with terminal escapes quoted.
 func (p *printer) lines(m error, redact func(string) string) []string {
 	lines := message.As(m).Lines()
 	for n, line := range lines {

@@ -37,8 +37,7 @@ func operations() []operation {
 			func(context.Context, *deps) error { return nil }},
 		{"erase", "Drop cached verdicts of a token that failed (from git on stdin)",
 			func(ctx context.Context, d *deps) error {
-				// What people are told is about the login. That it is forgotten is
-				// what git asked for.
+				// The messages are about the login. Erasing itself has succeeded.
 				_ = conclude(d, newHelper(d).Erase(ctx, requestInput(d)))
 				return nil
 			}},

@@ -22,7 +22,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// rotateFlags are what rotate can be told.
+// rotateFlags are rotate's flags.
 type rotateFlags struct {
 	keeperFlags
 	tokenFile, expires, recoveryDir, pods string
@@ -247,8 +247,7 @@ func shieldSignals(d *deps) (safe func()) {
 	return func() { signal.Stop(signals); close(done) }
 }
 
-// remembering notes every token that a client is made for, to take it out of what
-// is printed.
+// remembering records every token that a client is made for, to redact it in output.
 func remembering(d *deps, tokens *[]token.Token, connect connector) connector {
 	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, error) {
 		*tokens = append(*tokens, tok)

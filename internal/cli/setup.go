@@ -261,8 +261,7 @@ func (r *setupRun) output(text string) error {
 	return r.done()
 }
 
-// instances are those to set up. What is wrong with others is told, and does not
-// stand in their way.
+// instances are those to set up. Problems with others are reported and ignored.
 func (r *setupRun) instances(ctx context.Context) ([]instance.Instance, error) {
 	if r.d.flags.instance != nil {
 		i, problem := knownInstance(r.d)
@@ -319,8 +318,8 @@ func (r *setupRun) open(ctx context.Context) (*setup.Config, error) {
 	return setup.Open(ctx, *r.git, r.scope, path)
 }
 
-// write writes what is not there yet. The helper comes first: it is set up
-// although nobody can say who makes the commits.
+// write writes what is not there yet. The helper comes first: it is set up even without an
+// identity.
 func (r *setupRun) write(ctx context.Context, instances []instance.Instance, sections []setup.Section) error {
 	config, problem := r.open(ctx)
 	if problem != nil {

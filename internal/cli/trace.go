@@ -13,9 +13,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
 
-// newTracer is what ACP_GITLAB_TRACE asks for, nil for nothing: as git's own
-// GIT_TRACE, 1 or true is standard error, and an absolute path a file that lines
-// are added to. Trouble with the file is told, and stops nobody.
+// newTracer is the tracer for ACP_GITLAB_TRACE, nil for none: as for GIT_TRACE, 1 or true is
+// standard error, and an absolute path a file to append to. An unusable file is a warning.
 func newTracer(d *deps) *trace.Tracer {
 	switch where := d.config.Trace.Value; {
 	case where == "" || where == "0" || where == "false":
@@ -65,8 +64,7 @@ func reasonValue(m error) []trace.Value {
 var results = map[helper.Outcome]string{helper.Failed: "failed", helper.NotOurs: "not ours", helper.Refused: "refused",
 	helper.Unverified: "unverified", helper.Answered: "answered"}
 
-// exchange tells of one request to GitLab or the platform. Nothing of what was answered but the
-// status is kept.
+// exchange traces a request to GitLab or the platform, with the reply's status only.
 func exchange(t *trace.Tracer) func(req *http.Request, status int, began time.Time) {
 	if t == nil {
 		return nil

@@ -42,11 +42,11 @@ func newHelper(d *deps) helper.Helper {
 func newVerifier(d *deps) helper.Verifier {
 	progress := newProgress(d)
 	store := func() (cache.Store, error) { return verdictStore(d) }
-	var v helper.Verifier = verify.GitLab{Connect: newClients(d).Connect, Timeout: d.config.Timeout, WaitBudget: newPatience(d)}
+	var v helper.Verifier = verify.GitLab{Connect: newClients(d).Connect, Timeout: d.config.Timeout, WaitBudget: newWaitBudget(d)}
 	v = verify.Cached{Verifier: v, Store: store, Progress: progress}
 	v = verify.Limited{Verifier: v, Limit: timeLimit(d)}
 	v = verify.AsGit{Verifier: v, Net: gitNetwork(d)}
-	v = verify.RateLimited{Verifier: v, WaitBudget: newPatience(d)}
+	v = verify.RateLimited{Verifier: v, WaitBudget: newWaitBudget(d)}
 	v = verify.Remembered{Verifier: v, Store: store, Trace: d.trace}
 	if d.trace != nil {
 		v = verify.Traced{Verifier: v, Trace: d.trace}
@@ -56,12 +56,12 @@ func newVerifier(d *deps) helper.Verifier {
 
 func newProgress(d *deps) verify.Progress { return verify.Progress{Trace: d.trace, Tell: d.say.tell} }
 
-func newPatience(d *deps) verify.WaitBudget {
+func newWaitBudget(d *deps) verify.WaitBudget {
 	return verify.WaitBudget{Limit: d.config.RateLimitWait, Progress: newProgress(d)}
 }
 
-// timeLimit is the time limit of a run. Work that goes on after it ends the process: who
-// waits on standard output gets what there is for that.
+// timeLimit is the time limit of a run. If work exceeds it, the process prints its answer for
+// that case and exits.
 func timeLimit(d *deps) deadline.Limit {
 	return deadline.Limit{Timeout: d.config.Timeout, Overrun: func() {
 		d.say.tell(errOvertime(), asIs)

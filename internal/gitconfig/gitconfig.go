@@ -54,8 +54,8 @@ func Find(name, pathList string) string {
 }
 
 // Locate is git's program in the directories of a PATH, to be run in dir with env. A
-// directory of the PATH within the work tree that dir is in is skipped: whoever
-// writes there must not choose what is run.
+// directory of the PATH within the work tree that dir is in is skipped, since
+// the repository must not choose the program.
 func Locate(dir, pathList string, env []string) Git {
 	dirs := filepath.SplitList(pathList)
 	if top := workTree(real(dir)); top != "" {
@@ -144,10 +144,9 @@ const readLimit = 3 * time.Second
 // ListFlags make `git config` print what Parse reads.
 var ListFlags = []string{"--list", "--show-scope", "--show-origin", "-z"}
 
-// Read reads all of the configuration that git has in this place; command is that
-// of the environment (see FromEnvironment), which git's program is not given. When
-// git can't read the repository's, that is left out; without a git program, command
-// alone is what there is.
+// Read reads git's configuration in the working directory; command is that of the environment
+// (see FromEnvironment), which git does not get. If git can't read the repository's, that is
+// left out; without git, only command remains.
 func (g Git) Read(ctx context.Context, command []Entry) Config {
 	if g.Program == "" {
 		return Config{Entries: command, Problem: ErrNoGit}

@@ -16,7 +16,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// explain gives the words for a request that failed.
+// explain is the message for a failed request.
 func (c *Client) explain(ctx context.Context, verb string, r resource, name Name, err error) error {
 	var status apierrors.APIStatus
 	switch {
@@ -31,8 +31,7 @@ func (c *Client) explain(ctx context.Context, verb string, r resource, name Name
 	return c.silence(err)
 }
 
-// silence gives the words for a request without an answer, or one that makes no
-// sense.
+// silence is the message for a request without a valid reply.
 func (c *Client) silence(err error) error {
 	if errors.Is(err, errTooLarge) || errors.Is(err, errOther) {
 		return errNotAPI(c.cluster, err.Error())

@@ -28,7 +28,7 @@ type Environment struct {
 	// UserAgent and OnExchange are as in Config.
 	UserAgent  string
 	OnExchange func(req *http.Request, status int, began time.Time)
-	// Hide is told the token for the platform, to take it out of what is printed.
+	// Hide is called with the token for the platform, to redact it in output.
 	Hide func(token.Bearer)
 }
 

@@ -8,13 +8,13 @@ import (
 )
 
 // PlatformHelper runs the platform's script where no setting here names it. The file
-// is in a directory where anybody may make one, so it has to be the user's own.
+// is in a world-writable directory, so it has to be the user's own.
 const PlatformHelper = "!test -O " + gitconfig.PlatformScript + " && " + gitconfig.PlatformScript
 
 const (
 	// gitHub is the only host for which the script is asked after Closed.
 	gitHub = "https://github.com"
-	// anyHost stands for every host that has no setting of its own.
+	// anyHost represents every host without its own setting.
 	anyHost = "https://gitlab.invalid"
 )
 

@@ -48,8 +48,8 @@ func (e *Effect) overruled(config gitconfig.Config, s Section, path string) bool
 	return true
 }
 
-// diverted tells of a rule by which git does not go to an instance at all, and
-// reports whether that is so for more than pushes.
+// diverted warns of a setting that makes git use another address than the instance, and
+// reports whether it applies to fetches too.
 func (e *Effect) diverted(config gitconfig.Config, url string) bool {
 	for _, push := range []bool{false, true} {
 		if by, diverted := config.Diverted(url+"/", push); diverted {
@@ -60,9 +60,8 @@ func (e *Effect) diverted(config gitconfig.Config, url string) bool {
 	return false
 }
 
-// rewrittenElse tells of another rule that counts for the ssh addresses of a
-// section, and reports whether git does with one what the section does not say, for
-// more than pushes.
+// rewrittenElse warns of another setting that applies to a section's ssh addresses, and
+// reports whether it overrides the section for fetches too.
 func (e *Effect) rewrittenElse(config gitconfig.Config, s Section) bool {
 	for _, line := range s.Lines {
 		for _, push := range []bool{false, true} {

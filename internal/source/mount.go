@@ -71,12 +71,11 @@ func openSecret(dir string) (*os.Root, error) {
 // maxSwaps is how many times a read is repeated because kubelet replaced the Secret.
 const maxSwaps = 100
 
-// readVersion reads the keys that decide, all of one version of the Secret.
-// kubelet points ..data to the new version before it removes the old one: so a
-// file that is missing while ..data still points to the same version is
-// missing for good, and otherwise everything is read again. Half of one
-// version and half of another would give a token to another instance, or trust
-// another one's authorities; those are read later, if at all.
+// readVersion reads the deciding keys, all of one version of the Secret. kubelet points ..data
+// to the new version before it removes the old one. So if a file is missing and ..data has not
+// changed, the key does not exist; otherwise everything is read again. A mix of two versions
+// could send a token to another instance, or trust another one's authorities. Authorities are
+// read later, if needed.
 func readVersion(root *os.Root) (keys map[string]content, ca func() ([]byte, error)) {
 	for swaps := 0; ; swaps++ {
 		version, err := versionOf(root)

@@ -40,8 +40,8 @@ func RunnerTraces(dir string) bool {
 	return false
 }
 
-// runner reads the token of the user whose turn it is. There is always a result: without
-// the file nobody acts, and no other source may stand in.
+// runner reads the token of the user whose turn it is. There is always a result: without the
+// file, no turn is running, and no other source may be used.
 func (c Config) runner() Found {
 	path := filepath.Join(c.RunnerDir, runnerFile)
 	f := Found{Source: Runner, Path: path, Where: runnerWhere(path), Renew: reconnect + ", then start a new turn",

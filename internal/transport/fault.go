@@ -21,8 +21,8 @@ import (
 // none.
 type Fault struct {
 	Reason access.Reason
-	// Detail is a few words for people about what the reason leaves open. It holds no
-	// text of a server's, and is "" where there is nothing to add.
+	// Detail is an addition to the reason for messages, without text from a server; "" for
+	// none.
 	Detail string
 	// Status is that of the answer, or of a proxy's answer to CONNECT; 0 for none.
 	Status int
@@ -110,8 +110,8 @@ func transient(f Fault, err error) bool {
 	return slices.Contains([]access.Reason{access.Unreachable, access.DNSFailed, access.ProxyFailed, access.Garbled}, f.Reason)
 }
 
-// Fault is [FaultOf] with what this transport knows besides: the proxy's name, the
-// name that was being looked up, and settings that did not help.
+// Fault is [FaultOf] with the transport's details: the proxy's name, the name that was being
+// resolved, and settings that are ignored.
 func (t *Transport) Fault(err error) Fault {
 	f := FaultOf(err)
 	switch f.Reason {
@@ -134,8 +134,8 @@ func (t *Transport) Fault(err error) Fault {
 	return f
 }
 
-// Ended is the fault of a request whose context ended before its answer came, which
-// err tells of: a DNS server that does not answer explains more than the time limit.
+// Ended is the fault of a request whose context ended before its reply, with error err: a DNS
+// server that does not answer explains more than the time limit.
 func (t *Transport) Ended(ctx context.Context, err error) Fault {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return Fault{Reason: access.Interrupted}
@@ -200,9 +200,9 @@ func socksLogin(err error) bool {
 	})
 }
 
-// clientCertificateRefused reports a host that lets nobody in without another certificate. With
-// TLS 1.3 it says so when this side is done with its handshake, and the connection
-// may be gone before that is read.
+// clientCertificateRefused reports whether a host rejected the client certificate. With TLS
+// 1.3 it does so after the client's side of the handshake, and the connection may be closed
+// before the alert is read.
 func (t *Transport) clientCertificateRefused(err error) bool {
 	var op *net.OpError
 	if !t.asked.Load() || t.answered.Load() {
@@ -211,8 +211,7 @@ func (t *Transport) clientCertificateRefused(err error) bool {
 	return !errors.As(err, &op) || op.Op == "remote error" || op.Op == "read" || op.Op == "write"
 }
 
-// remarks are what to add about a fault of TLS: its cause, and what stands in
-// settings that did not help.
+// remarks are the details of a TLS failure: its cause, and settings that are ignored.
 func (t *Transport) remarks(reason access.Reason, cause string) string {
 	all := []string{cause}
 	if reason == access.TLSUntrusted {

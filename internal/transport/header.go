@@ -43,7 +43,7 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// serverTime is the server's clock, as far as an answer tells it.
+// serverTime is the server's clock, by the reply's Date if any.
 func serverTime(header http.Header, now time.Time) time.Time {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		return date
@@ -51,8 +51,7 @@ func serverTime(header http.Header, now time.Time) time.Time {
 	return now
 }
 
-// maxWait is longer than anybody waits; a longer wait that is asked for counts as
-// this one.
+// maxWait is the limit for waits that a server asks for.
 const maxWait = 24 * time.Hour
 
 func bounded(wait time.Duration) time.Duration { return min(max(wait, 0), maxWait) }
