@@ -94,8 +94,8 @@ func TestForward(t *testing.T) {
 		{pushPack, "main~20", "main~10", "^main", "read"},
 		{pushPack, "main~21", "main", "^main~10", "would lose commits"},
 		{pushPack, "main", "main~10", "^main", "would lose commits"},
-		{pushPack, "main~20", "main", "^main~11", "could not be shown"},
-		{"/group/project.wiki.git/git-receive-pack", "main~20", "main", "^main~10", "could not be shown"},
+		{pushPack, "main~20", "main", "^main~11", "could not be verified"},
+		{"/group/project.wiki.git/git-receive-pack", "main~20", "main", "^main~10", "could not be verified"},
 		{"/group/project.wiki.git/git-receive-pack", "main~10", "main", "^main~10", "read"},
 	} {
 		if answer := push(row.path, at(row.old), row.tip, row.excluded); !strings.Contains(answer, row.want) {
