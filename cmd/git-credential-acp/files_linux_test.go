@@ -21,7 +21,7 @@ func TestFewDescriptors(t *testing.T) {
 			run.Path, _ = exec.LookPath("sh")
 			run.Args = append([]string{"sh", "-c", `ulimit -n "$1"; shift; exec "$@"`, "sh", strconv.Itoa(limit), program(t)}, strings.Fields(command)...)
 			err := run.Run()
-			named := strings.Contains(out.String(), "too many open files") || strings.Contains(out.String(), "too many open files")
+			named := strings.Contains(out.String(), "too many open files")
 			wrong := err != nil && (!named || run.ProcessState.ExitCode() != exitRefused)
 			for _, blamed := range []string{"has both", "holds no token", "not there", "does not ask", "goroutine", "killed"} {
 				wrong = wrong || strings.Contains(out.String(), blamed)
