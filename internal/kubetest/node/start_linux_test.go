@@ -75,7 +75,7 @@ func inside(m *testing.M, dir string) int {
 
 // start returns when the node is ready for pods.
 func (n *machine) start() error {
-	for _, step := range []func() error{n.isolate, n.serve, n.controlPlane, n.kubelet} {
+	for _, step := range []func() error{n.isolate, n.serve, n.controlPlane, n.containerd, n.kubelet} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -270,7 +270,8 @@ func (n *machine) run(program string, args ...string) error {
 	return nil
 }
 
-func (n *machine) kubelet() error {
+// containerd returns when containerd listens: kubelet ends if it can't reach it.
+func (n *machine) containerd() error {
 	debian := filepath.Join(os.Getenv(envNode), "root")
 	for _, dir := range []string{"registries/_default", "cni"} {
 		if err := os.MkdirAll(n.path(dir), 0o755); err != nil {
@@ -316,9 +317,28 @@ disabled_plugins = ['io.containerd.internal.v1.opt', 'io.containerd.nri.v1.nri']
   bin_dirs = ['%[2]s/usr/lib/cni']
   conf_dir = '%[1]s/cni'
 `, n.dir, debian)
-	resolver := write("resolv.conf", "nameserver %s\n", addrDNS)
+	if err != nil {
+		return err
+	}
+	if err := n.run(filepath.Join(debian, "usr/bin/containerd"), "--config", containerd); err != nil {
+		return err
+	}
+	return n.await("containerd listens", func(context.Context) bool {
+		conn, err := net.Dial("unix", "/run/containerd/containerd.sock")
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+}
+
+func (n *machine) kubelet() error {
+	resolver, err := n.write("resolv.conf", "nameserver "+addrDNS+"\n")
+	if err != nil {
+		return err
+	}
 	// Requests to kubelet come from this network namespace only.
-	kubelet := write("kubelet.yaml", `apiVersion: kubelet.config.k8s.io/v1beta1
+	kubelet, err := n.write("kubelet.yaml", fmt.Sprintf(`apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 failCgroupV1: false
@@ -333,21 +353,7 @@ resolvConf: %s
 clusterDNS: [%s]
 clusterDomain: cluster.local
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%%, imagefs.available: 1%%}
-`, os.Getenv(envCgroup), resolver, addrDNS)
-	if err != nil {
-		return err
-	}
-	if err := n.run(filepath.Join(debian, "usr/bin/containerd"), "--config", containerd); err != nil {
-		return err
-	}
-	// kubelet ends if it can't reach containerd.
-	err = n.await("containerd listens", func(context.Context) bool {
-		conn, err := net.Dial("unix", "/run/containerd/containerd.sock")
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
+`, os.Getenv(envCgroup), resolver, addrDNS))
 	if err != nil {
 		return err
 	}
