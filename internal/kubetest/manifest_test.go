@@ -42,6 +42,12 @@ var layers = func() []string {
 	return all
 }()
 
+// sidecar is the component with the proxy. It takes git's configuration and the program
+// out of the session, so it has layers and a test of its own.
+const sidecar = "components/sidecar"
+
+var sidecarLayers = []string{"base " + sidecar, "base " + sidecar + " check git network-policy", "example " + sidecar}
+
 // components are the parts of the manifests that can be left out.
 var components = []string{"check", "git", "image-volume", "network-policy"}
 
@@ -140,7 +146,7 @@ func restricted(t *testing.T) string {
 // A namespace of the restricted level takes all that the manifests hold, with no
 // field that the API server does not know.
 func TestManifests(t *testing.T) {
-	for _, layer := range layers {
+	for _, layer := range slices.Concat(layers, sidecarLayers) {
 		t.Run(layer, func(t *testing.T) {
 			namespace := restricted(t)
 			all := manifests(t, layer)
@@ -148,12 +154,15 @@ func TestManifests(t *testing.T) {
 			for _, object := range all {
 				kinds[object.GetKind()] = true
 			}
-			want := len(plurals)
-			if !isExample(layer) && !has(layer, "network-policy") {
-				want--
+			policies, want := 0, len(plurals)-1
+			if isExample(layer) || has(layer, "network-policy") {
+				policies++
 			}
-			if len(all) != want || len(kinds) != want {
-				t.Fatalf("%d objects of the kinds %v, want %d", len(all), kinds, want)
+			if has(layer, sidecar) {
+				policies++
+			}
+			if len(all) != want+policies || len(kinds) != want+min(policies, 1) {
+				t.Fatalf("%d objects of the kinds %v, want %d", len(all), kinds, want+policies)
 			}
 			for _, dryRun := range [][]string{{meta.DryRunAll}, nil} {
 				for _, object := range all {
@@ -187,7 +196,7 @@ func TestManifests(t *testing.T) {
 					}
 				}
 			}
-			if slices.Contains(names, "gitlab-check") != has(layer, "check") || slices.Contains(names, "git-credential-acp") == has(layer, "image-volume") {
+			if slices.Contains(names, "gitlab-check") != has(layer, "check") || slices.Contains(names, "git-credential-acp") == (has(layer, "image-volume") || has(layer, sidecar)) {
 				t.Errorf("the containers %q", names)
 			}
 		})
@@ -209,7 +218,11 @@ func TestManifests(t *testing.T) {
 // Components give the same pod in any order.
 func TestComponentOrder(t *testing.T) {
 	for i, one := range components {
-		for _, two := range components[i+1:] {
+		others := components[i+1:]
+		if one != "image-volume" {
+			others = append(slices.Clone(others), sidecar)
+		}
+		for _, two := range others {
 			if a, b := sorted(podOf(t, "base "+one+" "+two)), sorted(podOf(t, "base "+two+" "+one)); a != b {
 				t.Errorf("%s and %s:\n%s\n%s", one, two, a, b)
 			}
@@ -257,7 +270,7 @@ func TestManifestSettings(t *testing.T) {
 				t.Errorf("%s: %s has the instance in %s", layer, other.Name, text)
 			}
 		}
-		printed := setupPrints(t, instance)
+		printed := setupPrints(t, "--instance", instance, "--helper", "/opt/acp/git-credential-acp")
 		if isExample(layer) || has(layer, "git") {
 			printed["GIT_CONFIG_COUNT"] = "9"
 			printed["GIT_CONFIG_KEY_6"], printed["GIT_CONFIG_VALUE_6"] = "safe.directory", "*"
@@ -280,10 +293,10 @@ func TestManifestSettings(t *testing.T) {
 	}
 }
 
-// setupPrints are the variables that setup prints for an instance.
-func setupPrints(t *testing.T, instance string) map[string]string {
+// setupPrints are the variables that setup prints.
+func setupPrints(t *testing.T, flags ...string) map[string]string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), built.build(t), "setup", "--env=kubernetes", "--instance", instance, "--helper", "/opt/acp/git-credential-acp")
+	cmd := exec.CommandContext(t.Context(), built.build(t), append([]string{"setup", "--env=kubernetes"}, flags...)...)
 	cmd.Env = []string{"HOME=" + t.TempDir()}
 	printed, err := cmd.Output()
 	must(t, err)

@@ -3,11 +3,13 @@ package node
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -223,7 +225,7 @@ func (s *session) url() string { return "https://" + s.host + "/group/project.gi
 // works clones and pushes in the pod.
 func (s *session) works() {
 	s.t.Helper()
-	branch := fmt.Sprintf("refs/heads/branch-%d", branches.Add(1))
+	branch := fmt.Sprintf("refs/heads/session/%d", branches.Add(1))
 	out, err := s.sh(`set -e; rm -rf /work/project; git clone -q ` + s.url() + ` /work/project; cd /work/project
 		git -c user.name=Test -c user.email=test@example.com commit -q --allow-empty -m x
 		git push -q origin HEAD:` + branch + `; test "$(git rev-parse HEAD)" = "$(git ls-remote origin ` + branch + ` | cut -f1)"`)
@@ -299,27 +301,76 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// With the proxy in a sidecar, git clones and pushes in a container without a token,
-// before and after a rotation.
+// sidecar is the component with the proxy.
+const sidecar = "components/sidecar"
+
+// With the proxy in a sidecar, git clones and pushes in a container that has the token
+// nowhere, before and after a rotation.
 func TestSidecar(t *testing.T) {
 	t.Parallel()
-	const component = "sidecar"
-	if _, err := os.Stat(filepath.Join(root, "docs", "kubernetes", component)); errors.Is(err, os.ErrNotExist) {
-		t.Skip("docs/kubernetes has no component " + component)
-	}
-	s := newSession(t, "base "+component)
+	s := newSession(t, "base "+sidecar)
 	first, second := s.newToken(), s.newToken()
 	s.connect(first)
 	s.start()
 	s.works()
-	// sh fails the test if there is a token in what this prints.
-	if out, err := s.sh("env; find /var/run/secrets/ -type f -exec cat {} +; find /var/cache -type f -exec cat {} +"); strings.Contains(out, "eyJ") {
-		t.Errorf("the session can log in to Kubernetes: %v", err)
+	out, err := s.sh("cd /work/project && git push origin HEAD:main")
+	if err == nil || !strings.Contains(out, "! [remote rejected] HEAD -> main (policy: only refs/heads/session/* may be pushed)") {
+		t.Errorf("a push to main: %v: %s", err, out)
 	}
+	s.tokenless()
 	if out, err := s.acp(second, "rotate", "--pods", "app=session"); err != nil {
 		t.Fatalf("rotate: %v: %s", err, out)
 	}
+	if old, _ := node.gitlab.Token(first); !old.Revoked {
+		t.Error("the old token is not revoked")
+	}
 	s.works()
+	s.tokenless()
+}
+
+// The session starts without a token, and the pod is ready once there is one.
+func TestSidecarConnectLater(t *testing.T) {
+	t.Parallel()
+	s := newSession(t, "base "+sidecar+" git network-policy", withoutSecret)
+	s.start()
+	if out, err := s.lists(); err == nil || !strings.Contains(out, "remote: configuration: GitLab is not connected") {
+		t.Errorf("before connect: %v: %s", err, out)
+	}
+	if s.isReady() {
+		t.Error("the pod is ready without a token")
+	}
+	s.connect(s.newToken())
+	s.works()
+	s.eventually("the pod is ready", updates, s.isReady)
+	s.tokenless()
+}
+
+func (s *session) isReady() bool {
+	pod, err := node.client.CoreV1().Pods(s.namespace).Get(s.t.Context(), s.pod, meta.GetOptions{})
+	must(s.t, err)
+	return slices.ContainsFunc(pod.Status.Conditions, func(c core.PodCondition) bool { return c.Type == core.PodReady && c.Status == core.ConditionTrue })
+}
+
+// tokenless searches the session's container for tokens: files, variables and processes,
+// in plain text and in base64. A planted one is found.
+func (s *session) tokenless() {
+	s.t.Helper()
+	var patterns []string
+	for _, before := range []string{"", "x", "xx"} {
+		// The digits that only the middle of the text decides. The brackets keep the
+		// pattern from matching itself.
+		text := base64.StdEncoding.EncodeToString([]byte(before + "NodeCanary"))[4:12]
+		patterns = append(patterns, "["+text[:1]+"]"+text[1:])
+	}
+	script := `printf 'Node%s' Canary >/tmp/planted
+		pattern='[N]odeCanary|` + strings.Join(patterns, "|") + `'
+		find / '(' -path /proc -o -path /sys ')' -prune -o -type f -exec grep -lE "$pattern" {} + 2>/dev/null
+		cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | grep -cE "$pattern|eyJ[h]"
+		cat /proc/[0-9]*/cmdline | grep -c '[g]it-credential-acp'
+		ls -d /opt/acp /var/run/secrets /var/cache/acp 2>/dev/null; env | grep ACP_; id -u`
+	if out, _ := s.sh(script); out != "/tmp/planted\n0\n0\n1001\n" {
+		s.t.Errorf("the session can see:\n%s", out)
+	}
 }
 
 // The namespace refuses a pod with more than the restricted level allows.
