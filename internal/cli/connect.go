@@ -69,7 +69,7 @@ func runConnect(ctx context.Context, d *deps, flags connectFlags, args []string)
 	}
 	keeper, problem := newKeeper(ctx, d, "connect", flags.keeperFlags, limit)
 	if problem == nil {
-		problem = connectSecret(ctx, d, keeper, flags, limit)
+		problem = connectSecret(ctx, keeper, flags, limit)
 	}
 	if problem != nil {
 		return failed(d, problem, asIs)
@@ -85,11 +85,11 @@ func runConnect(ctx context.Context, d *deps, flags connectFlags, args []string)
 	if result.Outcome != check.AllGood {
 		return failed(d, errNotStored(keeper.Where(), result.Reason), redact)
 	}
-	if problem := keep(ctx, d, keeper, tok, i, limit); problem != nil {
+	if problem := keep(ctx, keeper, tok, i, limit); problem != nil {
 		return failed(d, problem, redact)
 	}
 	lines.Print("\nconnected: %s has the token of %s\n", keeper.Where(), i.String())
-	return written(d, lines.Err)
+	return written(lines.Err)
 }
 
 // connectTarget is the repository to check the token with, if one is named.
@@ -109,7 +109,7 @@ func connectTarget(args []string) (check.Target, error) {
 
 // connectSecret hands the flags that are about a Secret to the keeper. A Secret
 // that can't be changed is refused before the token is asked for.
-func connectSecret(ctx context.Context, d *deps, keeper connection.Keeper, flags connectFlags, limit time.Duration) error {
+func connectSecret(ctx context.Context, keeper connection.Keeper, flags connectFlags, limit time.Duration) error {
 	s, ours := keeper.(*connection.Secret)
 	switch {
 	case ours:
@@ -153,7 +153,7 @@ func checkNew(ctx context.Context, d *deps, tok token.Token, i instance.Instance
 }
 
 // keep stores a token, and sees that it is there.
-func keep(ctx context.Context, d *deps, keeper connection.Keeper, tok token.Token, i instance.Instance, limit time.Duration) error {
+func keep(ctx context.Context, keeper connection.Keeper, tok token.Token, i instance.Instance, limit time.Duration) error {
 	step := func(f func(context.Context) error) error {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
@@ -186,7 +186,7 @@ func keep(ctx context.Context, d *deps, keeper connection.Keeper, tok token.Toke
 
 // written turns trouble with standard output, which exitCode tells, into an exit
 // code.
-func written(d *deps, err error) error {
+func written(err error) error {
 	if err != nil {
 		return exitError(exitRefused)
 	}

@@ -57,7 +57,7 @@ func runDisconnect(ctx context.Context, d *deps, flags disconnectFlags) error {
 		return failed(d, problem, asIs)
 	case !kept.Connected:
 		_, err := fmt.Fprintf(d.env.Stdout, "nothing to do: there is no token in %s\n", keeper.Where())
-		return written(d, err)
+		return written(err)
 	case kept.Stuck != nil:
 		return failed(d, kept.Stuck, asIs)
 	}
@@ -85,7 +85,7 @@ func runDisconnect(ctx context.Context, d *deps, flags disconnectFlags) error {
 			return failed(d, problem, redact)
 		}
 		if _, err := fmt.Fprintf(d.env.Stdout, "revoked: %s on %s\n", revoked, kept.Instance.String()); err != nil {
-			return written(d, err)
+			return written(err)
 		}
 	}
 	removing, cancel := context.WithTimeout(ctx, limit)
@@ -98,7 +98,7 @@ func runDisconnect(ctx context.Context, d *deps, flags disconnectFlags) error {
 		said += fmt.Sprintf("note: it did not show its token; if that is another one and still alive, revoke it at %s\n", message.TokensPage(kept.Instance.URL()))
 	}
 	_, err := io.WriteString(d.env.Stdout, said)
-	return written(d, err)
+	return written(err)
 }
 
 // revoke has GitLab revoke a token, which is the kept one, or else the one that

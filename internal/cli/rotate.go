@@ -134,7 +134,7 @@ func runRotate(ctx context.Context, d *deps, flags rotateFlags) error {
 		noteOldCopies(ctx, d, lines, old)
 		lines.Print("\nrotated: %s has the new token\n", rotation.Keeper.Where())
 	}
-	return written(d, lines.Err)
+	return written(lines.Err)
 }
 
 // noteOldCopies says where the old token, which was found on this machine, still

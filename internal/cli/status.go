@@ -136,7 +136,7 @@ func concludeStatus(d *deps, places []statusPlace, worst error, asJSON bool) err
 		err = lines.Err
 	}
 	if err != nil {
-		return written(d, err)
+		return written(err)
 	}
 	if code == exitGood {
 		return nil

@@ -13,7 +13,7 @@ func limit(timeout time.Duration, overrun func()) Limit {
 }
 
 // start is when the time of a call is up, by Start.
-func start(t *testing.T, ctx context.Context, l Limit) time.Time {
+func start(ctx context.Context, t *testing.T, l Limit) time.Time {
 	t.Helper()
 	limited, stop, _, err := l.Start(ctx)
 	if err != nil {
@@ -32,19 +32,19 @@ func start(t *testing.T, ctx context.Context, l Limit) time.Time {
 func TestOneLimitForACall(t *testing.T) {
 	l := limit(time.Minute, nil)
 	one, other := Begin(t.Context()), Begin(t.Context())
-	ends := start(t, one, l)
+	ends := start(one, t, l)
 	time.Sleep(time.Millisecond)
-	if again, inner := start(t, one, l), start(t, Begin(one), l); again != ends || inner != ends {
+	if again, inner := start(one, t, l), start(Begin(one), t, l); again != ends || inner != ends {
 		t.Errorf("it ends at %v, then at %v and %v", ends, again, inner)
 	}
-	if start(t, other, l) == ends || start(t, t.Context(), l) == ends {
+	if start(other, t, l).Equal(ends) || start(t.Context(), t, l).Equal(ends) {
 		t.Error("another call ends at the same time")
 	}
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
 			ctx := Begin(t.Context())
-			if ends := start(t, ctx, l); !Wait(ctx, time.Millisecond) || Waited(ctx) != time.Millisecond || !start(t, ctx, l).After(ends) {
+			if ends := start(ctx, t, l); !Wait(ctx, time.Millisecond) || Waited(ctx) != time.Millisecond || !start(ctx, t, l).After(ends) {
 				t.Errorf("it waited for %v", Waited(ctx))
 			}
 		})
@@ -58,11 +58,11 @@ func TestOneLimitForACall(t *testing.T) {
 // A wait for a rate limit is no part of the time of a call; one that ends early is.
 func TestWait(t *testing.T) {
 	ctx := Begin(t.Context())
-	ends := start(t, ctx, limit(time.Minute, nil))
+	ends := start(ctx, t, limit(time.Minute, nil))
 	if !Wait(ctx, 20*time.Millisecond) || Waited(ctx) != 20*time.Millisecond {
 		t.Errorf("it waited for %v", Waited(ctx))
 	}
-	if later := start(t, ctx, limit(time.Minute, nil)); later.Sub(ends) < 20*time.Millisecond {
+	if later := start(ctx, t, limit(time.Minute, nil)); later.Sub(ends) < 20*time.Millisecond {
 		t.Errorf("it ends only %v later", later.Sub(ends))
 	}
 	canceled, cancel := context.WithCancel(ctx)
