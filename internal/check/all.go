@@ -50,6 +50,8 @@ type RepositoryRow struct {
 	Project  string      `json:"project,omitempty"`
 	Outcome  Outcome     `json:"outcome"`
 	Access   *AccessData `json:"access,omitempty"`
+	// Proxy is the proxy of serve that git uses instead of a token here, "" for none.
+	Proxy string `json:"-"`
 	// Warnings don't change the outcome; Reason is why it is not good.
 	Warnings []error `json:"-"`
 	Reason   error   `json:"-"`
@@ -99,7 +101,8 @@ func (c Check) RunAll(ctx context.Context, urls []string) All {
 
 // repository checks the nth repository.
 func (a *all) repository(url string, n int) {
-	if to, _, rewritten := a.config.Rewritten(url, false); rewritten {
+	w, proxied := a.through(strings.TrimSuffix(url, "/"))
+	if to, _, rewritten := a.config.Rewritten(url, false); rewritten && !proxied {
 		url = to // as git clone would
 	}
 	row := RepositoryRow{Name: repositoryName(url, n)}
@@ -115,6 +118,8 @@ func (a *all) repository(url string, n int) {
 		found, result = a.Helper.Find(a.ctx, request)
 	}
 	switch {
+	case found == nil && proxied:
+		row.Outcome, row.Proxy = Passed, w.proxy
 	case found == nil && request.Host != "" && a.foreign(request, result):
 		row.Outcome = Passed
 	case problem != nil:

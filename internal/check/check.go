@@ -189,6 +189,9 @@ func (r *run) places(request credential.Request) []place {
 	}
 	found, result := r.Helper.Find(r.ctx, request)
 	if found == nil {
+		if behind := r.behind(request); len(behind) > 0 {
+			return behind[:1]
+		}
 		r.fail(stepSource, r.tokenless(request, result))
 		return nil
 	}
@@ -199,10 +202,13 @@ func (r *run) places(request credential.Request) []place {
 func (r *run) all() []place {
 	wrong := r.Helper.KnownProblem
 	found, looked, problem := r.Helper.Source.Find(r.ctx, credential.Request{})
+	behind := r.behind(credential.Request{})
 	switch {
 	case problem != nil:
 		r.fail(stepSource, problem)
 		return nil
+	case len(found) == 0 && len(behind) > 0:
+		return behind
 	case wrong != nil && (r.Helper.Only || len(found) == 0):
 		r.fail(stepSource, wrong)
 		return nil
@@ -300,7 +306,10 @@ func (r *run) check(p place) {
 		p.request.Path = strings.TrimPrefix(strings.TrimPrefix(i.URL(), i.Origin())+"/"+question.Repository(), "/")
 	}
 	reached := false
+	way, proxied := r.through(p.url())
 	switch {
+	case proxied && (p.found.Token.IsZero() || p.found.Problem != nil):
+		r.skipThrough(stepPush, HasToken(way.proxy))
 	case p.found.Problem != nil:
 		r.fail(stepSource, r.unconnected(p.found.Problem))
 		r.skipThrough(stepPush, "there is no token")

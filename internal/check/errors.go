@@ -292,6 +292,42 @@ func errGitFails(words, hint string) error {
 	return m
 }
 
+// errProxyUnreachable is for a proxy of git's configuration that can't be connected to.
+func errProxyUnreachable(proxy, why string) error {
+	return &message.Error{Code: "proxy-unreachable", Topic: message.NotVerified, What: "git can't reach its proxy " + proxy + ": " + why,
+		Hint: "git-credential-acp serve has to run there, in this pod or on this machine; git-credential-acp setup --remove makes git reach GitLab directly again"}
+}
+
+// errProxySilent is for a proxy that did not answer git in time.
+func errProxySilent(proxy, limit string) error {
+	return &message.Error{Code: "proxy-silent", Topic: message.NotVerified, What: "git got no reply through its proxy " + proxy + " within " + limit,
+		Hint: "look at the log of git-credential-acp serve, or set ACP_GITLAB_TIMEOUT higher"}
+}
+
+// errProxyRefuses is for what the proxy, or GitLab through it, told git. Words begin with a
+// topic if they are the proxy's own.
+func errProxyRefuses(proxy, words, hint string) error {
+	m := &message.Error{Code: "proxy-refuses", Topic: message.Configuration, What: message.Printable(words) + " (from the proxy " + proxy + ")",
+		Hint: "look at the log of git-credential-acp serve"}
+	if hint != "" {
+		m.Hint = message.Printable(hint)
+	}
+	for _, topic := range []message.Topic{message.Authentication, message.Permissions, message.Configuration, message.RateLimit, message.NotVerified} {
+		if what, found := strings.CutPrefix(m.What, string(topic)+": "); found {
+			m.Topic, m.What = topic, what
+		}
+	}
+	return m
+}
+
+// warnTokenBesideProxy is a warning about a token, named by where, that programs here can
+// read although git uses a proxy.
+func warnTokenBesideProxy(where string) error {
+	return &message.Error{Code: "token-beside-proxy", Topic: message.Warning,
+		What: "git uses a proxy so that no token is needed here, but there is one: " + where,
+		Hint: "give the token only to the proxy's container; docs/sidecar.md has the manifests"}
+}
+
 // add is err with text added to its What.
 func add(err error, text string) error {
 	e := *message.As(err)

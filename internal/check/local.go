@@ -35,6 +35,10 @@ func (r *run) configured(p place, reached bool) {
 		r.skip(noGit, stepHelpers, stepVerify, stepRun)
 		return
 	}
+	if w, proxied := r.through(url); proxied {
+		r.configuredThrough(p, w)
+		return
+	}
 	r.helpers(url)
 	r.leaks(p)
 	if by := gitnet.Authorizes(r.config.Trusted(), url); by != "" {

@@ -118,10 +118,12 @@ type (
 	RefsData struct {
 		Refs int `json:"refs"`
 	}
-	// HelpersData are the helpers that git asks, in that order.
+	// HelpersData are the helpers that git asks, in that order, and the proxy of serve that
+	// it uses instead.
 	HelpersData struct {
 		Helpers     []HelperData `json:"helpers"`
 		UseHTTPPath bool         `json:"useHttpPath"`
+		Proxy       string       `json:"proxy,omitempty"`
 	}
 	// HelperData is one helper: the program, without its arguments, and where it
 	// is configured.

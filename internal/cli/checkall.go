@@ -103,7 +103,7 @@ func (o *checkAll) end(result check.Result, code int) error {
 		case reason != nil:
 			lines.Step(report.Failed, name, reason.Error(), hint(reason))
 		case outcome == check.Passed:
-			lines.Step(report.Skipped, name, "skipped: no token here is for this host", "")
+			lines.Step(report.Skipped, name, "skipped: "+text, "")
 		case len(warnings) == 0:
 			lines.Step(report.Good, name, text, "")
 		default:
@@ -145,6 +145,10 @@ func tokenWords(t check.TokenRow) string {
 // roleWords say as what a user may use a repository.
 func roleWords(r check.RepositoryRow) string {
 	switch {
+	case r.Proxy != "":
+		return check.HasToken(r.Proxy)
+	case r.Outcome == check.Passed:
+		return "no token here is for this host"
 	case r.Access == nil:
 		return "the token is good; the role was not asked about"
 	case r.Access.Role == "":
