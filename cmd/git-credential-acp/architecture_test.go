@@ -143,7 +143,7 @@ func TestSecurityNamesTests(t *testing.T) {
 	rows := 0
 	for line := range strings.Lines(string(text)) {
 		cells := strings.Split(strings.Trim(line, "|\n "), "|")
-		if len(cells) != 4 || strings.HasPrefix(line, "|---") || strings.HasPrefix(line, "| who |") {
+		if len(cells) != 4 || strings.HasPrefix(line, "|---") || strings.HasSuffix(line, "| defense | tests |\n") {
 			continue
 		}
 		rows++
@@ -157,7 +157,7 @@ func TestSecurityNamesTests(t *testing.T) {
 			}
 		}
 	}
-	if rows < 9 {
+	if rows < 20 {
 		t.Errorf("only %d rows", rows)
 	}
 }
