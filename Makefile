@@ -105,7 +105,7 @@ assemble = set -e; program="$(ACP_KUBE_ASSETS)/$(1)"; test -x "$$program" || { e
 	go -C $(KUBETEST) build -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION)" -o "$$program.new" $(2); \
 	mv "$$program.new" "$$program"; }
 
-demo: $(PROGRAM) ## a clone, a push and a refusal against the fake GitLab
+demo: $(PROGRAM) ## a clone, a push, a refusal and an agent behind serve, against the fake GitLab
 	go run ./internal/demo $(PROGRAM)
 
 # Runs the demo's fake GitLab until Ctrl-C, to try the program by hand.

@@ -1,6 +1,6 @@
 // Command demo shows the helper at work: a private project on a local fake GitLab,
-// a token in a directory like a mounted Secret, and the real git. It fails if
-// anything goes wrong.
+// a token in a directory like a mounted Secret, and the real git; then the same through
+// serve, for an agent that has no token. It fails if anything goes wrong.
 //
 // With -server, it only leaves the fake GitLab running until it is interrupted, and
 // prints what to type to try the helper by hand.
@@ -25,7 +25,7 @@ import (
 )
 
 // limit ends a demo that hangs.
-const limit = time.Minute
+const limit = 2 * time.Minute
 
 func main() {
 	server := flag.Bool("server", false, "leave the stand-in GitLab running, and print how to try the helper")
@@ -79,7 +79,13 @@ func run(program string, server bool) (err error) {
 	if err != nil {
 		return err
 	}
-	return s.play()
+	if err := s.play(); err != nil {
+		return err
+	}
+	if err := s.agent(dir, program); err != nil {
+		return err
+	}
+	return s.conclude()
 }
 
 func startGitLab(dir string) (*gitlabtest.Server, error) {
@@ -145,6 +151,11 @@ func (s *stage) play() error {
 			return err
 		}
 	}
+	return nil
+}
+
+// conclude counts what GitLab was asked. None of it may have been refused.
+func (s *stage) conclude() error {
 	logins := 0
 	for _, r := range s.gitlab.Requests() {
 		if r.Endpoint != "git" || !r.Authorized {
@@ -210,7 +221,7 @@ func (s *stage) run(step step) error {
 		return fmt.Errorf("%q was not refused", step.command)
 	case !strings.Contains(out.String(), step.want):
 		return fmt.Errorf("%q did not print %q", step.command, step.want)
-	case strings.Contains(out.String(), "Canary"):
+	case strings.Contains(out.String(), "Canary"), found(out.Bytes()):
 		return fmt.Errorf("%q printed a token", step.command)
 	}
 	return nil
