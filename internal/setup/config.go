@@ -199,6 +199,7 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 func merge(old, sections []Section) []Section {
 	merged := slices.Clone(old)
 	for _, s := range sections {
+		merged = slices.DeleteFunc(merged, s.replaces)
 		at := slices.IndexFunc(merged, func(have Section) bool { return have.String() == s.String() })
 		switch {
 		case len(s.Lines) == 0:
@@ -214,6 +215,19 @@ func merge(old, sections []Section) []Section {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Sub, b.Sub))
 	})
 	return merged
+}
+
+// replaces reports whether a section is of an earlier set-up that led some of the same URLs
+// elsewhere: to another proxy, or to one where a helper is asked now. git would use the
+// first of two such rules.
+func (s Section) replaces(have Section) bool {
+	switch {
+	case have.Name != urlSection || have.String() == s.String():
+		return false
+	case s.IsHelper():
+		return slices.Contains(have.Lines, Line{keyInstead, s.Sub + "/"})
+	}
+	return s.Name == urlSection && slices.ContainsFunc(s.Lines, func(line Line) bool { return slices.Contains(have.Lines, line) })
 }
 
 // save replaces our file, or removes it if there are no sections. All users may read it:
