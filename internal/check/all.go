@@ -146,13 +146,10 @@ func (row RepositoryRow) key() string {
 	return strings.ToLower(row.Name)
 }
 
-// forges are hosts that are not GitLab, for a session without any token.
-var forges = []string{"github.com", "bitbucket.org", "dev.azure.com", "codeberg.org"}
-
 // foreign reports whether a request without a token is for a host without tokens. Without any
 // token and a known instance, all hosts but those of other forges may be the user's GitLab.
 func (a *all) foreign(request credential.Request, result helper.Result) bool {
-	return slices.Contains(forges, strings.ToLower(request.Host)) || message.Foreign(a.tokenless(request, result))
+	return instance.OtherForge(request.Host) || message.Foreign(a.tokenless(request, result))
 }
 
 // ours checks a repository on the instance of a token.

@@ -42,11 +42,11 @@ func platformEnvironment(d *deps) platform.Environment {
 		Hide: d.say.hide}
 }
 
-// onlyKnown reports whether the instance that is known is the one to answer for at
-// all. A flag says so; and the platform is not asked for a token that can't be
-// meant.
+// onlyKnown reports whether the instance that is known is the only one to answer for: the
+// flag says so, and the platform is not asked for a token that can't be for the request. In
+// the runner, the connection's instance comes before the variable's.
 func onlyKnown(d *deps) bool {
-	return d.flags.instance != nil || d.config.InstanceURL.Value != "" && (d.config.Source.Value == string(source.Backend) || newLookup(d).InRunner())
+	return d.flags.instance != nil || d.config.InstanceURL.Value != "" && d.config.Source.Value == string(source.Backend)
 }
 
 // knownInstance is the instance of the --instance flag, else of the environment.

@@ -43,7 +43,7 @@ func Groups() []Group {
 			{Name: TokenVariable,
 				Meaning: "the token, used if there is neither a Secret nor a file", Token: true},
 			{Name: "ACP_GITLAB_INSTANCE_URL", Default: "`https://gitlab.com`",
-				Meaning: "instance of the token file and `GITLAB_TOKEN`, and of a token of [the runner's](#the-platforms-runner) or [the platform's](architecture.md#the-platform-as-a-source) for which the platform names none. If set, the cluster and the platform are not asked about requests for other instances"},
+				Meaning: "instance of the token file and `GITLAB_TOKEN`, and of a token of [the runner's](#the-platforms-runner) or [the platform's](architecture.md#the-platform-as-a-source) for which the platform names none. If set, the cluster is not asked about requests for other instances, nor the platform, except [in the runner](#the-platforms-runner)"},
 			{Name: "ACP_GITLAB_SOURCE", Default: "`auto`",
 				Meaning: "`mount`, `api`, `file`, `env`, `backend` or `runner`: use only this source. `backend` is the platform itself, and is used only if named here. `auto` is `runner` in [the platform's runner](#the-platforms-runner), else the first of the others that has a token"},
 			{Name: "ACP_GITLAB_MIN_ACCESS", Default: "`developer`",

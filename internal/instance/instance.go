@@ -362,3 +362,12 @@ func isNumber(text string) bool {
 func OtherCredential(username string) bool {
 	return strings.HasSuffix(username, "-ci-token") || strings.HasPrefix(username, "gitlab+deploy-token-")
 }
+
+// OtherForge reports whether a host, as git names it, is a well-known one that is not GitLab.
+func OtherForge(host string) bool {
+	switch strings.TrimSuffix(strings.ToLower(host), ":443") {
+	case "github.com", "bitbucket.org", "dev.azure.com", "codeberg.org":
+		return true
+	}
+	return false
+}

@@ -48,7 +48,7 @@ func (l Lookup) Find(ctx context.Context, req credential.Request) (found []sourc
 		answer, problem = l.backend(ctx)
 		return answer
 	}
-	config.RunnerInstance = func(tok token.Token) source.Answer { return l.runnerInstance(ctx, tok) }
+	config.RunnerInstance = func(tok token.Token) source.Answer { return l.runnerInstance(ctx, req.Host, tok) }
 	if l.Config.Secret.Value != "" || config.Source == source.API {
 		config.API, config.APIWhere = l.clusterSecret(ctx, req)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/ambient-code/git-credential-acp/internal/cache"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
@@ -25,11 +26,12 @@ func (l Lookup) InRunner() bool {
 // connection on the platform if its token is this one, else that of the environment, else
 // gitlab.com. The platform gives the token of the session's owner, whoever's turn it is,
 // so only the same token's instance counts. While the platform does not answer, gitlab.com
-// is no more than a guess, and the token is not sent there.
-func (l Lookup) runnerInstance(ctx context.Context, tok token.Token) source.Answer {
+// is no more than a guess, and the token is not sent there. The platform is not asked for
+// the sake of a host that is no GitLab.
+func (l Lookup) runnerInstance(ctx context.Context, host string, tok token.Token) source.Answer {
 	variable := l.Config.InstanceURL
 	url, where, problem := "", variable.Name, error(nil)
-	if OnPlatform(l.Config) {
+	if OnPlatform(l.Config) && !instance.OtherForge(host) {
 		url, problem = l.remembered(ctx, tok, "connection", func() (string, error) { return l.connectedInstance(ctx, tok) })
 	}
 	switch {

@@ -138,7 +138,7 @@ func NotConnected(instance string, places []string, connect string) error {
 func OtherInstance(asked, have, where, belongs string) error {
 	hint := "connect " + asked + " under Settings → Integrations → GitLab, or correct " + belongs
 	if strings.HasPrefix(belongs, "ACP_") {
-		hint = "if the token is for " + asked + ", set " + belongs + " to its URL; otherwise put a token for " + asked + " there"
+		hint = "if the token is for " + asked + ", set " + belongs + " to its URL; otherwise use a token for " + asked
 	}
 	return &Error{Code: "other-instance", Topic: Configuration,
 		What: "the token from " + where + " belongs to " + have + ", not to " + asked,

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -37,14 +38,19 @@ func IsKSUID(text string) bool {
 }
 
 // CredentialOf is the id of the GitLab credential in CREDENTIAL_IDS, a JSON object from
-// provider to id; false when it has none. The error does not quote it.
+// provider to id; false when it has none. What other providers have there does not matter.
+// The error does not quote it.
 func CredentialOf(ids string) (id Name, found bool, err error) {
-	var all map[string]string
-	if strictjson.Decode([]byte(ids), &all) != nil || all == nil {
+	var all map[string]json.RawMessage
+	var text string
+	err = strictjson.Decode([]byte(ids), &all)
+	if entry, given := all[provider]; err == nil && given {
+		err = json.Unmarshal(entry, &text)
+	}
+	if err != nil {
 		return Name{}, false, errors.New("not a JSON object from provider to credential")
 	}
-	text, found := all[provider]
-	if !found {
+	if text == "" {
 		return Name{}, false, nil
 	}
 	if id, err = ParseID(text); err != nil {

@@ -38,6 +38,14 @@ func errTurnForeign(where string) error {
 		Hint: "run git as the user that the platform's runner runs as"}
 }
 
+// errTurnUnreadable is for what is in the place of the runner's token file and can't be
+// read because of why.
+func errTurnUnreadable(why error) error {
+	m := *message.As(why)
+	m.Hint = "the runner writes a regular file there; run git as the user that the runner runs as, or remove what is there and start a new turn"
+	return &m
+}
+
 // errSecretNotDirectory is for an ACP_GITLAB_SECRET_DIR that is not a directory.
 func errSecretNotDirectory(path string) error {
 	return &message.Error{Code: "secret-not-directory", Topic: message.Configuration,

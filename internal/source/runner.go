@@ -81,7 +81,7 @@ func (c Config) readTurn(f *Found) {
 			f.Problem = errTurnForeign(f.Where)
 			return
 		case text.err != nil:
-			f.Problem = text.problem(f.Where, maxValue)
+			f.Problem = errTurnUnreadable(text.problem(f.Where, maxValue))
 			return
 		}
 		f.setToken(text.text)

@@ -75,6 +75,8 @@ func TestFindRunner(t *testing.T) {
 			switch {
 			case test.code == "" && (f.Problem != nil || f.Token.Reveal() != canary || f.Instance.URL() != "https://gitlab.example.com/git" || f.Belongs != "the platform"):
 				t.Errorf("%v, instance %s, as %s says", f.Problem, f.Instance.URL(), f.Belongs)
+			case strings.HasPrefix(test.code, "file-") && !strings.Contains(message.As(f.Problem).Hint, "start a new turn"):
+				t.Errorf("the hint is %q", message.As(f.Problem).Hint)
 			case test.code != "" && (!message.Is(f.Problem, test.code) || !f.Token.IsZero() || f.Instance.URL() != "https://set.example.com"):
 				t.Errorf("%v, want %s; instance %s", f.Problem, test.code, f.Instance.URL())
 			}

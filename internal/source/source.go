@@ -1,9 +1,7 @@
-// Package source finds the user's token: in a mounted Kubernetes Secret, a Secret
-// read through the Kubernetes API, a file, the environment, the file of the platform's
-// runner, or, only if configured, on the platform. It reads again at every call, because kubelet replaces a rotated
 // Package source finds the user's token: in a mounted Kubernetes Secret, a Secret read
-// through the Kubernetes API, a file, the environment, or, only if configured, on the
-// platform. It reads at every call, because kubelet updates the Secret of a running pod.
+// through the Kubernetes API, a file, the environment, the file of the platform's runner,
+// or, only if configured, on the platform. It reads at every call, because kubelet updates
+// the Secret of a running pod.
 package source
 
 import (
@@ -23,8 +21,7 @@ import (
 type Source string
 
 // The sources in order. Auto is the first of them that exists, except Backend, which must
-// be named. Where
-// the platform's runner is, Auto is Runner and nothing else.
+// be named. Where the platform's runner is, Auto is Runner and nothing else.
 const (
 	Auto    Source = "auto"
 	Mount   Source = "mount"
