@@ -58,7 +58,7 @@ func (r *run) gitRun(p place, sound bool) {
 	defer cancel()
 	said, code := r.Here.git(ctx, r.result.Redact, "ls-remote", "--quiet", "--", orURL(name, target), "HEAD")
 	switch {
-	case r.interrupted(stepRun):
+	case r.interrupted():
 	case code == 0 && by == "":
 		r.good(stepRun, nil, "git can list the refs")
 	case code == 0:
@@ -103,7 +103,7 @@ func (r *run) repository() bool {
 	ctx, cancel := r.limited()
 	defer cancel()
 	said, code := r.Here.git(ctx, r.result.Redact, "rev-parse", "--git-dir")
-	if r.interrupted(stepRun) {
+	if r.interrupted() {
 		return false
 	}
 	if code != gitFatal || strings.Contains(said, "not a git repository") {
@@ -141,15 +141,15 @@ func (r *run) ownHint(said string) string {
 	return r.result.Redact(hint)
 }
 
-// interrupted reports a step as interrupted when it is.
-func (r *run) interrupted(step string) bool {
+// interrupted reports whether the check was, in the step git-run.
+func (r *run) interrupted() bool {
 	switch {
 	case r.ctx.Err() == nil:
 		return false
 	case r.result.Reason == nil:
-		r.fail(step, errCheckInterrupted())
+		r.fail(stepRun, errCheckInterrupted())
 	default:
-		r.skip("the check was interrupted", step)
+		r.skip("the check was interrupted", stepRun)
 	}
 	return true
 }

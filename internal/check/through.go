@@ -79,7 +79,7 @@ func (r *run) configuredThrough(p place, w way) {
 func (r *run) runThrough(p place, w way) {
 	ctx, cancel := r.limited()
 	defer cancel()
-	if err := reachable(ctx, w.proxy); err != nil && !r.interrupted(stepRun) {
+	if err := reachable(ctx, w.proxy); err != nil && !r.interrupted() {
 		r.fail(stepRun, errProxyUnreachable(w.proxy, file.Cause(err)))
 	}
 	target := p.url()
@@ -97,7 +97,7 @@ func (r *run) runThrough(p place, w way) {
 	}
 	said, code := r.Here.git(ctx, r.result.Redact, "ls-remote", "--quiet", "--", target, "HEAD")
 	switch {
-	case r.interrupted(stepRun):
+	case r.interrupted():
 	case code == 0:
 		r.good(stepRun, nil, "git can list the refs through the proxy")
 	case ctx.Err() != nil:
