@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -212,7 +211,7 @@ func (c *commits) patch(base, delta []byte) ([]byte, error) {
 }
 
 func objectID(content []byte, idLength int) string {
-	var sum hash.Hash = sha1.New() //nolint:gosec // git's object IDs
+	sum := sha1.New() //nolint:gosec // git's object IDs
 	if idLength == 64 {
 		sum = sha256.New()
 	}

@@ -184,7 +184,7 @@ func (x *exchange) refusals(u Updates, pack io.Reader) (held []byte, refused map
 	var forward []Update
 	option := policy.options(u.Options)
 	for _, update := range u.List {
-		why, moves := policy.update(update)
+		moves, why := policy.update(update)
 		if why = cmp.Or(why, option); why != nil {
 			refused[update.Ref] = why
 		} else if moves {
@@ -289,7 +289,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	var ctx context.Context
 	ctx, x.hangUp = context.WithCancel(x.ctx)
 	req := out.Clone(ctx)
-	if x.replay != nil && len(x.replay) > 0 {
+	if len(x.replay) > 0 {
 		req.Body = io.NopCloser(bytes.NewReader(x.replay))
 	}
 	x.tokens = append(x.tokens, x.found.Token)

@@ -82,7 +82,7 @@ func FuzzReadUpdates(f *testing.F) {
 			t.Fatal("what is forwarded is not what was sent")
 		}
 		for _, update := range u.List {
-			if why, _ := policy.update(update); why != nil {
+			if _, why := policy.update(update); why != nil {
 				return
 			}
 		}

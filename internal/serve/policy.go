@@ -80,20 +80,20 @@ func (p Policy) refs() []string {
 	return p.Refs
 }
 
-// update is the refusal of a ref update, nil for none; forward reports whether the update
-// must be verified to be a fast-forward.
-func (p Policy) update(u Update) (refused error, forward bool) {
+// update reports whether a ref update must be verified to be a fast-forward; the error is
+// its refusal, nil for none.
+func (p Policy) update(u Update) (forward bool, refused error) {
 	switch {
 	case !p.ref(u.Ref):
-		return errRefNotAllowed(p.refs()), false
+		return false, errRefNotAllowed(p.refs())
 	case u.deletes() && !p.Delete:
-		return errRefDelete(), false
+		return false, errRefDelete()
 	case u.deletes() || u.creates() || p.Force:
-		return nil, false
+		return false, nil
 	case !strings.HasPrefix(u.Ref, "refs/heads/"):
-		return errRefMoved(), false
+		return false, errRefMoved()
 	}
-	return nil, u.Old != u.New
+	return u.Old != u.New, nil
 }
 
 // options is the refusal of push options, nil for none: those that make GitLab merge into a

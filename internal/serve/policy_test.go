@@ -41,7 +41,7 @@ func TestPolicy(t *testing.T) {
 		{Policy{Refs: []string{"refs/heads/c"}}, Update{none, one, "refs/heads/c/d"}, "policy-ref", false},
 		{Policy{Refs: []string{"refs/heads/c"}, Force: true}, Update{one, two, "refs/heads/c"}, "", false},
 	} {
-		why, forward := row.policy.update(row.update)
+		forward, why := row.policy.update(row.update)
 		if code := ""; why != nil && message.As(why).Code != row.code || why == nil && row.code != code || forward != row.forward {
 			t.Errorf("%+v %v: %v, %v", row.policy, row.update, why, forward)
 		}

@@ -215,7 +215,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.refuse(http.StatusServiceUnavailable, errBusy(s.config.Requests))
 		return
 	}
-	served := false
+	var served bool
 	if x.route, served = Parse(s.config.Instance, r.Method, r.RequestURI); !served || !plainRequest(r) {
 		x.refuse(http.StatusNotFound, errNotServed())
 		return

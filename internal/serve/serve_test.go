@@ -64,7 +64,7 @@ func start(t *testing.T, http2 bool, change func(*Config), answer http.HandlerFu
 	}
 	config := Config{
 		Instance: i, Silence: wait, Grace: time.Second,
-		Token: func(_ context.Context, want Want) (source.Found, time.Time, error) {
+		Token: func(context.Context, Want) (source.Found, time.Time, error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			tok, err := token.Parse(p.tokens[0])
@@ -478,7 +478,7 @@ func TestBadRequests(t *testing.T) {
 		"encoded dot":           {get("/group/project%2egit/info/refs?service=git-upload-pack"), "404"},
 		"double slash":          {get("/group//project.git/info/refs?service=git-upload-pack"), "404"},
 		"slashes in front":      {get("//group/project.git/info/refs?service=git-upload-pack"), "404"},
-		"backslash":             {get(`/group/..\other/secret.git/info/refs?service=git-upload-pack`), "404"},
+		"backslash":             {get(`/group/..\secret.git/info/refs?service=git-upload-pack`), "404"},
 		"NUL encoded":           {get("/group/project.git%00/info/refs?service=git-upload-pack"), "404"},
 		"NUL":                   {get("/group/project.git\x00/info/refs?service=git-upload-pack"), "400"},
 		"semicolon":             {get("/group/project.git;x/info/refs?service=git-upload-pack"), "404"},
@@ -572,7 +572,7 @@ func TestSmuggling(t *testing.T) {
 // A client that goes silent, or away, ends the request at the instance as well.
 func TestSilentClients(t *testing.T) {
 	ended := make(chan error, 8)
-	p := start(t, true, func(c *Config) { c.Silence = 300 * time.Millisecond }, func(w http.ResponseWriter, r *http.Request) {
+	p := start(t, true, func(c *Config) { c.Silence = 300 * time.Millisecond }, func(_ http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 9 { // reads, and answers nothing
 			<-r.Context().Done()
 			ended <- r.Context().Err()
