@@ -51,11 +51,13 @@ func OnPlatform(c config.Config) bool { return c.BackendURL.Value != "" || c.Bac
 
 // Connected reports whether the platform has a connection for this session; none is for
 // a session without any. Both are zero when there is no platform to ask, or it did not
-// answer.
+// answer soon: this only adds to what is known without it.
 func (l Lookup) Connected(ctx context.Context) (connected bool, none error) {
 	if !OnPlatform(l.Config) {
 		return false, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, otherTimeout)
+	defer cancel()
 	answer, none := l.backend(ctx)
 	return none == nil && answer.Problem == nil, none
 }

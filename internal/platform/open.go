@@ -112,7 +112,7 @@ func (e Environment) token(base Base, by string) (token.Bearer, string, error) {
 		case errors.Is(err, fs.ErrNotExist) && bot != "":
 			text, own, at.Where = bot, true, config.BotTokenVariable
 		case errors.Is(err, fs.ErrNotExist):
-			return token.Bearer{}, "", errTokenMissing(at, []string{config.PlatformTokenVariable, at.Where})
+			return token.Bearer{}, "", errTokenMissing(at, []string{config.PlatformTokenVariable, at.Where, config.BotTokenVariable})
 		case errors.Is(err, file.ErrTooLarge):
 			return token.Bearer{}, "", message.FileTooLarge(message.Quote(path), maxBotToken>>10)
 		default:
