@@ -66,10 +66,10 @@ func errRefOther() error {
 }
 
 // errOptionRefused is for a push option that would do more than push.
-func errOptionRefused(option string) error {
+func errOptionRefused(option, why string) error {
 	return &message.Error{Code: "policy-option", Topic: message.Permissions,
 		What: "policy: the push option " + message.Quote(option) + " is not allowed",
-		Hint: "it would change a branch that --allow-push does not name"}
+		Hint: why}
 }
 
 // errPushMalformed is for ref updates that can't be read.

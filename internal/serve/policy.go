@@ -97,13 +97,17 @@ func (p Policy) update(u Update) (forward bool, refused error) {
 }
 
 // options is the refusal of push options, nil for none: those that make GitLab merge into a
-// branch that may not be pushed. GitLab also has short names for them
-// (lib/gitlab/push_options.rb).
+// branch that may not be pushed, or create a merge request in another project. GitLab also
+// has short names for them (lib/gitlab/push_options.rb).
 func (p Policy) options(all []string) error {
 	for _, option := range all {
-		name, _, _ := strings.Cut(strings.ToLower(option), "=")
+		name, value, _ := strings.Cut(strings.ToLower(option), "=")
+		value = strings.TrimSpace(value)
+		if len(p.Projects) > 0 && strings.Contains(name, "target_project") && (!ValidProject(value) || !p.project(value)) {
+			return errOptionRefused(name, "it names a project that --project does not")
+		}
 		if len(p.Refs) > 0 && (strings.Contains(name, "merge_when_pipeline_succeeds") || strings.Contains(name, "auto_merge")) {
-			return errOptionRefused(name)
+			return errOptionRefused(name, "it would change a branch that --allow-push does not name")
 		}
 	}
 	return nil

@@ -28,7 +28,14 @@ type Updates struct {
 	Raw []byte
 }
 
-func (u Updates) can(capability string) bool { return slices.Contains(u.Capabilities, capability) }
+// can reports whether a capability was requested, as git reads them: a value may follow it
+// (parse_feature_request in git's connect.c).
+func (u Updates) can(capability string) bool {
+	return slices.ContainsFunc(u.Capabilities, func(c string) bool {
+		name, _, _ := strings.Cut(c, "=")
+		return name == capability
+	})
+}
 
 const (
 	// maxUpdates bounds Updates.Raw in bytes: some 8,000 refs.
