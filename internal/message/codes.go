@@ -293,7 +293,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{"policy-delete", ""},
 	{"policy-moved", "The push would change a tag or another ref."},
 	{"policy-forced", "The old commit is not an ancestor of the new one."},
-	{"policy-unproven", "`serve` looks at the first 8 MiB of the push, then asks GitLab about up to eight commits (not for wikis)."},
+	{"policy-unproven", "`serve` looks at the first 4 MiB of the push, then asks GitLab about up to 32 commits (not for wikis)."},
 	{"policy-other", "A push is forwarded completely or not at all."},
 	{"policy-option", ""},
 	{"push-malformed", "For example, it has too many ref updates, invalid names, or is signed."},

@@ -10,18 +10,19 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
-	"slices"
-	"strings"
 )
 
 const (
 	// maxHeld bounds how much of a pack is read before it is forwarded, in bytes,
-	// and maxCommits what its commits take in memory. A push of 10,000 commits has
-	// about 2 MiB of them.
-	maxHeld    = 8 << 20
+	// and maxCommits what its commits take in memory, with the overhead of each commit
+	// and each parent. A push of 10,000 commits has about 2 MiB of them.
+	maxHeld    = 4 << 20
 	maxCommits = 16 << 20
-	// maxFrontier bounds the questions to GitLab for one update.
-	maxFrontier = 8
+	overhead   = 256
+	// maxMoved bounds the branches of a push that are verified.
+	maxMoved = 100
+	// maxQuestions bounds the questions to GitLab for one push.
+	maxQuestions = 32
 )
 
 // commits are the commits at the beginning of a pack.
@@ -30,6 +31,7 @@ type commits struct {
 	content map[string][]byte // by ID
 	at      map[int64]string  // the ID by the place in the pack
 	size    int
+	zlib    io.ReadCloser // used for each object
 }
 
 // readCommits reads the commits at the beginning of a pack (gitformat-pack(5)), up to
@@ -60,7 +62,10 @@ const (
 	typeRefDelta = 7
 )
 
-var errCommits = errors.New("more commits than are looked through")
+var (
+	errCommits = errors.New("more commits than are looked through")
+	errBroken  = errors.New("an object of another size than it says")
+)
 
 // next reads one object; false for one that is no commit.
 func (c *commits) next(in *counter, idLength int) (bool, error) {
@@ -88,18 +93,22 @@ func (c *commits) next(in *counter, idLength int) (bool, error) {
 	if kind != typeCommit && base == nil {
 		return false, nil
 	}
-	if c.size += int(min(size, maxCommits)); c.size > maxCommits {
+	if c.size += int(min(size, maxCommits)) + overhead; c.size > maxCommits {
 		return false, errCommits
 	}
-	content, err := inflate(in, size)
+	content, err := c.inflate(in, size)
 	if err == nil && base != nil {
 		content, err = c.patch(base, content)
 	}
 	if err != nil {
 		return false, err
 	}
+	parents := parentsOf(content)
+	if c.size += len(parents) * overhead; c.size > maxCommits {
+		return false, errCommits
+	}
 	id := objectID(content, idLength)
-	c.content[id], c.parents[id], c.at[start] = content, parentsOf(content), id
+	c.content[id], c.parents[id], c.at[start] = content, parents, id
 	return true, nil
 }
 
@@ -149,16 +158,27 @@ func offset(in io.ByteReader) (distance int64, err error) {
 }
 
 // inflate reads the compressed content of an object of a size.
-func inflate(in *counter, size int64) ([]byte, error) {
-	z, err := zlib.NewReader(in)
+func (c *commits) inflate(in *counter, size int64) ([]byte, error) {
+	var err error
+	if c.zlib == nil {
+		c.zlib, err = zlib.NewReader(in)
+	} else {
+		err = c.zlib.(zlib.Resetter).Reset(in, nil) //nolint:forcetypeassert // documented
+	}
 	if err != nil {
 		return nil, err
 	}
-	content, err := io.ReadAll(io.LimitReader(z, size+1))
-	if err == nil && int64(len(content)) != size {
-		err = errors.New("an object of another size than it says")
+	content := make([]byte, size)
+	if _, err := io.ReadFull(c.zlib, content); errors.Is(err, io.EOF) {
+		return nil, errBroken // the pack goes on
+	} else if err != nil {
+		return nil, err
 	}
-	return content, err
+	// The end has the checksum, and must be read.
+	if n, err := c.zlib.Read(make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) {
+		return nil, errBroken
+	}
+	return content, nil
 }
 
 // patch applies a delta (gitformat-pack(5), "Deltified representation").
@@ -222,21 +242,20 @@ func objectID(content []byte, idLength int) string {
 
 // parentsOf are the parents in a commit's header.
 func parentsOf(content []byte) (parents []string) {
-	for n, line := range strings.Split(string(content), "\n") {
-		parent, found := strings.CutPrefix(line, "parent ")
-		if n > 0 && !found {
-			break
+	_, rest, _ := bytes.Cut(content, []byte("\n")) // the tree
+	for {
+		line, next, _ := bytes.Cut(rest, []byte("\n"))
+		parent, found := bytes.CutPrefix(line, []byte("parent "))
+		if !found {
+			return parents
 		}
-		if found {
-			parents = append(parents, parent)
-		}
+		parents, rest = append(parents, string(parent)), next
 	}
-	return parents
 }
 
 // reaches reports whether old is an ancestor of a commit, as far as the pack shows;
-// if not, frontier are the ancestors that the pack does not have, and the server
-// must.
+// if not, frontier are ancestors that the pack does not have, and the server must. They
+// are one more than maxQuestions at most.
 func (c *commits) reaches(commit, old string) (found bool, frontier []string) {
 	seen := map[string]bool{}
 	for todo := []string{commit}; len(todo) > 0; {
@@ -249,7 +268,7 @@ func (c *commits) reaches(commit, old string) (found bool, frontier []string) {
 		case seen[id]:
 		case known:
 			todo = append(todo, parents...)
-		case !slices.Contains(frontier, id):
+		case len(frontier) <= maxQuestions:
 			frontier = append(frontier, id)
 		}
 		seen[id] = true

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"mime"
@@ -65,7 +66,7 @@ func (x *exchange) redirect(resp *http.Response, location string) error {
 	}
 	if to, ours := x.here(at, x.request.Method); ours && to.kind == x.route.kind && to.Operation == x.route.Operation {
 		resp.Header.Set("Location", x.self+to.Target)
-	} else if at.Scheme+"://"+at.Host != i.Origin() && at.Scheme == "https" && x.route.kind == lfsObject && x.route.Operation == Fetch {
+	} else if !sameHost(at, i) && at.Scheme == "https" && x.route.kind == lfsObject && x.route.Operation == Fetch {
 		resp.Header.Set("Location", at.String())
 	} else {
 		return errRedirectedAway(i.String())
@@ -73,6 +74,16 @@ func (x *exchange) redirect(resp *http.Response, location string) error {
 	resp.Header.Del("Content-Length")
 	x.replace(resp, nil)
 	return nil
+}
+
+// sameHost reports whether a URL leads to the instance's host and port, in any spelling and by
+// any protocol. Such a URL is no storage's.
+func sameHost(at *url.URL, i instance.Instance) bool {
+	own, _ := url.Parse(i.Origin()) // an instance's is a URL
+	ports := map[string]string{"https": "443", "http": "80"}
+	name := func(u *url.URL) string { return strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")) }
+	port := func(u *url.URL) string { return cmp.Or(u.Port(), ports[u.Scheme]) }
+	return name(at) == name(own) && (port(at) == port(own) || at.Scheme != own.Scheme && port(at) == ports[at.Scheme])
 }
 
 // here is what a URL of the instance asks for; false for one that is not served.
@@ -129,6 +140,7 @@ func (x *exchange) replace(resp *http.Response, body []byte) {
 // rewriteAPI passes an answer of LFS's API on. The transfers that a batch names lead
 // to the proxy where they led to the instance, and hold nothing of the token.
 func (x *exchange) rewriteAPI(resp *http.Response) error {
+	defer x.heavy()()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxJSON+1))
 	var answer map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(body))
@@ -165,7 +177,7 @@ func (x *exchange) rewriteAction(name string, action map[string]any) bool {
 	if err != nil || at.User != nil || x.leaks(href) {
 		return false
 	}
-	ours := at.Scheme+"://"+strings.ToLower(at.Host) == x.server.config.Instance.Origin()
+	ours := sameHost(at, x.server.config.Instance)
 	if ours {
 		method := map[string]string{"download": http.MethodGet, "upload": http.MethodPut, "verify": http.MethodPost}[name]
 		to, served := x.here(at, method)

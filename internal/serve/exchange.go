@@ -29,7 +29,7 @@ import (
 // maxJSON bounds a body of LFS's API in bytes, and maxText one that is an error's
 // text.
 const (
-	maxJSON = 8 << 20
+	maxJSON = 2 << 20
 	maxText = 16 << 10
 )
 
@@ -63,7 +63,9 @@ type exchange struct {
 	// found has the token in use, and tokens are all that were used.
 	found  source.Found
 	tokens []token.Token
-	record Record
+	// questions counts those to GitLab about the push.
+	questions int
+	record    Record
 }
 
 func (x *exchange) minimum() int { return x.server.config.Policy.minimum(x.route.Operation) }
@@ -72,15 +74,15 @@ func (x *exchange) minimum() int { return x.server.config.Policy.minimum(x.route
 func (x *exchange) serve() {
 	policy := x.server.config.Policy
 	x.body, x.length = touching{x.request.Body, x, true}, x.request.ContentLength
+	if !policy.project(x.route.Project) {
+		x.refuse(http.StatusForbidden, errProjectNotAllowed(x.route.Project, policy.Projects))
+		return
+	}
 	if err := x.readAPI(); err != nil {
 		x.refuse(http.StatusBadRequest, errPushMalformed(err))
 		return
 	}
-	switch {
-	case !policy.project(x.route.Project):
-		x.refuse(http.StatusForbidden, errProjectNotAllowed(x.route.Project, policy.Projects))
-		return
-	case x.route.Operation == Push && policy.ReadOnly:
+	if x.route.Operation == Push && policy.ReadOnly {
 		x.refuse(http.StatusForbidden, errReadOnly())
 		return
 	}
@@ -124,7 +126,7 @@ func (x *exchange) readAPI() error {
 	}
 	body, err := io.ReadAll(io.LimitReader(x.body, maxJSON+1))
 	if err != nil || len(body) > maxJSON {
-		return errors.New("its body does not end within 8 MiB")
+		return errors.New("its body does not end within 2 MiB")
 	}
 	x.body, x.replay, x.length = bytes.NewReader(body), body, int64(len(body))
 	if x.route.kind != lfsBatch {
@@ -147,7 +149,7 @@ func (x *exchange) readAPI() error {
 // has refused the push.
 func (x *exchange) judgePush() bool {
 	in := bufio.NewReaderSize(x.body, 32<<10)
-	switch encoding := x.request.Header.Get("Content-Encoding"); encoding {
+	switch encodings := x.request.Header.Values("Content-Encoding"); strings.Join(encodings, ",") {
 	case "":
 	case "gzip", "x-gzip":
 		plain, err := gzip.NewReader(in)
@@ -187,6 +189,8 @@ func (x *exchange) refusals(u Updates, pack io.Reader) (held []byte, refused map
 		moves, why := policy.update(update)
 		if why = cmp.Or(why, option); why != nil {
 			refused[update.Ref] = why
+		} else if moves && len(forward) == maxMoved {
+			refused[update.Ref] = errRefUnproven("more than " + decimal(maxMoved) + " branches move")
 		} else if moves {
 			forward = append(forward, update)
 		}
@@ -194,6 +198,7 @@ func (x *exchange) refusals(u Updates, pack io.Reader) (held []byte, refused map
 	if len(refused) > 0 || len(forward) == 0 {
 		return nil, nonEmpty(refused)
 	}
+	defer x.heavy()()
 	var read bytes.Buffer
 	known, err := readCommits(io.TeeReader(io.LimitReader(pack, maxHeld), &read), len(forward[0].New))
 	for _, update := range forward {
@@ -202,6 +207,16 @@ func (x *exchange) refusals(u Updates, pack io.Reader) (held []byte, refused map
 		}
 	}
 	return read.Bytes(), nonEmpty(refused)
+}
+
+// heavy waits until a part of a request that takes memory may begin; the result ends it.
+func (x *exchange) heavy() (done func()) {
+	select {
+	case x.server.heavy <- struct{}{}:
+		return func() { <-x.server.heavy }
+	case <-x.ctx.Done():
+		return func() {}
+	}
 }
 
 func nonEmpty(m map[string]error) map[string]error {
@@ -218,10 +233,11 @@ func (x *exchange) lost(known *commits, incomplete error, u Update) error {
 	if found {
 		return nil
 	}
-	for n, commit := range frontier {
-		if n == maxFrontier || x.route.Wiki {
+	for _, commit := range frontier {
+		if x.questions == maxQuestions || x.route.Wiki || x.ctx.Err() != nil {
 			return errRefUnproven("it joins too many others")
 		}
+		x.questions++
 		ancestor, err := x.server.config.Ancestor(x.ctx, x.found, x.route.Project, u.Old, commit)
 		switch {
 		case err != nil:
@@ -243,10 +259,17 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL, _ = url.Parse(i.Origin() + x.route.Target) // it was parsed
 	p.Out.Host = ""
 	p.Out.Header = http.Header{}
-	for _, name := range []string{"Accept", "Accept-Language", "Content-Type", "Content-Encoding", "Git-Protocol", "User-Agent", "Range", "If-Range", "Pragma", "Cache-Control"} {
+	for _, name := range []string{"Accept", "Accept-Language", "Content-Encoding", "Git-Protocol", "User-Agent", "Range", "If-Range", "Pragma", "Cache-Control"} {
 		if values := p.In.Header.Values(name); len(values) > 0 {
 			p.Out.Header[name] = values
 		}
+	}
+	// GitLab must read a body as it was read here, not as a form with other parameters.
+	if x.request.Method != http.MethodGet {
+		p.Out.Header.Set("Content-Type", x.route.contentType())
+	}
+	if x.route.kind >= lfsBatch {
+		p.Out.Header.Del("Content-Encoding")
 	}
 	// Compressed data can't be searched for the token.
 	p.Out.Header.Set("Accept-Encoding", "identity")
@@ -315,7 +338,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	for _, t := range x.tokens {
 		forms = append(forms, needles(t)...)
 	}
-	passed.Body = newGuard(passed.Body, forms)
+	passed.Body = newGuard(passed.Body, forms, func() { x.record.Reason = message.As(x.unusable(errLeak.Error())).Code })
 	return &passed, nil
 }
 
@@ -422,12 +445,17 @@ func (x *exchange) abort() {
 // lost if the connection were closed.
 const lingering = time.Second
 
+// end is deferred. ReverseProxy panics when an answer that has begun can't be completed.
 func (x *exchange) end() {
+	broken := recover()
+	if broken != nil {
+		x.record.Broken, x.record.Reason = true, cmp.Or(x.record.Reason, "interrupted")
+	}
 	x.mu.Lock()
 	x.silence.Stop()
 	x.over = true
 	x.mu.Unlock()
-	early := !x.received.Load() && x.ctx.Err() == nil
+	early := broken == nil && !x.received.Load() && x.ctx.Err() == nil
 	x.cancel()
 	if control := http.NewResponseController(x.client); early && control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingering)) == nil {
 		_, _ = io.Copy(io.Discard, x.request.Body)
@@ -436,6 +464,9 @@ func (x *exchange) end() {
 		x.record.Operation, x.record.Project, x.record.Took = x.route.Operation, x.route.Project, time.Since(x.began)
 		x.record.Received = x.count.Load()
 		x.server.config.Done(x.record)
+	}
+	if broken != nil {
+		panic(broken)
 	}
 }
 

@@ -58,6 +58,8 @@ var errLeak = errors.New("the token is in the answer")
 // guard is a body without the token: reading fails before a complete needle is returned.
 type guard struct {
 	io.ReadCloser
+	// leaked is called when a needle is found.
+	leaked  func()
 	needles [][]byte
 	// buffer[from:to] can be read; what follows may be the beginning of a needle.
 	buffer   []byte
@@ -65,8 +67,8 @@ type guard struct {
 	err      error
 }
 
-func newGuard(body io.ReadCloser, needles [][]byte) *guard {
-	return &guard{ReadCloser: body, needles: needles}
+func newGuard(body io.ReadCloser, needles [][]byte, leaked func()) *guard {
+	return &guard{ReadCloser: body, needles: needles, leaked: leaked}
 }
 
 // Read is that of io.Reader.
@@ -94,6 +96,7 @@ func (g *guard) fill(size int) {
 	for _, needle := range g.needles {
 		if bytes.Contains(g.buffer, needle) {
 			g.to, g.err = 0, errLeak
+			g.leaked()
 			return
 		}
 		for n := min(len(needle)-1, len(g.buffer)); err == nil && n > len(g.buffer)-g.to; n-- {

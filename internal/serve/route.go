@@ -154,6 +154,18 @@ func (r *Route) is(method, tail, query string, asked bool) bool {
 	return false
 }
 
+// contentType is that of the request's body.
+func (r *Route) contentType() string {
+	switch r.kind {
+	case refs, service:
+		return "application/x-" + r.service + "-request"
+	case lfsObject:
+		return "application/octet-stream"
+	case lfsBatch, lfsAPI:
+	}
+	return typeLFS
+}
+
 var operations = map[string]Operation{"git-upload-pack": Fetch, "git-receive-pack": Push}
 
 func isOID(text string) bool { return len(text) == oidLength && strings.Trim(text, hexDigits) == "" }

@@ -68,9 +68,12 @@ type Record struct {
 	Project   string
 	// Status is the HTTP status of the answer.
 	Status int
-	// Reason is the code of the refusal or failure, or "upstream-" and the status of
-	// GitLab's own refusal; "" for none.
+	// Reason is the code of the refusal or failure, "upstream-" and the status of
+	// GitLab's own refusal, or "interrupted" for an answer that ended early; "" for none.
 	Reason string
+	// Broken means that the answer ended early: the client or GitLab left, or the rest had
+	// the token in it.
+	Broken bool
 	// Took is how long it took, and Upstream how long it was until GitLab's response
 	// began; 0 if there was none.
 	Took, Upstream time.Duration
@@ -88,12 +91,16 @@ const (
 	maxHeader     = 16 << 10
 	headerTimeout = 30 * time.Second
 	idleTimeout   = 2 * time.Minute
+	// maxHeavy bounds memory: each takes up to about 40 MiB.
+	maxHeavy = 2
 )
 
 // Server is a proxy.
 type Server struct {
-	config      Config
-	slots       chan struct{}
+	config Config
+	slots  chan struct{}
+	// heavy are for what takes memory: the commits of a push, and an answer of LFS's API.
+	heavy       chan struct{}
 	connections atomic.Int32
 	buffers     sync.Pool
 
@@ -114,7 +121,8 @@ func New(c Config) *Server {
 	if c.Requests == 0 {
 		c.Requests = 64
 	}
-	return &Server{config: c, slots: make(chan struct{}, c.Requests), buffers: sync.Pool{New: func() any { return make([]byte, 32<<10) }}}
+	return &Server{config: c, slots: make(chan struct{}, c.Requests), heavy: make(chan struct{}, maxHeavy),
+		buffers: sync.Pool{New: func() any { return make([]byte, 32<<10) }}}
 }
 
 // Get and Put are those of httputil.BufferPool.

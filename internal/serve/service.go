@@ -26,7 +26,7 @@ const (
 // Outcome is OK, Refused or Failed.
 func (r Record) Outcome() string {
 	switch {
-	case r.Status >= http.StatusInternalServerError:
+	case r.Status >= http.StatusInternalServerError, r.Broken:
 		return Failed
 	case r.Status >= http.StatusBadRequest, r.Reason != "":
 		return Refused

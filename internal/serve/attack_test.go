@@ -1,0 +1,258 @@
+package serve
+
+import (
+	"bytes"
+	"compress/zlib"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ambient-code/git-credential-acp/internal/source"
+)
+
+func pktLine(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
+
+// Whatever way git's receive-pack reads push options, the proxy has judged them: git takes
+// the capability with a value as well.
+func TestPushOptionsAsGitReadsThem(t *testing.T) {
+	git := repository(t, "sha1")
+	git(history(1), "fast-import", "--quiet", "--force")
+	git("", "config", "receive.advertisePushOptions", "true")
+	dir := git("", "rev-parse", "--absolute-git-dir")
+	if err := os.WriteFile(filepath.Join(dir, "hooks", "pre-receive"), []byte("#!/bin/sh\necho \"$GIT_PUSH_OPTION_COUNT:$GIT_PUSH_OPTION_0\" >"+dir+"/seen\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, true, func(c *Config) { c.Policy.Refs, c.Policy.Projects = []string{"refs/heads/x*"}, []string{"group/*"} }, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/x-git-receive-pack-result")
+		cmd := exec.CommandContext(r.Context(), "git", "receive-pack", "--stateless-rpc", dir)
+		cmd.Stdin, cmd.Stdout = r.Body, w
+		if err := cmd.Run(); err != nil {
+			t.Error(err)
+		}
+	})
+	pack := git("", "pack-objects", "--stdout", "-q") + "\n"
+	tip := git("", "rev-parse", "main")
+	number := 0
+	for _, capability := range []string{"push-options", "push-options=", "push-options=1", "agent=push-options push-options=x", "x=1  push-options "} {
+		for option, want := range map[string]string{
+			"ci.skip": "1:ci.skip", "merge_request.target_project=Group/other": "1:merge_request.target_project=Group/other",
+			"merge_request.merge_when_pipeline_succeeds": "", "mr.auto_merge=1": "", "MR.Auto_Merge": "", " mr.auto_merge ": "", ".mr.auto_merge": "",
+			"mr.target_project=other/secret": "", "merge_request.target_project": "", "mr.target_project =group/../other/x": "", "mr.target_project=group": "",
+		} {
+			number++
+			_ = os.Remove(dir + "/seen")
+			command := pktLine(fmt.Sprintf("%s %s refs/heads/x%d\x00report-status %s", strings.Repeat("0", 40), tip, number, capability))
+			answer := p.send(t, post(pushPack, command+"0000"+pktLine(option)+"0000"+pack), false)
+			seen, _ := os.ReadFile(dir + "/seen")
+			if got := strings.TrimSpace(string(seen)); got != want || want == "" && !strings.Contains(answer, "ng refs/heads/x") {
+				t.Errorf("%q %q: git got %q, the client %q", capability, option, got, answer)
+			}
+		}
+	}
+}
+
+// GitLab gets a body as the type that it was judged as: as a form, it could be another
+// operation.
+func TestContentTypeIsTheRoutes(t *testing.T) {
+	got := make(chan string, 1)
+	p := start(t, true, func(c *Config) { c.Policy.ReadOnly = true }, func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("Content-Type") + r.Header.Get("Content-Encoding") + r.Header.Get("X-Http-Method-Override")
+		git(w, r)
+	})
+	form := `{"operation":"download","objects":[],"x":"&operation=upload&_method=put&"}`
+	for _, header := range []string{"Content-Type: application/x-www-form-urlencoded", "Content-Type: multipart/form-data; boundary=x", "X: y", "Content-Encoding: gzip\r\nX-HTTP-Method-Override: PUT"} {
+		p.send(t, post(batch, form, header), false)
+		if kind := <-got; kind != typeLFS {
+			t.Errorf("%s: a batch is sent as %q", header, kind)
+		}
+		if strings.HasPrefix(header, "Content-Encoding") {
+			continue // a fetch may be compressed
+		}
+		p.send(t, post(fetchPack, "0000", header), false)
+		if kind := <-got; kind != "application/x-git-upload-pack-request" {
+			t.Errorf("%s: a fetch is sent as %q", header, kind)
+		}
+	}
+	p.server.config.Policy.ReadOnly = false
+	p.send(t, post(pushPack, "0000", "Content-Type: text/plain"), false)
+	if kind := <-got; kind != "application/x-git-receive-pack-request" {
+		t.Errorf("a push is sent as %q", kind)
+	}
+	for _, encodings := range []string{"Content-Encoding:\r\nContent-Encoding: gzip", "Content-Encoding: gzip\r\nContent-Encoding: gzip", "Content-Encoding: deflate", "Content-Encoding: identity\r\nContent-Encoding: gzip"} {
+		if answer := p.send(t, post(pushPack, "0000", encodings), false); status(answer) != "415" {
+			t.Errorf("%q: %q", encodings, answer)
+		}
+	}
+}
+
+// Transfers to the instance are the proxy's, however their URLs are spelled.
+func TestBatchSpellings(t *testing.T) {
+	const oid = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393"
+	for href, want := range map[string]string{
+		"https://NAME:PORT/group/project.git/gitlab-lfs/objects/" + oid:   "200",
+		"HTTPS://NAME:PORT/group/project.git/gitlab-lfs/objects/" + oid:   "200",
+		"http://NAME:PORT/group/project.git/gitlab-lfs/objects/" + oid:    "502",
+		"http://NAME/group/project.git/gitlab-lfs/objects/" + oid:         "502",
+		"https://NAME.:PORT/group/project.git/gitlab-lfs/objects/" + oid:  "502",
+		"//NAME:PORT/group/project.git/gitlab-lfs/objects/" + oid:         "502",
+		"https://u@NAME:PORT/group/project.git/gitlab-lfs/objects/" + oid: "502",
+		"https://NAME:1/minio/" + oid:                                     "200",
+	} {
+		p := start(t, false, nil, func(w http.ResponseWriter, r *http.Request) {
+			name, port, _ := strings.Cut(r.Host, ":")
+			w.Header().Set("Content-Type", typeLFS)
+			_, _ = fmt.Fprintf(w, `{"objects":[{"oid":"%s","actions":{"download":{"href":"%s","header":{"Authorization":"Basic other"}}}}]}`, oid, strings.NewReplacer("NAME", name, "PORT", port).Replace(href))
+		})
+		answer := p.send(t, post(batch, `{"operation":"download"}`), false)
+		if toInstance := strings.Contains(answer, p.instance.Listener.Addr().String()); status(answer) != want || want == "200" && toInstance {
+			t.Errorf("%s: %q", href, answer)
+		}
+	}
+	// Wherever the token is in an answer, the client does not get it.
+	basic := "Basic b2F1dGgyOmdscGF0LUNhbmFyeVNlcnZlMV8teA=="
+	for _, body := range []string{
+		`{"Objects":[{"Actions":{"download":{"HREF":"x","Header":{"authorization":"` + basic + `"}}}}]}`,
+		`{"objects":[{"_links":{"download":{"href":"x","header":{"Authorization":"` + basic + `"}}}}]}`,
+		`{"objects":{"actions":{"download":{"header":[["` + basic + `"]]}}}}`,
+		`{"objects":[{"actions":[{"href":"` + canary + `"}]}]}`,
+		`{"` + canary + `":1}`, `{"a":"\u0067lpat-Canary\u0053erve1_-x"}`, `{"a":"x"}{"b":"` + canary + `"}`,
+	} {
+		p := start(t, false, nil, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", typeLFS)
+			_, _ = io.WriteString(w, body)
+		})
+		if answer := p.send(t, post(batch, `{"operation":"download"}`), false); leaked(answer) != "" || strings.Contains(answer, `\u0067`) {
+			t.Errorf("%s: %q", body, answer)
+		}
+	}
+}
+
+// object is a commit in a pack.
+func object(w io.Writer, z *zlib.Writer, content []byte) {
+	head := []byte{typeCommit<<4 | byte(len(content)&15)}
+	for size := len(content) >> 4; size > 0; size >>= 7 {
+		head[len(head)-1] |= 0x80
+		head = append(head, byte(size&0x7f))
+	}
+	_, _ = w.Write(head)
+	z.Reset(w)
+	_, _ = z.Write(content)
+	_ = z.Close()
+}
+
+// packOf is the beginning of a pack with one object of content.
+func packOf(content []byte) []byte {
+	var pack bytes.Buffer
+	pack.WriteString("PACK\x00\x00\x00\x02\x00\x00\x00\x01")
+	object(&pack, zlib.NewWriter(nil), content)
+	return pack.Bytes()
+}
+
+// Commits that are made to cost much are judged in little memory and time, by few
+// questions to GitLab.
+func TestCostlyCommits(t *testing.T) {
+	var parents bytes.Buffer
+	parents.WriteString("tree x\n")
+	for n := range 200_000 {
+		fmt.Fprintf(&parents, "parent %040x\n", n+1000)
+	}
+	var many bytes.Buffer
+	many.WriteString("PACK\x00\x00\x00\x02")
+	_ = binary.Write(&many, binary.BigEndian, uint32(100_000))
+	z := zlib.NewWriter(nil)
+	for n := range 100_000 {
+		object(&many, z, fmt.Appendf(nil, "%d", n))
+	}
+	var asked atomic.Int32
+	p := start(t, true, func(c *Config) {
+		c.Ancestor = func(context.Context, source.Found, string, string, string) (bool, error) {
+			asked.Add(1)
+			return false, nil
+		}
+	}, git0)
+	for name, pack := range map[string][]byte{"parents": packOf(parents.Bytes()), "lines": packOf(bytes.Repeat([]byte("\n"), 15<<20)), "objects": many.Bytes()} {
+		asked.Store(0)
+		tip := objectID(parents.Bytes(), 40)
+		var body strings.Builder
+		for n := range 50 {
+			text := fmt.Sprintf("%040x %s refs/heads/x%d", n+1, tip, n)
+			if n == 0 {
+				text += "\x00report-status"
+			}
+			body.WriteString(pktLine(text))
+		}
+		body.WriteString("0000")
+		body.Write(pack)
+		request := post(pushPack, body.String())
+		peak, group := peakHeap(t), sync.WaitGroup{}
+		began := time.Now()
+		for range 16 {
+			group.Go(func() {
+				if answer := p.send(t, request, false); !strings.Contains(answer, "ng refs/heads/x49 policy: ") {
+					t.Errorf("%s: %q", name, answer)
+				}
+			})
+		}
+		group.Wait()
+		if mib := peak() >> 20; mib > 350 {
+			t.Errorf("%s: %d MiB in %v", name, mib, time.Since(began))
+		}
+		if n := asked.Load(); n > 16*maxQuestions {
+			t.Errorf("%s: %d questions", name, n)
+		}
+	}
+}
+
+// peakHeap measures the heap in use until its result is called.
+func peakHeap(t *testing.T) (peak func() uint64) {
+	t.Helper()
+	runtime.GC()
+	stop, result := make(chan struct{}), make(chan uint64)
+	go func() {
+		var most uint64
+		var m runtime.MemStats
+		for {
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapInuse)
+			select {
+			case <-stop:
+				result <- most
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	return func() uint64 { close(stop); return <-result }
+}
+
+// An answer that ends early is a failure in the log and the metrics, although its status was
+// sent.
+func TestInterruptedIsNoSuccess(t *testing.T) {
+	for _, text := range []string{canary, ""} {
+		p := start(t, false, nil, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
+			_, _ = io.WriteString(w, strings.Repeat("0008data", 9000))
+			_ = http.NewResponseController(w).Flush()
+			_, _ = io.WriteString(w, text)
+			if text == "" {
+				panic(http.ErrAbortHandler)
+			}
+		})
+		p.send(t, post(fetchPack, "0000"), false)
+		want := map[string]string{canary: "answer-unusable", "": "interrupted"}[text]
+		if r := <-p.records; r.Outcome() != Failed || r.Reason != want || r.Status != http.StatusOK {
+			t.Errorf("%+v", r)
+		}
+	}
+}
