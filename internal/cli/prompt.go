@@ -60,7 +60,7 @@ func entered(ctx context.Context, d *deps) (string, error) {
 	if fd, ok := terminal(d); ok {
 		return prompted(ctx, d, fd, "GitLab token (not shown): ", term.ReadPassword)
 	}
-	return waited(ctx, d, inputLimit, func() (string, error) {
+	return waited(ctx, inputLimit, func() (string, error) {
 		text, err := io.ReadAll(io.LimitReader(d.env.Stdin, maxToken+1))
 		return string(text), err
 	}, errInputLate(inputLimit))
@@ -103,7 +103,7 @@ func prompted(ctx context.Context, d *deps, fd int, prompt string, read func(int
 		return "", errPromptEnded()
 	}
 	_, _ = fmt.Fprint(d.env.Stderr, Name+": "+prompt)
-	text, problem := waited(ctx, d, promptLimit, func() (string, error) {
+	text, problem := waited(ctx, promptLimit, func() (string, error) {
 		line, err := read(fd)
 		return string(bytes.TrimRight(line, "\r\n")), err
 	}, errPromptEnded())
@@ -117,7 +117,7 @@ const promptLimit = 10 * time.Minute
 
 // waited reads what may never come. A read that is given up on goes on behind,
 // until the process ends.
-func waited(ctx context.Context, d *deps, limit time.Duration, read func() (string, error), late error) (string, error) {
+func waited(ctx context.Context, limit time.Duration, read func() (string, error), late error) (string, error) {
 	type result struct {
 		text string
 		err  error

@@ -111,7 +111,7 @@ func runRotate(ctx context.Context, d *deps, flags rotateFlags) error {
 		}
 	}
 	connect := rotation.Connect
-	rotation.Connect = remembering(d, &tokens, connect)
+	rotation.Connect = remembering(&tokens, connect)
 	rotation.Tell = func(step, text string) { lines.Print("%-10s %s\n", step, token.Mask(redact(text))) }
 	switch {
 	case flags.resume:
@@ -248,7 +248,7 @@ func shieldSignals(d *deps) (safe func()) {
 }
 
 // remembering records every token that a client is made for, to redact it in output.
-func remembering(d *deps, tokens *[]token.Token, connect connector) connector {
+func remembering(tokens *[]token.Token, connect connector) connector {
 	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, error) {
 		*tokens = append(*tokens, tok)
 		return connect(tok, i, ca)

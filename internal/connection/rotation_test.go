@@ -610,6 +610,7 @@ func TestFaultsAnywhere(t *testing.T) {
 					if at.n > 1 {
 						add(gitlabtest.Fault{Match: at.endpoint, Times: at.n - 1, Delay: time.Nanosecond})
 					}
+					fault := fault
 					fault.Match, fault.Times = at.endpoint, 1
 					add(fault)
 					s.Do = do

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -57,10 +58,13 @@ type Client struct {
 	watch    *watch
 }
 
+// silence stops client-go's logging to standard error, with text from servers and plugins.
+// serve has several clients at once.
+var silence = sync.OnceFunc(func() { klog.SetLogger(klog.Logger{}) })
+
 // Open makes a client. It reads files but makes no requests.
 func Open(ctx context.Context, c Config) (*Client, error) {
-	// client-go logs to standard error, with text from servers and plugins.
-	klog.SetLogger(klog.Logger{})
+	silence()
 	type result struct {
 		client  *Client
 		problem error

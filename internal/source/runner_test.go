@@ -130,7 +130,7 @@ func TestRunnerDoubt(t *testing.T) {
 	doubt := &message.Error{Code: "doubt"}
 	c.RunnerInstance = func(token.Token) Answer { return Answer{Problem: doubt} }
 	found, _ := c.Find()
-	if f := found[0]; f.Problem != error(doubt) || !f.Token.IsZero() || f.Instance != (instance.Instance{}) {
+	if f := found[0]; !errors.Is(f.Problem, doubt) || !f.Token.IsZero() || f.Instance != (instance.Instance{}) {
 		t.Errorf("%v, instance %s", f.Problem, f.Instance.URL())
 	}
 	c.RunnerInstance = func(token.Token) Answer { return Answer{Where: belongsVariable} }
