@@ -97,19 +97,7 @@ func TestHangAndEndless(t *testing.T) {
 		s := gitlab(t, o)
 		c := client(t, s.CAFile())
 		user := s.URL() + "/api/v4/user"
-		idle := func() bool {
-			ended := make(chan struct{})
-			go func() {
-				s.handlers.Wait()
-				close(ended)
-			}()
-			select {
-			case <-ended:
-				return true
-			case <-time.After(20 * time.Second):
-				return false
-			}
-		}
+		idle := func() bool { return s.active.Load() == 0 }
 		for _, f := range []Fault{{Match: "user", Hang: true}, {Match: "user", Delay: time.Hour}} {
 			s.ClearFaults()
 			s.AddFault(f)

@@ -27,8 +27,7 @@ type Listener struct{ *web }
 // must not see a token.
 func StartListener(dir string, o ListenerOptions) (*Listener, error) {
 	l := &Listener{}
-	var err error
-	l.web, err = newWeb(webOptions{dir: dir, plain: o.PlainHTTP, hosts: o.Hosts, anyName: o.AnyName}, func(w http.ResponseWriter, r *http.Request) {
+	err := startWeb(&l.web, webOptions{dir: dir, plain: o.PlainHTTP, hosts: o.Hosts, anyName: o.AnyName}, func(w http.ResponseWriter, r *http.Request) {
 		l.logged(w, r, route{endpoint: "other"}, func(w *statusWriter) {
 			if o.Redirect != "" {
 				http.Redirect(w, r, o.Redirect+r.URL.RequestURI(), http.StatusFound)

@@ -67,8 +67,7 @@ var platformEndpoints = []string{"connect", "status", "disconnect", "test", "cre
 func StartPlatform(o PlatformOptions) (*Platform, error) {
 	p := &Platform{opts: o, users: map[string]string{}, connections: map[string]PlatformConnection{}, sessions: map[string]platformSession{}, credentials: map[string]PlatformCredential{}}
 	p.names = platformEndpoints
-	var err error
-	p.web, err = newWeb(webOptions{dir: o.Dir, plain: o.PlainHTTP, certificate: o.Certificate, hosts: o.Hosts}, p.serve)
+	err := startWeb(&p.web, webOptions{dir: o.Dir, plain: o.PlainHTTP, certificate: o.Certificate, hosts: o.Hosts}, p.serve)
 	return p, err
 }
 

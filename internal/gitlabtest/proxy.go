@@ -66,8 +66,7 @@ func StartProxy(o ProxyOptions) (*Proxy, error) {
 			return nil
 		},
 	}
-	var err error
-	p.web, err = newWeb(webOptions{dir: o.Dir, http1Only: true}, p.serve) // curl 7.88 can't tell proxies of HTTP/2 apart
+	err := startWeb(&p.web, webOptions{dir: o.Dir, http1Only: true}, p.serve) // curl 7.88 can't tell proxies of HTTP/2 apart
 	return p, err
 }
 

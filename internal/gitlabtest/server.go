@@ -84,7 +84,7 @@ func Start(o Options) (*Server, error) {
 	s.state.init()
 	s.names = matchNames
 	var err error
-	if s.web, err = newWeb(webOptions{dir: o.Dir, plain: o.PlainHTTP, certificate: o.Certificate, hosts: o.Hosts, clients: o.ClientCertificates, http1Only: o.HTTP1Only}, s.serve); err != nil {
+	if err = startWeb(&s.web, webOptions{dir: o.Dir, plain: o.PlainHTTP, certificate: o.Certificate, hosts: o.Hosts, clients: o.ClientCertificates, http1Only: o.HTTP1Only}, s.serve); err != nil {
 		return nil, err
 	}
 	// Each server has repositories of its own, even in a shared Dir: ids and

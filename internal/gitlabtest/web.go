@@ -41,18 +41,22 @@ type web struct {
 	cancel context.CancelFunc
 
 	handlers sync.WaitGroup
+	active   atomic.Int64 // handlers that are running
 	accepted atomic.Int64
 }
 
 type connKey struct{}
 
-// newWeb starts a server that answers by h.
-func newWeb(o webOptions, h http.HandlerFunc) (*web, error) {
+// startWeb starts a server that answers by h, and sets at before the first request.
+func startWeb(at **web, o webOptions, h http.HandlerFunc) error {
 	w := &web{requestLog: newRequestLog()}
+	*at = w
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.handlers.Add(1)
+		w.active.Add(1)
 		defer w.handlers.Done()
+		defer w.active.Add(-1)
 		if w.ctx.Err() != nil {
 			panic(http.ErrAbortHandler)
 		}
@@ -74,14 +78,14 @@ func newWeb(o webOptions, h http.HandlerFunc) (*web, error) {
 	c.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: maxWindow, MaxReceiveBufferPerConnection: maxWindow}
 	if err := w.secure(o); err != nil {
 		_ = w.server.Listener.Close()
-		return nil, err
+		return err
 	}
 	if w.server.TLS == nil {
 		w.server.Start()
 	} else {
 		w.server.StartTLS()
 	}
-	return w, nil
+	return nil
 }
 
 // secure loads the authority and makes the server's certificate.
