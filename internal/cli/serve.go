@@ -154,6 +154,9 @@ func runServe(ctx context.Context, d *deps, listen, health string, policy serve.
 	return nil
 }
 
+// monitorConnections bounds connections for probes and metrics.
+const monitorConnections = 32
+
 // startMonitor serves the monitor on an address.
 func startMonitor(ctx context.Context, address string, m *serve.Monitor) (*http.Server, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
@@ -161,7 +164,7 @@ func startMonitor(ctx context.Context, address string, m *serve.Monitor) (*http.
 		return nil, errMonitor(address, err)
 	}
 	server := &http.Server{Addr: l.Addr().String(), Handler: m, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
-		MaxHeaderBytes: 16 << 10, ErrorLog: log.New(io.Discard, "", 0)}
+		MaxHeaderBytes: 16 << 10, ConnState: serve.AtMost(monitorConnections), ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = server.Serve(l) }()
 	return server, nil
 }

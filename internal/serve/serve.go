@@ -100,9 +100,8 @@ type Server struct {
 	config Config
 	slots  chan struct{}
 	// heavy are for what takes memory: the commits of a push, and an answer of LFS's API.
-	heavy       chan struct{}
-	connections atomic.Int32
-	buffers     sync.Pool
+	heavy   chan struct{}
+	buffers sync.Pool
 
 	mu       sync.Mutex
 	upstream *transport.Transport
@@ -132,7 +131,8 @@ func (s *Server) Get() []byte { return s.buffers.Get().([]byte) } //nolint:force
 func (s *Server) Put(b []byte) { s.buffers.Put(b) } //nolint:staticcheck // a slice's header is little beside it
 
 // Listen opens the address of --listen: HOST:PORT on a loopback address, or
-// unix:PATH. Whoever can connect can use the token, so nothing else is taken.
+// unix:PATH, for the user and the group. Whoever can connect can use the token, so nothing
+// else is taken.
 func Listen(ctx context.Context, where string) (net.Listener, error) {
 	network, address := "tcp", where
 	if path, unix := strings.CutPrefix(where, "unix:"); unix {
@@ -145,7 +145,13 @@ func Listen(ctx context.Context, where string) (net.Listener, error) {
 		}
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, network, address)
+	if err == nil && network == "unix" {
+		err = os.Chmod(address, 0o660) //nolint:gosec // for the group of the clients
+	}
 	if err != nil {
+		if l != nil {
+			_ = l.Close()
+		}
 		var op *net.OpError
 		if errors.As(err, &op) {
 			err = op.Err
@@ -173,7 +179,7 @@ func removeStale(ctx context.Context, path string) {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: log.New(io.Discard, "", 0), ConnState: s.count, Protocols: new(http.Protocols),
+		ErrorLog: log.New(io.Discard, "", 0), ConnState: AtMost(2 * s.config.Requests), Protocols: new(http.Protocols),
 		DisableGeneralOptionsHandler: true,
 	}
 	server.Protocols.SetHTTP1(true)
@@ -194,15 +200,19 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// count closes connections beyond twice the number of requests.
-func (s *Server) count(c net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		if s.connections.Add(1) > int32(2*s.config.Requests) { //nolint:gosec // a small number
-			_ = c.Close()
+// AtMost is an http.Server.ConnState that closes connections beyond a number.
+func AtMost(limit int) func(net.Conn, http.ConnState) {
+	var open atomic.Int64
+	return func(c net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			if open.Add(1) > int64(limit) {
+				_ = c.Close()
+			}
+		case http.StateClosed, http.StateHijacked:
+			open.Add(-1)
+		case http.StateActive, http.StateIdle:
 		}
-	case http.StateClosed, http.StateHijacked:
-		s.connections.Add(-1)
 	}
 }
 
@@ -231,14 +241,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.serve()
 }
 
-// plainRequest reports a request as git makes them: without a body where none belongs,
-// not from a web page (by its Origin, or by a name that leads to this machine), and not to switch protocols. An h2c upgrade (RFC 7540, 3.2),
-// which git asks for with http.version=HTTP/2, may be ignored.
+// plainRequest reports a request as git makes them: without a body where none belongs, for a
+// name of this machine, not from a web page, and not to switch protocols. An h2c upgrade (RFC
+// 7540, 3.2), which git asks for with http.version=HTTP/2, may be ignored.
 func plainRequest(r *http.Request) bool {
 	upgrade := r.Header.Get("Upgrade")
 	host := (&url.URL{Host: r.Host}).Hostname()
-	return (host == "localhost" || net.ParseIP(host) != nil) && strings.Trim(r.Host, letters+".:[]") == "" &&
-		(r.Method != http.MethodGet || r.ContentLength == 0) && r.Header.Get("Origin") == "" && (upgrade == "" || upgrade == "h2c")
+	return (strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()) && strings.Trim(r.Host, letters+".:[]") == "" &&
+		(r.Method != http.MethodGet || r.ContentLength == 0) && r.Header.Get("Origin")+r.Header.Get("Sec-Fetch-Site") == "" &&
+		(upgrade == "" || upgrade == "h2c")
 }
 
 // reach is the transport to the instance, a new one if the authorities of the token's source

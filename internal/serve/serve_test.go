@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -469,6 +470,11 @@ func TestBadRequests(t *testing.T) {
 		"web page":              {strings.Replace(get(fetchRefs), "Host", "Origin: https://evil.example\r\nHost", 1), "404"},
 		"no host":               {"GET " + fetchRefs + " HTTP/1.1\r\nConnection: close\r\n\r\n", "400"},
 		"two hosts":             {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: 127.0.0.1\r\nHost: other", 1), "400"},
+		"image of a web page":   {strings.Replace(get(fetchRefs), "Host", "Sec-Fetch-Site: cross-site\r\nHost", 1), "404"},
+		"other address":         {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: 192.0.2.1", 1), "404"},
+		"any address":           {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: 0.0.0.0:8466", 1), "404"},
+		"name with an address":  {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: 127.0.0.1.evil.example", 1), "404"},
+		"empty host":            {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: ", 1), "404"},
 		"name for this machine": {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: rebound.example", 1), "404"},
 		"host with more":        {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: 127.0.0.1:1/@evil.example", 1), "400"},
 		"host with a space":     {strings.Replace(get(fetchRefs), "Host: 127.0.0.1", "Host: a b", 1), "400"},
@@ -798,6 +804,9 @@ func TestListenUnix(t *testing.T) {
 	l, err := Listen(t.Context(), where)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if info, err := os.Stat(strings.TrimPrefix(where, "unix:")); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("the socket: %v, %v", info.Mode(), err)
 	}
 	if _, err := Listen(t.Context(), where); err == nil {
 		t.Error("two listen on one socket")

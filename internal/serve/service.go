@@ -42,6 +42,9 @@ type Monitor struct {
 	// Ready says why requests can't be served now, nil if they can.
 	Ready func(context.Context) error
 
+	// probing: only one probe looks for a token at a time.
+	probing sync.Mutex
+
 	mu       sync.Mutex
 	counters map[string]float64
 	took     histogram
@@ -87,7 +90,10 @@ func (m *Monitor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/readyz":
 		ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
 		defer cancel()
-		if err := m.Ready(ctx); err != nil {
+		m.probing.Lock()
+		err := m.Ready(ctx)
+		m.probing.Unlock()
+		if err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = io.WriteString(w, token.Mask(strings.Join(message.As(err).Lines(), "\n"))+"\n")
 			return
