@@ -53,6 +53,9 @@ func (l Lookup) Find(ctx context.Context, req credential.Request) (found []sourc
 		config.API, config.APIWhere = l.clusterSecret(ctx, req)
 	}
 	found, looked = config.Find()
+	if config.RunnerDir != "" && req.Host != "" {
+		found = append(found, config.Unused(found[0])...)
+	}
 	return found, looked, problem
 }
 

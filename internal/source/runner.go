@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
@@ -64,6 +65,25 @@ func (c Config) runner() Found {
 	f.ByDefault = strings.TrimSpace(url) == ""
 	f.setInstance(url, f.Belongs, c.AllowHTTPLoopback)
 	return f
+}
+
+// Unused are places for the instances of mounted Secrets that are not looked at because of
+// the runner's file, each with the reason why there is no token for its instance: without
+// them, a request for such an instance would be ignored in silence.
+func (c Config) Unused(runner Found) (places []Found) {
+	for _, dir := range c.Dirs {
+		f, there := c.mount(dir)
+		if !there || f.Instance == (instance.Instance{}) || f.Instance.URL() == DefaultInstanceURL || f.Instance == runner.Instance {
+			continue
+		}
+		place := runner
+		place.Instance, place.Token = f.Instance, token.Token{}
+		if place.Problem == nil {
+			place.Problem = message.OtherInstance(f.Instance.String(), runner.Instance.String(), runner.Where, runner.Belongs)
+		}
+		places = append(places, place)
+	}
+	return places
 }
 
 func runnerWhere(path string) string { return "the runner's token file " + message.Quote(path) }

@@ -166,3 +166,30 @@ func TestRunnerTraces(t *testing.T) {
 		}
 	}
 }
+
+// A mounted Secret has no token in the runner, but says which requests to refuse.
+func TestUnused(t *testing.T) {
+	c, path := aTurn(t)
+	write(t, filepath.Join(c.Dirs[0], "instanceUrl"), "https://mounted.example.com")
+	unused := func() []Found {
+		found, _ := c.Find()
+		return c.Unused(found[0])
+	}
+	for code, turn := range map[string]string{"no-turn": "", "other-instance": canary} {
+		if turn != "" {
+			write(t, path, turn)
+		}
+		places := unused()
+		if len(places) != 1 || places[0].Instance.URL() != "https://mounted.example.com" || !message.Is(places[0].Problem, code) || !places[0].Token.IsZero() {
+			t.Errorf("%s: %d places, %v", code, len(places), places)
+		}
+		_ = os.Remove(path)
+	}
+	write(t, path, canary)
+	for _, same := range []string{"https://gitlab.example.com/git", "", "not a URL"} {
+		write(t, filepath.Join(c.Dirs[0], "instanceUrl"), same)
+		if places := unused(); len(places) != 0 {
+			t.Errorf("%q: %d places", same, len(places))
+		}
+	}
+}

@@ -171,7 +171,7 @@ func (c Config) writeFile() string {
 // exist, is not there. A Secret without a token counts only when no other source
 // has one, and a mounted one with a broken token only when the cluster's has no
 // better one: kubelet takes a minute or two to bring a new version in. Where the
-// platform's runner is, only its file is looked at. The second result names the places
+// platform's runner is, only its file has a token. The second result names the places
 // looked at.
 func (c Config) Find() (found []Found, looked []string) {
 	if c.RunnerDir != "" {
