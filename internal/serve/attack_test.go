@@ -67,11 +67,11 @@ func TestPushOptionsAsGitReadsThem(t *testing.T) {
 func TestContentTypeIsTheRoutes(t *testing.T) {
 	got := make(chan string, 1)
 	p := start(t, true, func(c *Config) { c.Policy.ReadOnly = true }, func(w http.ResponseWriter, r *http.Request) {
-		got <- r.Header.Get("Content-Type") + r.Header.Get("Content-Encoding") + r.Header.Get("X-Http-Method-Override")
+		got <- r.Header.Get("Content-Type") + r.Header.Get("Content-Encoding") + r.Header.Get("X-Http-Method-Override") + r.Header.Get("Range")
 		git(w, r)
 	})
 	form := `{"operation":"download","objects":[],"x":"&operation=upload&_method=put&"}`
-	for _, header := range []string{"Content-Type: application/x-www-form-urlencoded", "Content-Type: multipart/form-data; boundary=x", "X: y", "Content-Encoding: gzip\r\nX-HTTP-Method-Override: PUT"} {
+	for _, header := range []string{"Content-Type: application/x-www-form-urlencoded", "Content-Type: multipart/form-data; boundary=x", "X: y", "Range: bytes=0-9", "Content-Encoding: gzip\r\nX-HTTP-Method-Override: PUT"} {
 		p.send(t, post(batch, form, header), false)
 		if kind := <-got; kind != typeLFS {
 			t.Errorf("%s: a batch is sent as %q", header, kind)
@@ -254,5 +254,15 @@ func TestInterruptedIsNoSuccess(t *testing.T) {
 		if r := <-p.records; r.Outcome() != Failed || r.Reason != want || r.Status != http.StatusOK {
 			t.Errorf("%+v", r)
 		}
+	}
+}
+
+// The reason of a refused push is that of a refused ref, not of those beside it.
+func TestReasonOfARefusedPush(t *testing.T) {
+	p := start(t, true, nil, git)
+	none, one := strings.Repeat("0", 40), strings.Repeat("1", 40)
+	p.send(t, post(pushPack, pktLine(one+" "+none+" refs/heads/a\x00report-status")+pktLine(none+" "+one+" refs/heads/b")+"0000"), false)
+	if r := <-p.records; r.Reason != "policy-delete" || r.Outcome() != Refused {
+		t.Errorf("%+v", r)
 	}
 }

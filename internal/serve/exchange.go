@@ -264,6 +264,10 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 			p.Out.Header[name] = values
 		}
 	}
+	// In parts, the token would not be found.
+	if x.route.kind != lfsObject {
+		p.Out.Header.Del("Range")
+	}
 	// GitLab must read a body as it was read here, not as a form with other parameters.
 	if x.request.Method != http.MethodGet {
 		p.Out.Header.Set("Content-Type", x.route.contentType())

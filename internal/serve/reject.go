@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,12 +29,10 @@ func (x *exchange) reject(u Updates, refused map[string]error, rest io.Reader) {
 	packet(&report, "unpack ok\n")
 	hints := map[string]bool{}
 	for _, update := range u.List {
-		why := refused[update.Ref]
-		if why == nil {
-			why = errRefOther()
+		m := message.As(cmp.Or(refused[update.Ref], errRefOther()))
+		if refused[update.Ref] != nil {
+			x.record.Reason = m.Code
 		}
-		m := message.As(why)
-		x.record.Reason = m.Code
 		packet(&report, "ng "+update.Ref+" "+m.What+"\n")
 		if !hints[m.Hint] {
 			hints[m.Hint] = true
