@@ -26,11 +26,12 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// maxJSON bounds a body of LFS's API in bytes, and maxText one that is an error's
-// text.
+// maxRequest bounds a request of LFS's API in bytes: git-lfs names 100 objects in one, in some
+// 10 KiB. maxJSON bounds a reply, and maxText an error's text.
 const (
-	maxJSON = 2 << 20
-	maxText = 16 << 10
+	maxRequest = 256 << 10
+	maxJSON    = 2 << 20
+	maxText    = 16 << 10
 )
 
 // exchange is one request and its answer.
@@ -124,9 +125,9 @@ func (x *exchange) readAPI() error {
 		}
 		return nil
 	}
-	body, err := io.ReadAll(io.LimitReader(x.body, maxJSON+1))
-	if err != nil || len(body) > maxJSON {
-		return errors.New("its body does not end within 2 MiB")
+	body, err := io.ReadAll(io.LimitReader(x.body, maxRequest+1))
+	if err != nil || len(body) > maxRequest {
+		return errors.New("its body does not end within 256 KiB")
 	}
 	x.body, x.replay, x.length = bytes.NewReader(body), body, int64(len(body))
 	if x.route.kind != lfsBatch {
@@ -135,6 +136,7 @@ func (x *exchange) readAPI() error {
 	var batch struct {
 		Operation string `json:"operation"`
 	}
+	defer x.heavy()()
 	operation, ok := map[string]Operation{"download": Fetch, "upload": Push}, false
 	if strictjson.Decode(body, &batch) == nil {
 		x.route.Operation, ok = operation[batch.Operation]

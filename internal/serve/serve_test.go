@@ -537,6 +537,7 @@ func TestBadRequests(t *testing.T) {
 		"batch of two":         {post(batch, `{"operation":"download","Operation":"upload"}`), "400"},
 		"batch escaped":        {post(batch, `{"operation":"download","operatio\u006e":"upload"}`), "400"},
 		"batch twice":          {post(batch, `{"operation":"download","operation":"upload"}`), "400"},
+		"batch too large":      {post(batch, `{"operation":"download","objects":[`+strings.Repeat("1,", 200_000)+`1]}`), "400"},
 		"batch without":        {post(batch, `{"objects":[]}`), "400"},
 	} {
 		answer := p.send(t, strings.ReplaceAll(row.request, "HOST", p.instance.Listener.Addr().String()), true)
