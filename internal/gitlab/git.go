@@ -1,7 +1,7 @@
 package gitlab
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -9,8 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	gittransport "github.com/go-git/go-git/v5/plumbing/transport"
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
@@ -21,8 +20,8 @@ type Service string
 
 // The services: Fetch reads, Push writes.
 const (
-	Fetch Service = gittransport.UploadPackServiceName
-	Push  Service = gittransport.ReceivePackServiceName
+	Fetch Service = "git-upload-pack"
+	Push  Service = "git-receive-pack"
 )
 
 // Limits of git's replies in bytes: a million refs, and a refusal's text.
@@ -35,86 +34,78 @@ const (
 // instance, as at the start of a fetch or push, with git's login. Unlike the API's, failed
 // logins count toward GitLab's ban of addresses: use only a login that the API accepts.
 func (c *Client) Refs(ctx context.Context, path string, service Service, username, password string) access.Refs {
-	endpoint, err := gittransport.NewEndpoint(c.config.Instance.URL() + "/" + path)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.config.Instance.URL()+"/"+path+"/info/refs?service="+string(service), nil)
 	if err != nil {
 		return access.Refs{Reply: silent(access.Garbled, "an invalid address")}
 	}
-	seen := &refusal{next: c.git.Transport}
-	client := githttp.NewClient(&http.Client{Transport: seen, CheckRedirect: c.git.CheckRedirect})
-	auth := &githttp.BasicAuth{Username: username, Password: password}
-	var session gittransport.Session
-	if service == Push {
-		session, err = client.NewReceivePackSession(endpoint, auth)
-	} else {
-		session, err = client.NewUploadPackSession(endpoint, auth)
-	}
+	req.SetBasicAuth(username, password)
+	req.Header.Set("User-Agent", "git/"+c.config.UserAgent)
+	resp, err := (&http.Client{Transport: c.git.Transport, CheckRedirect: c.git.CheckRedirect}).Do(req)
 	if err != nil {
-		return access.Refs{Reply: silent(access.Garbled, "an invalid address")}
-	}
-	defer func() { _ = session.Close() }()
-	advertised, err := session.AdvertisedReferencesContext(ctx)
-	switch {
-	case err == nil:
-		return access.Refs{Reply: access.Reply{State: access.Given}, Count: len(advertised.References)}
-	case errors.Is(err, gittransport.ErrEmptyRemoteRepository):
-		return access.Refs{Reply: access.Reply{State: access.Given}}
-	case seen.status == 0:
 		fault := c.transport.Fault(err)
 		if ctx.Err() != nil {
 			fault = c.transport.Ended(ctx, err)
 		}
 		return access.Refs{Reply: c.silence(fault)}
 	}
-	return access.Refs{Reply: c.gitRefusal(seen)}
-}
-
-// refusal records the status of the last reply, and the text of a refusal, which go-git's
-// error does not have completely.
-type refusal struct {
-	next   http.RoundTripper
-	status int
-	header http.Header
-	text   string
-}
-
-func (r *refusal) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := r.next.RoundTrip(req)
-	if err != nil {
-		return resp, err
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what came is all there is to know
+		return access.Refs{Reply: c.gitRefusal(resp, string(text))}
 	}
-	r.status, r.header = resp.StatusCode, resp.Header
-	if resp.StatusCode < http.StatusBadRequest {
-		resp.Body = limited{io.LimitReader(resp.Body, maxRefs), resp.Body}
-		return resp, nil
+	count, err := countRefs(io.LimitReader(resp.Body, maxRefs), service)
+	switch {
+	case err == nil:
+		return access.Refs{Reply: access.Reply{State: access.Given}, Count: count}
+	case ctx.Err() != nil:
+		return access.Refs{Reply: c.silence(c.transport.Ended(ctx, err))}
 	}
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what came is all there is to know
-	r.text = string(text)
-	resp.Body = limited{bytes.NewReader(text), resp.Body}
-	return resp, nil
+	return access.Refs{Reply: silent(access.InFront, "200 and no refs")}
 }
 
-// limited reads from one and closes the other.
-type limited struct {
-	io.Reader
-	io.Closer
+// errNotRefs is for a reply that is not git's.
+var errNotRefs = errors.New("no advertisement of refs")
+
+// countRefs reads git's advertisement of refs (gitprotocol-http(5), "Smart Clients"), to its
+// end, without peeled tags. Only go-git's packet lines are used: its decoder links git's
+// configuration and encoding/gob, whose initializers would run at every start.
+func countRefs(r io.Reader, service Service) (count int, err error) {
+	lines := pktline.NewScanner(r)
+	if !lines.Scan() || strings.TrimSuffix(string(lines.Bytes()), "\n") != "# service="+string(service) || !lines.Scan() || len(lines.Bytes()) > 0 {
+		return 0, cmp.Or(lines.Err(), errNotRefs)
+	}
+	for lines.Scan() {
+		line := lines.Bytes()
+		if len(line) == 0 { // flush: the end
+			return count, nil
+		}
+		id, name, found := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
+		name, _, _ = strings.Cut(name, "\x00") // capabilities
+		switch {
+		case strings.HasPrefix(string(line), "shallow "):
+		case !found || strings.Trim(id, "0123456789abcdef") != "" || len(id) != 40 && len(id) != 64:
+			return 0, errNotRefs
+		case !strings.HasSuffix(name, "^{}"): // peeled, or "capabilities^{}" for no refs
+			count++
+		}
+	}
+	return 0, cmp.Or(lines.Err(), io.ErrUnexpectedEOF)
 }
 
 // gitRefusal reads the refusals of git on GitLab (lib/gitlab/git_access.rb and what runs
 // before it). Their text is not kept.
-func (c *Client) gitRefusal(seen *refusal) access.Reply {
-	has := func(part string) bool { return strings.Contains(seen.text, part) }
+func (c *Client) gitRefusal(resp *http.Response, text string) access.Reply {
+	has := func(part string) bool { return strings.Contains(text, part) }
 	refused := func(reason access.Reason) access.Reply {
 		return access.Reply{State: access.Forbidden, Reason: reason}
 	}
-	if fault := transport.StatusFault(seen.status, seen.header, c.config.Now()); fault.Reason != "" {
+	if fault := transport.StatusFault(resp.StatusCode, resp.Header, c.config.Now()); fault.Reason != "" {
 		return c.silence(fault)
 	}
-	switch status := seen.status; {
-	case status < 300:
-		return silent(access.InFront, "200 and no refs")
+	switch status := resp.StatusCode; {
 	// GitLab's refusals are plain text, and its realm is GitLab.
-	case strings.HasPrefix(seen.header.Get("Content-Type"), "text/html"),
-		status == http.StatusUnauthorized && !strings.Contains(seen.header.Get("Www-Authenticate"), `realm="GitLab"`) && !has("HTTP Basic: Access denied"):
+	case strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html"),
+		status == http.StatusUnauthorized && !strings.Contains(resp.Header.Get("Www-Authenticate"), `realm="GitLab"`) && !has("HTTP Basic: Access denied"):
 		return silent(access.InFront, strconv.Itoa(status)+", and not GitLab's")
 	case status == http.StatusUnauthorized:
 		return refused(access.GitLogin)
