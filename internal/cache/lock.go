@@ -28,7 +28,7 @@ func (d *directory) lock(ctx context.Context, name string, tell func()) (waited 
 	if err != nil {
 		return false, func() {}
 	}
-	unlock := sync.OnceFunc(func() { _ = opened.Close() })
+	unlock := sync.OnceFunc(func() { file.Unlock(opened) })
 	at, _ := strconv.ParseInt(digest("lock", name)[:15], 16, 64) // hex digits
 	if err := file.LockByte(opened, at, false); !errors.Is(err, file.ErrHeld) {
 		return false, unlock

@@ -21,7 +21,14 @@ func Lock(path string) (release func(), err error) {
 		_ = opened.Close()
 		return nil, err
 	}
-	return sync.OnceFunc(func() { _ = opened.Close() }), nil
+	return sync.OnceFunc(func() { Unlock(opened) }), nil
+}
+
+// Unlock gives up all locks of an open file, and closes it. Closing is not enough: a
+// program that is being started has the file open as well until it runs.
+func Unlock(opened *os.File) {
+	_ = syscall.FcntlFlock(opened.Fd(), lockCommands()[0][false], &syscall.Flock_t{Type: syscall.F_UNLCK})
+	_ = opened.Close()
 }
 
 // LockByte locks one byte of an open file, until the file is closed or the process
