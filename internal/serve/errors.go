@@ -81,7 +81,7 @@ func errPushMalformed(why error) error {
 // errNotServed is for an address that is neither git's nor LFS's.
 func errNotServed() error {
 	return &message.Error{Code: "not-served", Topic: message.Malformed, What: "this proxy serves only git and LFS",
-		Hint: "use the project's path on GitLab, as in http://127.0.0.1:8466/group/project.git"}
+		Hint: "use localhost or a loopback address, and the project's path on GitLab, as in http://127.0.0.1:8466/group/project.git"}
 }
 
 // errBusy is for a request beyond the limit.
