@@ -90,10 +90,16 @@ func (l Lookup) remembered(ctx context.Context, tok token.Token, question string
 	if settled(known) {
 		return known.URL, nil
 	}
-	waiting, cancel := context.WithTimeout(ctx, otherTimeout)
+	// The wait for another call is a part of this one's time.
+	limited, stop, _, problem := l.Limit.Start(ctx)
+	if problem != nil {
+		return "", problem
+	}
+	defer stop()
+	waiting, cancel := context.WithTimeout(limited, otherTimeout)
 	defer cancel()
 	defer store.LockInstance(waiting, tok, question)()
-	if known = store.TokenInstance(tok); settled(known) {
+	if known = store.TokenInstance(tok); settled(known) || standby && waiting.Err() != nil {
 		return known.URL, nil
 	}
 	url, problem := ask()
