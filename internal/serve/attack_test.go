@@ -162,6 +162,7 @@ func packOf(content []byte) []byte {
 // Commits that are made to cost much are judged in little memory and time, by few
 // questions to GitLab.
 func TestCostlyCommits(t *testing.T) {
+	const clients = 8
 	var parents bytes.Buffer
 	parents.WriteString("tree x\n")
 	for n := range 200_000 {
@@ -169,9 +170,9 @@ func TestCostlyCommits(t *testing.T) {
 	}
 	var many bytes.Buffer
 	many.WriteString("PACK\x00\x00\x00\x02")
-	_ = binary.Write(&many, binary.BigEndian, uint32(100_000))
+	_ = binary.Write(&many, binary.BigEndian, uint32(60_000))
 	z := zlib.NewWriter(nil)
-	for n := range 100_000 {
+	for n := range 60_000 {
 		object(&many, z, fmt.Appendf(nil, "%d", n))
 	}
 	var asked atomic.Int32
@@ -197,7 +198,7 @@ func TestCostlyCommits(t *testing.T) {
 		request := post(pushPack, body.String())
 		peak, group := peakHeap(t), sync.WaitGroup{}
 		began := time.Now()
-		for range 16 {
+		for range clients {
 			group.Go(func() {
 				if answer := p.send(t, request, false); !strings.Contains(answer, "ng refs/heads/x49 policy: ") {
 					t.Errorf("%s: %q", name, answer)
@@ -208,7 +209,7 @@ func TestCostlyCommits(t *testing.T) {
 		if mib := peak() >> 20; mib > 350 {
 			t.Errorf("%s: %d MiB in %v", name, mib, time.Since(began))
 		}
-		if n := asked.Load(); n > 16*maxQuestions {
+		if n := asked.Load(); n > clients*maxQuestions {
 			t.Errorf("%s: %d questions", name, n)
 		}
 	}
@@ -264,5 +265,22 @@ func TestReasonOfARefusedPush(t *testing.T) {
 	p.send(t, post(pushPack, pktLine(one+" "+none+" refs/heads/a\x00report-status")+pktLine(none+" "+one+" refs/heads/b")+"0000"), false)
 	if r := <-p.records; r.Reason != "policy-delete" || r.Outcome() != Refused {
 		t.Errorf("%+v", r)
+	}
+}
+
+// More branches than are verified are refused, and nothing is asked or forwarded.
+func TestManyBranches(t *testing.T) {
+	p := start(t, true, nil, git)
+	var body strings.Builder
+	for n := range maxMoved + 1 {
+		text := fmt.Sprintf("%040x %040x refs/heads/x%d", n+1, n+2, n)
+		if n == 0 {
+			text += "\x00report-status"
+		}
+		body.WriteString(pktLine(text))
+	}
+	answer := p.send(t, post(pushPack, body.String()+"0000"), false)
+	if !strings.Contains(answer, "ng refs/heads/x100 policy: ") || !strings.Contains(answer, "more than 100 branches") || len(p.requests()) > 0 {
+		t.Errorf("%q", answer)
 	}
 }
