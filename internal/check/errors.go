@@ -25,7 +25,7 @@ const setupSSH = "git-credential-acp setup --rewrite-ssh makes git use https for
 // errURLHasLogin is for a URL with a user name or a token, which is not shown.
 func errURLHasLogin() error {
 	return &message.Error{Code: "url-has-login", Topic: message.Usage, What: "the repository's URL contains a user name or a token",
-		Hint: "remove it; if it was a token, revoke that, since it is now in the shell's history"}
+		Hint: "remove it; if it was a token, revoke that, since it is now stored where the URL is (shell history, REPOS_JSON)"}
 }
 
 // errNoAnswer is for a URL that get does not answer, although there is a token.

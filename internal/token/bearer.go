@@ -14,6 +14,10 @@ type Bearer struct{ token Token }
 // maxBearer is the longest accepted token in bytes; a service account's has about 1,000.
 const maxBearer = 16 << 10
 
+// minBearer is the shortest accepted token in bytes: redacting less would take letters out
+// of every message.
+const minBearer = 4
+
 // ParseBearer reads a bearer token (RFC 6750, 2.1). White space around it is
 // trimmed, and so is a byte order mark. The error says what is wrong and never
 // quotes the text.
@@ -28,6 +32,8 @@ func ParseBearer(text string) (Bearer, error) {
 	switch {
 	case strings.ContainsAny(text, space):
 		return Bearer{}, &Error{Fault: Broken}
+	case len(text) < minBearer:
+		return Bearer{}, errors.New("is too short to be a token")
 	case strings.HasPrefix(text, personal):
 		return Bearer{}, errors.New("is a GitLab token, not a platform token")
 	case jwt(decoded) || strings.HasPrefix(decoded, "sha256~"):
