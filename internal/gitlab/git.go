@@ -67,7 +67,7 @@ func (c *Client) Refs(ctx context.Context, path string, service Service, usernam
 var errNotRefs = errors.New("no advertisement of refs")
 
 // countRefs reads git's advertisement of refs (gitprotocol-http(5), "Smart Clients"), to its
-// end, without peeled tags. Only go-git's packet lines are used: its decoder links git's
+// end, without HEAD and peeled tags. Only go-git's packet lines are used: its decoder links git's
 // configuration and encoding/gob, whose initializers would run at every start.
 func countRefs(r io.Reader, service Service) (count int, err error) {
 	lines := pktline.NewScanner(r)
@@ -85,7 +85,7 @@ func countRefs(r io.Reader, service Service) (count int, err error) {
 		case strings.HasPrefix(string(line), "shallow "):
 		case !found || strings.Trim(id, "0123456789abcdef") != "" || len(id) != 40 && len(id) != 64:
 			return 0, errNotRefs
-		case !strings.HasSuffix(name, "^{}"): // peeled, or "capabilities^{}" for no refs
+		case name != "HEAD" && !strings.HasSuffix(name, "^{}"): // peeled, or "capabilities^{}" for no refs
 			count++
 		}
 	}
