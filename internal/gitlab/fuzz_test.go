@@ -114,6 +114,7 @@ func read(body string) map[string]any {
 // Whatever answers git's question for refs: nobody but the instance is asked,
 // nothing of the token is in the reply, and refs are given by a success alone.
 func FuzzRefs(f *testing.F) {
+	f.Add(118, "001e# service=git-upload-pack\n0000004895dcfa3633004da0049d3d0fa03f80589cbcaf31 refs/heads/maint\x00multi_ack\n0000", "", "", true)
 	f.Add(200, "001e# service=git-upload-pack\n0000004895dcfa3633004da0049d3d0fa03f80589cbcaf31 refs/heads/maint\x00multi_ack\n0000", "application/x-git-upload-pack-advertisement", "", true)
 	f.Add(200, "001f# service=git-receive-pack\n000000b27217a7c7e582c46cec22a130adf4b9d7d950fba0 HEAD\x00 report-status delete-refs\n0000", "application/x-git-receive-pack-advertisement", "", false)
 	f.Add(403, "You are not allowed to push code to this project.", "text/plain", "", false)

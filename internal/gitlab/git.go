@@ -49,7 +49,7 @@ func (c *Client) Refs(ctx context.Context, path string, service Service, usernam
 		return access.Refs{Reply: c.silence(fault)}
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode >= http.StatusMultipleChoices {
+	if resp.StatusCode/100 != 2 {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what came is all there is to know
 		return access.Refs{Reply: c.gitRefusal(resp, string(text))}
 	}
@@ -103,6 +103,8 @@ func (c *Client) gitRefusal(resp *http.Response, text string) access.Reply {
 		return c.silence(fault)
 	}
 	switch status := resp.StatusCode; {
+	case status < 200:
+		return silent(access.InFront, strconv.Itoa(status)+", and no reply")
 	// GitLab's refusals are plain text, and its realm is GitLab.
 	case strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html"),
 		status == http.StatusUnauthorized && !strings.Contains(resp.Header.Get("Www-Authenticate"), `realm="GitLab"`) && !has("HTTP Basic: Access denied"):
