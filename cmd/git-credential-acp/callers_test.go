@@ -152,7 +152,7 @@ func TestHundredAtOnce(t *testing.T) {
 // What one of many learns in vain counts for all who waited for it.
 func TestManyInAnOutage(t *testing.T) {
 	p := newPod(t, "group/project")
-	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Status: 500, Delay: time.Second})
+	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Status: 500, Delay: 400 * time.Millisecond})
 	var started, done sync.WaitGroup
 	for range 20 {
 		started.Add(1)

@@ -329,7 +329,7 @@ func (r *run) check(p place) {
 
 // settings reports the requirements for a token.
 func (r *run) settings(policy access.Policy, rules helper.Rules) {
-	text := "the token needs the scopes " + strings.Join(policy.Scopes, ", ") + ", its user at least " + access.LevelName(policy.Minimum)
+	text := "required: the scopes " + strings.Join(policy.Scopes, ", ") + ", and at least " + access.LevelName(policy.Minimum)
 	if policy.Minimum == access.NoRole {
 		text = "the token needs the scopes " + strings.Join(policy.Scopes, ", ") + ", its user no role (the minimum access is none)"
 	}

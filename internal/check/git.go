@@ -33,7 +33,7 @@ func (a *answers) git() {
 		cancel()
 		switch {
 		case refs.State == access.Given:
-			a.good(ask.step, RefsData{Refs: refs.Count}, "git accepts a %s (%s)", ask.verb, count(refs.Count, "ref"))
+			a.good(ask.step, RefsData{Refs: refs.Count}, "GitLab accepts a %s (%s)", ask.verb, count(refs.Count, "ref"))
 		case ask.service == gitlab.Push && (refs.Reason == access.GitArchived ||
 			refs.Reason == access.GitRole && a.question.Policy.Minimum < access.Developer):
 			// Less than Developer is asked for where nobody pushes.

@@ -314,7 +314,7 @@ func (r *run) version(step, name, before string, leaks vulnerability, args ...st
 		case !affected:
 			r.good(step, data, "%s", version)
 		case slices.Contains(systemDirs, filepath.Dir(path)):
-			r.good(step, data, "%s, a package of this system: its updates may have the fix for %s without the version %s", version, leaks.cve, fixed)
+			r.good(step, data, "%s, a package of this system, which may have the fix for %s although it is older than %s", version, leaks.cve, fixed)
 		default:
 			r.warn(step, data, warnProgramLeaks(name, version.String(), fixed.String(), leaks.cve))
 		}

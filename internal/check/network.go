@@ -136,7 +136,7 @@ func (j *connTrace) tell(r *run, step, proxy string, i instance.Instance) {
 	case stepDNS:
 		switch {
 		case proxy != "":
-			r.skip("the proxy resolves it", step)
+			r.skip("the proxy resolves the host name", step)
 		case len(j.addresses) == 0 && net.ParseIP(hostOf(i)) == nil:
 			r.skip("git's http.curloptResolve sets the address", step)
 		case len(j.addresses) == 0:

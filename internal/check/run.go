@@ -232,7 +232,7 @@ func (r *run) unrunnable(p place, target string, sound bool) string {
 	case diverted:
 		return "git uses another address"
 	case r.warned[stepHelpers] || r.warned[stepVerify]:
-		return "the problems with git above come first"
+		return "fix the problems with git above first"
 	case slices.ContainsFunc(helpers, func(h gitconfig.Helper) bool { return helperOf(h) != own }):
 		return "git would also ask other helpers and send them the token"
 	case slices.Contains(tokenless, p.found.Source):

@@ -37,14 +37,14 @@ func serveCommand(d *deps) *cobra.Command {
 		Use:   "serve",
 		Short: "Proxy for git that holds the token, for a sidecar",
 		Long: `serve is a proxy for git and LFS over HTTP that adds the token, so that its clients
-can work with the instance and never see the token. Each request is checked as by
-get: a fetch needs Reporter on the project, a push Developer. Clients are set up with
+can work with the instance and never see the token. Each request is checked as
+get does: a fetch needs Reporter on the project, a push Developer. To set up a client:
 
   git-credential-acp setup --proxy http://127.0.0.1:8466 --instance URL
 
-Whoever can connect can use the token within the policy, so only loopback addresses
-and Unix sockets can be listened on. Without --allow-push, branches may be created
-and moved forward, and no other ref be pushed. In a pattern of refs, * stands for any
+Whoever can connect can use the token within the policy, so serve listens only on
+loopback addresses and Unix sockets. Without --allow-push, branches may be created and
+fast-forwarded, and no other refs may be pushed. In a pattern of refs, * matches any
 text. Push options are passed on; with --allow-push, those that merge are refused.
 Repositories of snippets are not served.`,
 		Example: `  git-credential-acp serve --project group/project --allow-push 'refs/heads/session/*'
@@ -57,7 +57,7 @@ Repositories of snippets are not served.`,
 	flags.StringArrayVar(&policy.Projects, "project", nil, "`path` of a project to serve, or GROUP/* for all below a group; repeatable (default all)")
 	flags.StringArrayVar(&policy.Refs, "allow-push", nil, "`pattern` of refs that may be pushed; repeatable (default refs/heads/*)")
 	flags.BoolVar(&policy.Delete, "allow-delete", false, "let pushes delete refs")
-	flags.BoolVar(&policy.Force, "allow-force", false, "let pushes move branches back, and other refs at all")
+	flags.BoolVar(&policy.Force, "allow-force", false, "let pushes rewind branches, and change refs that are not branches")
 	flags.BoolVar(&policy.ReadOnly, "read-only", false, "refuse pushes")
 	takesMinAccess(d, command)
 	for _, name := range []string{"listen", "health", "project", "allow-push"} {

@@ -28,7 +28,7 @@ import (
 const limit = 2 * time.Minute
 
 func main() {
-	server := flag.Bool("server", false, "leave the stand-in GitLab running, and print how to try the helper")
+	server := flag.Bool("server", false, "leave the fake GitLab running, and print how to try the helper")
 	flag.Usage = func() { fmt.Fprintln(os.Stderr, "usage: demo [-server] PATH-OF-git-credential-acp") }
 	flag.Parse()
 	if flag.NArg() != 1 {
@@ -40,7 +40,7 @@ func main() {
 		os.Exit(1)
 	}
 	if *server {
-		fmt.Println("\nThe server has ended, and nothing is left of it.")
+		fmt.Println("\nThe server has stopped, and its files are deleted.")
 	}
 }
 
@@ -135,7 +135,7 @@ func (s *stage) play() error {
 		return err
 	}
 	for _, step := range []step{
-		{say: "configure git to use the helper for this instance:",
+		{say: "Configure git to use the helper for this instance:",
 			command: "git config --global credential." + url + ".helper acp"},
 		{command: "git config --global credential." + url + ".useHttpPath true"},
 		{command: "git config --global user.name Demo"},
@@ -165,7 +165,7 @@ func (s *stage) conclude() error {
 			return fmt.Errorf("git logged in to %s with a token that was refused", r.Path)
 		}
 	}
-	say("GitLab saw %d questions on its API and %d requests of git with a token, none of which it refused.",
+	say("GitLab received %d API requests and %d git requests with a token, and rejected none.",
 		s.gitlab.Count("api"), logins)
 	return nil
 }

@@ -88,12 +88,12 @@ func trials(url, dir string) []example {
 		{"The first two commands: check everything, and configure git to use the helper.",
 			[]string{"git-credential-acp check " + project, "git-credential-acp setup --identity"}, 0, "git now uses this helper for"},
 		{"Clone and push.",
-			[]string{"git clone " + project, "git -C project commit --allow-empty -m 'a example'", "git -C project push"}, 0, "main -> main"},
+			[]string{"git clone " + project, "git -C project commit --allow-empty -m 'an example'", "git -C project push"}, 0, "main -> main"},
 		{"You may read this project, and not push to it: the role is too low.",
 			[]string{"git clone " + url + "/" + readable + ".git"}, 128, "insufficient permissions: you have Reporter (20)"},
 		{"Where projects are only read, that role can be declared enough.",
 			[]string{"ACP_GITLAB_MIN_ACCESS=reporter git clone " + url + "/" + readable + ".git"}, 0, "Cloning into"},
-		{"This project is somebody else's.",
+		{"You have no access to this project.",
 			[]string{"git clone " + url + "/" + foreign + ".git"}, 128, "was not found or you don't have access to it"},
 		{"An expired token, a revoked one, one without a scope, and one that expires soon.",
 			fetchWith("expired"), 128, "authentication failed"},
@@ -112,7 +112,7 @@ const ends = "Ctrl-C here ends the server and removes all of it, your clones as 
 func instructions(gitlab *gitlabtest.Server, dir, program string) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	say("A stand-in GitLab answers on %s. Its tokens are worth nothing elsewhere.", gitlab.URL())
+	say("A fake GitLab listens on %s. Its tokens are not valid anywhere else.", gitlab.URL())
 	say("\nPaste this into another shell. It keeps git's own settings, and all that is")
 	say("made from here on, within the directory of this demo.\n")
 	in := func(name string) string { return quote(filepath.Join(dir, name)) }
@@ -139,7 +139,7 @@ func instructions(gitlab *gitlabtest.Server, dir, program string) string {
 		for _, command := range t.commands {
 			say("    %s", command)
 		}
-		say("  → exit code %d, and among the words: %s", t.code, t.words)
+		say("  → exit code %d, and the output contains: %s", t.code, t.words)
 	}
 	say("\n%s", ends)
 	return b.String()

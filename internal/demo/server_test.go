@@ -92,7 +92,7 @@ func read(t *testing.T, lines *bufio.Scanner) (session string, promises []promis
 			session += typed + "\n"
 		}
 		if promised, found := strings.CutPrefix(line, "  → exit code "); found {
-			code, words, _ := strings.Cut(promised, ", and among the words: ")
+			code, words, _ := strings.Cut(promised, ", and the output contains: ")
 			promises = append(promises, promise{code, words})
 			session += fmt.Sprintf("printf '\\n%s%%d\\n' $?\n", end)
 		}

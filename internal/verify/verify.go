@@ -84,7 +84,7 @@ func (r Remembered) trace(store cache.Store, began time.Time, fresh bool) {
 		r.Trace.Step("memory", began, trace.Value{Key: trace.Outcome, Value: "remembered"})
 		return
 	}
-	r.Trace.Step("memory", began, trace.Value{Key: trace.Outcome, Value: "to be asked"})
+	r.Trace.Step("memory", began, trace.Value{Key: trace.Outcome, Value: "miss"})
 	if _, problem := store.Usable(); problem != nil {
 		r.Trace.Step("cache", began, trace.Value{Key: trace.Outcome, Value: message.As(problem).What}, trace.Value{Key: trace.Reason, Value: message.As(problem).Code})
 	}
