@@ -331,7 +331,7 @@ func (r *run) check(p place) {
 func (r *run) settings(policy access.Policy, rules helper.Rules) {
 	text := "required: the scopes " + strings.Join(policy.Scopes, ", ") + ", and at least " + access.LevelName(policy.Minimum)
 	if policy.Minimum == access.NoRole {
-		text = "the token needs the scopes " + strings.Join(policy.Scopes, ", ") + ", its user no role (the minimum access is none)"
+		text = "required: the scopes " + strings.Join(policy.Scopes, ", ") + ", and no role (the minimum access is none)"
 	}
 	if rules.AllowUnverified {
 		text += "; git gets it even if GitLab can't be reached"
