@@ -72,10 +72,7 @@ Repositories of snippets are not served.`,
 			return nil
 		}
 		d.say.tell(problem, asIs)
-		if message.As(problem).Topic == message.Usage {
-			return exitError(exitUsage)
-		}
-		return exitError(exitRefused)
+		return exitError(codeOf(problem))
 	}
 	return command
 }
@@ -172,9 +169,7 @@ func startMonitor(ctx context.Context, address string, m *serve.Monitor) (*http.
 // haveToken says why there is no token for an instance. It asks GitLab nothing.
 func haveToken(ctx context.Context, d *deps, i instance.Instance) error {
 	at, _ := url.Parse(i.URL()) // an instance's is a URL
-	request := perRequest(d)
-	h := newHelper(request)
-	h.Known, h.KnownProblem, h.Only = &i, nil, true
+	h := servedHelper(perRequest(d), i)
 	found, result := h.Find(deadline.Begin(ctx), credential.Request{Protocol: at.Scheme, Host: at.Host, Path: strings.TrimPrefix(at.Path+"/", "/")})
 	switch {
 	case found != nil:
@@ -239,13 +234,19 @@ func perRequest(d *deps) *deps {
 	return &fresh
 }
 
+// servedHelper answers for one instance only, at the level that the policy says.
+func servedHelper(request *deps, i instance.Instance) helper.Helper {
+	h := newHelper(request)
+	h.Known, h.KnownProblem, h.Only, h.MinAccess = &i, nil, true, nil
+	return h
+}
+
 // tokenFor finds tokens for repositories of an instance.
 func tokenFor(d *deps, i instance.Instance) func(context.Context, serve.Want) (source.Found, time.Time, error) {
 	at, _ := url.Parse(i.Origin()) // an instance's is a URL
 	return func(ctx context.Context, want serve.Want) (source.Found, time.Time, error) {
 		request := perRequest(d)
-		h := newHelper(request)
-		h.Known, h.KnownProblem, h.Only, h.MinAccess = &i, nil, true, nil
+		h := servedHelper(request, i)
 		found, made, notes, problem := h.Token(deadline.Begin(ctx), credential.Request{Protocol: at.Scheme, Host: at.Host, Path: want.Path}, want.Minimum, want.Failed)
 		for _, note := range notes {
 			if note != nil {

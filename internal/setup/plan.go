@@ -51,9 +51,7 @@ func ParseProxy(text string) (string, error) {
 func (p Plan) through(i instance.Instance) []Section {
 	to := Section{Name: urlSection, Sub: p.Proxy + strings.TrimPrefix(i.URL(), i.Origin()) + "/", Lines: []Line{{keyInstead, i.URL() + "/"}}}
 	if p.SSHPort != 0 {
-		for _, from := range sshForms(i, p.SSHPort) {
-			to.Lines = append(to.Lines, Line{keyInstead, from})
-		}
+		to.Lines = append(to.Lines, Rewrite(i, p.SSHPort).Lines...)
 	}
 	reset := []Line{{keyHelper, ""}}
 	return []Section{
