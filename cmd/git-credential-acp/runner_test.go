@@ -113,7 +113,7 @@ func TestAlternatingTurns(t *testing.T) {
 }
 
 // A turn that begins or ends while git asks: git gets the whole answer of the user whose
-// turn it was or is, or none if nobody's was or is.
+// turn it was or is; none between turns.
 func TestTurnsWhileGetting(t *testing.T) {
 	s, alice, bob := newSession(t)
 	turns := []*turnOf{&alice, &bob, nil, &bob, &alice, nil}

@@ -119,7 +119,7 @@ func (s Store) Fresh(q Question) (Answer, bool) {
 
 // Verify gives a verdict, from the cache or by asking. Callers with the same
 // question wait for the one that asks, for half of the time that ctx leaves; then
-// they ask too. While the rate limit is known to be used up, nobody asks: the
+// they ask too. While the rate limit is known to be used up, no call asks GitLab: the
 // verdict is RateLimited, with the time until the limit resets.
 func (s Store) Verify(ctx context.Context, q Question, ask Ask) Answer {
 	dir, _ := s.open(true)

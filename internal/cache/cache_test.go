@@ -310,7 +310,7 @@ func TestRateLimit(t *testing.T) {
 	w.want("self c/d")
 }
 
-// While a rate limit is known to be used up, nobody asks: the answer is how long
+// While a rate limit is known to be used up, no call asks GitLab: the answer is how long
 // that will be so.
 func TestRetryAfterIsShared(t *testing.T) {
 	w := newWorld(t)

@@ -21,7 +21,7 @@ const (
 	// maxFiles is how many files are left after a sweep.
 	maxFiles = 256
 	// maxAge is how old a file may get: older than any verdict that is used, and
-	// than the day on which an expiry is told once.
+	// than a day, in which an expiry is reported once.
 	maxAge = 25 * time.Hour
 	// maxUnfinished is how old a temporary file may get.
 	maxUnfinished = time.Minute

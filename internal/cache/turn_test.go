@@ -15,7 +15,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 )
 
-// A place that was no help is left alone for half a minute, and what was said of
+// A place that did not help is not asked again for half a minute, and what was said of
 // it then is said again; one that helped is looked at each time.
 func TestTurn(t *testing.T) {
 	w := newWorld(t)
