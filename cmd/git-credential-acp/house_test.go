@@ -49,7 +49,7 @@ var arrows = map[string]string{
 	"verify":     "access cache deadline gitlab gitnet helper message source token trace transport",
 	"check":      "access config credential deadline file gitconfig gitlab gitnet helper instance message process report source token",
 	"serve":      "access instance message source strictjson token transport",
-	"connection": "access file gitlab instance kube message platform source token",
+	"connection": "access file gitlab helper instance kube lookup message platform source token",
 	"cli": "access cache check config connection credential deadline file gitconfig gitlab gitnet helper install instance kube lookup message" +
 		" platform report serve setup source token trace transport verify",
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"github.com/ambient-code/git-credential-acp/internal/config"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
@@ -128,9 +127,13 @@ func traceEnd(d *deps, began time.Time, command string, code int) int {
 	return code
 }
 
-// exitCode is the code for what a command returned. One whose output was lost has
-// failed, whatever else it did.
+// exitCode prints the error that a command returned, and returns its exit code. A command
+// whose output was lost has failed.
 func exitCode(d *deps, err error) int {
+	var m *message.Error
+	if errors.As(err, &m) {
+		d.say.tell(m, asIs)
+	}
 	if d.out.err != nil {
 		d.say.tell(errOutputLost(file.Cause(d.out.err)), asIs)
 		return exitRefused
@@ -141,6 +144,10 @@ func exitCode(d *deps, err error) int {
 		return exitGood
 	case errors.As(err, &code):
 		return int(code)
+	case m != nil && m.Topic == message.Warning:
+		return exitGood
+	case m != nil:
+		return codeOf(m)
 	}
 	// Everything else is cobra's, about the command line. What was typed as the
 	// value of a flag is not shown: it could be a token.
@@ -281,8 +288,8 @@ func unknownCommand(d *deps, root *cobra.Command, typed string) error {
 // interactive reports whether a person is at standard input: git gives a helper a
 // pipe.
 func interactive(d *deps) bool {
-	in, ok := d.env.Stdin.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(in.Fd()))
+	_, ok := terminal(d)
+	return ok
 }
 
 // firstWord is the first argument that is neither a flag nor the value of one that

@@ -55,41 +55,55 @@ project, and stores the token if the checks pass.`,
 }
 
 func runConnect(ctx context.Context, d *deps, flags connectFlags, args []string) error {
-	target, problem := connectTarget(args)
-	if problem != nil {
-		return failed(d, problem, asIs)
+	target, err := connectTarget(args)
+	if err != nil {
+		return err
 	}
-	i, problem := chosenInstance(d)
-	if problem != nil {
-		return failed(d, problem, asIs)
+	i, err := chosenInstance(d)
+	if err != nil {
+		return err
 	}
-	limit, problem := d.config.Timeout()
-	if problem != nil {
-		return failed(d, problem, asIs)
+	keeper, err := newKeeper(ctx, d, "connect", flags.keeperFlags)
+	if err == nil {
+		err = prepareKeeper(ctx, keeper, flags)
 	}
-	keeper, problem := newKeeper(ctx, d, "connect", flags.keeperFlags, limit)
-	if problem == nil {
-		problem = connectSecret(ctx, keeper, flags, limit)
+	if err != nil {
+		return err
 	}
-	if problem != nil {
-		return failed(d, problem, asIs)
-	}
-	tok, problem := newToken(ctx, d, flags.tokenFile)
-	if problem != nil {
-		return failed(d, problem, asIs)
+	tok, err := newToken(ctx, d, flags.tokenFile)
+	if err != nil {
+		return err
 	}
 	lines := &checkLines{Lines: report.Lines{To: d.env.Stdout, Color: colored(d, "auto")}}
 	_, secret := keeper.(*connection.Secret)
-	result := checkNew(ctx, d, tok, i, flags.caFile, trustToConnect(secret, flags.caFile), limit, target, lines)
-	redact := redactAll(tok)
-	if result.Outcome != check.AllGood {
-		return failed(d, errNotStored(keeper.Where(), result.Reason), redact)
+	result, err := checkNew(ctx, d, tok, i, flags.caFile, trustToConnect(secret, flags.caFile), target, lines)
+	switch {
+	case err != nil:
+		return err
+	case result.Outcome != check.AllGood:
+		return errNotStored(keeper.Where(), result.Reason)
 	}
-	if problem := keep(ctx, keeper, tok, i, limit); problem != nil {
-		return failed(d, problem, redact)
+	if err := connection.Store(ctx, keeper, tok, i); err != nil {
+		return err
 	}
 	lines.Print("\nconnected: %s has the token of %s\n", keeper.Where(), i.String())
-	return written(lines.Err)
+	return nil
+}
+
+// chosenInstance is the instance of --instance or the environment, else gitlab.com.
+func chosenInstance(d *deps) (instance.Instance, error) {
+	known, err := knownInstance(d)
+	switch {
+	case err != nil:
+		return instance.Instance{}, err
+	case known != nil:
+		return *known, nil
+	}
+	i, err := instance.Parse(source.DefaultInstanceURL, false)
+	if err != nil {
+		return i, message.InstanceInvalid("this program", err)
+	}
+	return i, nil
 }
 
 // connectTarget is the repository to check the token with, if one is named.
@@ -100,24 +114,22 @@ func connectTarget(args []string) (check.Target, error) {
 	case len(args) > 1:
 		return check.Target{}, errTokenFromArgument()
 	}
-	target, problem := check.ParseTarget(args[0])
-	if problem != nil && !check.IsSSH(problem) {
+	target, err := check.ParseTarget(args[0])
+	if err != nil && !check.IsSSH(err) {
 		return target, errTokenFromArgument()
 	}
-	return target, problem
+	return target, err
 }
 
-// connectSecret hands the flags that are about a Secret to the keeper. A Secret
-// that can't be changed is refused before the token is asked for.
-func connectSecret(ctx context.Context, keeper connection.Keeper, flags connectFlags, limit time.Duration) error {
+// prepareKeeper passes the flags about a Secret to the keeper. A Secret that can't be changed
+// is refused before the token is asked for.
+func prepareKeeper(ctx context.Context, keeper connection.Keeper, flags connectFlags) error {
 	s, ours := keeper.(*connection.Secret)
 	switch {
 	case ours:
 		s.Session, s.Force = flags.owner, flags.force
-		ctx, cancel := context.WithTimeout(ctx, limit)
-		defer cancel()
-		if kept, problem := s.Read(ctx); problem != nil || kept.Fixed != nil {
-			return cmp.Or(problem, kept.Fixed)
+		if kept, err := s.Read(ctx); err != nil || kept.Fixed != nil {
+			return cmp.Or(err, kept.Fixed)
 		}
 	case flags.owner != "":
 		return errFlagsClash("--owner", "--platform")
@@ -129,14 +141,17 @@ func connectSecret(ctx context.Context, keeper connection.Keeper, flags connectF
 	if flags.caFile == "" {
 		return nil
 	}
-	pem, problem := readCA(flags.caFile)
+	pem, err := readCA(flags.caFile)
 	s.CA = pem
-	return problem
+	return err
 }
 
-// checkNew makes the checks of a token that is not kept anywhere yet.
-func checkNew(ctx context.Context, d *deps, tok token.Token, i instance.Instance, caFile, trust string, limit time.Duration, target check.Target, out checkOutput) check.Result {
-	d.trace.Hide(tok)
+// checkNew makes the checks of a token that is not stored anywhere yet.
+func checkNew(ctx context.Context, d *deps, tok token.Token, i instance.Instance, caFile, trust string, target check.Target, out checkOutput) (check.Result, error) {
+	limit, err := d.config.Timeout()
+	if err != nil {
+		return check.Result{}, err
+	}
 	found := source.Found{Source: "given", Where: "the input", Renew: "connect with it", Token: tok, Instance: i, Trust: trust,
 		Belongs: "--instance", Changed: func() time.Time { return time.Time{} }}
 	if caFile != "" {
@@ -149,48 +164,7 @@ func checkNew(ctx context.Context, d *deps, tok token.Token, i instance.Instance
 	c := checkWith(d, h, limit)
 	c.TokenOnly = true
 	c.Report = out.step
-	return c.Run(ctx, target)
-}
-
-// keep stores a token, and sees that it is there.
-func keep(ctx context.Context, keeper connection.Keeper, tok token.Token, i instance.Instance, limit time.Duration) error {
-	step := func(f func(context.Context) error) error {
-		ctx, cancel := context.WithTimeout(ctx, limit)
-		defer cancel()
-		return f(ctx)
-	}
-	var old, now connection.Kept
-	read := func(into *connection.Kept) func(context.Context) error {
-		return func(ctx context.Context) (problem error) {
-			*into, problem = keeper.Read(ctx)
-			return problem
-		}
-	}
-	if problem := step(read(&old)); problem != nil {
-		return problem
-	}
-	if problem := step(func(ctx context.Context) error { return keeper.Write(ctx, old, tok, i) }); problem != nil {
-		return problem
-	}
-	if problem := step(read(&now)); problem != nil {
-		return problem
-	}
-	if now.Problem != nil {
-		return now.Problem
-	}
-	if !now.Connected || now.Instance != i || !now.Token.IsZero() && !connection.Same(now.Token, tok) {
-		return message.NotKept(keeper.Where())
-	}
-	return nil
-}
-
-// written turns trouble with standard output, which exitCode tells, into an exit
-// code.
-func written(err error) error {
-	if err != nil {
-		return exitError(exitRefused)
-	}
-	return nil
+	return c.Run(ctx, target), nil
 }
 
 // maxAuthorities bounds a file of authorities in bytes, as a Secret's key is.

@@ -5,7 +5,6 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
-	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/setup"
@@ -80,23 +79,14 @@ func tokenOfOne(ctx context.Context, d *deps, instances []instance.Instance) (*s
 
 // profile asks GitLab whose the token is.
 func profile(ctx context.Context, d *deps, found source.Found) (access.User, error) {
-	ctx, stop, limit, problem := timeLimit(d).Start(ctx)
-	if problem != nil {
-		return access.User{}, problem
+	ctx, stop, _, err := timeLimit(d).Start(ctx)
+	if err != nil {
+		return access.User{}, err
 	}
 	defer stop()
-	question := helper.Question{Found: found}
-	client, problem := newClients(d).Connect(question, limit, nil)
-	if problem != nil {
-		return access.User{}, problem
+	server, err := newGitLab(d)
+	if err != nil {
+		return access.User{}, err
 	}
-	defer client.Close()
-	user := client.User(ctx)
-	if verdict := access.JudgeUser(user); verdict.Outcome != access.Granted {
-		if verdict.Reason == access.Timeout {
-			verdict.Detail = limit.String()
-		}
-		return user, message.Explain(verdict, helper.SubjectOf(question))
-	}
-	return user, nil
+	return server.User(ctx, found)
 }

@@ -14,8 +14,10 @@ type printer struct {
 	to io.Writer
 
 	mu sync.Mutex
-	// hidden is the token for the platform, once it was read.
+	// hidden is the token for the platform, and tokens are those for GitLab, once they
+	// were read.
 	hidden token.Bearer
+	tokens []token.Token
 }
 
 // hide takes a token for the platform out of all that is printed from now on.
@@ -25,11 +27,22 @@ func (p *printer) hide(bearer token.Bearer) {
 	p.hidden = bearer
 }
 
+// hideToken redacts a token in all that is printed from now on.
+func (p *printer) hideToken(tok token.Token) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tokens = append(p.tokens, tok)
+}
+
 // clean takes out what is or looks like a token.
 func (p *printer) clean(text string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return token.Mask(p.hidden.Redact(text))
+	text = p.hidden.Redact(text)
+	for _, tok := range p.tokens {
+		text = tok.Redact(text)
+	}
+	return token.Mask(text)
 }
 
 // lines are a message's lines, redacted and with terminal escapes quoted.

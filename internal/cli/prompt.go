@@ -22,29 +22,36 @@ const maxToken = 64 << 10
 // newToken reads a token: from a file, if one is named, else from standard input,
 // which on a terminal is a prompt without echo. A token is never an argument.
 func newToken(ctx context.Context, d *deps, path string) (token.Token, error) {
-	var text string
 	where := givenBy(path)
-	if path != "" {
-		data, err := file.Read(path, maxToken)
-		switch {
-		case errors.Is(err, file.ErrTooLarge):
-			return token.Token{}, message.FileTooLarge(where, maxToken>>10)
-		case err != nil:
-			return token.Token{}, message.FileUnreadable(where, file.Cause(err))
-		}
-		text = string(data)
+	var text string
+	var err error
+	if path == "" {
+		text, err = entered(ctx, d)
 	} else {
-		var problem error
-		if text, problem = entered(ctx, d); problem != nil {
-			return token.Token{}, problem
-		}
+		text, err = readToken(path, where)
+	}
+	if err != nil {
+		return token.Token{}, err
 	}
 	tok, err := token.Parse(text)
 	var fault *token.Error
 	if errors.As(err, &fault) {
 		return token.Token{}, message.TokenFault(fault, where, "give it again")
 	}
+	d.trace.Hide(tok)
+	d.say.hideToken(tok)
 	return tok, nil
+}
+
+func readToken(path, where string) (string, error) {
+	data, err := file.Read(path, maxToken)
+	switch {
+	case errors.Is(err, file.ErrTooLarge):
+		return "", message.FileTooLarge(where, maxToken>>10)
+	case err != nil:
+		return "", message.FileUnreadable(where, file.Cause(err))
+	}
+	return string(data), nil
 }
 
 // givenBy is where a new token comes from, in words: a file, or standard input.

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,12 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ambient-code/git-credential-acp/internal/connection"
-	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
-	"github.com/ambient-code/git-credential-acp/internal/report"
 	"github.com/ambient-code/git-credential-acp/internal/source"
-	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
 // rotateFlags are rotate's flags.
@@ -38,9 +33,6 @@ const defaultLife = 90
 // podGrace is how long the old token lives on by default when pods are annotated:
 // kubelet then needs about a second to bring them the new one.
 const podGrace = 10 * time.Second
-
-// rotatedAt is the annotation whose change makes kubelet sync a pod.
-const rotatedAt = Name + "/rotated-at"
 
 func rotateCommand(d *deps) *cobra.Command {
 	var flags rotateFlags
@@ -64,7 +56,7 @@ interruption.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			flags.graceGiven, flags.podsGiven = cmd.Flags().Changed("grace"), cmd.Flags().Changed("pods")
 			if len(args) > 0 {
-				return failed(d, errTokenFromArgument(), asIs)
+				return errTokenFromArgument()
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
@@ -91,64 +83,36 @@ interruption.`,
 func runRotate(ctx context.Context, d *deps, flags rotateFlags) error {
 	// A reader that goes away must not end it half-way.
 	signal.Ignore(syscall.SIGPIPE)
-	expires, problem := flags.check(time.Now())
-	if problem != nil {
-		return failed(d, problem, asIs)
+	expires, err := flags.check(time.Now())
+	if err != nil {
+		return err
 	}
-	rotation, problem := newRotation(ctx, d, flags)
-	if problem != nil {
-		return failed(d, problem, asIs)
+	rotation, err := newRotation(ctx, d, flags)
+	if err != nil {
+		return err
 	}
-	lines := &checkLines{Lines: report.Lines{To: d.env.Stdout}}
-	var tokens []token.Token
-	redact := func(text string) string { return redactAll(tokens...)(text) }
-	var old source.Found
-	if here := rotation.Here; here != nil {
-		rotation.Here = func(ctx context.Context, i instance.Instance) (token.Token, string) {
-			tok, where := here(ctx, i)
-			old = source.Found{Token: tok, Instance: i}
-			return tok, where
-		}
-	}
-	connect := rotation.Connect
-	rotation.Connect = remembering(&tokens, connect)
-	rotation.Tell = func(step, text string) { lines.Print("%-10s %s\n", step, token.Mask(redact(text))) }
 	switch {
 	case flags.resume:
-		problem = rotation.Resume(ctx)
+		err = connection.Resume(ctx, rotation)
 	case flags.anew:
-		problem = rotation.Renew(ctx, expires)
+		err = connection.Renew(ctx, rotation, expires)
 	default:
-		problem = rotation.Replace(ctx, func() (token.Token, error) {
-			fresh, problem := newToken(ctx, d, flags.tokenFile)
-			tokens = append(tokens, fresh)
-			return fresh, problem
+		err = connection.Replace(ctx, rotation, func() (source.Found, error) {
+			tok, err := newToken(ctx, d, flags.tokenFile)
+			return source.Found{Token: tok, Where: givenBy(flags.tokenFile), Renew: "run rotate with it"}, err
 		})
 	}
-	if problem != nil {
-		return failed(d, problem, redact)
+	switch {
+	case err != nil:
+	case flags.dryRun:
+		_, _ = fmt.Fprint(d.env.Stdout, "\nnothing was changed\n")
+	default:
+		_, _ = fmt.Fprintf(d.env.Stdout, "\nrotated: %s has the new token\n", rotation.Keeper.Where())
 	}
-	if flags.dryRun {
-		lines.Print("\nnothing was changed\n")
-	} else {
-		noteOldCopies(ctx, d, lines, old)
-		lines.Print("\nrotated: %s has the new token\n", rotation.Keeper.Where())
-	}
-	return written(lines.Err)
+	return err
 }
 
-// noteOldCopies says where the old token, which was found on this machine, still
-// is: it is dead.
-func noteOldCopies(ctx context.Context, d *deps, lines *checkLines, old source.Found) {
-	if old.Token.IsZero() {
-		return
-	}
-	if found := tokenHere(ctx, d, old.Instance); connection.Same(found.Token, old.Token) {
-		lines.Print("%-10s %s still has the old token; replace it there, too\n", "note", found.Where)
-	}
-}
-
-// check sees that the flags fit together, and gives the expiry of a new token.
+// check returns the expiry of a new token, or an error if the flags contradict each other.
 func (f rotateFlags) check(now time.Time) (time.Time, error) {
 	for _, pair := range []struct {
 		clash      bool
@@ -183,50 +147,50 @@ func (f rotateFlags) check(now time.Time) (time.Time, error) {
 	return date, nil
 }
 
-// newRotation puts together what a rotation takes.
-func newRotation(ctx context.Context, d *deps, flags rotateFlags) (connection.Rotation, error) {
-	limit, problem := d.config.Timeout()
-	if problem != nil {
-		return connection.Rotation{}, problem
+// newRotation puts together what a rotation needs.
+func newRotation(ctx context.Context, d *deps, flags rotateFlags) (r connection.Rotation, err error) {
+	keeper, err := newKeeper(ctx, d, "rotate", flags.keeperFlags)
+	if err != nil {
+		return r, err
 	}
-	keeper, problem := newKeeper(ctx, d, "rotate", flags.keeperFlags, limit)
-	if problem != nil {
-		return connection.Rotation{}, problem
+	rules, err := rulesOf(d)
+	if err != nil {
+		return r, err
 	}
-	rules, problem := rulesOf(d)
-	if problem != nil {
-		return connection.Rotation{}, problem
+	r = connection.Rotation{Keeper: keeper, Scopes: rules.Scopes, DryRun: flags.dryRun, AllowHTTPLoopback: d.config.AllowHTTPLoopback, Grace: flags.grace,
+		Shield: func() func() { return shieldSignals(d) },
+		Tell: func(step, text string) {
+			_, _ = fmt.Fprintf(d.env.Stdout, "%-10s %s\n", step, d.say.clean(text))
+		}}
+	if r.GitLab, err = newGitLab(d); err != nil {
+		return r, err
 	}
-	r := connection.Rotation{Keeper: keeper, Connect: newConnector(d, limit), Limit: limit, Scopes: rules.Scopes, DryRun: flags.dryRun,
-		AllowHTTPLoopback: d.config.AllowHTTPLoopback, NewFrom: givenBy(flags.tokenFile), Grace: flags.grace}
+	if d.flags.instance != nil {
+		if r.Only, err = knownInstance(d); err != nil {
+			return r, err
+		}
+	}
+	dir, err := recoveryDir(d, flags.recoveryDir)
+	if err != nil {
+		return r, err
+	}
+	r.Recovery = connection.RecoveryIn(dir, keeper)
 	if flags.podsGiven && !flags.graceGiven {
 		r.Grace = podGrace
 	}
-	if d.flags.instance != nil {
-		if r.Only, problem = knownInstance(d); problem != nil {
-			return r, problem
+	secret, ours := keeper.(*connection.Secret)
+	switch {
+	case ours && flags.podsGiven:
+		r.Pods = func(ctx context.Context, dryRun bool) (int, error) {
+			return secret.AnnotatePods(ctx, flags.pods, dryRun)
 		}
+	case flags.podsGiven:
+		return r, errFlagsClash("--pods", "--platform")
 	}
-	r.Shield = func() func() { return shieldSignals(d) }
-	if r.Recovery.Path, problem = recoveryPath(d, flags.recoveryDir, keeper.Where()); problem != nil {
-		return r, problem
-	}
-	switch keeper := keeper.(type) {
-	case *connection.Secret:
-		keeper.Replace = true
-		if flags.podsGiven {
-			r.Pods = func(ctx context.Context, dryRun bool) (int, error) {
-				return keeper.Client.AnnotatePods(ctx, keeper.Name.Namespace, flags.pods, rotatedAt, time.Now().UTC().Format(time.RFC3339Nano), dryRun)
-			}
-		}
-	case connection.Platform:
-		if flags.podsGiven {
-			return r, errFlagsClash("--pods", "--platform")
-		}
-		r.Here = func(ctx context.Context, i instance.Instance) (token.Token, string) {
-			found := keptHere(ctx, d, i)
-			return found.Token, found.Where
-		}
+	if ours {
+		secret.Replace = true
+	} else {
+		r.Here = func(ctx context.Context, i instance.Instance) source.Found { return keptHere(ctx, d, i) }
 	}
 	return r, nil
 }
@@ -247,27 +211,16 @@ func shieldSignals(d *deps) (safe func()) {
 	return func() { signal.Stop(signals); close(done) }
 }
 
-// remembering records every token that a client is made for, to redact it in output.
-func remembering(tokens *[]token.Token, connect connector) connector {
-	return func(tok token.Token, i instance.Instance, ca authorities) (*gitlab.Client, error) {
-		*tokens = append(*tokens, tok)
-		return connect(tok, i, ca)
+// recoveryDir is the directory for records of unfinished rotations.
+func recoveryDir(d *deps, dir string) (string, error) {
+	state, home := d.config.StateHome.Value, d.config.Home.Value
+	switch {
+	case dir != "":
+		return dir, nil
+	case filepath.IsAbs(state):
+		return filepath.Join(state, Name), nil
+	case filepath.IsAbs(home):
+		return filepath.Join(home, ".local", "state", Name), nil
 	}
-}
-
-// recoveryPath is the file for an unfinished rotation in one place.
-func recoveryPath(d *deps, dir, where string) (string, error) {
-	if dir == "" {
-		state, home := d.config.StateHome.Value, d.config.Home.Value
-		switch {
-		case filepath.IsAbs(state):
-			dir = filepath.Join(state, Name)
-		case filepath.IsAbs(home):
-			dir = filepath.Join(home, ".local", "state", Name)
-		default:
-			return "", errFlagInvalid("--recovery-dir", "is not given, and there is no home directory")
-		}
-	}
-	sum := sha256.Sum256([]byte(where))
-	return filepath.Join(dir, fmt.Sprintf("rotation-%s.json", hex.EncodeToString(sum[:8]))), nil
+	return "", errFlagInvalid("--recovery-dir", "is not given, and there is no home directory")
 }

@@ -3,7 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,12 +11,10 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/check"
 	"github.com/ambient-code/git-credential-acp/internal/connection"
 	"github.com/ambient-code/git-credential-acp/internal/credential"
-	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/lookup"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/report"
 	"github.com/ambient-code/git-credential-acp/internal/source"
-	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
 func statusCommand(d *deps) *cobra.Command {
@@ -52,10 +50,8 @@ type statusPlace struct {
 	Token     *statusToken `json:"token,omitempty"`
 	Problem   *reason      `json:"problem,omitempty"`
 
-	instance instance.Instance
-	token    token.Token
-	ca       authorities
-	problem  error
+	found   source.Found
+	problem error
 }
 
 // statusToken is what GitLab says of a token.
@@ -67,23 +63,22 @@ type statusToken struct {
 }
 
 func runStatus(ctx context.Context, d *deps, flags keeperFlags, asJSON bool) error {
-	limit, problem := d.config.Timeout()
-	if problem != nil {
+	server, err := newGitLab(d)
+	if err != nil {
 		if !asJSON {
-			return failed(d, problem, asIs)
+			return err
 		}
-		return concludeStatus(d, []statusPlace{}, problem, asJSON)
+		return concludeStatus(d, []statusPlace{}, err, asJSON)
 	}
-	places := statusPlaces(ctx, d, flags, limit)
-	for n := range places {
-		askAbout(ctx, d, &places[n], places[:n])
-	}
+	places := statusPlaces(ctx, d, flags)
 	var worst error
 	connected := false
 	for n := range places {
 		p := &places[n]
+		d.say.hideToken(p.found.Token)
+		askAbout(ctx, server, p, places[:n])
 		connected = connected || p.Connected
-		if p.problem != nil && (worst == nil || graver(p.problem, worst)) {
+		if p.problem != nil && (worst == nil || gravity(p.problem) > gravity(worst)) {
 			worst = p.problem
 		}
 	}
@@ -93,123 +88,90 @@ func runStatus(ctx context.Context, d *deps, flags keeperFlags, asJSON bool) err
 	return concludeStatus(d, places, worst, asJSON)
 }
 
-// graver reports whether one problem says more about how a status ends than
-// another: the command line's first, what could not be learned last.
-func graver(one, other error) bool {
-	weight := func(m error) int {
-		switch {
-		case message.As(m).Topic == message.Usage:
-			return 2
-		case message.Unverified(m):
-			return 0
-		}
-		return 1
-	}
-	return weight(one) > weight(other)
+// gravity orders problems by how much they say about the result: wrong usage first, no
+// reply last.
+func gravity(problem error) int {
+	return slices.Index([]int{exitUnverified, exitRefused, exitUsage}, codeOf(problem))
 }
 
-// concludeStatus prints what was found and gives the exit code; worst is nil when
-// all is well.
+// concludeStatus prints what was found and returns the exit code; worst is nil if there is
+// no problem.
 func concludeStatus(d *deps, places []statusPlace, worst error, asJSON bool) error {
-	code, outcome := exitGood, check.AllGood
-	switch {
-	case worst == nil:
-	case message.As(worst).Topic == message.Usage:
-		code, outcome = exitUsage, check.Usage
-	case message.Unverified(worst):
-		code, outcome = exitUnverified, check.Unverified
-	default:
-		code, outcome = exitRefused, check.Refused
+	code := exitGood
+	if worst != nil {
+		code = codeOf(worst)
 	}
-	var tokens []token.Token
-	for _, p := range places {
-		tokens = append(tokens, p.token)
-	}
-	redact := func(text string) string { return d.say.clean(redactAll(tokens...)(text)) }
 	differences := differences(places)
-	var err error
 	if asJSON {
-		err = statusDocument(d.env.Stdout, redact, places, differences, worst, outcome, code)
+		if err := statusDocument(d, places, differences, worst, code); err != nil {
+			return exitError(exitRefused)
+		}
 	} else {
-		lines := report.Lines{To: d.env.Stdout, Redact: redact}
-		statusLines(&lines, places, differences, worst)
-		err = lines.Err
-	}
-	if err != nil {
-		return written(err)
-	}
-	if code == exitGood {
-		return nil
+		statusLines(&report.Lines{To: d.env.Stdout, Redact: d.say.clean}, places, differences, worst)
 	}
 	return exitError(code)
 }
 
-// statusPlaces looks at all places that are known.
-func statusPlaces(ctx context.Context, d *deps, flags keeperFlags, limit time.Duration) []statusPlace {
+// statusPlaces reads all places that are known.
+func statusPlaces(ctx context.Context, d *deps, flags keeperFlags) []statusPlace {
 	var places []statusPlace
-	look := func(name string, f keeperFlags) {
-		p := statusPlace{Place: name, Where: name}
-		keeper, problem := newKeeper(ctx, d, "status", f, limit)
-		if problem == nil {
-			p.Where = keeper.Where()
-			ctx, cancel := context.WithTimeout(ctx, limit)
-			defer cancel()
-			var kept connection.Kept
-			kept, problem = keeper.Read(ctx)
-			p.take(kept)
+	read := func(name string, f keeperFlags) {
+		keeper, err := newKeeper(ctx, d, "status", f)
+		if err != nil {
+			places = append(places, statusPlace{Place: name, Where: name, problem: err})
+			return
 		}
-		if problem != nil {
-			p.problem = problem
+		kept, err := keeper.Read(ctx)
+		p := newStatusPlace(name, kept)
+		p.Where = keeper.Where()
+		if err != nil {
+			p.problem = err
 		}
 		places = append(places, p)
 	}
 	if flags.platform || flags.backend != "" || lookup.OnPlatform(d.config) {
-		look("platform", keeperFlags{platform: true, backend: flags.backend})
+		read("platform", keeperFlags{platform: true, backend: flags.backend})
 	}
 	if flags.secret != "" || d.config.Secret.Value != "" {
-		look("secret", keeperFlags{secret: flags.secret})
+		read("secret", keeperFlags{secret: flags.secret})
 	}
 	found, looked, problem := newLookup(d).Find(ctx, credential.Request{})
 	for _, f := range found {
-		p := statusPlace{Place: "here", Where: f.Where, Connected: f.Source != source.Runner || !source.NoTurn(f.Problem), instance: f.Instance, token: f.Token, ca: f.CA, problem: f.Problem}
-		p.Instance = f.Instance.String()
-		if at := f.Changed(); !at.IsZero() {
-			p.UpdatedAt = at.UTC().Format(time.RFC3339)
-		}
-		places = append(places, p)
+		connected := f.Source != source.Runner || !source.NoTurn(f.Problem)
+		places = append(places, newStatusPlace("here", connection.Kept{Found: f, Connected: connected, UpdatedAt: f.Changed()}))
 	}
 	if len(found) == 0 {
-		p := statusPlace{Place: "here", Where: "nowhere", problem: problem}
 		if problem == nil && len(places) == 0 {
-			p.problem = message.NoToken(looked, newLookup(d).Connect())
+			problem = message.NoToken(looked, newLookup(d).Connect())
 		}
-		places = append(places, p)
+		places = append(places, statusPlace{Place: "here", Where: "nowhere", problem: problem})
 	}
 	return places
 }
 
-func (p *statusPlace) take(kept connection.Kept) {
-	p.Connected, p.instance, p.token, p.ca, p.problem = kept.Connected, kept.Instance, kept.Token, kept.CA, kept.Problem
-	p.Instance, p.Username = kept.Instance.String(), kept.Username
+func newStatusPlace(name string, kept connection.Kept) statusPlace {
+	p := statusPlace{Place: name, Where: kept.Where, Connected: kept.Connected, Instance: kept.Instance.String(), Username: kept.Username,
+		found: kept.Found, problem: kept.Problem}
 	if !kept.UpdatedAt.IsZero() {
 		p.UpdatedAt = kept.UpdatedAt.UTC().Format(time.RFC3339)
 	}
+	return p
 }
 
-// askAbout asks GitLab about the token of a place, unless it was asked before.
-func askAbout(ctx context.Context, d *deps, p *statusPlace, before []statusPlace) {
-	for _, other := range before {
-		if connection.Same(other.token, p.token) && other.instance == p.instance {
+// askAbout asks GitLab about the token of a place, unless an earlier place has the same one.
+func askAbout(ctx context.Context, server connection.GitLab, p *statusPlace, earlier []statusPlace) {
+	for _, other := range earlier {
+		if connection.Same(other.found.Token, p.found.Token) && other.found.Instance == p.found.Instance {
 			p.Token, p.problem = other.Token, other.problem
 			return
 		}
 	}
-	if p.token.IsZero() || p.problem != nil {
+	if p.found.Token.IsZero() || p.problem != nil {
 		return
 	}
-	self, problem := askSelf(ctx, d, p.token, p.instance, p.ca, p.Where)
-	if problem != nil {
-		p.problem = problem
+	self, err := server.Self(ctx, p.found)
+	if err != nil {
+		p.problem = err
 		return
 	}
 	p.Token = &statusToken{ID: self.ID, Name: self.Name, UserID: self.UserID}
@@ -233,9 +195,9 @@ func differences(places []statusPlace) []error {
 				}
 				all = append(all, warnDisagree(there.Where+" has a token, "+missing.Place+" has none"))
 			case !one.Connected:
-			case one.instance != other.instance:
+			case one.found.Instance != other.found.Instance:
 				all = append(all, warnDisagree(one.Where+" is for "+one.Instance+", "+other.Where+" for "+other.Instance))
-			case !one.token.IsZero() && !other.token.IsZero() && !connection.Same(one.token, other.token):
+			case !one.found.Token.IsZero() && !other.found.Token.IsZero() && !connection.Same(one.found.Token, other.found.Token):
 				all = append(all, warnDisagree(one.Where+" and "+other.Where+" have different tokens"))
 			}
 		}
@@ -290,7 +252,8 @@ func (p *statusPlace) words() string {
 	return text
 }
 
-func statusDocument(to io.Writer, redact func(string) string, places []statusPlace, differences []error, worst error, outcome check.Outcome, code int) error {
+func statusDocument(d *deps, places []statusPlace, differences []error, worst error, code int) error {
+	outcomes := []check.Outcome{exitGood: check.AllGood, exitRefused: check.Refused, exitUsage: check.Usage, exitUnverified: check.Unverified}
 	document := struct {
 		Schema      int           `json:"schemaVersion"`
 		Outcome     check.Outcome `json:"outcome"`
@@ -298,12 +261,12 @@ func statusDocument(to io.Writer, redact func(string) string, places []statusPla
 		Reason      *reason       `json:"reason,omitempty"`
 		Places      []statusPlace `json:"places"`
 		Differences []string      `json:"differences"`
-	}{Schema: 1, Outcome: outcome, ExitCode: code, Reason: reasonOf(worst), Places: places, Differences: []string{}}
+	}{Schema: 1, Outcome: outcomes[code], ExitCode: code, Reason: reasonOf(worst), Places: places, Differences: []string{}}
 	for n := range document.Places {
 		document.Places[n].Problem = reasonOf(document.Places[n].problem)
 	}
 	for _, d := range differences {
 		document.Differences = append(document.Differences, message.As(d).What)
 	}
-	return report.Document(to, document, redact)
+	return report.Document(d.env.Stdout, document, d.say.clean)
 }

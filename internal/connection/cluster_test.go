@@ -17,7 +17,6 @@ import (
 	"testing"
 
 	"github.com/ambient-code/git-credential-acp/internal/kube"
-	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // cluster answers for one Secret as an API server does, over TLS: server-side apply and
@@ -173,10 +172,5 @@ func openSecret(kubeconfig string) (*Secret, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Secret{Client: client, Name: kube.Name{Namespace: "team", Name: "mine"}, Found: func(s kube.Secret) (source.Found, bool) {
-		return source.Read("team/mine", source.Object{Type: s.Type, Changed: s.Changed, Key: func(key string) ([]byte, bool) {
-			value, there := s.Data[key]
-			return value.Reveal(), there
-		}}, false), len(s.Data) > 0
-	}}, nil
+	return &Secret{Client: client, Name: kube.Name{Namespace: "team", Name: "mine"}, Limit: limit}, nil
 }

@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/instance"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// Keeper is a place that stores a user's token: the platform, or a Secret.
+// Keeper is a place that stores a user's token: the platform, or a Secret. It limits the
+// time of each call.
 type Keeper interface {
 	// Where names the place.
 	Where() string
@@ -28,18 +30,14 @@ type Keeper interface {
 
 // Kept is what a Keeper stores.
 type Kept struct {
+	// Found is the token, its instance and its place. Token is the zero value if the
+	// keeper does not return it, or if there is a Problem.
+	source.Found
 	// Connected: something is stored.
 	Connected bool
-	Instance  instance.Instance
-	// Token is the zero value if the keeper does not return it, or if there is a Problem.
-	Token   token.Token
-	Problem error
 	// Fixed is why Write can't change it, and Stuck why Remove can't remove the token,
 	// as far as known without a request; nil if they can.
 	Fixed, Stuck error
-	// CA returns the authorities that are stored with it, in PEM form; nil for a keeper
-	// without any.
-	CA func() ([]byte, error)
 	// ID distinguishes it from others of its name, and Server is where it was read; both
 	// are "" if unknown.
 	ID, Server string
@@ -54,3 +52,29 @@ type Kept struct {
 
 // Same reports whether two tokens are equal.
 func Same(a, b token.Token) bool { return !a.IsZero() && a.Reveal() == b.Reveal() }
+
+// Store stores a token in place of any other, and reads it back.
+func Store(ctx context.Context, keeper Keeper, tok token.Token, i instance.Instance) error {
+	old, err := keeper.Read(ctx)
+	if err != nil {
+		return err
+	}
+	if err := keeper.Write(ctx, old, tok, i); err != nil {
+		return err
+	}
+	_, err = readBack(ctx, keeper, tok, i)
+	return err
+}
+
+// readBack reads a token that was just stored, and checks that it is there.
+func readBack(ctx context.Context, keeper Keeper, tok token.Token, i instance.Instance) (Kept, error) {
+	kept, err := keeper.Read(ctx)
+	switch {
+	case err != nil:
+	case kept.Problem != nil:
+		err = kept.Problem
+	case !kept.Connected || kept.Instance != i || !kept.Token.IsZero() && !Same(kept.Token, tok):
+		err = errNotKept(keeper.Where())
+	}
+	return kept, err
+}

@@ -7,6 +7,12 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
+// errNotKept is for a keeper that returns another token than the one just stored.
+func errNotKept(keeper string) error {
+	return &message.Error{Code: "not-kept", Topic: message.NotVerified, What: keeper + " does not have the token that was just stored",
+		Hint: "another program may have changed it at the same time; run git-credential-acp status, then try again"}
+}
+
 // errRotateSame is for a new token that equals the old one.
 func errRotateSame(keeper string) error {
 	return &message.Error{Code: "rotate-same", Topic: message.Configuration, What: "the new token is already the one in " + keeper + "; nothing was changed",
@@ -30,7 +36,7 @@ func errRotateOldDead(why error) error {
 // errRotateOldGitLab is for a GitLab without the API that rotate needs.
 func errRotateOldGitLab(instance string) error {
 	return &message.Error{Code: "rotate-old-gitlab", Topic: message.Configuration,
-		What: instance + " is too old (rotate needs GitLab 15.5, and 16.10 for --new); nothing was changed",
+		What: instance + " is too old (this needs GitLab 15.5, and 16.10 for rotate --new); nothing was changed",
 		Hint: "create a token on GitLab and store it with git-credential-acp connect, then revoke the old one on GitLab"}
 }
 

@@ -2,8 +2,10 @@ package connection
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,25 +24,22 @@ type Recovery struct{ Path string }
 type Record struct {
 	// Keeper is where the token goes; KeptID, Server and Owner identify it further, if
 	// known; Instance is the instance's URL.
-	Keeper, KeptID, Server, Owner, Instance string
-	// OldID and UserID are the IDs of the old token and its user, and Scopes its scopes.
-	OldID, UserID int64
-	Scopes        []string
-	Token         token.Token
+	Keeper   string `json:"keeper"`
+	KeptID   string `json:"keptId,omitempty"`
+	Server   string `json:"server,omitempty"`
+	Owner    string `json:"owner,omitempty"`
+	Instance string `json:"instance"`
+	// OldID and UserID are the IDs of the old token and its user.
+	OldID  int64       `json:"oldId"`
+	UserID int64       `json:"userId"`
+	Token  token.Token `json:"-"`
 }
 
-// written is a record's form on disk, the only place with the token as text.
-type written struct {
-	Version  int      `json:"version"`
-	Keeper   string   `json:"keeper"`
-	KeptID   string   `json:"keptId,omitempty"`
-	Server   string   `json:"server,omitempty"`
-	Owner    string   `json:"owner,omitempty"`
-	Instance string   `json:"instance"`
-	OldID    int64    `json:"oldId"`
-	UserID   int64    `json:"userId"`
-	Scopes   []string `json:"scopes"`
-	Token    string   `json:"token,omitempty"`
+// recordFile is a record's form on disk, the only place with the token as text.
+type recordFile struct {
+	Version int `json:"version"`
+	Record
+	Token string `json:"token,omitempty"`
 }
 
 // format is the version of the form, and maxRecord its largest size in bytes. Each record
@@ -56,6 +55,12 @@ var (
 	errShared = errors.New("other users can read or write it, so it can't be trusted")
 	errForm   = errors.New("it was not written by this program")
 )
+
+// RecoveryIn is the file in a directory for a keeper.
+func RecoveryIn(dir string, keeper Keeper) Recovery {
+	sum := sha256.Sum256([]byte(keeper.Where()))
+	return Recovery{Path: filepath.Join(dir, fmt.Sprintf("rotation-%x.json", sum[:8]))}
+}
 
 // Hold locks the record until release is called: file.ErrHeld if another rotation of the
 // same place is running.
@@ -103,11 +108,12 @@ func read(path string) (Record, bool, error) {
 	if err != nil {
 		return Record{}, false, cause(err)
 	}
-	var w written
-	if json.Unmarshal(data, &w) != nil || w.Version != format {
+	var f recordFile
+	if json.Unmarshal(data, &f) != nil || f.Version != format {
 		return Record{}, false, errForm
 	}
-	return Record{Keeper: w.Keeper, KeptID: w.KeptID, Server: w.Server, Owner: w.Owner, Instance: w.Instance, OldID: w.OldID, UserID: w.UserID, Scopes: w.Scopes, Token: token.Issued(w.Token)}, true, nil
+	f.Record.Token = token.Issued(f.Token)
+	return f.Record, true, nil
 }
 
 // Claim writes the record if there is none; otherwise the error is fs.ErrExist.
@@ -140,9 +146,7 @@ func (r Recovery) Write(record Record) error {
 
 // encode is a record's text, padded with blanks.
 func encode(record Record) ([]byte, error) {
-	data, err := json.Marshal(written{Version: format, Keeper: record.Keeper, KeptID: record.KeptID, Server: record.Server,
-		Owner: record.Owner, Instance: record.Instance,
-		OldID: record.OldID, UserID: record.UserID, Scopes: record.Scopes, Token: record.Token.Reveal()})
+	data, err := json.Marshal(recordFile{Version: format, Record: record, Token: record.Token.Reveal()})
 	if err != nil {
 		return nil, errForm
 	}

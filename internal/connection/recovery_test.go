@@ -22,7 +22,7 @@ func recovery(t testing.TB) Recovery {
 
 func sample() Record {
 	return Record{Keeper: "the Secret a/b", KeptID: "one", Server: "h:1", Owner: "dev", Instance: "https://h", OldID: 1, UserID: 2,
-		Scopes: []string{"api", "read_user"}, Token: token.Issued(canary)}
+		Token: token.Issued(canary)}
 }
 
 func equal(a, b Record) bool {

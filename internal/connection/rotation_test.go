@@ -21,6 +21,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/platform"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
@@ -81,16 +82,16 @@ func TestMain(m *testing.M) {
 func (s spec) run(r Rotation) error {
 	switch s.Do {
 	case "renew":
-		return r.Renew(context.Background(), time.Now().AddDate(0, 2, 0))
+		return Renew(context.Background(), r, time.Now().AddDate(0, 2, 0))
 	case "replace":
-		return r.Replace(context.Background(), given(freshCanary))
+		return Replace(context.Background(), r, given(freshCanary))
 	}
-	return r.Resume(context.Background())
+	return Resume(context.Background(), r)
 }
 
 // given is a new token as a user gives it.
-func given(value string) func() (token.Token, error) {
-	return func() (token.Token, error) { return token.Issued(value), nil }
+func given(value string) func() (source.Found, error) {
+	return func() (source.Found, error) { return source.Found{Token: token.Issued(value), Where: "the test"}, nil }
 }
 
 // stepped is a Keeper that tells before and after each call.
@@ -132,22 +133,20 @@ func (s spec) rotation(step func(string)) (Rotation, error) {
 		return Rotation{}, err
 	}
 	r := Rotation{
-		Keeper: stepped{keeper, step}, Limit: limit, Scopes: []string{"api"}, NewFrom: "the test", Recovery: Recovery{Path: s.Recovery},
+		Keeper: stepped{keeper, step}, Scopes: []string{"api"}, Recovery: Recovery{Path: s.Recovery},
 		Shield: func() func() { step("asking for a token"); return func() {} },
 		Tell:   func(name, _ string) { step("told " + name) },
 	}
-	r.Connect = func(tok token.Token, i instance.Instance, _ func() ([]byte, error)) (*gitlab.Client, error) {
+	r.GitLab = GitLab{Limit: limit, Connect: func(found source.Found) (*gitlab.Client, error) {
 		step("before a request to GitLab")
-		return gitlab.New(gitlab.Config{Instance: i, Token: tok, Limit: limit, Network: transport.Network{Roots: roots},
+		return gitlab.New(gitlab.Config{Instance: found.Instance, Token: found.Token, Limit: limit, Network: transport.Network{Roots: roots},
 			OnExchange: func(req *http.Request, _ int, _ time.Time) {
 				step("after " + req.Method + " " + strings.TrimPrefix(req.URL.Path, "/api/v4/personal_access_tokens/"))
 			}}), nil
-	}
+	}}
 	if s.Platform != "" {
 		// The platform gives no token away: it is also here.
-		r.Here = func(context.Context, instance.Instance) (token.Token, string) {
-			return token.Issued(oldCanary), "the test"
-		}
+		r.Here = here(oldCanary)
 	}
 	return r, nil
 }
@@ -169,7 +168,7 @@ func (s spec) keeper(roots *x509.CertPool) (Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Platform{Client: platform.New(platform.Config{Base: base, Token: bearer, TokenFrom: "the test", Roots: roots, Limit: limit})}, nil
+	return Platform{Client: platform.New(platform.Config{Base: base, Token: bearer, TokenFrom: "the test", Roots: roots, Limit: limit}), Limit: limit}, nil
 }
 
 // scene is a GitLab and a keeper of a token, old. The user has a second token, fresh,
@@ -354,7 +353,7 @@ func TestRenewKilled(t *testing.T) {
 			s.check(false)
 			saved, there := s.saved()
 			lost := strings.HasSuffix(at, "after POST self/rotate")
-			if !s.alive(oldCanary) && !s.alive(saved) && !lost {
+			if there && !s.alive(oldCanary) && !s.alive(saved) && !lost {
 				t.Errorf("%s: no working token is at hand", at)
 			}
 			if !there {
@@ -363,7 +362,7 @@ func TestRenewKilled(t *testing.T) {
 				}
 				continue
 			}
-			s.want(s.rotation().Renew(t.Context(), time.Now().AddDate(0, 2, 0)), "rotate-unfinished")
+			s.want(Renew(t.Context(), s.rotation(), time.Now().AddDate(0, 2, 0)), "rotate-unfinished")
 			if n := s.gitlab.Count("rotate"); n > 1 {
 				t.Errorf("%s: GitLab was asked for a token %d times", at, n)
 			}
@@ -376,7 +375,7 @@ func TestRenewKilled(t *testing.T) {
 // working token.
 func (s *scene) resume(at string, lost bool, saved string) {
 	s.t.Helper()
-	switch err := s.rotation().Resume(s.t.Context()); {
+	switch err := Resume(s.t.Context(), s.rotation()); {
 	case lost:
 		s.want(err, "rotate-lost")
 	case err != nil:
@@ -449,7 +448,7 @@ func TestReplaceKilled(t *testing.T) {
 			case !s.alive(oldCanary):
 				code = "rotate-old-dead"
 			}
-			s.want(s.rotation().Replace(t.Context(), given(freshCanary)), code)
+			s.want(Replace(t.Context(), s.rotation(), given(freshCanary)), code)
 			if s.kept() != freshCanary || code == "" && s.alive(oldCanary) {
 				t.Errorf("%s: not finished after %s", kind, steps)
 			}
@@ -482,7 +481,7 @@ func TestReplace(t *testing.T) {
 				if test.change != nil {
 					test.change(&r)
 				}
-				s.want(r.Replace(t.Context(), given(test.fresh)), test.code)
+				s.want(Replace(t.Context(), r, given(test.fresh)), test.code)
 				stored := test.code == "" && !r.DryRun
 				if (s.kept() == freshCanary) != stored || s.alive(oldCanary) == stored || !s.alive(s.kept()) {
 					t.Errorf("stored %v, the old token is alive: %v", s.kept() == freshCanary, s.alive(oldCanary))
@@ -511,7 +510,7 @@ func TestGrace(t *testing.T) {
 				cancel()
 			}
 		}
-		s.want(s.rotation(func(r *Rotation) { r.Grace = time.Hour }).Replace(ctx, given(freshCanary)), "rotate-not-revoked")
+		s.want(Replace(ctx, s.rotation(func(r *Rotation) { r.Grace = time.Hour }), given(freshCanary)), "rotate-not-revoked")
 		if !s.alive(oldCanary) || s.kept() != freshCanary {
 			t.Errorf("%s: after the interruption", kind)
 		}
@@ -523,7 +522,7 @@ func TestGrace(t *testing.T) {
 			s.cluster.put(map[string]string{"token": otherCanary})
 		}
 	}
-	s.want(s.rotation(func(r *Rotation) { r.Grace = time.Millisecond }).Replace(t.Context(), given(freshCanary)), "rotate-not-revoked")
+	s.want(Replace(t.Context(), s.rotation(func(r *Rotation) { r.Grace = time.Millisecond }), given(freshCanary)), "rotate-not-revoked")
 	if !s.alive(oldCanary) {
 		t.Error("the old token is revoked, and the Secret has another one")
 	}
@@ -708,7 +707,7 @@ func TestResume(t *testing.T) {
 				test.edit(&r)
 			}
 			before := s.kept()
-			s.want(r.Resume(t.Context()), test.code)
+			s.want(Resume(t.Context(), r), test.code)
 			if stored := test.code == "" && !r.DryRun; stored && s.kept() != saved || !stored && s.kept() != before {
 				t.Errorf("stored %v, want %v", s.kept() != before, stored)
 			}
@@ -734,8 +733,10 @@ func (s *scene) owner(name string) {
 func dryRun(r *Rotation) { r.DryRun = true }
 
 // here finds one token on this machine.
-func here(value string) func(context.Context, instance.Instance) (token.Token, string) {
-	return func(context.Context, instance.Instance) (token.Token, string) { return token.Issued(value), "the test" }
+func here(value string) func(context.Context, instance.Instance) source.Found {
+	return func(context.Context, instance.Instance) source.Found {
+		return source.Found{Token: token.Issued(value), Where: "the test"}
+	}
 }
 
 // What others do to the Secret between the read and the write.

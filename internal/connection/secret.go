@@ -9,6 +9,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
+	"github.com/ambient-code/git-credential-acp/internal/lookup"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 	"github.com/ambient-code/git-credential-acp/internal/token"
@@ -18,8 +19,10 @@ import (
 type Secret struct {
 	Client *kube.Client
 	Name   kube.Name
-	// Found reads a Secret's keys as get does; false if there is no token, valid or not.
-	Found func(kube.Secret) (source.Found, bool)
+	// Limit bounds each call.
+	Limit time.Duration
+	// AllowHTTPLoopback lets instances be plain http on a loopback address.
+	AllowHTTPLoopback bool
 	// CA is an authority to store with the token, in PEM form; nil for none.
 	CA []byte
 	// Session is the AgenticSession that owns the Secret, "" for no change.
@@ -40,12 +43,14 @@ func (s Secret) Where() string { return "the Secret " + s.Name.String() }
 
 // Read reads the Secret.
 func (s Secret) Read(ctx context.Context) (Kept, error) {
-	object, problem := s.Client.Get(ctx, s.Name)
+	ctx, cancel := context.WithTimeout(ctx, s.Limit)
+	defer cancel()
+	object, err := s.Client.Get(ctx, s.Name)
 	switch {
-	case kube.Missing(problem):
+	case kube.Missing(err):
 		return Kept{Server: s.Client.Server()}, nil
-	case problem != nil:
-		return Kept{}, problem
+	case err != nil:
+		return Kept{}, err
 	}
 	kept := Kept{ID: object.UID, Server: s.Client.Server(), state: object}
 	if object.Immutable {
@@ -56,9 +61,10 @@ func (s Secret) Read(ctx context.Context) (Kept, error) {
 			kept.Stuck = kube.ErrImmutable(act)
 		}
 	}
-	if found, there := s.Found(object); there {
-		kept.Connected, kept.Instance, kept.Token, kept.Problem, kept.CA = true, found.Instance, found.Token, found.Problem, found.CA
-		kept.UpdatedAt = updatedAt(object)
+	if len(object.Data) > 0 {
+		kept.Connected, kept.UpdatedAt = true, updatedAt(object)
+		kept.Found = source.Read(s.Name.String(), lookup.ObjectOf(object), s.AllowHTTPLoopback)
+		kept.Where = s.Where()
 	}
 	return kept, nil
 }
@@ -101,6 +107,8 @@ func (s Secret) Try(ctx context.Context, old Kept) error {
 // apply is a server-side apply of all our fields of the Secret: any others of ours would be
 // removed.
 func (s Secret) apply(ctx context.Context, old Kept, tok token.Token, i instance.Instance, dryRun bool) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Limit)
+	defer cancel()
 	wanted := kube.Wanted{Data: s.keys(tok, i), Labels: maps.Clone(labels), Session: s.Session, Force: s.Force || s.Replace, DryRun: dryRun}
 	object, exists := old.state.(kube.Secret)
 	if exists {
@@ -127,8 +135,8 @@ func (s Secret) apply(ctx context.Context, old Kept, tok token.Token, i instance
 			maps.DeleteFunc(wanted.Labels, func(name, value string) bool { return object.Labels[name] != value })
 		}
 	}
-	_, problem := s.Client.Apply(ctx, s.Name, wanted)
-	return problem
+	_, err := s.Client.Apply(ctx, s.Name, wanted)
+	return err
 }
 
 // entry is the platform's form with another token; its other fields stay.
@@ -158,12 +166,25 @@ func (s Secret) Remove(ctx context.Context, old Kept) error {
 	if !exists {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.Limit)
+	defer cancel()
 	held := ours(object)
 	if len(held) == len(object.Data) {
 		return s.Client.Delete(ctx, object)
 	}
-	_, problem := s.Client.Update(ctx, object, nil, held...)
-	return problem
+	_, err := s.Client.Update(ctx, object, nil, held...)
+	return err
+}
+
+// rotatedAt is the annotation whose change makes kubelet sync a pod.
+const rotatedAt = "git-credential-acp/rotated-at"
+
+// AnnotatePods makes kubelet update the pods in the Secret's namespace that a label selector
+// matches, and returns their number; with dryRun it only checks that it could.
+func (s Secret) AnnotatePods(ctx context.Context, selector string, dryRun bool) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Limit)
+	defer cancel()
+	return s.Client.AnnotatePods(ctx, s.Name.Namespace, selector, rotatedAt, s.now().UTC().Format(time.RFC3339Nano), dryRun)
 }
 
 func (s Secret) now() time.Time {

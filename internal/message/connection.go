@@ -3,12 +3,6 @@ package message
 // Messages of connect, status, disconnect and rotate. A keeper is where a token is
 // stored: a Secret, or the platform.
 
-// NotKept is for a keeper that returns another token than the one just stored.
-func NotKept(keeper string) error {
-	return &Error{Code: "not-kept", Topic: NotVerified, What: keeper + " does not have the token that was just stored",
-		Hint: "another program may have changed it at the same time; run git-credential-acp status, then try again"}
-}
-
 // NothingKept is for a keeper without a token.
 func NothingKept(keeper string) error {
 	return &Error{Code: "nothing-kept", Topic: Configuration, What: "there is no token in " + keeper,
