@@ -13,7 +13,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
-// A full disk costs requests, never an answer, and leaves no halves behind.
+// With a full disk, get answers without a cache, and leaves no temporary files.
 func TestFullDisk(t *testing.T) {
 	p := newPod(t, "group/project")
 	cache := p.path("cache")
@@ -38,8 +38,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// fill makes dir a full disk: a small tmpfs where that is allowed; else it is
-// true that the caller has to limit the size of files.
+// fill makes dir a full disk: a small tmpfs. Where mounting is not allowed, it returns true,
+// and the caller has to limit the size of files.
 func fill(t *testing.T, dir string) (limited bool) {
 	if syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16k,mode=0700") != nil {
 		return true
@@ -53,7 +53,7 @@ func fill(t *testing.T, dir string) (limited bool) {
 	return false
 }
 
-// ballast takes all the room that is left in a small file system.
+// ballast fills a small file system.
 func ballast(t *testing.T, dir string) {
 	t.Helper()
 	file, err := os.Create(filepath.Join(dir, "ballast"))
@@ -69,9 +69,9 @@ func ballast(t *testing.T, dir string) {
 	}
 }
 
-// When the disk fills up while GitLab makes a token, it is saved all the same: its
-// room was taken before.
-func TestFullDiskWhileRotating(t *testing.T) {
+// If the disk fills up while GitLab creates a token, the token is saved: the record has
+// reserved the space.
+func TestRotateNewFullDisk(t *testing.T) {
 	r := newRotation(t)
 	dir := filepath.Join(r.dir, "state", "git-credential-acp")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -100,7 +100,7 @@ func TestFullDiskWhileRotating(t *testing.T) {
 		t.Fatal(err)
 	}
 	if saved, _ := r.saved(); r.alive(podToken) || !r.alive(saved) || !strings.Contains(said.String(), "the new token is saved in ") {
-		t.Errorf("no working token is at hand: %s", said)
+		t.Errorf("no valid token is left: %s", said)
 	}
 	r.platform.ClearFaults()
 	if code, said := r.run("--resume"); code != 0 || !r.alive(r.connected()) {

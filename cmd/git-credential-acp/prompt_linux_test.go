@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is a pseudo-terminal with a program at it.
+// terminal is a pseudo-terminal that runs the program.
 type terminal struct {
 	t    *testing.T
 	keys *os.File
@@ -25,7 +25,7 @@ type terminal struct {
 	shown bytes.Buffer
 }
 
-// at starts the program at a terminal of its own.
+// at starts the program at a terminal.
 func (r *rotation) at(args ...string) *terminal {
 	r.t.Helper()
 	keys, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -44,7 +44,7 @@ func (r *rotation) at(args ...string) *terminal {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	// The test holds it open too, so that what is shown last is not lost.
+	// The test keeps it open too, so that the last output is not lost.
 	r.t.Cleanup(func() { tty.Close() })
 	s := &terminal{t: r.t, keys: keys, cmd: exec.Command(program(r.t), args...), done: make(chan struct{})}
 	s.cmd.Dir, s.cmd.Env, s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = r.dir, r.env, tty, tty, tty
@@ -74,7 +74,7 @@ func (s *terminal) screen() string {
 	return s.shown.String()
 }
 
-// await waits for something.
+// await waits for a condition.
 func (s *terminal) await(what string, true func() bool) {
 	s.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !true(); time.Sleep(2 * time.Millisecond) {
@@ -101,7 +101,6 @@ func (s *terminal) prompt(words string, echo bool) {
 	s.await(words, func() bool { return strings.Contains(s.screen(), words) && s.echoes() == echo })
 }
 
-// press types.
 func (s *terminal) press(keys string) {
 	s.t.Helper()
 	if _, err := s.keys.WriteString(keys); err != nil {
@@ -109,8 +108,8 @@ func (s *terminal) press(keys string) {
 	}
 }
 
-// ends waits for the end, and wants an exit code, words, and a terminal that is
-// as it was.
+// ends waits for the exit, and checks the exit code, the output, and that the terminal was
+// restored.
 func (s *terminal) ends(code int, words string) {
 	s.t.Helper()
 	s.await("the end", func() bool {
@@ -126,7 +125,7 @@ func (s *terminal) ends(code int, words string) {
 		s.t.Errorf("exit code %d, want %d\n%s", got, code, s.screen())
 	}
 	if !s.echoes() {
-		s.t.Error("the terminal does not show what is typed any more")
+		s.t.Error("the terminal does not echo any more")
 	}
 	if strings.Contains(s.screen(), "Canary") {
 		s.t.Errorf("a token was shown: %s", s.screen())
@@ -139,7 +138,7 @@ const (
 	endOfInput  = "\x04"
 )
 
-// At a terminal, connect and rotate ask for the token and don't show it.
+// At a terminal, connect and rotate prompt for the token without echo.
 func TestPrompt(t *testing.T) {
 	r := newRotation(t)
 	r.platform.SetConnection("dev", nil)
@@ -160,8 +159,7 @@ func TestPrompt(t *testing.T) {
 	}
 }
 
-// A prompt that is interrupted leaves the terminal as it was, and everything else
-// too.
+// An interrupted prompt restores the terminal and changes nothing.
 func TestPromptInterrupted(t *testing.T) {
 	r := newRotation(t)
 	for _, args := range [][]string{{"connect", "--platform", "--instance", r.gitlab.URL()}, {"rotate", "--platform"}} {
@@ -189,7 +187,7 @@ func TestPromptInterrupted(t *testing.T) {
 	}
 }
 
-// Only a yes revokes.
+// Only the answer yes revokes.
 func TestPromptRevoke(t *testing.T) {
 	r := newRotation(t)
 	const question = "Everything that uses it stops working. [yes/no] "

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +16,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
-// rotation is a machine on which the platform's token is rotated.
+// rotation is a pod in which the platform's token is rotated. rotate_new_test.go has the tests
+// of --new, rotate_resume_test.go those of --resume.
 type rotation struct {
 	*pod
 	platform *gitlabtest.Platform
@@ -50,7 +52,7 @@ func newRotation(t *testing.T) *rotation {
 	return r
 }
 
-// command is the program; what it says is in the buffer when it has ended.
+// command is the program; its output is in the buffer after it has ended.
 func (r *rotation) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	r.t.Helper()
 	cmd := exec.Command(program(r.t), append([]string{"rotate", "--platform"}, args...)...)
@@ -59,7 +61,6 @@ func (r *rotation) command(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	return cmd, said
 }
 
-// start starts it.
 func (r *rotation) start(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	r.t.Helper()
 	cmd, said := r.command(args...)
@@ -117,7 +118,7 @@ func (r *rotation) connected() string {
 	return c.Token
 }
 
-// gate is a request at which something happens.
+// gate is a request at which a test intervenes.
 type gate struct {
 	platform bool
 	endpoint string
@@ -126,7 +127,7 @@ type gate struct {
 
 func (g gate) String() string { return fmt.Sprintf("%s %d", g.endpoint, g.n) }
 
-// fault strikes at the gate's request alone.
+// fault makes only the gate's request fail.
 func (r *rotation) fault(g gate, f gitlabtest.Fault) {
 	add := r.gitlab.AddFault
 	if g.platform {
@@ -146,106 +147,8 @@ func (r *rotation) count(g gate) int {
 	return r.gitlab.Count(g.endpoint)
 }
 
-// killAt starts a rotation and kills it while the gate's request is open.
-func (r *rotation) killAt(g gate, args ...string) {
-	r.t.Helper()
-	r.fault(g, gitlabtest.Fault{Hang: true})
-	cmd, said := r.start(args...)
-	deadline := time.Now().Add(20 * time.Second)
-	for r.count(g) < g.n {
-		if time.Now().After(deadline) {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-			r.t.Fatalf("the request never came: %s", said)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		r.t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	r.gitlab.ClearFaults()
-	r.platform.ClearFaults()
-	r.gitlab.ResetRequests()
-	r.platform.ResetRequests()
-}
-
-// renewGates are all requests of a rotation by GitLab, in their order.
-var renewGates = []gate{{true, "status", 1}, {false, "self", 1}, {false, "rotate", 1}, {false, "self", 2},
-	{true, "connect", 1}, {true, "status", 2}, {false, "self", 3}}
-
-// Killed at any request, a rotation by GitLab leaves a working token at hand, and
-// can be finished.
-func TestRenewKilled(t *testing.T) {
-	for _, g := range renewGates {
-		t.Run(g.String(), func(t *testing.T) {
-			t.Parallel()
-			r := newRotation(t)
-			r.killAt(g, "--new")
-			saved, there := r.saved()
-			if !r.alive(podToken) && !r.alive(saved) {
-				t.Fatal("no working token is at hand")
-			}
-			if !there {
-				if !r.alive(podToken) || r.connected() != podToken {
-					t.Fatal("something happened, and nothing is noted")
-				}
-				return
-			}
-			if code, said := r.run("--new"); code != 1 || !strings.Contains(said, "an earlier rotation was interrupted") {
-				t.Errorf("rotated on top of an unfinished rotation: %d %s", code, said)
-			}
-			if n := r.gitlab.Count("rotate"); n > 0 {
-				t.Errorf("GitLab was asked again, %d times", n)
-			}
-			code, said := r.run("--resume")
-			if code != 0 || !r.alive(r.connected()) {
-				t.Errorf("%d %s", code, said)
-			}
-			if told := strings.Contains(said, "rotated: "); told != (r.connected() != podToken) {
-				t.Errorf("called rotated: %v: %s", told, said)
-			}
-			if saved != "" && r.connected() != saved {
-				t.Error("another token than the saved one was stored")
-			}
-			if _, there := r.saved(); there {
-				t.Error("the recovery file is left")
-			}
-		})
-	}
-}
-
-// Of several rotations at once, one has GitLab make a token. A second request with
-// the old one would revoke the new one as well.
-func TestRenewAtOnce(t *testing.T) {
-	r := newRotation(t)
-	r.gitlab.AddFault(gitlabtest.Fault{Match: "self", Delay: 50 * time.Millisecond})
-	var cmds []*exec.Cmd
-	var outs []*bytes.Buffer
-	for range 6 {
-		cmd, out := r.start("--new")
-		cmds, outs = append(cmds, cmd), append(outs, out)
-	}
-	done := 0
-	for n, cmd := range cmds {
-		_ = cmd.Wait()
-		switch said := outs[n].String(); {
-		case cmd.ProcessState.ExitCode() == 0:
-			done++
-		case !strings.Contains(said, "another rotation of the token in ") && !strings.Contains(said, "there is nothing to rotate"):
-			t.Errorf("refused in other words: %s", said)
-		}
-	}
-	if n := r.gitlab.Count("rotate"); done != 1 || n != 1 || !r.alive(r.connected()) {
-		t.Errorf("%d rotations, %d requests for a new token; alive: %v", done, n, r.alive(r.connected()))
-	}
-	if _, there := r.saved(); there {
-		t.Error("the recovery file is left")
-	}
-}
-
-// During --grace both tokens work; an interruption leaves the old one alive. At the
-// end, the old one is revoked.
+// During --grace both tokens are valid, and an interruption does not revoke the old one. At
+// the end, it is revoked.
 func TestRotateGrace(t *testing.T) {
 	r := newRotation(t)
 	cmd, said := r.command("--token-file", "new", "--grace", "1h")
@@ -300,5 +203,51 @@ func TestRotateGrace(t *testing.T) {
 		if code, said := r.run(strings.Fields(args)...); code != 2 || !strings.Contains(said, words) {
 			t.Errorf("%s: %d %s", args, code, said)
 		}
+	}
+}
+
+// want runs rotate, and fails unless it exits with the code and prints the words.
+func (r *rotation) want(code int, words string, args ...string) {
+	r.t.Helper()
+	if got, said := r.run(args...); got != code || !strings.Contains(said, words) {
+		r.t.Errorf("rotate %q: exit code %d, want %d and %q:\n%s", args, got, code, words, said)
+	}
+}
+
+// unchanged fails if GitLab was asked for a token, or the connection changed.
+func (r *rotation) unchanged() {
+	r.t.Helper()
+	if n := r.gitlab.Count("rotate"); n > 0 || !r.alive(podToken) || r.connected() != podToken {
+		r.t.Errorf("%d requests for a token; the old one is alive: %v, and connected: %v", n, r.alive(podToken), r.connected() == podToken)
+	}
+}
+
+// status makes the platform return the connection's user.
+func (r *rotation) status(username string) {
+	r.platform.AddFault(gitlabtest.Fault{Match: "status", Status: http.StatusOK,
+		Header: http.Header{"Content-Type": {"application/json"}},
+		Body:   fmt.Sprintf(`{"connected":true,"instanceUrl":%q,"username":%q}`, r.gitlab.URL(), username)})
+}
+
+// startNew starts rotate --new, and returns when GitLab was asked for a token; the reply takes
+// a while.
+func (r *rotation) startNew(delay time.Duration) (*exec.Cmd, *bytes.Buffer) {
+	r.t.Helper()
+	r.gitlab.AddFault(gitlabtest.Fault{Match: "rotate", Delay: delay})
+	cmd, said := r.start("--new")
+	for deadline := time.Now().Add(20 * time.Second); r.gitlab.Count("rotate") == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			r.t.Fatalf("GitLab was not asked for a token: %s", said)
+		}
+	}
+	return cmd, said
+}
+
+func (r *rotation) scopes(token string, scopes ...string) {
+	r.t.Helper()
+	if err := r.gitlab.UpdateToken(token, func(t *gitlabtest.Token) { t.Scopes = scopes }); err != nil {
+		r.t.Fatal(err)
 	}
 }

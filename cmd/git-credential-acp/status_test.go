@@ -11,8 +11,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
-// What status --json prints is what its schema describes, in every way in which it
-// can end, and holds no token and no control character wherever GitLab puts them.
+// The output of status --json matches its schema with every outcome, and has no token or
+// control character even if GitLab sends them.
 func TestStatusSchema(t *testing.T) {
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()

@@ -19,9 +19,9 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/kube"
 )
 
-// cluster answers for one Secret as an API server does, over TLS: server-side apply and
-// merge patch with their preconditions, dry runs, and deletion, but it doesn't keep
-// track of field managers. kubetest has the tests with a real one.
+// cluster is a fake API server over TLS with one Secret: server-side apply and merge patch
+// with preconditions, dry runs and deletion, without field managers. internal/kubetest tests
+// with a real one.
 type cluster struct {
 	kubeconfig string
 
@@ -33,7 +33,7 @@ type cluster struct {
 	before func(w http.ResponseWriter, r *http.Request) bool
 }
 
-// secret is one in the API's form.
+// secret is a Secret in the API's form.
 type secret struct {
 	APIVersion string            `json:"apiVersion"`
 	Kind       string            `json:"kind"`
@@ -68,14 +68,14 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-// put makes a Secret of its own, or changes the one that is there.
+// put creates the Secret, or changes it.
 func (c *cluster) put(data map[string]string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.change(data)
 }
 
-// change is put for those who hold the lock.
+// change is put for callers that hold the lock.
 func (c *cluster) change(data map[string]string) {
 	if c.secret == nil {
 		c.nextID++
@@ -89,7 +89,7 @@ func (c *cluster) change(data map[string]string) {
 	c.secret.Metadata.ResourceVersion = strconv.Itoa(c.nextID)
 }
 
-// key is what a key of the Secret holds, "" for none.
+// key is the value of a key of the Secret, "" if there is none.
 func (c *cluster) key(key string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,7 +166,7 @@ func (c *cluster) serve(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, c.secret)
 }
 
-// openSecret is the keeper of the Secret that a kubeconfig leads to.
+// openSecret is the keeper of the Secret in the cluster of a kubeconfig.
 func openSecret(kubeconfig string) (*Secret, error) {
 	client, err := kube.Open(context.Background(), kube.Config{Kubeconfig: kubeconfig, UserAgent: "test"})
 	if err != nil {

@@ -31,8 +31,8 @@ func equal(a, b Record) bool {
 	return same && reflect.DeepEqual(a, b)
 }
 
-// A record is claimed once, is for its owner alone, takes as much room without a
-// token as with one, and goes without a trace.
+// A record can be claimed once, only its owner can read it, it has the same size with and
+// without a token, and Remove leaves no file.
 func TestRecovery(t *testing.T) {
 	r := recovery(t)
 	if _, found, err := r.Read(); found || err != nil {
@@ -73,8 +73,8 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// What somebody else could have put there, or a fault, is no record: it is told,
-// and nothing takes its place.
+// A file that another user may have written, or that is damaged, is an error and is not
+// replaced.
 func TestRecoveryUntrusted(t *testing.T) {
 	text, err := encode(sample())
 	if err != nil {
@@ -117,8 +117,8 @@ func TestRecoveryUntrusted(t *testing.T) {
 	}
 }
 
-// What a kill leaves behind between writing and renaming is found: with a token it is
-// the record, else it does not count.
+// A temporary file that a killed process left is the record if it has a token, and ignored
+// otherwise.
 func TestRecoveryLeftovers(t *testing.T) {
 	full, err := encode(sample())
 	if err != nil {
@@ -171,7 +171,7 @@ func TestRecoveryLeftovers(t *testing.T) {
 	}
 }
 
-// Where no second file can be made, a record is written over the one that is there.
+// If no second file can be created, the record is overwritten in place.
 func TestRecoveryOverwrite(t *testing.T) {
 	r := recovery(t)
 	bare := sample()
@@ -197,8 +197,8 @@ func write(path string, data []byte, mode os.FileMode) error {
 	return errors.Join(os.WriteFile(path, data, 0o600), os.Chmod(path, mode))
 }
 
-// Two of one process can't be told apart by the kernel's lock; others are kept
-// away (TestResumeWhileUnderWay). What can't be locked is told.
+// TestRotateResumeWhileRunning in cmd/git-credential-acp has two processes. A path that can't
+// be locked is an error.
 func TestRecoveryHold(t *testing.T) {
 	r := recovery(t)
 	release, err := r.Hold()
@@ -214,8 +214,8 @@ func TestRecoveryHold(t *testing.T) {
 	}
 }
 
-// Whatever stands in the file, what is read of it is what is read again after it
-// was written, and no error shows a token.
+// A record that is read from any file is read again after it was written, and no error shows a
+// token.
 func FuzzRecovery(f *testing.F) {
 	text, err := encode(sample())
 	if err != nil {

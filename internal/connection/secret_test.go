@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
@@ -36,7 +35,7 @@ func secretKeeper(t *testing.T, data map[string]string) (*Secret, *cluster) {
 	return keeper, c
 }
 
-// entry is the platform's form of a token.
+// entry is a token in the platform's form.
 const entry = `{"token":"` + oldCanary + `","instanceUrl":"https://gitlab.example.com","updatedAt":"1700000000","userId":"dev"}`
 
 // A Secret is read in either form, and a Secret without a token is not connected.
@@ -78,7 +77,7 @@ func TestSecretRead(t *testing.T) {
 				t.Errorf("stored at %v", kept.UpdatedAt)
 			}
 			if test.data != nil && (kept.ID == "" || kept.Server == "") {
-				t.Error("nothing tells it from another one")
+				t.Error("no ID or server")
 			}
 			if shown := fmt.Sprintf("%v %+v %#v", kept, kept, kept.Problem); strings.Contains(shown, "Canary") {
 				t.Error("a token is printed")
@@ -87,8 +86,8 @@ func TestSecretRead(t *testing.T) {
 	}
 }
 
-// A token is written in the form that is there. All else stays, and the authority with
-// its instance.
+// A token is written in the existing form. Other keys stay, and the authority stays for the
+// same instance.
 func TestSecretWrite(t *testing.T) {
 	example := "https://gitlab.example.com"
 	for name, test := range map[string]struct {
@@ -140,8 +139,7 @@ func TestSecretWrite(t *testing.T) {
 	}
 }
 
-// In the platform's form the rest of the entry stays, and the time is that of the
-// change.
+// In the platform's form, the other fields stay, and the time is set.
 func TestSecretWriteEntry(t *testing.T) {
 	keeper, c := secretKeeper(t, map[string]string{"credentials.json": entry})
 	keeper.Now = func() time.Time { return time.Unix(1800000000, 0) }
@@ -154,11 +152,11 @@ func TestSecretWriteEntry(t *testing.T) {
 	}
 	want := `{"instanceUrl":"https://gitlab.example.com","token":"` + freshCanary + `","updatedAt":"1800000000","userId":"dev"}`
 	if c.key("credentials.json") != want || c.key("token") != "" {
-		t.Error("the entry is another one, or there are two forms")
+		t.Error("the entry is wrong, or there are two forms")
 	}
 }
 
-// What was changed, or replaced, since it was read is neither overwritten nor removed.
+// A Secret that was changed or replaced since it was read is neither overwritten nor removed.
 func TestSecretConflict(t *testing.T) {
 	for name, change := range map[string]func(*cluster){
 		"changed": func(c *cluster) { c.put(map[string]string{"token": otherCanary}) },
@@ -189,7 +187,7 @@ func TestSecretConflict(t *testing.T) {
 			t.Errorf("%s: the other token is gone", name)
 		}
 	}
-	// Keys that another program looks after are taken over only by force.
+	// Keys that another program manages are taken over only with Force.
 	keeper, c := secretKeeper(t, nil)
 	var force string
 	c.before = func(w http.ResponseWriter, r *http.Request) bool {
@@ -212,7 +210,7 @@ func TestSecretConflict(t *testing.T) {
 	}
 }
 
-// A Secret that has nothing else is deleted; of one that has, only our keys go.
+// A Secret with only our keys is deleted; from another one, only our keys are removed.
 func TestSecretRemove(t *testing.T) {
 	for name, data := range map[string]map[string]string{
 		"alone":    {"token": oldCanary, "instanceUrl": "https://gitlab.example.com", "ca.crt": "CA"},
@@ -232,49 +230,5 @@ func TestSecretRemove(t *testing.T) {
 	keeper, _ := secretKeeper(t, nil)
 	if err := keeper.Remove(t.Context(), Kept{}); err != nil {
 		t.Errorf("removed nothing: %v", err)
-	}
-}
-
-// The platform tells of a connection and never shows its token; it stores another one
-// and forgets it.
-func TestPlatformKeeper(t *testing.T) {
-	s := newScene(t, "platform")
-	keeper, i := s.rotation().Keeper, parse(t, s.GitLab)
-	if where := keeper.Where(); where != "the platform at "+s.Platform {
-		t.Error(where)
-	}
-	read := func(connected bool) Kept {
-		t.Helper()
-		kept, err := keeper.Read(t.Context())
-		if err != nil || kept.Connected != connected || !kept.Token.IsZero() || kept.CA != nil {
-			t.Fatalf("%+v, %v", kept, err)
-		}
-		return kept
-	}
-	kept := read(true)
-	if kept.Instance != i || time.Since(kept.UpdatedAt) > time.Minute {
-		t.Errorf("%+v", kept)
-	}
-	if err := keeper.Try(t.Context(), kept); err != nil || s.kept() != oldCanary {
-		t.Errorf("try: %v", err)
-	}
-	if err := keeper.Write(t.Context(), kept, token.Issued(freshCanary), i); err != nil || s.kept() != freshCanary {
-		t.Errorf("write: %v", err)
-	}
-	for range 2 { // the second time there is nothing
-		if err := keeper.Remove(t.Context(), kept); err != nil || s.kept() != "" {
-			t.Errorf("remove: %v", err)
-		}
-		read(false)
-	}
-	// A platform that does not answer, or has lost its answer, is no empty one.
-	s.platform.AddFault(gitlabtest.Fault{Match: "all", Status: 501})
-	if _, err := keeper.Read(t.Context()); !message.Is(err, "platform-error") {
-		t.Errorf("read: %v", err)
-	}
-	s.platform.ClearFaults()
-	s.platform.AddFault(gitlabtest.Fault{Match: "connect", Cut: true})
-	if err := keeper.Write(t.Context(), kept, token.Issued(freshCanary), i); !message.Is(err, "platform-uncertain") || s.platform.Count("connect") != 2 {
-		t.Errorf("write: %v, %d requests", err, s.platform.Count("connect"))
 	}
 }
