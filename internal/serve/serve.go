@@ -99,6 +99,8 @@ const (
 type Server struct {
 	config Config
 	slots  chan struct{}
+	// ended is when a request last ended, in nanoseconds since 1970.
+	ended atomic.Int64
 	// heavy are for what takes memory: the commits of a push, and an answer of LFS's API.
 	heavy   chan struct{}
 	buffers sync.Pool
@@ -175,7 +177,8 @@ func removeStale(ctx context.Context, path string) {
 	}
 }
 
-// Serve serves until ctx ends; running requests may then finish within Config.Grace.
+// Serve serves until ctx ends. git's commands that run then may finish within Config.Grace:
+// requests are taken until there has been none for a second.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
@@ -188,6 +191,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		defer close(stopped)
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Grace)
 		defer cancel()
+		s.drain(grace)
 		if server.Shutdown(grace) != nil {
 			_ = server.Close()
 		}
@@ -198,6 +202,21 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return nil
 	}
 	return err
+}
+
+// drain waits until no request has run for a moment, which is more than git takes between the
+// requests of a command.
+func (s *Server) drain(ctx context.Context) {
+	const quiet = time.Second
+	tick := time.NewTicker(quiet / 20)
+	defer tick.Stop()
+	for len(s.slots) > 0 || time.Since(time.Unix(0, s.ended.Load())) < quiet {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // AtMost is an http.Server.ConnState that closes connections beyond a number.
@@ -227,7 +246,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.end()
 	select {
 	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
+		defer func() {
+			s.ended.Store(time.Now().UnixNano())
+			<-s.slots
+		}()
 	default:
 		w.Header().Set("Retry-After", "5")
 		x.refuse(http.StatusServiceUnavailable, errBusy(s.config.Requests))

@@ -40,6 +40,8 @@ type proxied struct {
 	instance *httptest.Server
 	server   *Server
 	records  chan Record
+	stop     context.CancelFunc
+	ended    chan struct{}
 
 	mu     sync.Mutex
 	tokens []string // those in the Secret, one for each question; the last one stays
@@ -92,16 +94,19 @@ func start(t *testing.T, http2 bool, change func(*Config), answer http.HandlerFu
 		t.Fatal(err)
 	}
 	p.address = l.Addr().String()
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- p.server.Serve(ctx, l) }()
+	var ctx context.Context
+	ctx, p.stop = context.WithCancel(context.Background())
+	p.ended = make(chan struct{})
+	go func() {
+		defer close(p.ended)
+		if err := p.server.Serve(ctx, l); err != nil {
+			t.Error(err)
+		}
+	}()
 	t.Cleanup(func() {
-		stop()
+		p.stop()
 		select {
-		case err := <-ended:
-			if err != nil {
-				t.Error(err)
-			}
+		case <-p.ended:
 		case <-time.After(wait):
 			t.Error("it does not stop")
 		}
@@ -836,5 +841,34 @@ func TestRecord(t *testing.T) {
 	}
 	if two.Operation != "" || two.Status != 404 || two.Reason != "not-served" {
 		t.Errorf("%+v", two)
+	}
+}
+
+// A stop lets a running git command end: its next request is served too.
+func TestStopLetsCommandsEnd(t *testing.T) {
+	began, answered := make(chan struct{}, 1), make(chan struct{})
+	p := start(t, true, func(c *Config) { c.Grace = wait }, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			began <- struct{}{}
+			<-answered
+		}
+		w.Header().Set("Content-Type", "application/x-git-upload-pack-"+map[string]string{"GET": "advertisement", "POST": "result"}[r.Method])
+		_, _ = io.WriteString(w, "0000")
+	})
+	first := make(chan string, 1)
+	go func() { first <- p.send(t, get("/team/app.git/info/refs?service=git-upload-pack"), false) }()
+	<-began
+	p.stop()
+	close(answered)
+	if got := <-first; !strings.Contains(got, "200 OK") {
+		t.Errorf("the running request got %q", got)
+	}
+	if got := p.send(t, post("/team/app.git/git-upload-pack", "0000"), false); !strings.Contains(got, "200 OK") {
+		t.Errorf("the next request got %q", got)
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(wait):
+		t.Error("it does not stop")
 	}
 }
