@@ -15,12 +15,11 @@ import (
 )
 
 // Recovery is a file for a token that GitLab has created and that is not stored yet. Only
-// its owner can read it and write to its directory. It exists from before the old token is
-// read until the new one is stored, so that only one of several rotations can run.
+// its owner can read it and write to its directory. It exists from before GitLab is asked for
+// the token until that is stored.
 type Recovery struct{ Path string }
 
-// Record is its content. Without a token, GitLab has not replied; without an OldID either,
-// the request was not sent.
+// Record is its content. Without a token, GitLab was not asked, or its reply was not saved.
 type Record struct {
 	// Keeper is where the token goes; KeptID, Server and Owner identify it further, if
 	// known; Instance is the instance's URL.
@@ -116,21 +115,6 @@ func read(path string) (Record, bool, error) {
 	return f.Record, true, nil
 }
 
-// Claim writes the record if there is none; otherwise the error is fs.ErrExist.
-func (r Recovery) Claim(record Record) error {
-	switch _, found, err := r.Read(); {
-	case found || errors.Is(err, errForm) || errors.Is(err, errShared) || errors.Is(err, file.ErrNotRegular) || errors.Is(err, file.ErrTooLarge):
-		return fs.ErrExist
-	case err != nil:
-		return err
-	}
-	data, err := encode(record)
-	if err != nil {
-		return err
-	}
-	return r.place(data, os.Link)
-}
-
 // Write writes the record atomically and syncs it. If there is no space for a second file,
 // the existing one is overwritten.
 func (r Recovery) Write(record Record) error {
@@ -138,7 +122,7 @@ func (r Recovery) Write(record Record) error {
 	if err != nil {
 		return err
 	}
-	if err = r.place(data, os.Rename); err != nil && r.overwrite(data) == nil {
+	if err = r.replace(data); err != nil && r.overwrite(data) == nil {
 		return nil
 	}
 	return err
@@ -153,8 +137,8 @@ func encode(record Record) ([]byte, error) {
 	return append(data, bytes.Repeat([]byte{' '}, max(0, minRecord-len(data)))...), nil
 }
 
-// place writes a temporary file, and calls put to move it to the record's path.
-func (r Recovery) place(data []byte, put func(from, to string) error) error {
+// replace writes a temporary file, and renames it.
+func (r Recovery) replace(data []byte) error {
 	dir := filepath.Dir(r.Path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return cause(err)
@@ -170,10 +154,7 @@ func (r Recovery) place(data []byte, put func(from, to string) error) error {
 	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
 		return cause(err)
 	}
-	switch err = put(r.fresh(), r.Path); {
-	case errors.Is(err, fs.ErrExist):
-		return fs.ErrExist
-	case err != nil:
+	if err := os.Rename(r.fresh(), r.Path); err != nil {
 		return cause(err)
 	}
 	return syncDir(dir)

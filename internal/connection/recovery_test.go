@@ -3,14 +3,15 @@ package connection
 import (
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
+	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
@@ -31,8 +32,8 @@ func equal(a, b Record) bool {
 	return same && reflect.DeepEqual(a, b)
 }
 
-// A record can be claimed once, only its owner can read it, it has the same size with and
-// without a token, and Remove leaves no file.
+// Only its owner can read a record, it has the same size with and without a token, and Remove
+// leaves no file.
 func TestRecovery(t *testing.T) {
 	r := recovery(t)
 	if _, found, err := r.Read(); found || err != nil {
@@ -40,11 +41,8 @@ func TestRecovery(t *testing.T) {
 	}
 	bare := sample()
 	bare.Token = token.Token{}
-	if err := r.Claim(bare); err != nil {
+	if err := r.Write(bare); err != nil {
 		t.Fatal(err)
-	}
-	if err := r.Claim(sample()); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("claimed twice: %v", err)
 	}
 	before, err := os.Stat(r.Path)
 	if err != nil || before.Mode().Perm() != 0o600 || before.Size() < minRecord {
@@ -107,11 +105,17 @@ func TestRecoveryUntrusted(t *testing.T) {
 			if found || err == nil || strings.Contains(err.Error(), "Canary") {
 				t.Errorf("read: %v, %v", found, err)
 			}
-			if err := r.Claim(sample()); !errors.Is(err, fs.ErrExist) {
-				t.Errorf("claimed: %v", err)
+			// No rotation begins with it, and none replaces it.
+			rotation := Rotation{Keeper: Platform{}, Recovery: r}
+			for name, err := range map[string]error{
+				"Replace": Replace(t.Context(), rotation, nil), "Renew": Renew(t.Context(), rotation, time.Time{}), "Resume": Resume(t.Context(), rotation),
+			} {
+				if !message.Is(err, "recovery-unreadable") {
+					t.Errorf("%s: %v", name, err)
+				}
 			}
 			if after, _ := os.Lstat(r.Path); after == nil || !os.SameFile(before, after) {
-				t.Error("something took its place")
+				t.Error("it was replaced")
 			}
 		})
 	}
@@ -158,9 +162,6 @@ func TestRecoveryLeftovers(t *testing.T) {
 			if found != test.found || err != nil || got.Token.IsZero() == test.token {
 				t.Errorf("found %v with a token %v: %v", found, !got.Token.IsZero(), err)
 			}
-			if err := r.Claim(bare); (err == nil) == test.found {
-				t.Errorf("claimed: %v", err)
-			}
 			if err := r.Remove(); err != nil {
 				t.Fatal(err)
 			}
@@ -176,7 +177,7 @@ func TestRecoveryOverwrite(t *testing.T) {
 	r := recovery(t)
 	bare := sample()
 	bare.Token = token.Token{}
-	if err := r.Claim(bare); err != nil {
+	if err := r.Write(bare); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Join(r.fresh(), "in the way"), 0o700); err != nil {

@@ -2,8 +2,6 @@ package connection
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -23,27 +21,16 @@ func Renew(ctx context.Context, r Rotation, expires time.Time) error {
 	if err := unfinished(r); err != nil {
 		return err
 	}
+	t, err := findRenewable(ctx, r, expires)
+	if err != nil {
+		return err
+	}
 	if r.DryRun {
-		if _, err := findRenewable(ctx, r, expires); err != nil {
-			return err
-		}
 		r.Tell(stepMake, "would have GitLab make a token that expires "+until(expires)+", which revokes the old one at once, and store it in "+r.Keeper.Where())
 		return nil
 	}
-	// Create the file first, to fail before GitLab creates a token.
-	record := Record{Keeper: r.Keeper.Where()}
-	switch err := r.Recovery.Claim(record); {
-	case errors.Is(err, fs.ErrExist):
-		return errUnfinished(r.Recovery.Path)
-	case err != nil:
-		return errRecoveryUnwritable(r.Recovery.Path, err)
-	}
-	t, err := findRenewable(ctx, r, expires)
-	if err != nil {
-		return drop(r, err)
-	}
-	record.Instance, record.OldID, record.UserID = t.old.Instance.URL(), t.self.ID, t.self.UserID
-	record.Owner, record.KeptID, record.Server = t.kept.Username, t.kept.ID, t.kept.Server
+	record := Record{Keeper: r.Keeper.Where(), KeptID: t.kept.ID, Server: t.kept.Server, Owner: t.kept.Username,
+		Instance: t.old.Instance.URL(), OldID: t.self.ID, UserID: t.self.UserID}
 	if err := r.Recovery.Write(record); err != nil {
 		return drop(r, errRecoveryUnwritable(r.Recovery.Path, err))
 	}

@@ -23,8 +23,6 @@ func Resume(ctx context.Context, r Rotation) error {
 		return errNothingToResume(r.Recovery.Path)
 	case record.Keeper != r.Keeper.Where():
 		return errRecoveryElsewhere(r.Recovery.Path, message.Quote(record.Keeper))
-	case record.OldID == 0 && record.Token.IsZero():
-		return drop(r, warnRotateUnmade(r.Keeper.Where()))
 	}
 	t, err := findRecorded(ctx, r, record)
 	if err != nil {
