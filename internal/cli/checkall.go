@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,11 +60,14 @@ func repositories(text string) (urls []string, err error) {
 		entries = []json.RawMessage{json.RawMessage(text)} // one repository alone
 	}
 	for n, entry := range entries {
-		var repository struct{ URL string }
+		var repository struct {
+			URL   string
+			Input struct{ URL string } // older sessions
+		}
 		if json.Unmarshal(entry, &repository.URL) != nil && json.Unmarshal(entry, &repository) != nil {
 			return nil, fmt.Errorf("not a list of repositories: number %d is neither a URL nor an object with a url", n+1)
 		}
-		if url := strings.TrimSpace(repository.URL); url != "" {
+		if url := strings.TrimSpace(cmp.Or(repository.URL, repository.Input.URL)); url != "" {
 			urls = append(urls, url)
 		}
 	}

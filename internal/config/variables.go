@@ -89,7 +89,7 @@ func Groups() []Group {
 			{Name: "WORKSPACE_PATH",
 				Meaning: "the session's directory; used only to recognize the runner"},
 			{Name: RepositoriesVariable,
-				Meaning: "the session's repositories, for `check --all`: a JSON list of objects with a `url`, or of URLs"},
+				Meaning: "the session's repositories, for `check --all`: a JSON list of objects with a `url` or an `input.url`, or of URLs"},
 			{Name: "XDG_RUNTIME_DIR",
 				Meaning: "see `ACP_GITLAB_CACHE_DIR`"},
 			{Name: "TMPDIR", Default: "`/tmp`",
