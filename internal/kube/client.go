@@ -1,18 +1,20 @@
 package kube
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
+	"path"
+	"strconv"
 	"sync/atomic"
+	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
 
@@ -20,35 +22,100 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
+// request is a request for an object, or for all of them if its name is "".
+type request struct {
+	// verb is RBAC's.
+	verb string
+	resource
+	name   Name
+	query  url.Values
+	header http.Header
+	// body is JSON, nil for none.
+	body []byte
+}
+
+// methods are HTTP's for RBAC's verbs.
+var methods = map[string]string{"get": http.MethodGet, "list": http.MethodGet, "patch": http.MethodPatch, "delete": http.MethodDelete}
+
 // do makes one request for an object, and explains its error.
-func (c *Client) do(ctx context.Context, verb string, r resource, name Name, request *rest.Request) (object, error) {
+func (c *Client) do(ctx context.Context, r request) (object, error) {
 	var o object
-	body, err := c.ask(ctx, request.AbsPath(r.path(name)))
-	if err == nil && verb != "delete" {
-		o, err = decode(body, r, name)
+	body, err := c.ask(ctx, r)
+	if err == nil && r.verb != "delete" {
+		o, err = decode(body, r)
 	}
 	if err != nil {
-		return object{}, c.explain(ctx, verb, r, name, err)
+		return object{}, c.explain(ctx, r, err)
 	}
 	return o, nil
 }
 
 // ask makes one request and returns its reply.
-func (c *Client) ask(ctx context.Context, request *rest.Request) ([]byte, error) {
+func (c *Client) ask(ctx context.Context, r request) ([]byte, error) {
 	type result struct {
 		body []byte
 		err  error
 	}
 	c.watch.reached.Store(false)
 	answer, err := within(ctx, func() result {
-		answer := request.Do(ctx)
-		body, _ := answer.Raw()
-		return result{body, answer.Error()}
+		body, err := c.send(ctx, r)
+		return result{body, err}
 	})
 	if err == nil {
 		err = answer.err
 	}
 	return answer.body, err
+}
+
+// maxRetries is how often a request is repeated.
+const maxRetries = 4
+
+// send makes one request, and repeats it if the API server rejects it because of its load
+// and says when to try again, within the time limit. The error is a refusal if the reply
+// says so.
+func (c *Client) send(ctx context.Context, r request) ([]byte, error) {
+	for try := 0; ; try++ {
+		resp, err := c.try(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		wait, again := retryAfter(resp)
+		end, limited := ctx.Deadline()
+		switch {
+		case again && try < maxRetries && (!limited || time.Until(end) > wait):
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		case err == nil && resp.StatusCode/100 != 2:
+			return nil, refusalOf(resp.StatusCode, body)
+		default:
+			return body, err
+		}
+	}
+}
+
+func (c *Client) try(ctx context.Context, r request) (*http.Response, error) {
+	at := *c.base
+	at.Path, at.RawQuery = path.Join("/", at.Path, r.path(r.name)), r.query.Encode()
+	req, err := http.NewRequestWithContext(ctx, methods[r.verb], at.String(), bytes.NewReader(r.body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	maps.Copy(req.Header, r.header)
+	return c.http.Do(req)
+}
+
+// retryAfter is how long to wait before a rejected request is repeated; false if it should
+// not be.
+func retryAfter(resp *http.Response) (time.Duration, bool) {
+	busy := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= http.StatusInternalServerError
+	seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
+	return time.Duration(seconds) * time.Second, busy && err == nil
 }
 
 // within runs work and returns when ctx ends. client-go does not cancel everything: an exec
@@ -63,20 +130,6 @@ func within[T any](ctx context.Context, work func() T) (T, error) {
 		var none T
 		return none, ctx.Err()
 	}
-}
-
-// restClient makes a client that knows only the type of the API server's errors. One that
-// knows all types takes several times as long to start.
-func restClient(config *rest.Config) (rest.Interface, error) {
-	scheme := runtime.NewScheme()
-	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
-	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-	config.ContentType = runtime.ContentTypeJSON
-	httpClient, err := httpClient(config)
-	if err != nil {
-		return nil, err
-	}
-	return rest.UnversionedRESTClientForConfigAndClient(config, httpClient)
 }
 
 // httpClient makes the client that requests go through.

@@ -29,9 +29,8 @@ const ServiceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount"
 // Config says how to find the API server, by the first that exists of Kubeconfig, the pod's
 // ServiceAccount, and the kubeconfig in Home.
 //
-// client-go itself reads from the environment: proxies (HTTPS_PROXY, NO_PROXY),
-// KUBE_CLIENT_BACKOFF_BASE and KUBE_CLIENT_BACKOFF_DURATION, feature gates
-// (KUBE_FEATURE_…), and all of it for an exec plugin, which inherits it.
+// client-go itself reads from the environment: proxies (HTTPS_PROXY, NO_PROXY), feature
+// gates (KUBE_FEATURE_…), and all of it for an exec plugin, which inherits it.
 type Config struct {
 	// Kubeconfig is the value of KUBECONFIG; "" for unset.
 	Kubeconfig string
@@ -48,7 +47,9 @@ type Config struct {
 
 // Client talks to one API server, one request at a time. It is made by Open.
 type Client struct {
-	rest rest.Interface
+	http *http.Client
+	// base is the server's URL.
+	base *url.URL
 	// cluster is the server for messages.
 	cluster cluster
 	// plugin is the exec plugin that logs in, "" for none.
@@ -99,7 +100,7 @@ func (c Config) open() (*Client, error) {
 		// A proxy could read the Secret.
 		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
-	client := &Client{unproven: config.Insecure, cluster: cluster{Server: message.Quote(at.Host), Login: login}, watch: &watch{}}
+	client := &Client{base: at, unproven: config.Insecure, cluster: cluster{Server: message.Quote(at.Host), Login: login}, watch: &watch{}}
 	if plugin := config.ExecProvider; plugin != nil {
 		client.plugin = message.Quote(plugin.Command)
 		if problem := usable(plugin, client.cluster); problem != nil {
@@ -107,9 +108,8 @@ func (c Config) open() (*Client, error) {
 		}
 	}
 	config.UserAgent = c.UserAgent
-	config.WarningHandler = rest.NoWarnings{}
 	config.WrapTransport = client.watch.wrap
-	if client.rest, err = restClient(config); err != nil {
+	if client.http, err = httpClient(config); err != nil {
 		return nil, errKubeconfigInvalid(login, "its certificates, keys or plugin can't be used")
 	}
 	return client, nil

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -9,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -17,12 +17,11 @@ import (
 )
 
 // explain is the message for a failed request.
-func (c *Client) explain(ctx context.Context, verb string, r resource, name Name, err error) error {
-	var status apierrors.APIStatus
+func (c *Client) explain(ctx context.Context, r request, err error) error {
+	var status refusal
 	switch {
 	case errors.As(err, &status):
-		act := Act{Verb: verb, Resource: r.plural, Namespace: name.Namespace, Name: name.Name}
-		return c.refused(act, status.Status())
+		return c.refused(Act{Verb: r.verb, Resource: r.plural, Namespace: r.name.Namespace, Name: r.name.Name}, status)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return errInterrupted(c.cluster)
 	case c.plugin != "" && !c.watch.reached.Load():
@@ -69,16 +68,32 @@ func (c *Client) silence(err error) error {
 	return errTLS(c.cluster, access.Verdict{Reason: fault.Reason, Detail: fault.Detail})
 }
 
+// refusal is an error reply. Its kind is Status if it is an API server's.
+type refusal struct {
+	metav1.Status
+	code int
+}
+
+func (r refusal) Error() string { return transport.Status(r.code) }
+
+// refusalOf reads an error reply.
+func refusalOf(code int, body []byte) error {
+	r := refusal{code: code}
+	if json.Unmarshal(body, &r.Status) != nil || r.Kind != "Status" {
+		r.Status = metav1.Status{}
+	}
+	return r
+}
+
 // refused is the message for an error reply.
-func (c *Client) refused(act Act, status metav1.Status) error {
-	code := int(status.Code)
-	answer := transport.Status(code)
+func (c *Client) refused(act Act, status refusal) error {
+	code, answer, foreign := status.code, status.Error(), status.Kind == ""
 	switch {
 	case code == http.StatusTooManyRequests || code >= http.StatusInternalServerError:
 		return errBusy(c.cluster, answer)
-	case code == http.StatusNotFound && foreign(status) && act.Resource == sessions.plural:
+	case code == http.StatusNotFound && foreign && act.Resource == sessions.plural:
 		return errNoSessions(c.cluster)
-	case foreign(status):
+	case foreign:
 		return errNotAPI(c.cluster, answer)
 	case code == http.StatusUnauthorized:
 		return errLogin(c.cluster)
@@ -103,12 +118,7 @@ func (c *Client) refused(act Act, status metav1.Status) error {
 	return errRefused(act, "the answer is "+answer)
 }
 
-// foreign reports whether a reply is not an API server's: client-go has made up the status.
-func foreign(status metav1.Status) bool {
-	return caused(status, metav1.CauseTypeUnexpectedServerResponse, "")
-}
-
-func caused(status metav1.Status, cause metav1.CauseType, field string) bool {
+func caused(status refusal, cause metav1.CauseType, field string) bool {
 	return status.Details != nil && slices.ContainsFunc(status.Details.Causes, func(c metav1.StatusCause) bool {
 		return c.Type == cause && (field == "" || c.Field == field)
 	})

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/client-go/rest"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
@@ -106,7 +107,7 @@ func (c *Client) Server() string { return c.cluster.Server }
 
 // Get reads a Secret.
 func (c *Client) Get(ctx context.Context, name Name) (Secret, error) {
-	return c.secret(ctx, "get", name, c.rest.Get())
+	return c.secret(ctx, request{verb: "get", resource: secrets, name: name})
 }
 
 // Wanted is the desired state for Apply.
@@ -139,18 +140,15 @@ func (c *Client) Apply(ctx context.Context, name Name, wanted Wanted) (Secret, e
 		o.UID, o.ResourceVersion, o.OwnerReferences = types.UID(wanted.Old.UID), wanted.Old.ResourceVersion, wanted.Old.sessions
 	}
 	if wanted.Session != "" {
-		session, problem := c.do(ctx, "get", sessions, Name{name.Namespace, wanted.Session}, c.rest.Get())
+		session, problem := c.do(ctx, request{verb: "get", resource: sessions, name: Name{name.Namespace, wanted.Session}})
 		if problem != nil {
 			return Secret{}, problem
 		}
 		o.OwnerReferences = []metav1.OwnerReference{{APIVersion: sessions.version, Kind: sessions.kind, Name: wanted.Session, UID: session.UID}}
 	}
-	request := c.rest.Patch(types.ApplyPatchType).Body(encode(o)).
-		Param("fieldManager", Manager).Param("force", strconv.FormatBool(wanted.Force))
-	if wanted.DryRun {
-		request = request.Param("dryRun", metav1.DryRunAll)
-	}
-	return c.secret(ctx, "patch", name, request)
+	r := patch(secrets, name, types.ApplyYAMLPatchType, o, wanted.DryRun)
+	r.query.Set("force", strconv.FormatBool(wanted.Force))
+	return c.secret(ctx, r)
 }
 
 // Update sets keys of a Secret that was read before, and removes others; the rest stays. If
@@ -164,8 +162,8 @@ func (c *Client) Update(ctx context.Context, old Secret, set map[string]Value, r
 	for _, key := range remove {
 		data[key] = nil
 	}
-	patch := map[string]any{"metadata": map[string]any{"uid": old.UID, "resourceVersion": old.ResourceVersion}, "data": data}
-	return c.secret(ctx, "patch", old.Name, c.rest.Patch(types.MergePatchType).Body(encode(patch)).Param("fieldManager", Manager))
+	change := map[string]any{"metadata": map[string]any{"uid": old.UID, "resourceVersion": old.ResourceVersion}, "data": data}
+	return c.secret(ctx, patch(secrets, old.Name, types.MergePatchType, change, false))
 }
 
 // Delete deletes a Secret that was read before. If it has changed since, or is another one,
@@ -173,8 +171,17 @@ func (c *Client) Update(ctx context.Context, old Secret, set map[string]Value, r
 func (c *Client) Delete(ctx context.Context, old Secret) error {
 	uid := types.UID(old.UID)
 	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &old.ResourceVersion}}
-	_, problem := c.do(ctx, "delete", secrets, old.Name, c.rest.Delete().SetHeader("Content-Type", "application/json").Body(encode(options)))
+	_, problem := c.do(ctx, request{verb: "delete", resource: secrets, name: old.Name, header: http.Header{"Content-Type": {"application/json"}}, body: encode(options)})
 	return problem
+}
+
+// patch is a request for a change, which the server only checks with dryRun.
+func patch(r resource, name Name, form types.PatchType, change any, dryRun bool) request {
+	query := url.Values{"fieldManager": {Manager}}
+	if dryRun {
+		query.Set("dryRun", metav1.DryRunAll)
+	}
+	return request{verb: "patch", resource: r, name: name, query: query, header: http.Header{"Content-Type": {string(form)}}, body: encode(change)}
 }
 
 // Missing reports whether the Secret, or its namespace, does not exist.
@@ -183,12 +190,12 @@ func Missing(m error) bool { return message.Is(m, "kube-missing") }
 // Conflict reports whether the Secret has changed since it was read.
 func Conflict(m error) bool { return message.Is(m, "kube-conflict") }
 
-func (c *Client) secret(ctx context.Context, verb string, name Name, request *rest.Request) (Secret, error) {
-	o, problem := c.do(ctx, verb, secrets, name, request)
+func (c *Client) secret(ctx context.Context, r request) (Secret, error) {
+	o, problem := c.do(ctx, r)
 	if problem != nil {
 		return Secret{}, problem
 	}
-	s := Secret{Name: name, Data: map[string]Value{}, Type: o.Type, Labels: o.Labels, Immutable: o.Immutable,
+	s := Secret{Name: r.name, Data: map[string]Value{}, Type: o.Type, Labels: o.Labels, Immutable: o.Immutable,
 		UID: string(o.UID), ResourceVersion: o.ResourceVersion}
 	s.Changed = o.CreationTimestamp.Time
 	for _, change := range o.ManagedFields {
@@ -235,9 +242,9 @@ func encode(body any) []byte {
 var errOther = errors.New("not the requested object")
 
 // decode reads the object of that name and kind.
-func decode(body []byte, r resource, name Name) (object, error) {
+func decode(body []byte, r request) (object, error) {
 	var o object
-	if err := json.Unmarshal(body, &o); err != nil || o.Kind != r.kind || o.Name != name.Name || o.Namespace != name.Namespace {
+	if err := json.Unmarshal(body, &o); err != nil || o.Kind != r.kind || o.Name != r.name.Name || o.Namespace != r.name.Namespace {
 		return object{}, errOther // that of the decoder could quote a token
 	}
 	return o, nil

@@ -229,6 +229,68 @@ func TestOddAnswers(t *testing.T) {
 	}
 }
 
+// A busy API server says when to try again. A wait that does not fit into the time limit is
+// not begun.
+func TestRetryAfter(t *testing.T) {
+	for _, test := range []struct {
+		name, wait string
+		status     int
+		requests   int
+		code       string
+	}{
+		{"too many requests", "0", 429, 2, ""},
+		{"server error", "0", 500, 2, ""},
+		{"without a time", "", 503, 1, "kube-server-error"},
+		{"after the time limit", "3600", 429, 1, "kube-server-error"},
+		{"no reason to try again", "0", 409, 1, "kube-conflict"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var bodies []string
+			client, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				bodies = append(bodies, string(body))
+				w.Header().Set("Content-Type", "application/json")
+				if len(bodies) == 1 {
+					if test.wait != "" {
+						w.Header().Set("Retry-After", test.wait)
+					}
+					w.WriteHeader(test.status)
+					_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure"}`)
+					return
+				}
+				_, _ = io.WriteString(w, `{"kind":"Secret","apiVersion":"v1","metadata":{"namespace":"team","name":"mine"}}`)
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, problem := client.Apply(ctx, mine, Wanted{Data: map[string]Value{"key": Hide([]byte("value"))}})
+			if test.code != "" {
+				want(t, problem, test.code, "")
+			} else if problem != nil {
+				t.Error(problem)
+			}
+			if len(bodies) != test.requests || bodies[0] == "" || bodies[0] != bodies[len(bodies)-1] {
+				t.Errorf("requests: %q", bodies)
+			}
+		})
+	}
+}
+
+// A server below a path, as Rancher's.
+func TestServerPath(t *testing.T) {
+	var asked string
+	_, s := server(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.Path
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure"}`)
+	})
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	_, problem := open(t, kubeconfigFor(s.URL+"/k8s/clusters/local/", ca)).Get(t.Context(), mine)
+	want(t, problem, "kube-missing", "team/mine")
+	if asked != "/k8s/clusters/local/api/v1/namespaces/team/secrets/mine" {
+		t.Errorf("requested %s", asked)
+	}
+}
+
 // The login goes nowhere else, wherever an answer points.
 func TestRedirect(t *testing.T) {
 	asked := false

@@ -3,6 +3,8 @@ package kube
 import (
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/url"
 	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,12 +32,8 @@ func (c *Client) AnnotatePods(ctx context.Context, namespace, selector, key, val
 	}
 	done := 0
 	for _, name := range names {
-		patch := map[string]any{"metadata": map[string]any{"annotations": map[string]string{key: value}}}
-		request := c.rest.Patch(types.MergePatchType).Body(encode(patch)).Param("fieldManager", Manager)
-		if dryRun {
-			request = request.Param("dryRun", metav1.DryRunAll)
-		}
-		switch _, problem := c.do(ctx, "patch", pods, name, request); {
+		change := map[string]any{"metadata": map[string]any{"annotations": map[string]string{key: value}}}
+		switch _, problem := c.do(ctx, patch(pods, name, types.MergePatchType, change, dryRun)); {
 		case Missing(problem):
 		case problem != nil:
 			return done, problem
@@ -49,11 +47,11 @@ func (c *Client) AnnotatePods(ctx context.Context, namespace, selector, key, val
 // podNames lists the pods for AnnotatePods. It requests only their metadata, since complete
 // pods could exceed the limit of a reply.
 func (c *Client) podNames(ctx context.Context, namespace, selector string) ([]Name, error) {
-	everything := Name{Namespace: namespace}
-	body, err := c.ask(ctx, c.rest.Get().AbsPath(pods.path(everything)).
-		SetHeader("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1").
-		Param("labelSelector", selector).Param("limit", strconv.Itoa(maxPods)).
-		Param("fieldSelector", "status.phase!=Succeeded,status.phase!=Failed"))
+	all := request{verb: "list", resource: pods, name: Name{Namespace: namespace},
+		header: http.Header{"Accept": {"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}},
+		query: url.Values{"labelSelector": {selector}, "limit": {strconv.Itoa(maxPods)},
+			"fieldSelector": {"status.phase!=Succeeded,status.phase!=Failed"}}}
+	body, err := c.ask(ctx, all)
 	var list metav1.PartialObjectMetadataList
 	if err == nil {
 		if json.Unmarshal(body, &list) != nil || list.Kind != "PartialObjectMetadataList" {
@@ -62,7 +60,7 @@ func (c *Client) podNames(ctx context.Context, namespace, selector string) ([]Na
 	}
 	switch {
 	case err != nil:
-		return nil, c.explain(ctx, "list", pods, everything, err)
+		return nil, c.explain(ctx, all, err)
 	case list.Continue != "":
 		return nil, errPodsTooMany(namespace, maxPods)
 	}
