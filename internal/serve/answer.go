@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/instance"
@@ -21,12 +20,14 @@ const typeLFS = "application/vnd.git-lfs+json"
 // passed are the headers of an answer that clients get.
 var passed = []string{"Content-Type", "Content-Length", "Cache-Control", "Expires", "Pragma", "Retry-After", "Accept-Ranges", "Content-Range", "Etag", "Last-Modified"}
 
-// modify makes the answer for the client of GitLab's.
+// modify makes the response for the client from GitLab's.
 func (x *exchange) modify(resp *http.Response) error {
+	i := x.server.config.Instance.String()
+	urls := links{x.server.config.Instance, x.route, x.proxy, x.tokens}
 	header := http.Header{}
 	for _, name := range passed {
 		for _, value := range resp.Header.Values(name) {
-			if !x.leaks(value) {
+			if !x.tokens.in(value) {
 				header.Add(name, value)
 			}
 		}
@@ -36,44 +37,103 @@ func (x *exchange) modify(resp *http.Response) error {
 	media, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
 	switch {
 	case encoded != "" && encoded != "identity":
-		return x.unusable("it is compressed, which was not asked for")
+		return errAnswerUnusable(i, "it is compressed, which was not asked for")
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
-		return x.redirect(resp, location)
+		if location = urls.location(x.request.Method, location); location == "" {
+			return errRedirectedAway(i)
+		}
+		header.Set("Location", location)
+		replace(resp, nil)
+		return nil
 	case resp.StatusCode >= 400:
-		return x.explain(resp, media)
+		if resp.StatusCode == http.StatusProxyAuthRequired {
+			resp.StatusCode = http.StatusBadGateway // git would ask for a proxy's password
+		}
+		x.record.Reason = "upstream-" + decimal(resp.StatusCode)
+		return explain(resp, media, x.route, x.tokens)
 	case x.route.kind == refs && media != "application/x-"+x.route.service+"-advertisement",
 		x.route.kind == service && media != "application/x-"+x.route.service+"-result":
-		return x.unusable("it is not git's")
+		return errAnswerUnusable(i, "it is not git's")
 	case x.route.kind == lfsBatch || x.route.kind == lfsAPI:
-		return x.rewriteAPI(resp)
+		return x.rewriteAPI(resp, urls)
 	}
 	return nil
 }
 
-func (x *exchange) leaks(text string) bool {
-	return slices.ContainsFunc(x.tokens, func(t token.Token) bool { return holds(t, text) })
+// links rewrites URLs of the instance in responses, so that they lead to the proxy.
+type links struct {
+	instance instance.Instance
+	route    Route
+	proxy    string
+	tokens   tokens
 }
 
-// redirect passes a redirect on that leads to a repository that is served here, which
-// is judged when the client comes there. An LFS object may be in a storage elsewhere,
-// whose URLs are presigned.
-func (x *exchange) redirect(resp *http.Response, location string) error {
-	i := x.server.config.Instance
-	base, _ := url.Parse(i.Origin() + x.route.Target) // it was parsed
+// location is where a redirect leads the client: to a repository that is served here, where it
+// is checked again, or for an LFS object to a storage elsewhere, whose URLs are presigned. ""
+// if it is not passed on.
+func (l links) location(method, location string) string {
+	base, _ := url.Parse(l.instance.Origin() + l.route.Target) // it was parsed
 	at, err := base.Parse(location)
-	if err != nil || location == "" || at.User != nil || x.leaks(location) {
-		return errRedirectedAway(i.String())
+	if err != nil || location == "" || at.User != nil || l.tokens.in(location) {
+		return ""
 	}
-	if to, ours := x.here(at, x.request.Method); ours && to.kind == x.route.kind && to.Operation == x.route.Operation {
-		resp.Header.Set("Location", x.self+to.Target)
-	} else if !sameHost(at, i) && at.Scheme == "https" && x.route.kind == lfsObject && x.route.Operation == Fetch {
-		resp.Header.Set("Location", at.String())
-	} else {
-		return errRedirectedAway(i.String())
+	if to, ours := l.routeOf(at, method); ours && to.kind == l.route.kind && to.Operation == l.route.Operation {
+		return l.proxy + to.Target
 	}
-	resp.Header.Del("Content-Length")
-	x.replace(resp, nil)
-	return nil
+	if !sameHost(at, l.instance) && at.Scheme == "https" && l.route.kind == lfsObject && l.route.Operation == Fetch {
+		return at.String()
+	}
+	return ""
+}
+
+// routeOf is what a URL of the instance requests; false for one that is not served.
+func (l links) routeOf(at *url.URL, method string) (Route, bool) {
+	if l.instance.Match(at.Scheme, at.Host, strings.TrimPrefix(at.EscapedPath(), "/")) != instance.Ours {
+		return Route{}, false
+	}
+	return Parse(l.instance, method, at.RequestURI())
+}
+
+// batch rewrites the transfers of an LFS batch response; false if one can't be made through the
+// proxy.
+func (l links) batch(response map[string]any) bool {
+	objects, _ := response["objects"].([]any)
+	for _, o := range objects {
+		object, _ := o.(map[string]any)
+		actions, _ := object["actions"].(map[string]any)
+		for name, a := range actions {
+			if action, ok := a.(map[string]any); !ok || !l.action(name, action) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// action rewrites one transfer.
+func (l links) action(name string, action map[string]any) bool {
+	href, _ := action["href"].(string)
+	at, err := url.Parse(href)
+	if err != nil || at.User != nil || l.tokens.in(href) {
+		return false
+	}
+	ours := sameHost(at, l.instance)
+	if ours {
+		method := map[string]string{"download": http.MethodGet, "upload": http.MethodPut, "verify": http.MethodPost}[name]
+		to, served := l.routeOf(at, method)
+		if !served || !strings.EqualFold(to.Project, l.route.Project) || to.kind < lfsBatch {
+			return false
+		}
+		action["href"] = l.proxy + to.Target
+	}
+	header, _ := action["header"].(map[string]any)
+	for key, v := range header {
+		value, text := v.(string)
+		if !text || l.tokens.in(value) || l.tokens.in(key) || ours && strings.EqualFold(key, "Authorization") {
+			delete(header, key)
+		}
+	}
+	return true
 }
 
 // sameHost reports whether a URL leads to the instance's host and port, in any spelling and by
@@ -86,18 +146,9 @@ func sameHost(at *url.URL, i instance.Instance) bool {
 	return name(at) == name(own) && (port(at) == port(own) || at.Scheme != own.Scheme && port(at) == ports[at.Scheme])
 }
 
-// here is what a URL of the instance asks for; false for one that is not served.
-func (x *exchange) here(at *url.URL, method string) (Route, bool) {
-	i := x.server.config.Instance
-	if i.Match(at.Scheme, at.Host, strings.TrimPrefix(at.EscapedPath(), "/")) != instance.Ours {
-		return Route{}, false
-	}
-	return Parse(i, method, at.RequestURI())
-}
-
 // explain passes an error on: GitLab's own text, when that is plain, without anything of
 // the token. A page of something in front of GitLab says nothing to git.
-func (x *exchange) explain(resp *http.Response, media string) error {
+func explain(resp *http.Response, media string, route Route, all tokens) error {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxText))
 	var answer struct {
 		Message string `json:"message"`
@@ -112,86 +163,45 @@ func (x *exchange) explain(resp *http.Response, media string) error {
 		lines = append(lines, message.Printable(token.Mask(strings.TrimRight(line, "\r\n"))))
 	}
 	words := strings.Join(lines, "\n")
-	if err != nil || words == "" || x.leaks(string(text)) || x.leaks(words) {
+	if err != nil || words == "" || all.in(string(text)) || all.in(words) {
 		words = "GitLab answered " + decimal(resp.StatusCode) + " " + http.StatusText(resp.StatusCode)
 	}
-	if resp.StatusCode == http.StatusProxyAuthRequired {
-		resp.StatusCode = http.StatusBadGateway // git would ask for a proxy's password
-	}
-	x.record.Reason = "upstream-" + decimal(resp.StatusCode)
 	body, media := []byte(words+"\n"), "text/plain; charset=utf-8"
-	if x.route.kind >= lfsBatch {
+	if route.kind >= lfsBatch {
 		body, err = json.Marshal(map[string]string{"message": words})
 		media = typeLFS
 	}
 	resp.Header.Set("Content-Type", media)
-	x.replace(resp, body)
+	replace(resp, body)
 	return err
 }
 
-// replace gives an answer another body.
-func (x *exchange) replace(resp *http.Response, body []byte) {
-	x.hangUp()
+// replace gives a response another body.
+func replace(resp *http.Response, body []byte) {
 	_ = resp.Body.Close()
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	resp.Header.Set("Content-Length", decimal(len(body)))
 }
 
-// rewriteAPI passes an answer of LFS's API on. The transfers that a batch names lead
-// to the proxy where they led to the instance, and hold nothing of the token.
-func (x *exchange) rewriteAPI(resp *http.Response) error {
-	defer x.heavy()()
+// rewriteAPI passes a response of LFS's API on, without the token.
+func (x *exchange) rewriteAPI(resp *http.Response, urls links) error {
+	defer x.server.heavyWork(x.ctx)()
+	i := x.server.config.Instance.String()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxJSON+1))
 	var answer map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
 	if err != nil || len(body) > maxJSON || decoder.Decode(&answer) != nil {
-		return x.unusable("it is not LFS's")
+		return errAnswerUnusable(i, "it is not LFS's")
 	}
-	if x.route.kind == lfsBatch {
-		objects, _ := answer["objects"].([]any)
-		for _, o := range objects {
-			object, _ := o.(map[string]any)
-			actions, _ := object["actions"].(map[string]any)
-			for name, a := range actions {
-				action, ok := a.(map[string]any)
-				if !ok || !x.rewriteAction(name, action) {
-					return x.unusable("it names a transfer that this proxy can't make")
-				}
-			}
-		}
+	if x.route.kind == lfsBatch && !urls.batch(answer) {
+		return errAnswerUnusable(i, "it names a transfer that this proxy can't make")
 	}
 	encoded, err := json.Marshal(answer)
-	if err != nil || x.leaks(string(encoded)) {
-		return x.unusable(errLeak.Error())
+	if err != nil || x.tokens.in(string(encoded)) {
+		return errAnswerUnusable(i, errLeak.Error())
 	}
 	resp.Header.Set("Content-Type", typeLFS)
-	x.replace(resp, encoded)
+	replace(resp, encoded)
 	return nil
-}
-
-// rewriteAction changes one transfer; false for one that can't be made through here.
-func (x *exchange) rewriteAction(name string, action map[string]any) bool {
-	href, _ := action["href"].(string)
-	at, err := url.Parse(href)
-	if err != nil || at.User != nil || x.leaks(href) {
-		return false
-	}
-	ours := sameHost(at, x.server.config.Instance)
-	if ours {
-		method := map[string]string{"download": http.MethodGet, "upload": http.MethodPut, "verify": http.MethodPost}[name]
-		to, served := x.here(at, method)
-		if !served || !strings.EqualFold(to.Project, x.route.Project) || to.kind < lfsBatch {
-			return false
-		}
-		action["href"] = x.self + to.Target
-	}
-	header, _ := action["header"].(map[string]any)
-	for key, v := range header {
-		value, text := v.(string)
-		if !text || x.leaks(value) || x.leaks(key) || ours && strings.EqualFold(key, "Authorization") {
-			delete(header, key)
-		}
-	}
-	return true
 }

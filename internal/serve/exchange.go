@@ -1,10 +1,8 @@
 package serve
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,8 +12,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -34,47 +30,31 @@ const (
 	maxText    = 16 << 10
 )
 
-// exchange is one request and its answer.
+// exchange is one request and its response.
 type exchange struct {
 	server  *Server
-	client  http.ResponseWriter
+	client  *client
 	request *http.Request
 	route   Route
-	// self is the proxy's address for the client.
-	self  string
+	// proxy is this proxy's URL for the client.
+	proxy string
 	began time.Time
 	// ctx ends with the request, or at the idle timeout.
-	ctx    context.Context
-	cancel context.CancelFunc
-	// silence aborts the request unless it has ended, when the connection may have
-	// another one.
-	mu      sync.Mutex
-	silence *time.Timer
-	over    bool
-	// hangUp ends the request to GitLab. Before its answer's body is closed early: with
-	// HTTP/2, that waits for the client's body otherwise.
-	hangUp context.CancelFunc
-	// body is what is sent to GitLab, and replay the same when it can be sent twice.
+	ctx context.Context
+	// body is what is sent to GitLab, and replay the same if it can be sent twice.
 	body   io.Reader
 	replay []byte
 	length int64
-	// received: the client has sent all of the body. count is what it has sent, in bytes.
-	received atomic.Bool
-	count    atomic.Int64
 	// found has the token in use, and tokens are all that were used.
 	found  source.Found
-	tokens []token.Token
-	// questions counts those to GitLab about the push.
-	questions int
-	record    Record
+	tokens tokens
+	record Record
 }
-
-func (x *exchange) minimum() int { return x.server.config.Policy.minimum(x.route.Operation) }
 
 // serve answers a request that has a route.
 func (x *exchange) serve() {
 	policy := x.server.config.Policy
-	x.body, x.length = touching{x.request.Body, x, true}, x.request.ContentLength
+	x.body, x.length = x.client, x.request.ContentLength
 	if !policy.project(x.route.Project) {
 		x.refuse(http.StatusForbidden, errProjectNotAllowed(x.route.Project, policy.Projects))
 		return
@@ -91,11 +71,18 @@ func (x *exchange) serve() {
 		x.refuse(statusOf(err), err)
 		return
 	}
-	if x.route.kind == service && x.route.Operation == Push && !x.judgePush() {
+	if x.route.kind == service && x.route.Operation == Push && !x.allowPush() {
 		return
 	}
-	proxy := httputil.ReverseProxy{Rewrite: x.rewrite, Transport: x, ModifyResponse: x.modify, ErrorHandler: x.failed,
+	proxy := httputil.ReverseProxy{Rewrite: x.rewrite, Transport: x, ModifyResponse: x.modify,
 		FlushInterval: -1, BufferPool: x.server, ErrorLog: log.New(io.Discard, "", 0)}
+	proxy.ErrorHandler = func(_ http.ResponseWriter, _ *http.Request, err error) {
+		var m *message.Error
+		if !errors.As(err, &m) {
+			err = errAnswerUnusable(x.server.config.Instance.String(), "it breaks HTTP")
+		}
+		x.refuse(statusOf(err), err)
+	}
 	// A copy: net/http looks at the body of the original to see whether all was read.
 	request := x.request.WithContext(x.ctx)
 	if request.Body = io.NopCloser(x.body); x.length == 0 {
@@ -103,13 +90,13 @@ func (x *exchange) serve() {
 	}
 	// GitLab may answer before it has the whole body.
 	_ = http.NewResponseController(x.client).EnableFullDuplex()
-	proxy.ServeHTTP(x, request)
+	proxy.ServeHTTP(x.client, request)
 }
 
 // verify finds a token that may do what the request needs, instead of one that failed.
 func (x *exchange) verify(failed token.Token) (err error) {
 	var made time.Time
-	x.found, made, err = x.server.config.Token(x.ctx, Want{Path: x.route.Repository, Minimum: x.minimum(), Failed: failed})
+	x.found, made, err = x.server.config.Token(x.ctx, Want{Path: x.route.Repository, Minimum: x.server.config.Policy.minimum(x.route.Operation), Failed: failed})
 	if x.record.Verified = err == nil; x.record.Verified && !made.IsZero() {
 		x.record.VerdictAge = time.Since(made)
 	}
@@ -136,7 +123,7 @@ func (x *exchange) readAPI() error {
 	var batch struct {
 		Operation string `json:"operation"`
 	}
-	defer x.heavy()()
+	defer x.server.heavyWork(x.ctx)()
 	operation, ok := map[string]Operation{"download": Fetch, "upload": Push}, false
 	if strictjson.Decode(body, &batch) == nil {
 		x.route.Operation, ok = operation[batch.Operation]
@@ -145,113 +132,6 @@ func (x *exchange) readAPI() error {
 		return errors.New("it is no LFS batch with one operation")
 	}
 	return nil
-}
-
-// judgePush reads the ref updates of a push and checks them against the policy; false if it
-// has refused the push.
-func (x *exchange) judgePush() bool {
-	in := bufio.NewReaderSize(x.body, 32<<10)
-	switch encodings := x.request.Header.Values("Content-Encoding"); strings.Join(encodings, ",") {
-	case "":
-	case "gzip", "x-gzip":
-		plain, err := gzip.NewReader(in)
-		if err != nil {
-			x.refuse(http.StatusBadRequest, errPushMalformed(errors.New("it is not compressed as it says")))
-			return false
-		}
-		in = bufio.NewReaderSize(plain, 32<<10)
-		x.request.Header.Del("Content-Encoding")
-		x.length = -1
-	default:
-		x.refuse(http.StatusUnsupportedMediaType, errPushMalformed(errors.New("it is compressed in a way that is not known here")))
-		return false
-	}
-	updates, err := ReadUpdates(in)
-	if err != nil {
-		x.refuse(http.StatusBadRequest, errPushMalformed(err))
-		return false
-	}
-	held, refused := x.refusals(updates, in)
-	x.body = io.MultiReader(bytes.NewReader(updates.Raw), bytes.NewReader(held), in)
-	if refused != nil {
-		x.reject(updates, refused, in)
-		return false
-	}
-	return true
-}
-
-// refusals are the refused updates, nil if all are allowed; held is what was read of the
-// pack.
-func (x *exchange) refusals(u Updates, pack io.Reader) (held []byte, refused map[string]error) {
-	policy := x.server.config.Policy
-	refused = map[string]error{}
-	var forward []Update
-	option := policy.options(u.Options)
-	for _, update := range u.List {
-		moves, why := policy.update(update)
-		if why = cmp.Or(why, option); why != nil {
-			refused[update.Ref] = why
-		} else if moves && len(forward) == maxMoved {
-			refused[update.Ref] = errRefUnproven("more than " + decimal(maxMoved) + " branches move")
-		} else if moves {
-			forward = append(forward, update)
-		}
-	}
-	if len(refused) > 0 || len(forward) == 0 {
-		return nil, nonEmpty(refused)
-	}
-	defer x.heavy()()
-	var read bytes.Buffer
-	known, err := readCommits(io.TeeReader(io.LimitReader(pack, maxHeld), &read), len(forward[0].New))
-	for _, update := range forward {
-		if why := x.lost(known, err, update); why != nil {
-			refused[update.Ref] = why
-		}
-	}
-	return read.Bytes(), nonEmpty(refused)
-}
-
-// heavy waits until a part of a request that takes memory may begin; the result ends it.
-func (x *exchange) heavy() (done func()) {
-	select {
-	case x.server.heavy <- struct{}{}:
-		return func() { <-x.server.heavy }
-	case <-x.ctx.Done():
-		return func() {}
-	}
-}
-
-func nonEmpty(m map[string]error) map[string]error {
-	if len(m) == 0 {
-		return nil
-	}
-	return m
-}
-
-// lost is an error unless an update is a fast-forward: the commits in the pack, and GitLab for
-// those that it already has, must lead to the old one.
-func (x *exchange) lost(known *commits, incomplete error, u Update) error {
-	found, frontier := known.reaches(u.New, u.Old)
-	if found {
-		return nil
-	}
-	for _, commit := range frontier {
-		if x.questions == maxQuestions || x.route.Wiki || x.ctx.Err() != nil {
-			return errRefUnproven("it joins too many others")
-		}
-		x.questions++
-		ancestor, err := x.server.config.Ancestor(x.ctx, x.found, x.route.Project, u.Old, commit)
-		switch {
-		case err != nil:
-			return errRefUnproven(message.As(err).What)
-		case ancestor:
-			return nil
-		}
-	}
-	if incomplete != nil && !errors.Is(incomplete, io.EOF) {
-		return errRefUnproven("the push has " + errCommits.Error())
-	}
-	return errRefForced()
 }
 
 // rewrite makes the request for GitLab, with only those of the client's headers that git and
@@ -290,7 +170,6 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	x.hangUp()
 	_ = resp.Body.Close()
 	failed := x.found.Token
 	x.server.config.Forget(failed)
@@ -301,7 +180,6 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if resp, err = x.send(out); err == nil && resp.StatusCode == http.StatusUnauthorized {
-		x.hangUp()
 		_ = resp.Body.Close()
 		x.server.config.Forget(x.found.Token)
 		err = errLoginRefused(x.server.config.Instance.String())
@@ -315,8 +193,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	// Without the context of ReverseProxy, which would forward informational responses.
-	var ctx context.Context
-	ctx, x.hangUp = context.WithCancel(x.ctx)
+	ctx, hangUp := context.WithCancel(x.ctx)
 	req := out.Clone(ctx)
 	if len(x.replay) > 0 {
 		req.Body = io.NopCloser(bytes.NewReader(x.replay))
@@ -326,35 +203,48 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	began := time.Now()
 	resp, err := way.RoundTrip(req)
 	if err != nil {
-		return nil, x.unreachable(way, err)
+		hangUp()
+		return nil, x.unreachable(way.Fault(err))
 	}
 	x.record.Upstream = time.Since(began)
 	// A copy: HTTP/2 sets trailers in the original when the body ends.
 	passed := *resp
 	passed.Trailer = nil
+	passed.Body = upstreamBody{resp.Body, x.client.active, hangUp}
 	if passed.StatusCode == http.StatusSwitchingProtocols {
-		_ = resp.Body.Close()
-		return nil, x.unusable("it switches protocols")
+		_ = passed.Body.Close()
+		return nil, errAnswerUnusable(x.server.config.Instance.String(), "it switches protocols")
 	}
-	passed.Body = touching{resp.Body, x, false}
 	if x.route.kind == lfsBatch || x.route.kind == lfsAPI {
 		return &passed, nil // rewriteAPI searches it
 	}
-	var forms [][]byte
-	for _, t := range x.tokens {
-		forms = append(forms, needles(t)...)
-	}
-	passed.Body = newGuard(passed.Body, forms, func() { x.record.Reason = message.As(x.unusable(errLeak.Error())).Code })
+	passed.Body = newGuard(passed.Body, x.tokens.forms(), func() {
+		x.record.Reason = message.As(errAnswerUnusable("", errLeak.Error())).Code
+	})
 	return &passed, nil
 }
 
-func (x *exchange) unusable(why string) error {
-	return errAnswerUnusable(x.server.config.Instance.String(), why)
+// upstreamBody is the body of GitLab's response. Closing it early ends the request first: with
+// HTTP/2, that would wait for the client's body otherwise.
+type upstreamBody struct {
+	io.ReadCloser
+	active func()
+	hangUp context.CancelFunc
+}
+
+func (b upstreamBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.active()
+	return n, err
+}
+
+func (b upstreamBody) Close() error {
+	b.hangUp()
+	return b.ReadCloser.Close()
 }
 
 // unreachable is the error for a failed connection or a missing reply.
-func (x *exchange) unreachable(way *transport.Transport, err error) error {
-	fault := way.Fault(err)
+func (x *exchange) unreachable(fault transport.Fault) error {
 	i := x.server.config.Instance
 	switch fault.Reason {
 	case access.Unreachable:
@@ -366,15 +256,6 @@ func (x *exchange) unreachable(way *transport.Transport, err error) error {
 		message.Subject{Instance: i.String(), URL: i.URL(), Project: x.route.Project, Where: x.found.Where, Renew: x.found.Renew, Trust: x.found.Trust})
 }
 
-// failed is called by ReverseProxy if there is no reply to forward.
-func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
-	var m *message.Error
-	if !errors.As(err, &m) {
-		err = x.unusable("it breaks HTTP")
-	}
-	x.refuse(statusOf(err), err)
-}
-
 // refuse answers with a message, which git shows after "remote:" and git-lfs as it is.
 func (x *exchange) refuse(status int, err error) {
 	m := message.As(err)
@@ -384,9 +265,7 @@ func (x *exchange) refuse(status int, err error) {
 
 // tell answers with a text in the client's format.
 func (x *exchange) tell(status int, text string) {
-	for _, t := range x.tokens {
-		text = t.Redact(text)
-	}
+	text = x.tokens.redact(text)
 	header := x.client.Header()
 	header.Set("Cache-Control", "no-cache")
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -397,98 +276,23 @@ func (x *exchange) tell(status int, text string) {
 		body, _ = json.Marshal(map[string]string{"message": strings.ReplaceAll(text, "\n", "; ")}) // never fails
 	}
 	header.Set("Content-Length", decimal(len(body)))
-	x.WriteHeader(status)
-	_, _ = x.Write(body)
-}
-
-// Header, WriteHeader and Write are those of http.ResponseWriter.
-func (x *exchange) Header() http.Header { return x.client.Header() }
-
-// WriteHeader forwards a status. A connection with an unread body is not reused: the rest could
-// be parsed as a request.
-func (x *exchange) WriteHeader(status int) {
-	x.record.Status = status
-	if !x.received.Load() {
-		x.client.Header().Set("Connection", "close")
-	}
 	x.client.WriteHeader(status)
+	_, _ = x.client.Write(body)
 }
 
-func (x *exchange) Write(p []byte) (int, error) {
-	n, err := x.client.Write(p)
-	x.record.Sent += int64(n)
-	x.touch()
-	return n, err
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (x *exchange) Unwrap() http.ResponseWriter { return x.client }
-
-// touch is called for each read and write.
-func (x *exchange) touch() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.over {
-		x.silence.Reset(x.server.config.Silence)
-	}
-}
-
-// abort ends an idle request.
-func (x *exchange) abort() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.over {
-		return
-	}
-	x.cancel()
-	past := time.Unix(1, 0)
-	control := http.NewResponseController(x.client)
-	_ = control.SetReadDeadline(past)
-	_ = control.SetWriteDeadline(past)
-}
-
-// lingering is how long a client may continue to send after an early answer, which could be
-// lost if the connection were closed.
-const lingering = time.Second
-
-// end is deferred. ReverseProxy panics when an answer that has begun can't be completed.
+// end is deferred. ReverseProxy panics when a response that has begun can't be completed.
 func (x *exchange) end() {
 	broken := recover()
 	if broken != nil {
 		x.record.Broken, x.record.Reason = true, cmp.Or(x.record.Reason, "interrupted")
 	}
-	x.mu.Lock()
-	x.silence.Stop()
-	x.over = true
-	x.mu.Unlock()
-	early := broken == nil && !x.received.Load() && x.ctx.Err() == nil
-	x.cancel()
-	if control := http.NewResponseController(x.client); early && control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingering)) == nil {
-		_, _ = io.Copy(io.Discard, x.request.Body)
-	}
+	x.client.end(broken == nil && !x.client.complete.Load() && x.ctx.Err() == nil)
 	if x.server.config.Done != nil {
 		x.record.Operation, x.record.Project, x.record.Took = x.route.Operation, x.route.Project, time.Since(x.began)
-		x.record.Received = x.count.Load()
+		x.record.Status, x.record.Received, x.record.Sent = x.client.status, x.client.received.Load(), x.client.sent
 		x.server.config.Done(x.record)
 	}
 	if broken != nil {
 		panic(broken)
 	}
-}
-
-// touching is a body, the client's or GitLab's.
-type touching struct {
-	io.ReadCloser
-	x      *exchange
-	client bool
-}
-
-func (t touching) Read(p []byte) (int, error) {
-	n, err := t.ReadCloser.Read(p)
-	t.x.touch()
-	if t.client {
-		t.x.count.Add(int64(n))
-		t.x.received.Store(errors.Is(err, io.EOF))
-	}
-	return n, err
 }

@@ -7,10 +7,34 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
+
+// tokens are those that a request was sent to GitLab with.
+type tokens []token.Token
+
+// in reports whether a text contains one, as holds does.
+func (all tokens) in(text string) bool {
+	return slices.ContainsFunc(all, func(t token.Token) bool { return holds(t, text) })
+}
+
+func (all tokens) redact(text string) string {
+	for _, t := range all {
+		text = t.Redact(text)
+	}
+	return text
+}
+
+// forms are what a stream is searched for.
+func (all tokens) forms() (found [][]byte) {
+	for _, t := range all {
+		found = append(found, formsOf(t)...)
+	}
+	return found
+}
 
 // holds reports whether a text contains the token, a part of it, or either in base64, also if
 // the text is percent-encoded or URL-safe base64.
@@ -30,9 +54,9 @@ func holds(t token.Token, text string) bool {
 	return strings.Contains(strings.ToLower(text), hex.EncodeToString([]byte(t.Reveal())))
 }
 
-// needles are what a stream is searched for: the beginnings of the token and of its base64 at
-// each of the three offsets. Short ones make the search fast.
-func needles(t token.Token) (all [][]byte) {
+// formsOf are the beginnings of a token and of its base64 at each of the three offsets. Short
+// ones make the search fast.
+func formsOf(t token.Token) (all [][]byte) {
 	const length = 24
 	add := func(form string) { all = append(all, []byte(form[:min(len(form), length)])) }
 	secret := t.Reveal()
@@ -55,20 +79,20 @@ func needles(t token.Token) (all [][]byte) {
 
 var errLeak = errors.New("the token is in the answer")
 
-// guard is a body without the token: reading fails before a complete needle is returned.
+// guard is a body without the token: reading fails before a complete form is returned.
 type guard struct {
 	io.ReadCloser
-	// leaked is called when a needle is found.
-	leaked  func()
-	needles [][]byte
-	// buffer[from:to] can be read; what follows may be the beginning of a needle.
+	// leaked is called when one is found.
+	leaked func()
+	forms  [][]byte
+	// buffer[from:to] can be read; what follows may be the beginning of a form.
 	buffer   []byte
 	from, to int
 	err      error
 }
 
-func newGuard(body io.ReadCloser, needles [][]byte, leaked func()) *guard {
-	return &guard{ReadCloser: body, needles: needles, leaked: leaked}
+func newGuard(body io.ReadCloser, forms [][]byte, leaked func()) *guard {
+	return &guard{ReadCloser: body, forms: forms, leaked: leaked}
 }
 
 // Read is that of io.Reader.
@@ -93,14 +117,14 @@ func (g *guard) fill(size int) {
 	n, err := g.ReadCloser.Read(g.buffer[rest:])
 	g.buffer = g.buffer[:rest+n]
 	g.from, g.to, g.err = 0, len(g.buffer), err
-	for _, needle := range g.needles {
-		if bytes.Contains(g.buffer, needle) {
+	for _, form := range g.forms {
+		if bytes.Contains(g.buffer, form) {
 			g.to, g.err = 0, errLeak
 			g.leaked()
 			return
 		}
-		for n := min(len(needle)-1, len(g.buffer)); err == nil && n > len(g.buffer)-g.to; n-- {
-			if bytes.HasSuffix(g.buffer, needle[:n]) {
+		for n := min(len(form)-1, len(g.buffer)); err == nil && n > len(g.buffer)-g.to; n-- {
+			if bytes.HasSuffix(g.buffer, form[:n]) {
 				g.to = len(g.buffer) - n
 				break
 			}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
@@ -78,6 +79,25 @@ func (p Policy) refs() []string {
 		return []string{"refs/heads/*"}
 	}
 	return p.Refs
+}
+
+// updates are the refused updates of a push by their refs, and the ones that must be verified to
+// be fast-forwards.
+func (p Policy) updates(u Updates) (refused map[string]error, moved []Update) {
+	refused = map[string]error{}
+	option := p.options(u.Options)
+	for _, update := range u.List {
+		moves, why := p.update(update)
+		switch why = cmp.Or(why, option); {
+		case why != nil:
+			refused[update.Ref] = why
+		case moves && len(moved) == maxMoved:
+			refused[update.Ref] = errRefUnproven("more than " + decimal(maxMoved) + " branches move")
+		case moves:
+			moved = append(moved, update)
+		}
+	}
+	return refused, moved
 }
 
 // update reports whether a ref update must be verified to be a fast-forward; the error is

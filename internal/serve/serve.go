@@ -237,12 +237,8 @@ func AtMost(limit int) func(net.Conn, http.ConnState) {
 
 // ServeHTTP is that of http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{server: s, client: w, request: r, self: "http://" + r.Host, began: time.Now()}
-	x.received.Store(r.ContentLength == 0)
-	x.ctx, x.cancel = context.WithCancel(r.Context())
-	x.mu.Lock() // the timer may fire at once
-	x.silence = time.AfterFunc(s.config.Silence, x.abort)
-	x.mu.Unlock()
+	ctx, cancel := context.WithCancel(r.Context())
+	x := &exchange{server: s, client: newClient(w, r, s.config.Silence, cancel), request: r, proxy: "http://" + r.Host, began: time.Now(), ctx: ctx}
 	defer x.end()
 	select {
 	case s.slots <- struct{}{}:

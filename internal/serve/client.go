@@ -1,0 +1,109 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// client is the client's side of a request: its body and the response to it. It counts the
+// bytes, and ends an idle request.
+type client struct {
+	http.ResponseWriter
+	body   io.Reader
+	idle   time.Duration
+	cancel context.CancelFunc
+
+	// timer aborts the request unless it has ended, when the connection may have another one.
+	mu    sync.Mutex
+	timer *time.Timer
+	ended bool
+	// complete: the client has sent all of the body. received and sent are bytes.
+	complete atomic.Bool
+	received atomic.Int64
+	sent     int64
+	status   int
+}
+
+// newClient starts the timer. cancel ends what the request waits for elsewhere.
+func newClient(w http.ResponseWriter, r *http.Request, idle time.Duration, cancel context.CancelFunc) *client {
+	c := &client{ResponseWriter: w, body: r.Body, idle: idle, cancel: cancel}
+	c.complete.Store(r.ContentLength == 0)
+	c.mu.Lock() // the timer may fire at once
+	c.timer = time.AfterFunc(idle, c.abort)
+	c.mu.Unlock()
+	return c
+}
+
+// Read reads the body.
+func (c *client) Read(p []byte) (int, error) {
+	n, err := c.body.Read(p)
+	c.active()
+	c.received.Add(int64(n))
+	c.complete.Store(errors.Is(err, io.EOF))
+	return n, err
+}
+
+// WriteHeader forwards a status. A connection with an unread body is not reused: the rest could
+// be parsed as a request.
+func (c *client) WriteHeader(status int) {
+	c.status = status
+	if !c.complete.Load() {
+		c.Header().Set("Connection", "close")
+	}
+	c.ResponseWriter.WriteHeader(status)
+}
+
+func (c *client) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.sent += int64(n)
+	c.active()
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (c *client) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// active restarts the timer. It is called for each read and write, of GitLab's response too.
+func (c *client) active() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		c.timer.Reset(c.idle)
+	}
+}
+
+// abort ends an idle request.
+func (c *client) abort() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return
+	}
+	c.cancel()
+	past := time.Unix(1, 0)
+	control := http.NewResponseController(c.ResponseWriter)
+	_ = control.SetReadDeadline(past)
+	_ = control.SetWriteDeadline(past)
+}
+
+// lingerTimeout is how long a client may continue to send after an early response, which could
+// be lost if the connection were closed.
+const lingerTimeout = time.Second
+
+// end stops the timer. With linger, it reads the rest of the body for a moment.
+func (c *client) end(linger bool) {
+	c.mu.Lock()
+	c.timer.Stop()
+	c.ended = true
+	c.mu.Unlock()
+	c.cancel()
+	control := http.NewResponseController(c.ResponseWriter)
+	if linger && control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
+		_, _ = io.Copy(io.Discard, c.body)
+	}
+}
