@@ -278,6 +278,22 @@ func alone(command *cobra.Command, args []string) error {
 	return nil
 }
 
+// exclusive is an error if one of the flags and one of the others are set.
+func exclusive(command *cobra.Command, flags, others []string) error {
+	set := func(name string) bool {
+		flag := command.Flags().Lookup(name)
+		return flag.Changed && flag.Value.String() != "" && flag.Value.String() != "false"
+	}
+	for _, one := range flags {
+		for _, other := range others {
+			if set(one) && set(other) {
+				return errFlagsClash("--"+one, "--"+other)
+			}
+		}
+	}
+	return nil
+}
+
 // unknownCommand ends a run for a command that does not exist. What was typed is
 // not shown: it could be a token.
 func unknownCommand(d *deps, root *cobra.Command, typed string) error {

@@ -38,6 +38,9 @@ project, and stores the token if the checks pass.`,
   git-credential-acp connect --secret team/my-gitlab --owner my-session < token`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := exclusive(cmd, []string{"secret", "owner", "ca-file", "force"}, []string{"platform", "backend"}); err != nil {
+				return err
+			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
 			return runConnect(ctx, d, flags, args)
@@ -64,19 +67,21 @@ func runConnect(ctx context.Context, d *deps, flags connectFlags, args []string)
 		return err
 	}
 	keeper, err := newKeeper(ctx, d, "connect", flags.keeperFlags)
-	if err == nil {
-		err = prepareKeeper(ctx, keeper, flags)
-	}
 	if err != nil {
 		return err
+	}
+	secret, ours := keeper.(*connection.Secret)
+	if ours {
+		if err := prepareSecret(ctx, secret, flags); err != nil {
+			return err
+		}
 	}
 	tok, err := newToken(ctx, d, flags.tokenFile)
 	if err != nil {
 		return err
 	}
 	lines := &checkLines{Lines: report.Lines{To: d.env.Stdout, Color: colored(d, "auto")}}
-	_, secret := keeper.(*connection.Secret)
-	result, err := checkNew(ctx, d, tok, i, flags.caFile, trustToConnect(secret, flags.caFile), target, lines)
+	result, err := checkNew(ctx, d, tok, i, flags.caFile, trustToConnect(ours, flags.caFile), target, lines)
 	switch {
 	case err != nil:
 		return err
@@ -106,7 +111,7 @@ func chosenInstance(d *deps) (instance.Instance, error) {
 	return i, nil
 }
 
-// connectTarget is the repository to check the token with, if one is named.
+// connectTarget is the repository to check the token with, if any.
 func connectTarget(args []string) (check.Target, error) {
 	switch {
 	case len(args) == 0:
@@ -121,28 +126,18 @@ func connectTarget(args []string) (check.Target, error) {
 	return target, err
 }
 
-// prepareKeeper passes the flags about a Secret to the keeper. A Secret that can't be changed
-// is refused before the token is asked for.
-func prepareKeeper(ctx context.Context, keeper connection.Keeper, flags connectFlags) error {
-	s, ours := keeper.(*connection.Secret)
-	switch {
-	case ours:
-		s.Session, s.Force = flags.owner, flags.force
-		if kept, err := s.Read(ctx); err != nil || kept.Fixed != nil {
-			return cmp.Or(err, kept.Fixed)
-		}
-	case flags.owner != "":
-		return errFlagsClash("--owner", "--platform")
-	case flags.caFile != "":
-		return errFlagsClash("--ca-file", "--platform")
-	case flags.force:
-		return errFlagsClash("--force", "--platform")
+// prepareSecret passes flags to the Secret. A Secret that can't be changed is refused before the
+// token is asked for.
+func prepareSecret(ctx context.Context, s *connection.Secret, flags connectFlags) error {
+	s.Session, s.Force = flags.owner, flags.force
+	if kept, err := s.Read(ctx); err != nil || kept.Fixed != nil {
+		return cmp.Or(err, kept.Fixed)
 	}
 	if flags.caFile == "" {
 		return nil
 	}
-	pem, err := readCA(flags.caFile)
-	s.CA = pem
+	var err error
+	s.CA, err = readCA(flags.caFile)
 	return err
 }
 
@@ -167,10 +162,10 @@ func checkNew(ctx context.Context, d *deps, tok token.Token, i instance.Instance
 	return c.Run(ctx, target), nil
 }
 
-// maxAuthorities bounds a file of authorities in bytes, as a Secret's key is.
+// maxAuthorities is the limit of a file of authorities in bytes, as for a Secret's key.
 const maxAuthorities = 1 << 20
 
-// readCA reads authorities that are to be stored.
+// readCA reads the authorities to store.
 func readCA(path string) ([]byte, error) {
 	pem, err := file.Read(path, maxAuthorities)
 	where := message.Quote(path) + ", which --ca-file names,"

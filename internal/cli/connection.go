@@ -41,10 +41,7 @@ func newKeeper(ctx context.Context, d *deps, command string, f keeperFlags) (con
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case f.secret != "" && (f.platform || f.backend != ""):
-		return nil, errFlagsClash("--secret", "--platform")
-	case f.platform || f.backend != "":
+	if f.platform || f.backend != "" {
 		client, err := platformEnvironment(d).Open(f.backend, limit)
 		if err != nil {
 			return nil, err

@@ -26,6 +26,9 @@ func disconnectCommand(d *deps) *cobra.Command {
   git-credential-acp disconnect --secret team/my-gitlab --revoke`,
 		Args: alone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := exclusive(cmd, []string{"secret"}, []string{"platform", "backend"}); err != nil {
+				return err
+			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
 			return runDisconnect(ctx, d, flags)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -23,15 +24,16 @@ type rotateFlags struct {
 	tokenFile, expires, recoveryDir, pods string
 	anew, resume, dryRun                  bool
 	grace                                 time.Duration
-	graceGiven, podsGiven                 bool
+	// expiry is the new token's, by expires.
+	expiry time.Time
 }
 
-// defaultLife is how long a token that GitLab makes is to live (the platform's
-// guide), in days.
+// defaultLife is the lifetime of a token that GitLab creates, in days (the platform's
+// guide).
 const defaultLife = 90
 
-// podGrace is how long the old token lives on by default when pods are annotated:
-// kubelet then needs about a second to bring them the new one.
+// podGrace is the default of --grace with --pods. kubelet needs about a second to update an
+// annotated pod.
 const podGrace = 10 * time.Second
 
 func rotateCommand(d *deps) *cobra.Command {
@@ -54,9 +56,11 @@ interruption.`,
   git-credential-acp rotate --platform --token-file new-token --grace 10m`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			flags.graceGiven, flags.podsGiven = cmd.Flags().Changed("grace"), cmd.Flags().Changed("pods")
 			if len(args) > 0 {
 				return errTokenFromArgument()
+			}
+			if err := flags.check(cmd, time.Now()); err != nil {
+				return err
 			}
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
@@ -81,12 +85,8 @@ interruption.`,
 }
 
 func runRotate(ctx context.Context, d *deps, flags rotateFlags) error {
-	// A reader that goes away must not end it half-way.
+	// A closed standard output must not interrupt it.
 	signal.Ignore(syscall.SIGPIPE)
-	expires, err := flags.check(time.Now())
-	if err != nil {
-		return err
-	}
 	rotation, err := newRotation(ctx, d, flags)
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func runRotate(ctx context.Context, d *deps, flags rotateFlags) error {
 	case flags.resume:
 		err = connection.Resume(ctx, rotation)
 	case flags.anew:
-		err = connection.Renew(ctx, rotation, expires)
+		err = connection.Renew(ctx, rotation, flags.expiry)
 	default:
 		err = connection.Replace(ctx, rotation, func() (source.Found, error) {
 			tok, err := newToken(ctx, d, flags.tokenFile)
@@ -112,39 +112,33 @@ func runRotate(ctx context.Context, d *deps, flags rotateFlags) error {
 	return err
 }
 
-// check returns the expiry of a new token, or an error if the flags contradict each other.
-func (f rotateFlags) check(now time.Time) (time.Time, error) {
-	for _, pair := range []struct {
-		clash      bool
-		one, other string
-	}{
-		{f.anew && f.resume, "--new", "--resume"},
-		{f.anew && f.tokenFile != "", "--new", "--token-file"},
-		{f.resume && f.tokenFile != "", "--resume", "--token-file"},
-		{f.anew && f.graceGiven, "--new", "--grace"},
-		{f.resume && f.graceGiven, "--resume", "--grace"},
-	} {
-		if pair.clash {
-			return time.Time{}, errFlagsClash(pair.one, pair.other)
+// check checks the flags, and sets those that depend on others.
+func (f *rotateFlags) check(command *cobra.Command, now time.Time) error {
+	pods, grace := command.Flags().Changed("pods"), command.Flags().Changed("grace")
+	clash := cmp.Or(exclusive(command, []string{"new"}, []string{"resume", "token-file", "grace"}),
+		exclusive(command, []string{"resume"}, []string{"token-file", "grace"}),
+		exclusive(command, []string{"secret", "pods"}, []string{"platform", "backend"}))
+	switch {
+	case f.grace < 0:
+		return errFlagInvalid("--grace", "is negative")
+	case pods && !kube.IsSelector(f.pods):
+		return errFlagInvalid("--pods", "is not a label selector, as app=session")
+	case clash != nil:
+		return clash
+	case f.expires != "" && !f.anew:
+		return errFlagInvalid("--expires", "goes with --new only")
+	}
+	if pods && !grace {
+		f.grace = podGrace
+	}
+	f.expiry = now.UTC().Truncate(24*time.Hour).AddDate(0, 0, defaultLife)
+	if f.expires != "" {
+		var err error
+		if f.expiry, err = time.Parse(time.DateOnly, f.expires); err != nil || !f.expiry.After(now) {
+			return errFlagInvalid("--expires", "is not a date to come, as 2027-01-31")
 		}
 	}
-	if f.grace < 0 {
-		return time.Time{}, errFlagInvalid("--grace", "is negative")
-	}
-	if f.podsGiven && !kube.IsSelector(f.pods) {
-		return time.Time{}, errFlagInvalid("--pods", "is not a label selector, as app=session")
-	}
-	if f.expires != "" && !f.anew {
-		return time.Time{}, errFlagInvalid("--expires", "goes with --new only")
-	}
-	if f.expires == "" {
-		return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, defaultLife), nil
-	}
-	date, err := time.Parse(time.DateOnly, f.expires)
-	if err != nil || !date.After(now) {
-		return time.Time{}, errFlagInvalid("--expires", "is not a date to come, as 2027-01-31")
-	}
-	return date, nil
+	return nil
 }
 
 // newRotation puts together what a rotation needs.
@@ -175,28 +169,22 @@ func newRotation(ctx context.Context, d *deps, flags rotateFlags) (r connection.
 		return r, err
 	}
 	r.Recovery = connection.RecoveryIn(dir, keeper)
-	if flags.podsGiven && !flags.graceGiven {
-		r.Grace = podGrace
-	}
-	secret, ours := keeper.(*connection.Secret)
-	switch {
-	case ours && flags.podsGiven:
-		r.Pods = func(ctx context.Context, dryRun bool) (int, error) {
-			return secret.AnnotatePods(ctx, flags.pods, dryRun)
+	switch keeper := keeper.(type) {
+	case *connection.Secret:
+		keeper.Replace = true
+		if flags.pods != "" {
+			r.Pods = func(ctx context.Context, dryRun bool) (int, error) {
+				return keeper.AnnotatePods(ctx, flags.pods, dryRun)
+			}
 		}
-	case flags.podsGiven:
-		return r, errFlagsClash("--pods", "--platform")
-	}
-	if ours {
-		secret.Replace = true
-	} else {
+	default:
 		r.Here = func(ctx context.Context, i instance.Instance) source.Found { return keptHere(ctx, d, i) }
 	}
 	return r, nil
 }
 
-// shieldSignals keeps signals from ending the process until what it returns is called. The
-// first one is answered in words.
+// shieldSignals keeps signals from ending the process until safe is called. The first one is
+// answered with a message.
 func shieldSignals(d *deps) (safe func()) {
 	signals := make(chan os.Signal, 1)
 	done := make(chan struct{})
