@@ -23,48 +23,15 @@ import (
 
 var update = flag.Bool("update", false, "write docs/messages.md")
 
-// head is the beginning of docs/messages.md, with the remedies of many messages.
+// head is the beginning of docs/messages.md.
 const head = `# Messages
 
-Every message, by its code (` + "`code`" + ` in JSON output), with what its text does not say, and the first thing to try. The program prints a longer hint that fits the case. … stands for what varies, INSTANCE for the GitLab instance, SOURCE for the token's source, and PROJECT for the project's path. For symptoms, see [Troubleshooting](troubleshooting.md).
+Every message by its topic, with its code (` + "`code`" + ` in JSON output) and what its text does not say. What to do is in the hint that is printed with it. … stands for what varies, INSTANCE for the GitLab instance, SOURCE for the token's source, and PROJECT for the project's path. For symptoms, see [Troubleshooting](troubleshooting.md).
 
 This page is generated from the source.
-
-## Common remedies
-
-### Replace the token
-
-Create a new token with the scopes api, read_api, read_user and write_repository at ` + "`https://INSTANCE/-/profile/personal_access_tokens`" + `. Then store it where the old one is: reconnect under *Settings → Integrations → GitLab*, or run ` + "`git-credential-acp connect`" + `, or replace the file's contents ([The token](token.md)).
-
-### Trust the authority
-
-Add the certificate of the instance's authority to the Secret as ` + "`ca.crt`" + `, or set ` + "`GIT_SSL_CAINFO`, `SSL_CERT_FILE` or git's `http.sslCAInfo`" + ` to a file with it ([details](troubleshooting.md#the-certificate-is-not-trusted)).
-
-## All messages
 `
 
 var sample = Subject{Instance: "INSTANCE", URL: "https://INSTANCE", Project: "PROJECT", Where: "SOURCE", Renew: "…"}
-
-// remedy is the first part of a hint as a sentence.
-func remedy(hint string) string {
-	hint, _, _ = strings.Cut(common.Replace(hint), "; ")
-	if strings.Trim(hint, "… ") == "" {
-		return ""
-	}
-	first, size := utf8.DecodeRuneInString(hint)
-	if !strings.HasPrefix(hint, "git") && !strings.HasPrefix(hint, "kube") {
-		hint = string(unicode.ToUpper(first)) + hint[size:]
-	}
-	return hint + "."
-}
-
-// common replaces long remedies by links to those in head.
-var common = strings.NewReplacer(
-	"otherwise "+sample.NewToken(), "otherwise [replace the token](#replace-the-token)",
-	": "+sample.NewToken(), ": [replace the token](#replace-the-token)",
-	sample.NewToken(), "[Replace the token](#replace-the-token)",
-	caSettings+"; …", "[Trust the authority](#trust-the-authority)",
-	", then …", "", "; …", "", "…, or write", "write")
 
 // pattern is a message as its constructor spells it, with … for what varies.
 type pattern struct{ code, topic, what, hint string }
@@ -85,9 +52,8 @@ func TestMessages(t *testing.T) {
 			made[p.code] = append(made[p.code], p)
 		}
 	}
-	rows := map[string]bool{}
-	var doc strings.Builder
-	doc.WriteString(head)
+	rows, sections := map[string]bool{}, map[string]string{}
+	var topics []string
 	for _, row := range Codes {
 		if rows[row.Code] {
 			t.Errorf("codes.go has two rows for %s", row.Code)
@@ -100,17 +66,34 @@ func TestMessages(t *testing.T) {
 			t.Errorf("codes.go has a row for %s, which no constructor makes", row.Code)
 			continue
 		}
-		fmt.Fprintf(&doc, "\n### %s\n\n", row.Code)
-		for i, p := range made[row.Code] {
+		for _, p := range made[row.Code] {
 			checkPattern(t, p)
-			if i == 0 {
-				what, _, _ := strings.Cut(strings.ReplaceAll(p.what, "`", "'"), "; ")
-				fmt.Fprintf(&doc, "`%s: %s`\n", p.topic, what)
-			}
 		}
-		if text := strings.TrimSpace(row.Meaning + " " + remedy(made[row.Code][0].hint)); text != "" {
-			doc.WriteString("\n" + text + "\n")
+		p := made[row.Code][0]
+		what := strings.ReplaceAll(p.what, "`", "'")
+		if before, _, _ := strings.Cut(what, "; "); before != "…" {
+			what = before
 		}
+		if sections[p.topic] == "" {
+			topics = append(topics, p.topic)
+		}
+		line := fmt.Sprintf("- **%s**: `%s`", row.Code, what)
+		switch {
+		case what == "…":
+			line = fmt.Sprintf("- **%s**: %s", row.Code, row.Meaning)
+		case row.Meaning != "":
+			line += ". " + row.Meaning
+		}
+		sections[p.topic] += line + "\n"
+	}
+	var doc strings.Builder
+	doc.WriteString(head)
+	for _, topic := range topics {
+		heading := topic
+		if topic == "…" {
+			heading = "with the topic of the cause"
+		}
+		fmt.Fprintf(&doc, "\n## %s\n\n%s", heading, sections[topic])
 	}
 	for code := range made {
 		if !rows[code] {

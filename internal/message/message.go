@@ -32,7 +32,7 @@ const (
 
 // Error is a message to the user: what is wrong and what to do about it.
 type Error struct {
-	// Code is the stable name of the message, and its anchor in
+	// Code is the stable name of the message, explained in
 	// docs/messages.md.
 	Code  string
 	Topic Topic
