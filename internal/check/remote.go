@@ -151,25 +151,25 @@ func origin(i instance.Instance, belongs string) string {
 
 // way reports how GitLab was reached, and whether it was.
 func (a *answers) way() bool {
-	i, proxy := a.question.Found.Instance, a.client.ProxyHost()
+	i, way := a.question.Found.Instance, a.client.Connection()
 	failed := ""
 	if a.verdict.Outcome == access.Unverified && a.unanswered() {
-		failed = a.trip.fault(a.verdict.Reason, proxy, i)
+		failed = a.trip.fault(a.verdict.Reason, way.ProxyHost, i)
 	}
 	for _, step := range []string{stepProxy, stepDNS, stepTCP, stepTLS, stepAPI} {
 		if step == failed {
 			a.fail(step, a.connectionError(step))
 			return false
 		}
-		if unread := a.client.Unread(); step == stepTLS && len(unread) > 0 {
-			a.warn(step, nil, warnCAUnread(unread))
+		if step == stepTLS && len(way.Unread) > 0 {
+			a.warn(step, nil, warnCAUnread(way.Unread))
 		}
-		a.trip.tell(a.run, step, proxy, i)
+		a.trip.tell(a.run, step, way.ProxyHost, i)
 	}
-	ahead, known := a.client.ClockAhead()
+	ahead := way.ClockAhead
 	data := ClockData{AheadSeconds: int(ahead.Seconds())}
 	switch {
-	case !known:
+	case !way.ClockKnown:
 		a.skip("GitLab's replies have no date", stepClock)
 	case ahead.Abs() > maxSkew:
 		a.warn(stepClock, data, warnClockSkew(ahead, i.String()))

@@ -154,15 +154,15 @@ func incomplete(of string) access.Reply {
 	return silent(access.Garbled, "a "+of+" without the usual fields")
 }
 
-// read turns an answer into a reply, and decodes it into value when it is a 200. A nil
+// decode turns an answer into a reply, and decodes it into value when it is a 200. A nil
 // value means that nothing is to be read, and that a 204 is expected. once is for
 // requests that change something.
-func (c *Client) read(a transport.Answer, value any, once bool) (access.Reply, transport.Fault) {
+func decode(i instance.Instance, a transport.Answer, value any, once bool) (access.Reply, transport.Fault) {
 	switch {
 	case a.Status == http.StatusNoContent && value == nil:
 		return access.Reply{State: access.Given}, transport.Fault{}
 	case a.Fault.Reason != "":
-		return c.silence(a.Fault), a.Fault
+		return silence(i, a.Fault), a.Fault
 	case a.Status == http.StatusOK || a.Status == http.StatusCreated && once:
 		if err := strictjson.Decode(a.Body, value); err != nil {
 			return silent(access.Garbled, err.Error()), transport.Fault{}
@@ -177,12 +177,12 @@ func (c *Client) read(a transport.Answer, value any, once bool) (access.Reply, t
 }
 
 // silence is the reply for a fault.
-func (c *Client) silence(f transport.Fault) access.Reply {
+func silence(i instance.Instance, f transport.Fault) access.Reply {
 	switch {
 	case f.Reason == access.Unreachable:
-		f.Detail = c.config.Instance.String()
+		f.Detail = i.String()
 	case f.Redirect():
-		return redirected(c.config.Instance, f)
+		return redirected(i, f)
 	}
 	reply := silent(f.Reason, f.Detail)
 	if f.Reason == access.RateLimited || f.Reason == access.ServerError {

@@ -399,7 +399,7 @@ func answered(t testing.TB, status int, contentType, body string, header ...stri
 		Active *bool    `json:"active"`
 	}
 	resp := reply(nil, status, "", append(header, "Content-Type", contentType)...)
-	got, _ := connect(t, "https://gitlab.example.com", "").read(transport.Answer{Status: status, Header: resp.Header, Body: []byte(body),
+	got, _ := decode(connect(t, "https://gitlab.example.com", "").config.Instance, transport.Answer{Status: status, Header: resp.Header, Body: []byte(body),
 		Fault: transport.AnswerFault(status, resp.Header, time.Now())}, &answer, false)
 	return got
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -54,16 +53,7 @@ type Client struct {
 	// instance's pages.
 	http, git *http.Client
 
-	mu sync.Mutex
-	// announced is the end of the last announced wait.
-	announced time.Time
-	rate      access.Rate
-	// refused is the last 429, for a caller that waits for a limit itself.
-	refused access.Reply
-	// ahead is how far GitLab's clock is ahead of the local one; known if a reply had a
-	// Date.
-	ahead time.Duration
-	known bool
+	pace pace
 }
 
 // New makes a client. It opens no connection.
@@ -72,6 +62,7 @@ func New(config Config) *Client {
 		config.Now = time.Now
 	}
 	c := &Client{config: config, transport: transport.New(config.Network)}
+	c.pace.config = &c.config
 	way := c.transport.Told(config.OnExchange)
 	c.http = &http.Client{Transport: transport.Redirects{Next: way, Allow: inside(config.Instance, config.Instance.API())}, CheckRedirect: checkRedirect}
 	c.git = &http.Client{Transport: transport.Redirects{Next: way, Allow: inside(config.Instance, config.Instance.URL())}, CheckRedirect: checkRedirect}
@@ -81,22 +72,22 @@ func New(config Config) *Client {
 // Close ends the client's connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// ProxyHost is the proxy in use, without user and password; "" for none.
-func (c *Client) ProxyHost() string { return c.transport.ProxyHost() }
+// Connection is what the replies have shown of the way to the instance.
+type Connection struct {
+	// ProxyHost is the proxy in use, without user and password; "" for none.
+	ProxyHost string
+	// Unread names the certificate authorities that could not be read.
+	Unread []string
+	// ClockAhead is how far GitLab's clock is ahead of the local one, in whole seconds, by
+	// the Date of its last reply; ClockKnown is false if none had one.
+	ClockAhead time.Duration
+	ClockKnown bool
+}
 
-// Unread names the certificate authorities that could not be read.
-func (c *Client) Unread() []string { return c.config.Network.Unread }
-
-// announce calls OnWait once for requests that wait together.
-func (c *Client) announce(wait time.Duration, why access.Reason) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	until := c.config.Now().Add(wait)
-	if c.config.OnWait == nil || until.Before(c.announced.Add(wait/2)) {
-		return
-	}
-	c.announced = until
-	c.config.OnWait(wait, why)
+// Connection is what is known so far.
+func (c *Client) Connection() Connection {
+	ahead, known := c.pace.clock()
+	return Connection{ProxyHost: c.transport.ProxyHost(), Unread: c.config.Network.Unread, ClockAhead: ahead, ClockKnown: known}
 }
 
 // inside allows redirects within a part of the instance: same scheme, host and
@@ -147,7 +138,7 @@ func (c *Client) Check(ctx context.Context, project string, policy access.Policy
 			if verdict.Reason == access.Timeout {
 				verdict.Detail = c.config.Limit.String()
 			}
-			facts.Rate = c.lowest()
+			facts.Rate = c.pace.lowest()
 			return verdict, facts
 		}
 	}
@@ -165,7 +156,7 @@ func (c *Client) first(ctx context.Context, facts *access.Facts, path string, wi
 		group.Go(func() {
 			// A panic in this goroutine would bypass the handler of panics.
 			defer func() { failure = recover() }()
-			if reply, held := c.hold(ctx, connected, answered); held {
+			if reply, held := c.pace.hold(ctx, connected, answered); held {
 				facts.Project.Reply = reply
 			} else if facts.Project = c.project(ctx, path); facts.Project.State == access.Rejected {
 				cancel()
@@ -188,105 +179,9 @@ func (c *Client) first(ctx context.Context, facts *access.Facts, path string, wi
 	}
 }
 
-// How long the second request is held back: near is how soon the TLS handshake of the first
-// begins if GitLab is near, so that requests one by one cost little, and lead is how long
-// to wait for the first reply then.
-const (
-	near = 40 * time.Millisecond
-	lead = 500 * time.Millisecond
-)
-
-// hold waits until the second request may be sent: if GitLab is near, after the first reply,
-// which shows whether the rate limit has room for another; otherwise at once, so that both
-// are in flight together. If there is no room, it returns a reply, and held.
-func (c *Client) hold(ctx context.Context, connected, answered <-chan struct{}) (reply access.Reply, held bool) {
-	if c.config.OnLimit == nil {
-		return access.Reply{}, false
-	}
-	for _, step := range []struct {
-		event  <-chan struct{}
-		within time.Duration
-	}{{connected, near}, {answered, lead}} {
-		timer := time.NewTimer(step.within)
-		select {
-		case <-step.event:
-		case <-answered:
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		if !timer.Stop() {
-			break
-		}
-	}
-	c.mu.Lock()
-	pressed := c.rate.Pressed(c.config.Now().Add(c.ahead))
-	c.mu.Unlock()
-	if pressed == 0 || !c.config.OnLimit(pressed+time.Second) {
-		return access.Reply{}, false
-	}
-	reply = overLimit(pressed + time.Second)
-	reply.Detail = access.Held
-	return reply, true
-}
-
-// overLimit is the reply for a request for which the rate limit has no room; wait may be a
-// second too long, since the headers have whole seconds.
-func overLimit(wait time.Duration) access.Reply {
-	return access.Reply{State: access.Silent, Reason: access.RateLimited, Wait: wait}
-}
-
-// usedUp is the reply for a request that would be rate limited, by an earlier reply.
-func (c *Client) usedUp() (access.Reply, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.config.Now().Add(c.ahead)
-	switch {
-	case c.config.OnLimit == nil:
-	case c.refused.State == access.Silent:
-		return c.refused, true
-	case c.rate.Limit > 0 && c.rate.Remaining <= 0 && c.rate.Reset.After(now):
-		return overLimit(c.rate.Reset.Sub(now) + time.Second), true
-	}
-	return access.Reply{}, false
-}
-
-// note records the rate limit and the clock from a reply's headers.
-func (c *Client) note(header http.Header) {
-	if date, err := http.ParseTime(header.Get("Date")); err == nil {
-		c.mu.Lock()
-		c.ahead, c.known = date.Sub(c.config.Now().Truncate(time.Second)), true
-		c.mu.Unlock()
-	}
-	limit, err1 := strconv.Atoi(header.Get("RateLimit-Limit"))
-	remaining, err2 := strconv.Atoi(header.Get("RateLimit-Remaining"))
-	reset, err3 := strconv.ParseInt(header.Get("RateLimit-Reset"), 10, 64)
-	if err1 != nil || err2 != nil || err3 != nil || limit <= 0 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.rate.Limit == 0 || remaining < c.rate.Remaining || !c.rate.Reset.After(c.config.Now().Add(c.ahead)) {
-		c.rate = access.Rate{Limit: limit, Remaining: remaining, Reset: time.Unix(reset, 0)}
-	}
-}
-
-// ClockAhead is how far GitLab's clock is ahead of the local one, in whole seconds, by the
-// Date of its last reply; false if none had one.
-func (c *Client) ClockAhead() (time.Duration, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ahead, c.known
-}
-
-func (c *Client) lowest() access.Rate {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.rate
-}
-
 // ask gets one API endpoint and decodes a 200 into answer.
 func (c *Client) ask(ctx context.Context, path string, answer any) access.Reply {
-	if reply, full := c.usedUp(); full {
+	if reply, full := c.pace.usedUp(); full {
 		return reply
 	}
 	return c.do(ctx, http.MethodGet, path, nil, false, answer)
@@ -299,20 +194,18 @@ func (c *Client) do(ctx context.Context, method, path string, body any, once boo
 		return silent(access.Garbled, "an invalid address")
 	}
 	var reply access.Reply
-	retry := &transport.Retry{Once: once, OnWait: c.announce, Now: c.config.Now}
+	retry := &transport.Retry{Once: once, OnWait: c.pace.announce, Now: c.config.Now}
 	retry.Read = func(a transport.Answer) (fault transport.Fault) {
-		c.note(a.Header)
-		reply, fault = c.read(a, value, once)
+		c.pace.note(a.Header)
+		reply, fault = decode(c.config.Instance, a, value, once)
 		if fault.Reason == access.RateLimited && c.config.OnLimit != nil {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.refused = reply
+			c.pace.refuse(reply)
 			fault.Again = false
 		}
 		return fault
 	}
 	if fault := retry.Do(c.transport, c.http, req); fault.Reason != "" {
-		return c.silence(fault)
+		return silence(c.config.Instance, fault)
 	}
 	return reply
 }

@@ -933,7 +933,7 @@ func TestSilenceDetail(t *testing.T) {
 		{context.DeadlineExceeded, silent(access.Timeout, "")},
 	}
 	for _, test := range tests {
-		if got := c.silence(c.transport.Fault(fmt.Errorf("wrapped: %w", test.err))); got != test.want {
+		if got := silence(c.config.Instance, c.transport.Fault(fmt.Errorf("wrapped: %w", test.err))); got != test.want {
 			t.Errorf("%v: %+v, want %+v", test.err, got, test.want)
 		}
 	}

@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
@@ -46,19 +48,19 @@ func (c *Client) Refs(ctx context.Context, path string, service Service, usernam
 		if ctx.Err() != nil {
 			fault = c.transport.Ended(ctx, err)
 		}
-		return access.Refs{Reply: c.silence(fault)}
+		return access.Refs{Reply: silence(c.config.Instance, fault)}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode/100 != 2 {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what came is all there is to know
-		return access.Refs{Reply: c.gitRefusal(resp, string(text))}
+		return access.Refs{Reply: gitRefusal(c.config.Instance, resp, string(text), c.config.Now())}
 	}
 	count, err := countRefs(io.LimitReader(resp.Body, maxRefs), service)
 	switch {
 	case err == nil:
 		return access.Refs{Reply: access.Reply{State: access.Given}, Count: count}
 	case ctx.Err() != nil:
-		return access.Refs{Reply: c.silence(c.transport.Ended(ctx, err))}
+		return access.Refs{Reply: silence(c.config.Instance, c.transport.Ended(ctx, err))}
 	}
 	return access.Refs{Reply: silent(access.InFront, "200 and no refs")}
 }
@@ -94,13 +96,13 @@ func countRefs(r io.Reader, service Service) (count int, err error) {
 
 // gitRefusal reads the refusals of git on GitLab (lib/gitlab/git_access.rb and what runs
 // before it). Their text is not kept.
-func (c *Client) gitRefusal(resp *http.Response, text string) access.Reply {
+func gitRefusal(i instance.Instance, resp *http.Response, text string, now time.Time) access.Reply {
 	has := func(part string) bool { return strings.Contains(text, part) }
 	refused := func(reason access.Reason) access.Reply {
 		return access.Reply{State: access.Forbidden, Reason: reason}
 	}
-	if fault := transport.StatusFault(resp.StatusCode, resp.Header, c.config.Now()); fault.Reason != "" {
-		return c.silence(fault)
+	if fault := transport.StatusFault(resp.StatusCode, resp.Header, now); fault.Reason != "" {
+		return silence(i, fault)
 	}
 	switch status := resp.StatusCode; {
 	case status < 200:

@@ -110,11 +110,11 @@ func TestClockAhead(t *testing.T) {
 		resp.Header.Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
 		return resp, nil
 	})
-	if _, known := c.ClockAhead(); known {
+	if c.Connection().ClockKnown {
 		t.Error("known before anything was asked")
 	}
 	c.User(t.Context())
-	if ahead, known := c.ClockAhead(); !known || ahead < 59*time.Minute || ahead > 61*time.Minute {
-		t.Errorf("%v %v", ahead, known)
+	if way := c.Connection(); !way.ClockKnown || way.ClockAhead < 59*time.Minute || way.ClockAhead > 61*time.Minute {
+		t.Errorf("%v", way)
 	}
 }
