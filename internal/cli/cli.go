@@ -25,7 +25,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
 
-// Name is the program's name, and the prefix of all it says.
+// Name is the program's name, and the prefix of its messages.
 const Name = "git-credential-acp"
 
 const (
@@ -42,7 +42,7 @@ const (
 	exitUnverified
 )
 
-// ExitCodes are what the exit codes mean, in their order from 0.
+// ExitCodes are the meanings of the exit codes, in order from 0.
 func ExitCodes() []string {
 	return []string{
 		exitGood:       "all is well, warnings included; or git asked for something that is not this program's",
@@ -52,23 +52,23 @@ func ExitCodes() []string {
 	}
 }
 
-// Env is all that the program takes from its surroundings.
+// Env is what the program takes from the system.
 type Env struct {
-	// NoFiles is why too few files can be opened to work; nil when enough can.
+	// NoFiles is why too few files can be opened; nil if enough can.
 	NoFiles        error
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	// LookupEnv reads a variable of the environment; false when it is not set.
+	// LookupEnv reads a variable of the environment; false if it is not set.
 	LookupEnv func(string) (string, bool)
-	// Environ is all of the environment, for the programs that are started.
+	// Environ is the whole environment, for child processes.
 	Environ func() []string
 	// Getwd is the working directory.
 	Getwd func() (string, error)
-	// Exit ends the process, for the one case in which returning can't.
+	// Exit ends the process, for work that does not return in time.
 	Exit func(code int)
-	// RunnerDir is where the platform's runner has its files; "" is /tmp.
+	// RunnerDir is the directory of the platform's runner; "" means /tmp.
 	RunnerDir string
-	// TempDir is where temporary files go, and UserID the number of the user.
+	// TempDir is the directory for temporary files, and UserID the user's ID.
 	TempDir string
 	UserID  int
 	// Build is what the program was built from.
@@ -82,8 +82,8 @@ func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // Run runs the command in args and returns the exit code.
 func Run(ctx context.Context, env Env, args []string) (code int) {
-	// Libraries log through the standard logger, net/http's debug output even
-	// the Authorization header. What this program has to say goes to Stderr.
+	// Libraries log through the standard logger; net/http's debug output has the
+	// Authorization header.
 	log.SetOutput(io.Discard)
 	ctx = deadline.Begin(ctx)
 	d := &deps{out: &output{Writer: env.Stdout}, say: &printer{to: env.Stderr}}
@@ -118,7 +118,7 @@ func Run(ctx context.Context, env Env, args []string) (code int) {
 	return traceEnd(d, began, command.Name(), exitCode(d, err))
 }
 
-// traceEnd tells that a command has ended.
+// traceEnd traces the end of a command.
 func traceEnd(d *deps, began time.Time, command string, code int) int {
 	if d.trace != nil {
 		d.trace.Step("end", began, trace.Value{Key: trace.Operation, Value: command},
@@ -149,8 +149,8 @@ func exitCode(d *deps, err error) int {
 	case m != nil:
 		return codeOf(m)
 	}
-	// Everything else is cobra's, about the command line. What was typed as the
-	// value of a flag is not shown: it could be a token.
+	// The others are cobra's, about the command line. A flag's value is not shown, since it
+	// could be a token.
 	text := err.Error()
 	var value *pflag.InvalidValueError
 	if errors.As(err, &value) {
@@ -186,7 +186,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Fd lets the program see whether it writes to a terminal.
+// Fd is the file descriptor, to find out whether it is a terminal.
 func (o *output) Fd() uintptr {
 	if file, ok := o.Writer.(interface{ Fd() uintptr }); ok {
 		return file.Fd()
@@ -194,23 +194,22 @@ func (o *output) Fd() uintptr {
 	return ^uintptr(0)
 }
 
-// deps is what commands work with.
+// deps is what commands use.
 type deps struct {
 	env    Env
 	config config.Config
 	flags  flags
 	out    *output
 	say    *printer
-	// trace is nil when nobody wants one.
+	// trace is nil without ACP_GITLAB_TRACE.
 	trace *trace.Tracer
-	// git is git's configuration where it is working. It is read once, when it is first
-	// needed.
+	// git returns git's configuration in the working directory, which is read once.
 	git func() gitconfig.Config
-	// last is what git gets when the process has to end itself.
+	// last is the answer to git if the process exceeds its time limit.
 	last []byte
 }
 
-// flags are those of all commands; nil for one that was not given.
+// flags are flags of several commands; nil if not set.
 type flags struct{ instance, minAccess *string }
 
 func rootCommand(d *deps, args []string) *cobra.Command {
@@ -233,12 +232,13 @@ After setup, git runs it with get, store, erase or capability.`,
 			if wanted, _ := cmd.Flags().GetBool(flagVersion); wanted {
 				return printVersion(d)
 			}
-			if len(args) > 1 || len(args) == 1 && interactive(d) {
-				return unknownCommand(d, cmd, args[0])
+			// git gives a helper a pipe, and only one argument.
+			if _, interactive := terminal(d); len(args) > 1 || len(args) == 1 && interactive {
+				return unknownCommand(cmd, args[0])
 			}
 			if len(args) == 1 {
-				// An operation of a git that is newer than this program
-				// (gitcredentials(7): to be ignored silently).
+				// An unknown operation of a newer git, to be ignored
+				// (gitcredentials(7)).
 				return nil
 			}
 			d.say.line("no command given")
@@ -252,26 +252,26 @@ After setup, git runs it with get, store, erase or capability.`,
 	takesMinAccess(d, root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if word := firstWord(args); cmd == root && word != "" {
-			return unknownCommand(d, cmd, word)
+			return unknownCommand(cmd, word)
 		}
 		return err
 	})
 	root.Flags().Bool(flagVersion, false, "the same as the command version")
-	// What takes files says so; nothing else completes to them.
+	// Only flags and arguments that say so complete to files.
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	for _, op := range operations() {
 		root.AddCommand(op.command(d))
 	}
-	root.AddCommand(environment(), setupCommand(d), checkCommand(d), connectCommand(d), statusCommand(d), rotateCommand(d), disconnectCommand(d), serveCommand(d), installCommand(d), versionCommand(d))
-	// cobra's completion commands keep what is the output when they are made.
+	root.AddCommand(&cobra.Command{Use: "environment", Short: "The environment variables that are read", Long: config.Text()},
+		setupCommand(d), checkCommand(d), connectCommand(d), statusCommand(d), rotateCommand(d), disconnectCommand(d), serveCommand(d), installCommand(d), versionCommand(d))
+	// cobra's completion commands keep the output of the time when they are created.
 	root.SetOut(d.env.Stdout)
-	makeStrict(d, root)
+	rejectUnknown(root)
 	return root
 }
 
-// alone is for commands that take flags alone. It does not show what was typed
-// instead: it could be a token.
-func alone(command *cobra.Command, args []string) error {
+// noArguments is cobra.NoArgs without the argument in the error: it could be a token.
+func noArguments(command *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return errors.New(command.Name() + " takes no arguments")
 	}
@@ -294,22 +294,13 @@ func exclusive(command *cobra.Command, flags, others []string) error {
 	return nil
 }
 
-// unknownCommand ends a run for a command that does not exist. What was typed is
-// not shown: it could be a token.
-func unknownCommand(d *deps, root *cobra.Command, typed string) error {
-	d.say.tell(errCommandUnknown(root.SuggestionsFor(typed)), asIs)
-	return exitError(exitUsage)
+// unknownCommand is for a command that does not exist. It is not shown: it could be a token.
+func unknownCommand(root *cobra.Command, typed string) error {
+	return errCommandUnknown(root.SuggestionsFor(typed))
 }
 
-// interactive reports whether a person is at standard input: git gives a helper a
-// pipe.
-func interactive(d *deps) bool {
-	_, ok := terminal(d)
-	return ok
-}
-
-// firstWord is the first argument that is neither a flag nor the value of one that
-// the root takes; "" when there is none.
+// firstWord is the first argument that is neither a flag nor the value of one of the root's;
+// "" if there is none.
 func firstWord(args []string) string {
 	for n := 0; n < len(args); n++ {
 		switch arg := args[n]; {
@@ -322,9 +313,9 @@ func firstWord(args []string) string {
 	return ""
 }
 
-// makeStrict has cobra's own commands refuse what they don't know. The root takes any
-// word for an operation of git's, and so they would show its help.
-func makeStrict(d *deps, root *cobra.Command) {
+// rejectUnknown makes cobra's own commands refuse unknown commands. The root takes any
+// argument, so they would show its help.
+func rejectUnknown(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, command := range root.Commands() {
@@ -333,7 +324,7 @@ func makeStrict(d *deps, root *cobra.Command) {
 			command.Args = func(_ *cobra.Command, args []string) error {
 				command, rest, err := root.Find(args)
 				if command == root && len(rest) > 0 {
-					return unknownCommand(d, root, rest[0])
+					return unknownCommand(root, rest[0])
 				}
 				if err != nil || len(rest) > 0 {
 					return errors.New(command.Name() + " has no such command")
@@ -341,17 +332,17 @@ func makeStrict(d *deps, root *cobra.Command) {
 				return nil
 			}
 		case "completion":
-			// Arguments are looked at only where there is something to run.
+			// cobra checks arguments only of commands that run.
 			command.RunE = func(command *cobra.Command, _ []string) error { return command.Help() }
 		}
 	}
 }
 
-// panicSite names the place of this program that is nearest to a panic. The
-// panic's own value is not told: it could hold anything.
+// panicSite names this program's function that is nearest to a panic. The panic's value is not
+// shown: it could contain a token.
 func panicSite() string {
 	var callers [64]uintptr
-	// Two are this function and the deferred one that calls it.
+	// Skip runtime.Callers and this function.
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
 	for panicked := false; ; {
 		frame, more := frames.Next()
@@ -366,5 +357,5 @@ func panicSite() string {
 	}
 }
 
-// module is what the names of this program's own functions begin with.
+// module is the prefix of the names of this program's functions.
 const module = "github.com/ambient-code/git-credential-acp/internal/"

@@ -2,8 +2,7 @@ package cli
 
 import "github.com/spf13/cobra"
 
-// Commands are all commands below the program's own, those of the library
-// included, for documents made from them. They are not for running.
+// Commands are all commands, cobra's own included, for generated documents.
 func Commands() *cobra.Command {
 	root := rootCommand(new(deps), nil)
 	root.InitDefaultHelpCmd()
@@ -11,7 +10,7 @@ func Commands() *cobra.Command {
 	return root
 }
 
-// aFile, aDirectory and one of these words complete as they say.
+// aFile, aDirectory and words are completions of a flag's value.
 var aFile = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
 
 var aDirectory = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
@@ -20,9 +19,9 @@ func words(list ...string) cobra.CompletionFunc {
 	return cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)
 }
 
-// complete says how a flag's value completes.
+// complete sets the completion of a flag's value.
 func complete(command *cobra.Command, flag string, how cobra.CompletionFunc) {
 	if err := command.RegisterFlagCompletionFunc(flag, how); err != nil {
-		panic(err) // no such flag, or said twice: a mistake in the code
+		panic(err) // no such flag, or set twice: a bug
 	}
 }

@@ -24,7 +24,7 @@ func disconnectCommand(d *deps) *cobra.Command {
 		Short: "Remove the GitLab token from the platform or a Secret",
 		Example: `  git-credential-acp disconnect --platform
   git-credential-acp disconnect --secret team/my-gitlab --revoke`,
-		Args: alone,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := exclusive(cmd, []string{"secret"}, []string{"platform", "backend"}); err != nil {
 				return err
@@ -110,7 +110,7 @@ func revoke(ctx context.Context, d *deps, keeper string, kept connection.Kept, y
 		return "", errRevokeFailed(err)
 	}
 	name := fmt.Sprintf("the token %s (%d) from %s", message.Quote(self.Name), self.ID, found.Where)
-	if !yes && !confirmed(ctx, d, "revoke "+name+" on "+kept.Instance.String()+"? Everything that uses it stops working.") {
+	if !yes && !confirm(ctx, d, "revoke "+name+" on "+kept.Instance.String()+"? Everything that uses it stops working.") {
 		return "", errRevokeUnconfirmed()
 	}
 	if err := server.Revoke(ctx, found); err != nil {

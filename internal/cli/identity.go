@@ -44,8 +44,8 @@ func (r *setupRun) who(ctx context.Context, instances []instance.Instance) []set
 	return []setup.Section{section}
 }
 
-// scopes are the scopes in which git may know an identity already, nil for all that it
-// reads here. Another container's git can't be asked.
+// scopes are the scopes of git's configuration that may have an identity already; a nil scope is
+// all that git reads here. Another container's git can't be asked.
 func (r *setupRun) scopes() [][]string {
 	switch {
 	case r.git == nil || r.elsewhere():
@@ -56,7 +56,7 @@ func (r *setupRun) scopes() [][]string {
 	return [][]string{nil, {string(r.scope), "--includes"}}
 }
 
-// tokenOfOne is where the token for the only instance comes from, as get finds it.
+// tokenOfOne is the token of the only instance, as get finds it.
 func tokenOfOne(ctx context.Context, d *deps, instances []instance.Instance) (*source.Found, error) {
 	if len(instances) > 1 {
 		return nil, errIdentityAmbiguous()
@@ -77,7 +77,7 @@ func tokenOfOne(ctx context.Context, d *deps, instances []instance.Instance) (*s
 	return nil, message.NotConnected(instances[0].String(), looked, newLookup(d).Connect())
 }
 
-// profile asks GitLab whose the token is.
+// profile returns the user of a token.
 func profile(ctx context.Context, d *deps, found source.Found) (access.User, error) {
 	ctx, stop, _, err := timeLimit(d).Start(ctx)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// printer prints messages for people. Concurrent calls may share it.
+// printer prints messages. It is safe for concurrent use.
 type printer struct {
 	to io.Writer
 
@@ -20,7 +20,7 @@ type printer struct {
 	tokens []token.Token
 }
 
-// hide takes a token for the platform out of all that is printed from now on.
+// hide redacts a token for the platform in all that is printed from now on.
 func (p *printer) hide(bearer token.Bearer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -34,7 +34,7 @@ func (p *printer) hideToken(tok token.Token) {
 	p.tokens = append(p.tokens, tok)
 }
 
-// clean takes out what is or looks like a token.
+// clean redacts known tokens, and text that looks like one.
 func (p *printer) clean(text string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

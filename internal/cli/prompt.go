@@ -16,17 +16,17 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
 
-// maxToken bounds what is read where a token should be, in bytes.
+// maxToken is the limit of a token's input in bytes.
 const maxToken = 64 << 10
 
-// newToken reads a token: from a file, if one is named, else from standard input,
-// which on a terminal is a prompt without echo. A token is never an argument.
+// newToken reads a token from a file, or, for "", from standard input: on a terminal with a
+// prompt, without echo.
 func newToken(ctx context.Context, d *deps, path string) (token.Token, error) {
-	where := givenBy(path)
+	where := tokenOrigin(path)
 	var text string
 	var err error
 	if path == "" {
-		text, err = entered(ctx, d)
+		text, err = readStdin(ctx, d)
 	} else {
 		text, err = readToken(path, where)
 	}
@@ -54,32 +54,32 @@ func readToken(path, where string) (string, error) {
 	return string(data), nil
 }
 
-// givenBy is where a new token comes from, in words: a file, or standard input.
-func givenBy(path string) string {
+// tokenOrigin names the place of a new token: a file, or standard input.
+func tokenOrigin(path string) string {
 	if path == "" {
 		return "standard input"
 	}
 	return message.Quote(path)
 }
 
-// entered is what is entered on standard input.
-func entered(ctx context.Context, d *deps) (string, error) {
+// readStdin reads a token from standard input.
+func readStdin(ctx context.Context, d *deps) (string, error) {
 	if fd, ok := terminal(d); ok {
-		return prompted(ctx, d, fd, "GitLab token (not shown): ", term.ReadPassword)
+		return ask(ctx, d, fd, "GitLab token (not shown): ", term.ReadPassword)
 	}
-	return waited(ctx, inputLimit, func() (string, error) {
+	return readWithin(ctx, inputLimit, func() (string, error) {
 		text, err := io.ReadAll(io.LimitReader(d.env.Stdin, maxToken+1))
 		return string(text), err
 	}, errInputLate(inputLimit))
 }
 
-// confirmed asks a question on the terminal; false without one.
-func confirmed(ctx context.Context, d *deps, question string) bool {
+// confirm asks a question on the terminal; without one, the answer is no.
+func confirm(ctx context.Context, d *deps, question string) bool {
 	fd, ok := terminal(d)
 	if !ok {
 		return false
 	}
-	answer, problem := prompted(ctx, d, fd, question+" [yes/no] ", func(int) ([]byte, error) {
+	answer, err := ask(ctx, d, fd, question+" [yes/no] ", func(int) ([]byte, error) {
 		line := make([]byte, 0, 16)
 		for b := make([]byte, 1); len(line) < cap(line); {
 			n, err := d.env.Stdin.Read(b)
@@ -90,10 +90,10 @@ func confirmed(ctx context.Context, d *deps, question string) bool {
 		}
 		return line, nil
 	})
-	return problem == nil && strings.TrimSpace(answer) == "yes"
+	return err == nil && strings.TrimSpace(answer) == "yes"
 }
 
-// terminal is standard input's number, if it is a terminal.
+// terminal is the file descriptor of standard input, if that is a terminal.
 func terminal(d *deps) (int, bool) {
 	in, ok := d.env.Stdin.(interface{ Fd() uintptr })
 	if !ok || !term.IsTerminal(int(in.Fd())) {
@@ -102,29 +102,28 @@ func terminal(d *deps) (int, bool) {
 	return int(in.Fd()), true
 }
 
-// prompted asks for something on the terminal, which is put back as it was
-// however it ends.
-func prompted(ctx context.Context, d *deps, fd int, prompt string, read func(int) ([]byte, error)) (string, error) {
+// ask prompts on the terminal, whose mode it restores afterwards.
+func ask(ctx context.Context, d *deps, fd int, prompt string, read func(int) ([]byte, error)) (string, error) {
 	before, err := term.GetState(fd)
 	if err != nil {
 		return "", errPromptEnded()
 	}
 	_, _ = fmt.Fprint(d.env.Stderr, Name+": "+prompt)
-	text, problem := waited(ctx, promptLimit, func() (string, error) {
+	text, err := readWithin(ctx, promptLimit, func() (string, error) {
 		line, err := read(fd)
 		return string(bytes.TrimRight(line, "\r\n")), err
 	}, errPromptEnded())
 	_ = term.Restore(fd, before)
 	_, _ = fmt.Fprintln(d.env.Stderr)
-	return text, problem
+	return text, err
 }
 
-// promptLimit is how long a person may take.
+// promptLimit is the time limit for an answer.
 const promptLimit = 10 * time.Minute
 
-// waited reads what may never come. A read that is given up on goes on behind,
-// until the process ends.
-func waited(ctx context.Context, limit time.Duration, read func() (string, error), late error) (string, error) {
+// readWithin reads within a time limit. A read that exceeds it continues in the background until
+// the process ends.
+func readWithin(ctx context.Context, limit time.Duration, read func() (string, error), late error) (string, error) {
 	type result struct {
 		text string
 		err  error
@@ -140,7 +139,7 @@ func waited(ctx context.Context, limit time.Duration, read func() (string, error
 		case r.err != nil && !errors.Is(r.err, io.EOF):
 			return "", late
 		case len(r.text) > maxToken:
-			return "", message.FileTooLarge(givenBy(""), maxToken>>10)
+			return "", message.FileTooLarge(tokenOrigin(""), maxToken>>10)
 		}
 		return r.text, nil
 	case <-ctx.Done():

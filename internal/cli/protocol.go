@@ -15,11 +15,10 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
 
-// inputLimit is how long a request may take to arrive. git sends it at once; a
-// caller that never ends it must not keep this process for ever.
+// inputLimit is the time limit for a request to arrive. git sends it at once.
 const inputLimit = time.Minute
 
-// operation is something that git asks a helper for.
+// operation is one of git's helper operations.
 type operation struct {
 	name, short string
 	run         func(context.Context, *deps) error
@@ -30,25 +29,25 @@ func operations() []operation {
 		{"get", "Answer a credential request from git on stdin",
 			func(ctx context.Context, d *deps) error {
 				d.last = credential.Quit()
-				return conclude(d, newHelper(d).Get(ctx, requestInput(d)))
+				return conclude(d, newHelper(d).Get(ctx, inputWithin(d, inputLimit)))
 			}},
-		// The input is left unread: git does not mind.
+		// The input is not read.
 		{"store", "Do nothing: git does not store the token",
 			func(context.Context, *deps) error { return nil }},
 		{"erase", "Drop cached verdicts of a token that failed (from git on stdin)",
 			func(ctx context.Context, d *deps) error {
-				// The messages are about the login. Erasing itself has succeeded.
-				_ = conclude(d, newHelper(d).Erase(ctx, requestInput(d)))
+				// The messages are about the login; erase itself succeeds.
+				_ = conclude(d, newHelper(d).Erase(ctx, inputWithin(d, inputLimit)))
 				return nil
 			}},
 		{"capability", "Print the protocol capabilities of this helper",
-			func(_ context.Context, d *deps) error { return writeAnswer(d, credential.Capabilities()) }},
+			func(_ context.Context, d *deps) error { _, err := d.out.Write(credential.Capabilities()); return err }},
 	}
 }
 
-// directOperation finds the operation when args are just what git calls a helper with: the
-// flags of the helper's command line in any order, then the operation's name.
-// Building all commands to find it there would take longer than most answers.
+// directOperation finds the operation if args are like git's: the flags of the helper's command
+// line in any order, then the operation. Building cobra's commands would take longer than most
+// answers.
 func directOperation(d *deps, args []string) (operation, bool) {
 	given := map[string]*string{}
 	for len(args) > 1 {
@@ -74,7 +73,7 @@ func directOperation(d *deps, args []string) (operation, bool) {
 
 func (o operation) command(d *deps) *cobra.Command {
 	command := &cobra.Command{
-		Use: o.name, Short: o.short, Args: alone,
+		Use: o.name, Short: o.short, Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), d) },
 	}
 	takesMinAccess(d, command)
@@ -90,14 +89,12 @@ func takesMinAccess(d *deps, command *cobra.Command) {
 	complete(command, flagMinAccess, words("none", "guest", "planner", "reporter", "developer", "maintainer", "owner"))
 }
 
-// requestInput is a request. A read that does not end in time ends the process: it
-// can't be called off.
-func requestInput(d *deps) io.Reader { return inputWithin(d, inputLimit) }
-
+// inputWithin is standard input. A read that exceeds the limit ends the process, since it can't
+// be canceled.
 func inputWithin(d *deps, limit time.Duration) io.Reader {
 	begun := time.Now()
 	return readerFunc(func(p []byte) (int, error) {
-		// An alarm costs a thread; git's request is nearly always there already.
+		// A timer costs a thread; git's request is nearly always there already.
 		if file, ok := d.env.Stdin.(interface{ Fd() uintptr }); !ok || !ready(file.Fd()) {
 			late := time.AfterFunc(limit-time.Since(begun), func() {
 				d.say.tell(errRequestLate(limit), asIs)
@@ -113,18 +110,18 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// conclude prints a result and turns it into an exit code.
+// conclude prints a result and returns its exit code.
 func conclude(d *deps, result helper.Result) error {
 	values := []trace.Value{{Key: trace.Outcome, Value: results[result.Outcome]}}
 	for _, m := range result.Messages {
-		values = append(values, reasonValue(m)...)
+		values = append(values, trace.Value{Key: trace.Reason, Value: message.As(m).Code})
 	}
 	d.trace.Step("answer", time.Now(), values...)
 	for _, m := range result.Messages {
 		d.say.tell(m, result.Redact)
 	}
-	if err := writeAnswer(d, result.Answer); err != nil {
-		return err
+	if len(result.Answer) > 0 {
+		_, _ = d.out.Write(result.Answer) // at once, since git reads as it comes
 	}
 	switch {
 	case result.Outcome == helper.Answered || result.Outcome == helper.NotOurs:
@@ -135,15 +132,4 @@ func conclude(d *deps, result helper.Result) error {
 		return exitError(exitUsage)
 	}
 	return exitError(exitRefused)
-}
-
-// writeAnswer hands bytes to git, in one write: git reads as it comes.
-func writeAnswer(d *deps, bytes []byte) error {
-	if len(bytes) == 0 {
-		return nil
-	}
-	if _, err := d.env.Stdout.Write(bytes); err != nil {
-		return exitError(exitRefused)
-	}
-	return nil
 }

@@ -99,7 +99,7 @@ func runRotate(ctx context.Context, d *deps, flags rotateFlags) error {
 	default:
 		err = connection.Replace(ctx, rotation, func() (source.Found, error) {
 			tok, err := newToken(ctx, d, flags.tokenFile)
-			return source.Found{Token: tok, Where: givenBy(flags.tokenFile), Renew: "run rotate with it"}, err
+			return source.Found{Token: tok, Where: tokenOrigin(flags.tokenFile), Renew: "run rotate with it"}, err
 		})
 	}
 	switch {
@@ -141,7 +141,7 @@ func (f *rotateFlags) check(command *cobra.Command, now time.Time) error {
 	return nil
 }
 
-// newRotation puts together what a rotation needs.
+// newRotation is the rotation that the flags and settings describe.
 func newRotation(ctx context.Context, d *deps, flags rotateFlags) (r connection.Rotation, err error) {
 	keeper, err := newKeeper(ctx, d, "rotate", flags.keeperFlags)
 	if err != nil {

@@ -49,7 +49,7 @@ text. Push options are passed on; with --allow-push, those that merge are refuse
 Repositories of snippets are not served.`,
 		Example: `  git-credential-acp serve --project group/project --allow-push 'refs/heads/session/*'
   git-credential-acp serve --read-only --min-access none`,
-		Args: alone,
+		Args: noArguments,
 	}
 	flags := command.Flags()
 	flags.StringVar(&listen, "listen", listen, "loopback `address` as HOST:PORT, or unix:PATH")

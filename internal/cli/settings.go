@@ -42,9 +42,9 @@ func platformEnvironment(d *deps) platform.Environment {
 		Hide: d.say.hide}
 }
 
-// onlyKnown reports whether the instance that is known is the only one to answer for: the
-// flag says so, and the platform is not asked for a token that can't be for the request. In
-// the runner, the connection's instance comes before the variable's.
+// onlyKnown reports whether to answer for the known instance only: with the flag, or so that the
+// platform is not asked for other instances. In the runner, the connection's instance wins over
+// the variable's.
 func onlyKnown(d *deps) bool {
 	return d.flags.instance != nil || d.config.InstanceURL.Value != "" && d.config.Source.Value == string(source.Backend)
 }
@@ -82,8 +82,8 @@ func rulesOf(d *deps) (helper.Rules, error) {
 	return helper.Rules{Minimum: policy.Minimum, Scopes: policy.Scopes, AllowUnverified: allow}, problem
 }
 
-// rulesFor are the rules by which git gets an answer for a URL: with the level of
-// the helper that it asks first, or a lower one of the closest entry.
+// rulesFor are the rules for git's request for a URL: with the level of the helper that it asks
+// first, or a lower one of the closest entry.
 func rulesFor(d *deps, url string) (helper.Rules, error) {
 	rules, problem := rulesOf(d)
 	if problem != nil || d.flags.minAccess != nil {
@@ -104,18 +104,18 @@ func rulesFor(d *deps, url string) (helper.Rules, error) {
 	return rules, nil
 }
 
-// verdictStore is where verdicts are remembered.
+// verdictStore is the cache.
 func verdictStore(d *deps) (cache.Store, error) {
 	ttl, problem := d.config.CacheTTL()
 	return cache.Store{TTL: ttl, Dirs: d.config.CacheDirs(d.env.TempDir, d.env.UserID)}, problem
 }
 
-// gitOnce reads git's configuration where git is working, once.
+// gitOnce reads git's configuration in the working directory, once.
 func gitOnce(d *deps) func() gitconfig.Config {
 	return sync.OnceValue(func() gitconfig.Config { return gitProgram(d).Read(context.Background(), gitCommand(d)) })
 }
 
-// gitProgram is git's own program, as it was started here.
+// gitProgram is the git program on the PATH.
 func gitProgram(d *deps) gitconfig.Git {
 	dir, _ := d.env.Getwd()
 	return gitconfig.Locate(dir, d.config.Path.Value, gitconfig.Environment(d.env.Environ(), gitCommand(d)))

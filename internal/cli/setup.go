@@ -126,7 +126,7 @@ func (r *setupRun) arguments(cmd *cobra.Command, args []string) error {
 	case len(args) == 1 && (r.remove || r.d.flags.minAccess != nil):
 		return nil
 	}
-	return alone(cmd, args)
+	return noArguments(cmd, args)
 }
 
 // check takes the values of flags, and refuses those that can't be.

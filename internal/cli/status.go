@@ -26,7 +26,7 @@ func statusCommand(d *deps) *cobra.Command {
 		Long: `status shows the connection in the platform (--platform, or if ACP_BACKEND_URL or
 BACKEND_API_URL is set), in a Secret (--secret, or ACP_GITLAB_SECRET) and the token
 that git gets here. It asks GitLab about each token and reports differences.`,
-		Args: alone,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := interruptible(cmd.Context())
 			defer stop()
@@ -54,7 +54,7 @@ type statusPlace struct {
 	problem error
 }
 
-// statusToken is what GitLab says of a token.
+// statusToken is GitLab's reply about a token.
 type statusToken struct {
 	ID        int64  `json:"id"`
 	Name      string `json:"name"`
@@ -180,7 +180,7 @@ func askAbout(ctx context.Context, server connection.GitLab, p *statusPlace, ear
 	}
 }
 
-// differences are what the places don't agree about.
+// differences are the differences between the places.
 func differences(places []statusPlace) []error {
 	var all []error
 	for n, one := range places {
@@ -209,12 +209,12 @@ func statusLines(lines *report.Lines, places []statusPlace, differences []error,
 	for _, p := range places {
 		switch {
 		case p.problem != nil:
-			lines.Step(report.Failed, p.Place, p.words(), "")
+			lines.Step(report.Failed, p.Place, p.text(), "")
 			lines.Step("", "", p.problem.Error(), message.As(p.problem).Hint)
 		case !p.Connected:
-			lines.Step(report.Skipped, p.Place, p.words(), "")
+			lines.Step(report.Skipped, p.Place, p.text(), "")
 		default:
-			lines.Step(report.Good, p.Place, p.words(), "")
+			lines.Step(report.Good, p.Place, p.text(), "")
 			if t := p.Token; t != nil {
 				expiry := "never expires"
 				if t.ExpiresAt != "" {
@@ -232,8 +232,8 @@ func statusLines(lines *report.Lines, places []statusPlace, differences []error,
 	}
 }
 
-// words say what a place has.
-func (p *statusPlace) words() string {
+// text describes a place.
+func (p *statusPlace) text() string {
 	switch {
 	case p.Connected && p.Instance == "":
 		return p.Where + ": nothing that can be used"

@@ -9,7 +9,6 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
-	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/trace"
 )
 
@@ -35,32 +34,15 @@ func newTracer(d *deps) *trace.Tracer {
 	}
 }
 
-// prefixed puts the program's name before each line.
+// prefixed writes the program's name before each line.
 type prefixed struct{ to io.Writer }
 
 func (p prefixed) Write(line []byte) (int, error) {
-	if _, err := p.to.Write(append([]byte(Name+": trace: "), line...)); err != nil {
-		return 0, err
-	}
-	return len(line), nil
+	_, err := p.to.Write(append([]byte(Name+": trace: "), line...))
+	return len(line), err
 }
 
-// tracedRemotes are the remotes, of which the trace is told.
-func tracedRemotes(d *deps) []string {
-	began := time.Now()
-	urls := d.git().RemoteURLs()
-	d.trace.Step("remotes", began, trace.Value{Key: trace.Count, Value: len(urls)})
-	return urls
-}
-
-func reasonValue(m error) []trace.Value {
-	if m == nil {
-		return nil
-	}
-	return []trace.Value{{Key: trace.Reason, Value: message.As(m).Code}}
-}
-
-// results are what a request of git's ends with.
+// results are the names of outcomes.
 var results = map[helper.Outcome]string{helper.Failed: "failed", helper.NotOurs: "not ours", helper.Refused: "refused",
 	helper.Unverified: "unverified", helper.Answered: "answered"}
 

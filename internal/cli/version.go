@@ -9,15 +9,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Build is what a program was built from. Without a version, all is taken from
-// what the go command recorded in the binary.
+// Build is what the program was built from. Without a version, it is what the go command
+// recorded in the binary.
 type Build struct {
-	// Version is a tag such as v1.2.3, or what git describe makes of a commit.
+	// Version is a tag such as v1.2.3, or the output of git describe.
 	Version string
-	// Commit is the whole name of the commit.
+	// Commit is the full hash of the commit.
 	Commit string
-	// Date is when that commit was made (RFC 3339, UTC): with the day of the
-	// build, no two builds would be equal.
+	// Date is the commit's (RFC 3339, UTC), for reproducible builds.
 	Date string
 }
 
@@ -25,19 +24,17 @@ func versionCommand(d *deps) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version and the commit it was built from",
-		Args:  alone,
+		Args:  noArguments,
 		RunE:  func(*cobra.Command, []string) error { return printVersion(d) },
 	}
 }
 
 func printVersion(d *deps) error {
-	if _, err := fmt.Fprintf(d.env.Stdout, "%s %s\n", Name, d.env.Build.known()); err != nil {
-		return exitError(exitRefused)
-	}
-	return nil
+	_, err := fmt.Fprintf(d.env.Stdout, "%s %s\n", Name, d.env.Build.known())
+	return err
 }
 
-// String is one line: the version, and in brackets what else is known.
+// String is the version, with commit and date in brackets if known.
 func (b Build) String() string {
 	var origin []string
 	for _, text := range []string{b.Commit, b.Date} {

@@ -1,16 +1,19 @@
 package cli
 
 import (
+	"time"
+
 	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/deadline"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/lookup"
 	"github.com/ambient-code/git-credential-acp/internal/setup"
 	"github.com/ambient-code/git-credential-acp/internal/source"
+	"github.com/ambient-code/git-credential-acp/internal/trace"
 	"github.com/ambient-code/git-credential-acp/internal/verify"
 )
 
-// newHelper puts the parts together that answer git.
+// newHelper is the helper that answers git.
 func newHelper(d *deps) helper.Helper {
 	known, problem := knownInstance(d)
 	attempts, _ := verdictStore(d) // the Verifier tells what is wrong with it
@@ -26,19 +29,24 @@ func newHelper(d *deps) helper.Helper {
 		},
 		Remotes: func() []string { return d.git().RemoteURLs() },
 	}
-	// A source that was asked for alone has no other behind it.
+	// A source that is configured as the only one has no backup.
 	if d.config.Source.Value != string(source.Mount) {
 		h.Backup = d.config.Secret.Value
 	}
 	if d.trace != nil {
 		h.Source = lookup.Traced{Source: h.Source, Trace: d.trace}
-		h.Remotes = func() []string { return tracedRemotes(d) }
+		h.Remotes = func() []string {
+			began := time.Now()
+			urls := d.git().RemoteURLs()
+			d.trace.Step("remotes", began, trace.Value{Key: trace.Count, Value: len(urls)})
+			return urls
+		}
 	}
 	return h
 }
 
-// newVerifier asks GitLab, around which stand the time limit, the cache, the waits for
-// rate limits, and the trace.
+// newVerifier asks GitLab, with the time limit, the cache, waits for rate limits, and the trace
+// as decorators.
 func newVerifier(d *deps) helper.Verifier {
 	progress := newProgress(d)
 	store := func() (cache.Store, error) { return verdictStore(d) }
@@ -70,7 +78,7 @@ func timeLimit(d *deps) deadline.Limit {
 	}}
 }
 
-// newClients makes clients for GitLab, which go there as git does.
+// newClients makes clients that reach GitLab as git does.
 func newClients(d *deps) verify.Clients {
 	return verify.Clients{Net: gitNetwork(d), UserAgent: userAgent(d), OnExchange: exchange(d.trace), Progress: newProgress(d)}
 }
