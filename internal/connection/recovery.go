@@ -17,7 +17,11 @@ import (
 // Recovery is a file for a token that GitLab has created and that is not stored yet. Only
 // its owner can read it and write to its directory. It exists from before GitLab is asked for
 // the token until that is stored.
-type Recovery struct{ Path string }
+type Recovery struct {
+	Path string
+	// Keeper names the keeper, for messages.
+	Keeper string
+}
 
 // Record is its content. Without a token, GitLab was not asked, or its reply was not saved.
 type Record struct {
@@ -58,20 +62,22 @@ var (
 // RecoveryIn is the file in a directory for a keeper.
 func RecoveryIn(dir string, keeper Keeper) Recovery {
 	sum := sha256.Sum256([]byte(keeper.Where()))
-	return Recovery{Path: filepath.Join(dir, fmt.Sprintf("rotation-%x.json", sum[:8]))}
+	return Recovery{Path: filepath.Join(dir, fmt.Sprintf("rotation-%x.json", sum[:8])), Keeper: keeper.Where()}
 }
 
-// Hold locks the record until release is called: file.ErrHeld if another rotation of the
-// same place is running.
+// Hold keeps other rotations of the same place from running until release is called.
 func (r Recovery) Hold() (release func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(r.Path), 0o700); err != nil {
-		return nil, cause(err)
+		return nil, errRecoveryUnwritable(r.Path, cause(err))
 	}
 	release, err = file.Lock(r.Path + ".lock")
-	if err != nil && !errors.Is(err, file.ErrHeld) {
-		err = cause(err)
+	switch {
+	case errors.Is(err, file.ErrHeld):
+		return nil, errUnderWay(r.Keeper)
+	case err != nil:
+		return nil, errRecoveryUnwritable(r.Path, cause(err))
 	}
-	return release, err
+	return release, nil
 }
 
 // fresh is the temporary file of a record.
@@ -85,10 +91,22 @@ func (r Recovery) Read() (Record, bool, error) {
 		return record, true, nil
 	}
 	// An incomplete record is ignored.
-	if err != nil && !errors.Is(err, errForm) {
-		return Record{}, false, err
+	if err == nil || errors.Is(err, errForm) {
+		record, found, err = read(r.Path)
 	}
-	return read(r.Path)
+	if err != nil {
+		return Record{}, false, errRecoveryUnreadable(r.Path, err)
+	}
+	return record, found, nil
+}
+
+// unfinished is an error if there is a record, so that an earlier rotation must be finished first.
+func (r Recovery) unfinished() error {
+	_, found, err := r.Read()
+	if found {
+		err = errUnfinished(r.Path)
+	}
+	return err
 }
 
 func read(path string) (Record, bool, error) {

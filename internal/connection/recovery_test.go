@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/token"
 )
@@ -210,7 +209,7 @@ func TestRecoveryHold(t *testing.T) {
 	if err := os.Symlink("/dev/null", r.Path+"2.lock"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (Recovery{Path: r.Path + "2"}).Hold(); err == nil || errors.Is(err, file.ErrHeld) {
+	if _, err := (Recovery{Path: r.Path + "2"}).Hold(); !message.Is(err, "recovery-unwritable") {
 		t.Errorf("held through a link: %v", err)
 	}
 }

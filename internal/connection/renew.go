@@ -13,12 +13,12 @@ import (
 // Renew makes GitLab create a new token that expires at a time, and stores it. GitLab revokes
 // the old token at the same time, so the new one is saved to disk until it is stored.
 func Renew(ctx context.Context, r Rotation, expires time.Time) error {
-	release, err := lock(r)
+	release, err := r.Recovery.Hold()
 	if err != nil {
 		return err
 	}
 	defer release()
-	if err := unfinished(r); err != nil {
+	if err := r.Recovery.unfinished(); err != nil {
 		return err
 	}
 	t, err := findRenewable(ctx, r, expires)

@@ -10,7 +10,7 @@ import (
 
 // Resume finishes an interrupted [Renew] by its record.
 func Resume(ctx context.Context, r Rotation) error {
-	release, err := lock(r)
+	release, err := r.Recovery.Hold()
 	if err != nil {
 		return err
 	}
@@ -18,7 +18,7 @@ func Resume(ctx context.Context, r Rotation) error {
 	record, found, err := r.Recovery.Read()
 	switch {
 	case err != nil:
-		return errRecoveryUnreadable(r.Recovery.Path, err)
+		return err
 	case !found:
 		return errNothingToResume(r.Recovery.Path)
 	case record.Keeper != r.Keeper.Where():

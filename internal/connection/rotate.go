@@ -2,14 +2,12 @@ package connection
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
-	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -73,12 +71,12 @@ type target struct {
 // Replace stores a new token, and revokes the old one after the new one was stored, read
 // back and verified. ask returns the new token and its place, after all other checks.
 func Replace(ctx context.Context, r Rotation, ask func() (source.Found, error)) error {
-	release, err := lock(r)
+	release, err := r.Recovery.Hold()
 	if err != nil {
 		return err
 	}
 	defer release()
-	if err := unfinished(r); err != nil {
+	if err := r.Recovery.unfinished(); err != nil {
 		return err
 	}
 	t, err := find(ctx, r)
@@ -118,30 +116,6 @@ func Replace(ctx context.Context, r Rotation, ask func() (source.Found, error)) 
 	}
 	tellRevoked(r, t)
 	noteCopy(ctx, r, t)
-	return nil
-}
-
-// lock keeps other rotations of the same token from running.
-func lock(r Rotation) (release func(), err error) {
-	release, err = r.Recovery.Hold()
-	switch {
-	case errors.Is(err, file.ErrHeld):
-		return nil, errUnderWay(r.Keeper.Where())
-	case err != nil:
-		return nil, errRecoveryUnwritable(r.Recovery.Path, err)
-	}
-	return release, nil
-}
-
-// unfinished is an error if an earlier rotation must be finished first.
-func unfinished(r Rotation) error {
-	_, found, err := r.Recovery.Read()
-	switch {
-	case err != nil:
-		return errRecoveryUnreadable(r.Recovery.Path, err)
-	case found:
-		return errUnfinished(r.Recovery.Path)
-	}
 	return nil
 }
 

@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // A Replace that is killed at any step leaves a valid token in the keeper, and can be run
@@ -272,5 +275,27 @@ func TestConflicts(t *testing.T) {
 				s.check(test.stored || do == "replace")
 			})
 		}
+	}
+}
+
+// The authorities of the token here are used for both tokens, since the platform stores none.
+func TestAuthoritiesHere(t *testing.T) {
+	s := newScene(t, "platform")
+	r := s.rotation()
+	r.Here = func(ctx context.Context, i instance.Instance) source.Found {
+		found := here(oldCanary)(ctx, i)
+		found.CA = func() ([]byte, error) { return []byte("the authorities"), nil }
+		return found
+	}
+	connect := r.GitLab.Connect
+	r.GitLab.Connect = func(found source.Found) (*gitlab.Client, error) {
+		if found.CA == nil || found.Instance.URL() != s.GitLab {
+			t.Errorf("a client for %s without authorities", found.Instance.URL())
+		}
+		return connect(found)
+	}
+	s.want(Replace(t.Context(), r, given(freshCanary)), "")
+	if s.kept() != freshCanary || s.alive(oldCanary) {
+		t.Error("not rotated")
 	}
 }
