@@ -36,7 +36,7 @@ func errRotateOldDead(why error) error {
 // errRotateOldGitLab is for a GitLab without the API that rotate needs.
 func errRotateOldGitLab(instance string) error {
 	return &message.Error{Code: "rotate-old-gitlab", Topic: message.Configuration,
-		What: instance + " is too old (this needs GitLab 15.5, and 16.10 for rotate --new); nothing was changed",
+		What: instance + " is too old (this needs GitLab 15.5, and 16.10 for rotate --new)",
 		Hint: "create a token on GitLab and store it with git-credential-acp connect, then revoke the old one on GitLab"}
 }
 

@@ -26,7 +26,7 @@ func Renew(ctx context.Context, r Rotation, expires time.Time) error {
 		return err
 	}
 	if r.DryRun {
-		r.Tell(stepMake, "would have GitLab make a token that expires "+until(expires)+", which revokes the old one at once, and store it in "+r.Keeper.Where())
+		r.Tell("make", "would have GitLab make a token that expires "+until(expires)+", which revokes the old one at once, and store it in "+r.Keeper.Where())
 		return nil
 	}
 	record := Record{Keeper: r.Keeper.Where(), KeptID: t.kept.ID, Server: t.kept.Server, Owner: t.kept.Username,
@@ -51,7 +51,7 @@ func Renew(ctx context.Context, r Rotation, expires time.Time) error {
 		// The only copy is in memory, so it is stored at once.
 		where = "could not be saved in " + message.Quote(r.Recovery.Path) + ", so it is stored at once"
 	}
-	r.Tell(stepMake, "GitLab has made a token that expires "+until(made.ExpiresAt)+", and revoked the old one; the new one "+where)
+	r.Tell("make", "GitLab has made a token that expires "+until(made.ExpiresAt)+", and revoked the old one; the new one "+where)
 	return finish(ctx, r, t, record, saved)
 }
 
@@ -117,7 +117,7 @@ func finish(ctx context.Context, r Rotation, t target, record Record, saved bool
 	left := r.Recovery.Remove()
 	// The new token is stored, so failing to annotate pods is not an error.
 	if err := annotatePods(ctx, r, false); err != nil {
-		r.Tell(stepPods, err.Error()+"; the new token arrives in the pods within two minutes")
+		r.Tell("pods", err.Error()+"; the new token arrives in the pods within two minutes")
 	}
 	if left != nil {
 		return warnRecoveryLeft(r.Recovery.Path, left)
@@ -155,7 +155,7 @@ func drop(r Rotation, err error) error {
 		return err
 	}
 	if left := r.Recovery.Remove(); left != nil {
-		r.Tell(stepSave, warnRecoveryLeft(r.Recovery.Path, left).Error())
+		r.Tell("save", warnRecoveryLeft(r.Recovery.Path, left).Error())
 	}
 	return err
 }

@@ -31,7 +31,7 @@ func Resume(ctx context.Context, r Rotation) error {
 	if record.Token.IsZero() {
 		return withoutToken(ctx, r, t, record)
 	}
-	r.Tell(stepRead, "a token that GitLab made is saved in "+message.Quote(r.Recovery.Path))
+	r.Tell("read", "a token that GitLab made is saved in "+message.Quote(r.Recovery.Path))
 	if err := superseded(ctx, r, t.kept, record); err != nil {
 		return err
 	}

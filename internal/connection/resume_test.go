@@ -15,7 +15,7 @@ func TestResumeKilled(t *testing.T) {
 	for _, kind := range keepers {
 		for n := 1; ; n++ {
 			s := newScene(t, kind)
-			if steps, killed := s.child("renew", 0, "done "+stepMake); !killed {
+			if steps, killed := s.child("renew", 0, "done make"); !killed {
 				t.Fatal(steps)
 			}
 			saved, _ := s.saved()

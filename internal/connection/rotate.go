@@ -42,23 +42,9 @@ type Rotation struct {
 	// Shield is called before an interruption could lose the new token, and returns a
 	// function to call when it is stored.
 	Shield func() (safe func())
-	// Tell is called after each step.
+	// Tell is called after each step with its name and result.
 	Tell func(step, text string)
 }
-
-// The names of a rotation's steps.
-const (
-	stepRead   = "read"
-	stepVerify = "verify"
-	stepMake   = "make"
-	stepSave   = "save"
-	stepStore  = "store"
-	stepBack   = "read back"
-	stepPods   = "pods"
-	stepWait   = "wait"
-	stepRevoke = "revoke"
-	stepNote   = "note"
-)
 
 // target is the token to replace: where it is stored, the token, and GitLab's facts about
 // it.
@@ -151,7 +137,7 @@ func find(ctx context.Context, r Rotation) (target, error) {
 		}
 		from += ", which should be that of " + r.Keeper.Where() + " (which does not return its token),"
 	}
-	r.Tell(stepRead, "the token "+message.Quote(t.self.Name)+" from "+from+" is alive; it expires "+until(t.self.ExpiresAt))
+	r.Tell("read", "the token "+message.Quote(t.self.Name)+" from "+from+" is alive; it expires "+until(t.self.ExpiresAt))
 	return t, nil
 }
 
@@ -198,7 +184,7 @@ func compare(ctx context.Context, r Rotation, t target, fresh source.Found) erro
 	case !self.ExpiresAt.IsZero() && !t.self.ExpiresAt.IsZero() && !self.ExpiresAt.After(t.self.ExpiresAt):
 		return errRotateExpiry(self.ExpiresAt, t.self.ExpiresAt)
 	}
-	r.Tell(stepVerify, "the new token is alive, of the same user, and holds the scopes; it expires "+until(self.ExpiresAt))
+	r.Tell("verify", "the new token is alive, of the same user, and holds the scopes; it expires "+until(self.ExpiresAt))
 	return nil
 }
 
@@ -207,7 +193,7 @@ func wouldStore(ctx context.Context, r Rotation, t target, then string) error {
 	if err := r.Keeper.Try(ctx, t.kept); err != nil {
 		return errRotateNoWay(err)
 	}
-	r.Tell(stepStore, "would store it in "+r.Keeper.Where()+then)
+	r.Tell("store", "would store it in "+r.Keeper.Where()+then)
 	return nil
 }
 
@@ -216,7 +202,7 @@ func store(ctx context.Context, r Rotation, t target, fresh source.Found) error 
 	if err := writeToken(ctx, r.Keeper, t, fresh.Token); err != nil {
 		return err
 	}
-	r.Tell(stepStore, "stored in "+r.Keeper.Where())
+	r.Tell("store", "stored in "+r.Keeper.Where())
 	return verifyStored(ctx, r, fresh)
 }
 
@@ -260,7 +246,7 @@ func verifyStored(ctx context.Context, r Rotation, fresh source.Found) error {
 	if kept.Token.IsZero() {
 		text = " is connected, and the new token works"
 	}
-	r.Tell(stepBack, r.Keeper.Where()+text)
+	r.Tell("read back", r.Keeper.Where()+text)
 	return nil
 }
 
@@ -284,9 +270,9 @@ func annotatePods(ctx context.Context, r Rotation, dryRun bool) error {
 	case err != nil:
 		return err
 	case dryRun:
-		r.Tell(stepPods, "--pods selects "+pods)
+		r.Tell("pods", "--pods selects "+pods)
 	default:
-		r.Tell(stepPods, "annotated "+pods+", so that kubelet brings the new token at once")
+		r.Tell("pods", "annotated "+pods+", so that kubelet brings the new token at once")
 	}
 	return nil
 }
@@ -297,7 +283,7 @@ func grace(ctx context.Context, r Rotation, fresh source.Found) error {
 	if r.Grace <= 0 {
 		return nil
 	}
-	r.Tell(stepWait, "the old token is revoked in "+r.Grace.String()+"; an interruption keeps it alive")
+	r.Tell("wait", "the old token is revoked in "+r.Grace.String()+"; an interruption keeps it alive")
 	select {
 	case <-ctx.Done():
 		return errGraceInterrupted()
@@ -312,7 +298,7 @@ func tellRevoked(r Rotation, t target) {
 		text = "the token from " + t.old.Where + " is revoked; if " + r.Keeper.Where() + " had another one, that one lives on: see " +
 			message.TokensPage(t.old.Instance.URL())
 	}
-	r.Tell(stepRevoke, text)
+	r.Tell("revoke", text)
 }
 
 // noteCopy tells where on this machine the old token still is, if anywhere.
@@ -321,7 +307,7 @@ func noteCopy(ctx context.Context, r Rotation, t target) {
 		return
 	}
 	if found := r.Here(ctx, t.old.Instance); Same(found.Token, t.old.Token) {
-		r.Tell(stepNote, found.Where+" still has the old token; replace it there, too")
+		r.Tell("note", found.Where+" still has the old token; replace it there, too")
 	}
 }
 

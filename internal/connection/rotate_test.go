@@ -94,7 +94,7 @@ func TestGrace(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		s.during = func(step string) {
-			if step == "done "+stepWait {
+			if step == "done wait" {
 				if s.kept() != freshCanary || !s.alive(oldCanary) || !s.alive(freshCanary) {
 					t.Errorf("%s: during the wait", kind)
 				}
@@ -109,7 +109,7 @@ func TestGrace(t *testing.T) {
 	}
 	s := newScene(t, "secret")
 	s.during = func(step string) {
-		if step == "done "+stepWait {
+		if step == "done wait" {
 			s.cluster.put(map[string]string{"token": otherCanary})
 		}
 	}
