@@ -12,11 +12,11 @@ import (
 	"os/exec"
 	"path"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
+	kubetransport "k8s.io/client-go/transport"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/transport"
@@ -56,7 +56,7 @@ func (c *Client) ask(ctx context.Context, r request) ([]byte, error) {
 		body []byte
 		err  error
 	}
-	c.watch.reached.Store(false)
+	c.reached.Store(false)
 	answer, err := within(ctx, func() result {
 		body, err := c.send(ctx, r)
 		return result{body, err}
@@ -132,27 +132,52 @@ func within[T any](ctx context.Context, work func() T) (T, error) {
 	}
 }
 
-// httpClient makes the client that requests go through.
-func httpClient(config *rest.Config) (*http.Client, error) {
+// connect sets what requests go through: client-go's login, and TLS to the API server.
+func (c *Client) connect(config *rest.Config) error {
 	if config.ExecProvider != nil {
 		// client-go makes the plugin write to the current os.Stderr. Its output may
 		// contain secrets, and a plugin that is left running must not keep git's
 		// standard error open.
 		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		stderr := os.Stderr
 		os.Stderr = null
 		defer func() { os.Stderr = stderr }()
 	}
-	next, err := rest.TransportFor(config)
+	login, err := config.TransportConfig()
 	if err != nil {
-		return nil, err
+		return err
+	}
+	tls, err := kubetransport.TLSConfigFor(login)
+	if err != nil {
+		return err
+	}
+	// client-go's own http.Transport would link a second implementation of HTTP/2.
+	c.connections = http.DefaultTransport.(*http.Transport).Clone()
+	c.connections.TLSClientConfig = tls
+	c.connections.IdleConnTimeout = 10 * time.Second
+	c.connections.MaxResponseHeaderBytes = transport.MaxHeader
+	c.connections.DisableCompression = config.DisableCompression
+	c.connections.OnProxyConnectResponse = transport.ProxyAnswered
+	if config.Proxy != nil {
+		c.connections.Proxy = config.Proxy
+	}
+	if login.DialHolder != nil {
+		c.connections.DialContext = login.DialHolder.Dial
+	}
+	next, err := kubetransport.HTTPWrappersForConfig(login, c.connections)
+	if err != nil {
+		return err
 	}
 	// An API server does not redirect, and client-go would send the login along.
-	return &http.Client{Transport: transport.Redirects{Next: next}}, nil
+	c.http = &http.Client{Transport: transport.Redirects{Next: next}}
+	return nil
 }
+
+// Close closes idle connections.
+func (c *Client) Close() { c.connections.CloseIdleConnections() }
 
 // usable checks that an exec plugin can run without a terminal, and takes standard input,
 // which is git's, away from it.
@@ -173,27 +198,15 @@ const maxAnswer = 4 << 20
 
 var errTooLarge = errors.New("a reply that is too large")
 
-// watch sees requests after the login was added.
-type watch struct {
-	// reached: a request was sent, so the exec plugin has succeeded.
-	reached atomic.Bool
-}
-
+// watched sees requests after the login was added.
 type watched struct {
-	*watch
-	next http.RoundTripper
-}
-
-func (w *watch) wrap(next http.RoundTripper) http.RoundTripper {
-	if base, ok := next.(*http.Transport); ok {
-		base.OnProxyConnectResponse = transport.ProxyAnswered
-	}
-	return watched{w, next}
+	client *Client
+	next   http.RoundTripper
 }
 
 // RoundTrip makes one request with a bounded reply.
 func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
-	w.reached.Store(true)
+	w.client.reached.Store(true)
 	resp, err := w.next.RoundTrip(req)
 	if err == nil {
 		resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}

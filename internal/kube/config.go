@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -47,7 +48,8 @@ type Config struct {
 
 // Client talks to one API server, one request at a time. It is made by Open.
 type Client struct {
-	http *http.Client
+	http        *http.Client
+	connections *http.Transport
 	// base is the server's URL.
 	base *url.URL
 	// cluster is the server for messages.
@@ -56,7 +58,8 @@ type Client struct {
 	plugin string
 	// unproven: the server's certificate is not verified.
 	unproven bool
-	watch    *watch
+	// reached: a request was sent, so the exec plugin has succeeded.
+	reached atomic.Bool
 }
 
 // silence stops client-go's logging to standard error, with text from servers and plugins.
@@ -100,7 +103,7 @@ func (c Config) open() (*Client, error) {
 		// A proxy could read the Secret.
 		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
-	client := &Client{base: at, unproven: config.Insecure, cluster: cluster{Server: message.Quote(at.Host), Login: login}, watch: &watch{}}
+	client := &Client{base: at, unproven: config.Insecure, cluster: cluster{Server: message.Quote(at.Host), Login: login}}
 	if plugin := config.ExecProvider; plugin != nil {
 		client.plugin = message.Quote(plugin.Command)
 		if problem := usable(plugin, client.cluster); problem != nil {
@@ -108,8 +111,8 @@ func (c Config) open() (*Client, error) {
 		}
 	}
 	config.UserAgent = c.UserAgent
-	config.WrapTransport = client.watch.wrap
-	if client.http, err = httpClient(config); err != nil {
+	config.WrapTransport = func(next http.RoundTripper) http.RoundTripper { return watched{client, next} }
+	if err := client.connect(config); err != nil {
 		return nil, errKubeconfigInvalid(login, "its certificates, keys or plugin can't be used")
 	}
 	return client, nil

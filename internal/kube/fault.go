@@ -24,7 +24,7 @@ func (c *Client) explain(ctx context.Context, r request, err error) error {
 		return c.refused(Act{Verb: r.verb, Resource: r.plural, Namespace: r.name.Namespace, Name: r.name.Name}, status)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return errInterrupted(c.cluster)
-	case c.plugin != "" && !c.watch.reached.Load():
+	case c.plugin != "" && !c.reached.Load():
 		return errPluginFailed(c.plugin, c.cluster, ctx.Err() != nil)
 	}
 	return c.silence(err)

@@ -291,6 +291,27 @@ func TestServerPath(t *testing.T) {
 	}
 }
 
+// serve opens a client for each request, so a closed one must not keep its connection.
+func TestClose(t *testing.T) {
+	closed := make(chan struct{})
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			close(closed)
+		}
+	}
+	s.StartTLS()
+	defer s.Close()
+	client := open(t, kubeconfigFor(s.URL, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})))
+	_, _ = client.Get(t.Context(), mine)
+	client.Close()
+	select {
+	case <-closed:
+	case <-time.After(5 * time.Second):
+		t.Error("the connection is still open")
+	}
+}
+
 // The login goes nowhere else, wherever an answer points.
 func TestRedirect(t *testing.T) {
 	asked := false

@@ -90,6 +90,7 @@ func (l Lookup) readSecret(ctx context.Context, name kube.Name) (source.Found, e
 	if problem != nil {
 		return source.Found{}, problem
 	}
+	defer client.Close()
 	s, problem := client.Get(ctx, name)
 	if problem != nil {
 		return source.Found{}, problem
