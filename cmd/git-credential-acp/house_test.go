@@ -31,6 +31,7 @@ var arrows = map[string]string{
 	// What reads files, or asks.
 	"file":      "",
 	"deadline":  "",
+	"onecpu":    "",
 	"process":   "",
 	"install":   "file message",
 	"source":    "file instance message strictjson token",
@@ -173,6 +174,21 @@ func TestLinked(t *testing.T) {
 	}
 	agree(t, "linked (GODEBUG=inittrace=1 tells what it costs at each start)", linked,
 		"on the list in cmd/git-credential-acp/"+list+" (go test -run TestLinked -update writes it)", strings.Fields(string(known)))
+}
+
+// Package onecpu is initialized before what could start threads. An import would delay it.
+func TestOneCPUFirst(t *testing.T) {
+	run := exec.Command(program(t), "capability")
+	run.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	var trace strings.Builder
+	run.Stderr = &trace
+	if err := run.Run(); err != nil {
+		t.Fatal(err)
+	}
+	before, _, found := strings.Cut(trace.String(), "init "+module+"/internal/onecpu ")
+	if !found || strings.Contains(before, "init os ") {
+		t.Errorf("initialized in this order:\n%s", &trace)
+	}
 }
 
 // docs/settings.md lists every source, and so does the description of check's JSON,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/cli"
 	"github.com/ambient-code/git-credential-acp/internal/config"
+	_ "github.com/ambient-code/git-credential-acp/internal/onecpu" // a faster start
 	"github.com/ambient-code/git-credential-acp/internal/process"
 )
 

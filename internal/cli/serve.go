@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -98,6 +99,7 @@ func servePolicy(d *deps, p *serve.Policy) error {
 }
 
 func runServe(ctx context.Context, d *deps, listen, health string, policy serve.Policy) error {
+	runtime.SetDefaultGOMAXPROCS() // package onecpu has set 1
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	i, problem := servedInstance(ctx, d)

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"runtime/debug"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/cache"
 	"github.com/ambient-code/git-credential-acp/internal/deadline"
+	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/lookup"
 	"github.com/ambient-code/git-credential-acp/internal/setup"
@@ -50,7 +52,12 @@ func newHelper(d *deps) helper.Helper {
 func newVerifier(d *deps) helper.Verifier {
 	progress := newProgress(d)
 	store := func() (cache.Store, error) { return verdictStore(d) }
-	var v helper.Verifier = verify.GitLab{Connect: newClients(d).Connect, Timeout: d.config.Timeout, WaitBudget: newWaitBudget(d)}
+	connect := func(q helper.Question, timeout time.Duration, onLimit func(time.Duration) bool) (*gitlab.Client, error) {
+		// Reading the system's authorities makes 3 MB of garbage: keep the heap smaller.
+		debug.SetGCPercent(50)
+		return newClients(d).Connect(q, timeout, onLimit)
+	}
+	var v helper.Verifier = verify.GitLab{Connect: connect, Timeout: d.config.Timeout, WaitBudget: newWaitBudget(d)}
 	v = verify.Cached{Verifier: v, Store: store, Progress: progress}
 	v = verify.Limited{Verifier: v, Limit: timeLimit(d)}
 	v = verify.AsGit{Verifier: v, Net: gitNetwork(d)}
