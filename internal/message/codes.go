@@ -299,6 +299,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{"push-malformed", "For example, it has too many ref updates, invalid names, or is signed."},
 	{"not-served", "Only projects and wikis are served, not snippets, and no path with a percent sign."},
 	{"proxy-busy", ""},
+	{"proxy-quota", "`serve` asks GitLab about 100 projects and commits at once, then one each two seconds, to spare the rate limit of the user."},
 	{"login-refused", "It was rotated in between, for example."},
 	{"redirected-away", "`serve` follows redirects only to what it serves, and for LFS objects to an https storage."},
 	{"answer-unusable", "Only replies of git and LFS without the token are forwarded."},

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -282,5 +283,98 @@ func TestManyBranches(t *testing.T) {
 	answer := p.send(t, post(pushPack, body.String()+"0000"), false)
 	if !strings.Contains(answer, "ng refs/heads/x100 policy: ") || !strings.Contains(answer, "more than 100 branches") || len(p.requests()) > 0 {
 		t.Errorf("%q", answer)
+	}
+}
+
+// A GitLab that does not answer is asked once for a push, however many branches it moves.
+func TestUnansweredQuestion(t *testing.T) {
+	var asked atomic.Int32
+	p := start(t, true, func(c *Config) {
+		c.Ancestor = func(context.Context, source.Found, string, string, string) (bool, error) {
+			asked.Add(1)
+			return false, errBusy(1)
+		}
+	}, git)
+	body := pktLine(strings.Repeat("1", 40) + " " + strings.Repeat("2", 40) + " refs/heads/x\x00report-status")
+	for n := range 5 {
+		body += pktLine(fmt.Sprintf("%040x %040x refs/heads/x%d", n+3, n+4, n))
+	}
+	answer := p.send(t, post(pushPack, body+"0000"), false)
+	if !strings.Contains(answer, "ng refs/heads/x4 policy: the push could not be verified") || asked.Load() != 1 {
+		t.Errorf("%q after %d questions", answer, asked.Load())
+	}
+}
+
+// Only two pushes at once can be looked into, so a slow one may not take long.
+func TestSlowPush(t *testing.T) {
+	p := start(t, true, func(c *Config) { c.Silence = 300 * time.Millisecond }, git)
+	var pack bytes.Buffer
+	pack.WriteString("PACK\x00\x00\x00\x02\x00\x00\x00\x01")
+	z, err := zlib.NewWriterLevel(nil, zlib.NoCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object(&pack, z, make([]byte, 2*maxHeld))
+	conn, err := net.Dial("tcp", p.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(wait))
+	update := pktLine(strings.Repeat("1", 40)+" "+strings.Repeat("2", 40)+" refs/heads/x\x00report-status") + "0000"
+	_, err = io.WriteString(conn, post(pushPack, update, "Content-Length: "+decimal(len(update)+pack.Len())))
+	for tick := time.NewTicker(20 * time.Millisecond); err == nil && pack.Len() > 0; <-tick.C {
+		_, err = conn.Write(pack.Next(progress))
+	}
+	if r := <-p.records; r.Received >= maxHeld || r.Outcome() == OK {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Made-up projects, also other spellings of one that is allowed, and pushes that join many
+// commits spend a part of the user's rate limit only; projects in use are still served.
+func TestQuota(t *testing.T) {
+	var asked atomic.Int32
+	p := start(t, true, func(c *Config) {
+		find := c.Token
+		c.Policy.Projects = []string{"group/*"}
+		c.Token = func(ctx context.Context, want Want) (source.Found, time.Time, error) {
+			if asked.Add(1); want.Path != "group/project.git" {
+				return source.Found{}, time.Time{}, errNotServed()
+			}
+			return find(ctx, want)
+		}
+		c.Ancestor = func(context.Context, source.Found, string, string, string) (bool, error) {
+			asked.Add(1)
+			return false, nil
+		}
+	}, git)
+	if answer := p.send(t, get(fetchRefs), false); status(answer) != "200" {
+		t.Fatalf("%q", answer)
+	}
+	began, answer := time.Now(), ""
+	for n := range 2 * maxQuota {
+		project := fmt.Sprintf("group/x%d", n)
+		if n%2 == 0 {
+			project = "GROUP/" + strings.NewReplacer("0", "x", "1", "X").Replace(fmt.Sprintf("%b", n))
+		}
+		answer = p.send(t, get("/"+project+".git/info/refs?service=git-upload-pack"), false)
+	}
+	bound := func() int32 { return int32(maxQuota + time.Since(began)/quotaInterval + 1) }
+	if n := asked.Load(); n > bound() || status(answer) != "429" || !strings.Contains(answer, "Retry-After: 10\r\n") {
+		t.Errorf("%d questions, then %q", n, answer)
+	}
+	said, err := exec.CommandContext(t.Context(), "git", "-c", "http.proxy=", "ls-remote", "http://"+p.address+"/group/none.git").CombinedOutput()
+	if err == nil || !strings.Contains(string(said), "remote: rate limit exceeded: this proxy has asked GitLab about too many projects") || !strings.Contains(string(said), "remote: hint: ") {
+		t.Errorf("git says %q", said)
+	}
+	if answer := p.send(t, post(fetchPack, "0000"), false); status(answer) != "200" {
+		t.Errorf("the project in use: %q", answer)
+	}
+	before := asked.Load()
+	merge := []byte("tree x\n" + strings.Repeat("parent "+strings.Repeat("3", 40)+"\n", 2))
+	push := pktLine(strings.Repeat("1", 40)+" "+objectID(merge, 40)+" refs/heads/x\x00report-status") + "0000" + string(packOf(merge))
+	if answer := p.send(t, post(pushPack, push), false); !strings.Contains(answer, "ng refs/heads/x policy: ") || asked.Load() > before+1 && asked.Load() > bound() {
+		t.Errorf("%q after %d questions", answer, asked.Load()-before)
 	}
 }

@@ -39,11 +39,16 @@ func newClient(w http.ResponseWriter, r *http.Request, idle time.Duration, cance
 	return c
 }
 
+// progress is how many bytes of a body restart the timer. For single bytes, a client could hold
+// a request forever.
+const progress = 64 << 10
+
 // Read reads the body.
 func (c *client) Read(p []byte) (int, error) {
 	n, err := c.body.Read(p)
-	c.active()
-	c.received.Add(int64(n))
+	if total := c.received.Add(int64(n)); err != nil || total/progress != (total-int64(n))/progress {
+		c.active()
+	}
 	c.complete.Store(errors.Is(err, io.EOF))
 	return n, err
 }
@@ -68,7 +73,7 @@ func (c *client) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (c *client) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// active restarts the timer. It is called for each read and write, of GitLab's response too.
+// active restarts the timer. It is called when GitLab or the client makes progress.
 func (c *client) active() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -90,6 +90,12 @@ func errBusy(limit int) error {
 		Hint: "try again when other requests have ended"}
 }
 
+// errQuota is for a project that is not verified, to spare GitLab's rate limit.
+func errQuota() error {
+	return &message.Error{Code: "proxy-quota", Topic: message.RateLimit, What: "this proxy has asked GitLab about too many projects",
+		Hint: "check the project's path, and try again in a minute; projects that were just in use are still served"}
+}
+
 // errLoginRefused is for a login that git on GitLab rejected during a request that can't
 // be repeated.
 func errLoginRefused(instance string) error {

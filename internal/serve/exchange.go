@@ -67,10 +67,16 @@ func (x *exchange) serve() {
 		x.refuse(http.StatusForbidden, errReadOnly())
 		return
 	}
+	if !x.server.mayVerify(x.route.Repository) {
+		x.client.Header().Set("Retry-After", "10")
+		x.refuse(http.StatusTooManyRequests, errQuota())
+		return
+	}
 	if err := x.verify(token.Token{}); err != nil {
 		x.refuse(statusOf(err), err)
 		return
 	}
+	x.server.verified(x.route.Repository)
 	if x.route.kind == service && x.route.Operation == Push && !x.allowPush() {
 		return
 	}

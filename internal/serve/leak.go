@@ -29,7 +29,7 @@ func (all tokens) redact(text string) string {
 }
 
 // forms are what a stream is searched for.
-func (all tokens) forms() (found [][]byte) {
+func (all tokens) forms() (found []form) {
 	for _, t := range all {
 		found = append(found, formsOf(t)...)
 	}
@@ -54,23 +54,33 @@ func holds(t token.Token, text string) bool {
 	return strings.Contains(strings.ToLower(text), hex.EncodeToString([]byte(t.Reveal())))
 }
 
+// form is the beginning of a token in an encoding. The first public bytes are no secret.
+type form struct {
+	text   []byte
+	public int
+}
+
 // formsOf are the beginnings of a token and of its base64 at each of the three offsets. Short
-// ones make the search fast.
-func formsOf(t token.Token) (all [][]byte) {
-	const length = 24
-	add := func(form string) { all = append(all, []byte(form[:min(len(form), length)])) }
-	secret := t.Reveal()
+// ones make the search fast, and let little through of a token that something else cuts short.
+func formsOf(t token.Token) (all []form) {
+	const length = 12
+	secret, prefix := t.Reveal(), t.PublicPrefix()
+	add := func(text string, public int) {
+		// Of a token without a known prefix, a few bytes must pass, as they end many streams.
+		all = append(all, form{[]byte(text[:min(len(text), length)]), max(public, 4)})
+	}
 	if secret == "" {
 		return nil
 	}
-	add(secret)
+	add(secret, prefix)
 	for at := range 3 {
 		// The characters at the ends depend on adjacent text.
-		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", at) + secret))
-		if form := encoded[(at*8+5)/6 : len(encoded)-1]; form != "" {
-			add(form)
-			if other := strings.NewReplacer("+", "-", "/", "_").Replace(form); other != form {
-				add(other)
+		encoded, first := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", at)+secret)), (at*8+5)/6
+		if text := encoded[first : len(encoded)-1]; text != "" {
+			public := (at+prefix)*8/6 - first
+			add(text, public)
+			if other := strings.NewReplacer("+", "-", "/", "_").Replace(text); other != text {
+				add(other, public)
 			}
 		}
 	}
@@ -79,19 +89,20 @@ func formsOf(t token.Token) (all [][]byte) {
 
 var errLeak = errors.New("the token is in the answer")
 
-// guard is a body without the token: reading fails before a complete form is returned.
+// guard is a body without the token: reading fails before a complete form is returned, or one
+// that the body's end cuts off after its public bytes.
 type guard struct {
 	io.ReadCloser
 	// leaked is called when one is found.
 	leaked func()
-	forms  [][]byte
+	forms  []form
 	// buffer[from:to] can be read; what follows may be the beginning of a form.
 	buffer   []byte
 	from, to int
 	err      error
 }
 
-func newGuard(body io.ReadCloser, forms [][]byte, leaked func()) *guard {
+func newGuard(body io.ReadCloser, forms []form, leaked func()) *guard {
 	return &guard{ReadCloser: body, forms: forms, leaked: leaked}
 }
 
@@ -118,16 +129,24 @@ func (g *guard) fill(size int) {
 	g.buffer = g.buffer[:rest+n]
 	g.from, g.to, g.err = 0, len(g.buffer), err
 	for _, form := range g.forms {
-		if bytes.Contains(g.buffer, form) {
+		cut := form.cut(g.buffer)
+		if bytes.Contains(g.buffer, form.text) || err != nil && cut > form.public {
 			g.to, g.err = 0, errLeak
 			g.leaked()
 			return
 		}
-		for n := min(len(form)-1, len(g.buffer)); err == nil && n > len(g.buffer)-g.to; n-- {
-			if bytes.HasSuffix(g.buffer, form[:n]) {
-				g.to = len(g.buffer) - n
-				break
-			}
+		if err == nil {
+			g.to = min(g.to, len(g.buffer)-cut)
 		}
 	}
+}
+
+// cut is how many bytes at the end of a text are a beginning of the form.
+func (f form) cut(text []byte) int {
+	for n := min(len(f.text)-1, len(text)); n > 0; n-- {
+		if bytes.HasSuffix(text, f.text[:n]) {
+			return n
+		}
+	}
+	return 0
 }

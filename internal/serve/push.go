@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
@@ -38,7 +39,9 @@ func (x *exchange) allowPush() bool {
 	var read bytes.Buffer
 	if len(refused) == 0 && len(moved) > 0 {
 		done := x.server.heavyWork(x.ctx)
+		slow := time.AfterFunc(min(heavyTimeout, x.server.config.Silence), x.client.abort)
 		known, incomplete := readCommits(io.TeeReader(io.LimitReader(in, maxHeld), &read), len(moved[0].New))
+		slow.Stop()
 		ancestor := x.askGitLab()
 		for _, update := range moved {
 			if why := fastForward(known, incomplete, update, ancestor); why != nil {
@@ -71,17 +74,29 @@ func plainBody(header http.Header, body io.Reader) (in *bufio.Reader, status int
 	return nil, http.StatusUnsupportedMediaType, errors.New("it is compressed in a way that is not known here")
 }
 
-// errTooMany ends the questions to GitLab about a push.
-var errTooMany = errors.New("it joins too many others")
+// These end the questions to GitLab about a push.
+var (
+	errTooMany   = errors.New("it joins too many others")
+	errQuotaUsed = errors.New("this proxy has asked GitLab too much; try again in a minute")
+)
 
-// askGitLab asks whether a commit is an ancestor of another, up to maxQuestions times.
+// askGitLab asks whether a commit is an ancestor of another, up to maxQuestions times. After a
+// failure, the push is refused, so no more is asked.
 func (x *exchange) askGitLab() func(old, of string) (bool, error) {
 	questions := 0
-	return func(old, of string) (bool, error) {
+	var failed error
+	return func(old, of string) (is bool, _ error) {
+		if failed != nil {
+			return false, failed
+		}
 		if questions++; questions > maxQuestions || x.route.Wiki || x.ctx.Err() != nil {
 			return false, errTooMany
 		}
-		return x.server.config.Ancestor(x.ctx, x.found, x.route.Project, old, of)
+		if !x.server.quota.Allow() {
+			return false, errQuotaUsed
+		}
+		is, failed = x.server.config.Ancestor(x.ctx, x.found, x.route.Project, old, of)
+		return is, failed
 	}
 }
 
@@ -94,7 +109,7 @@ func fastForward(known *commits, incomplete error, u Update, ancestor func(old, 
 	}
 	for _, commit := range frontier {
 		switch is, err := ancestor(u.Old, commit); {
-		case errors.Is(err, errTooMany):
+		case errors.Is(err, errTooMany), errors.Is(err, errQuotaUsed):
 			return errRefUnproven(err.Error())
 		case err != nil:
 			return errRefUnproven(message.As(err).What)

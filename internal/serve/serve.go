@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,6 +18,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -93,6 +96,15 @@ const (
 	idleTimeout   = 2 * time.Minute
 	// maxHeavy bounds memory: each takes up to about 40 MiB.
 	maxHeavy = 2
+	// heavyTimeout is how long a push may take to send what heavy work reads.
+	heavyTimeout = time.Minute
+	// Clients spend the user's rate limit of GitLab's API: up to maxQuota questions at once,
+	// then one more each quotaInterval. GitLab's own limit is at least 120 a minute, if it
+	// is on. Repositories are free for quotaFree after a good verdict, which is cached as
+	// long by default.
+	maxQuota      = 100
+	quotaInterval = 2 * time.Second
+	quotaFree     = 5 * time.Minute
 )
 
 // Server is a proxy.
@@ -104,8 +116,11 @@ type Server struct {
 	// heavy are for what takes memory: the commits of a push, and an answer of LFS's API.
 	heavy   chan struct{}
 	buffers sync.Pool
+	quota   *rate.Limiter
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// free are repositories that may be verified without quota, until a time.
+	free     map[string]time.Time
 	upstream *transport.Transport
 	// authorities are those of upstream.
 	authorities string
@@ -123,6 +138,7 @@ func New(c Config) *Server {
 		c.Requests = 64
 	}
 	return &Server{config: c, slots: make(chan struct{}, c.Requests), heavy: make(chan struct{}, maxHeavy),
+		quota: rate.NewLimiter(rate.Every(quotaInterval), maxQuota), free: map[string]time.Time{},
 		buffers: sync.Pool{New: func() any { return make([]byte, 32<<10) }}}
 }
 
@@ -268,6 +284,23 @@ func plainRequest(r *http.Request) bool {
 	return (strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()) && strings.Trim(r.Host, letters+".:[]") == "" &&
 		(r.Method != http.MethodGet || r.ContentLength == 0) && r.Header.Get("Origin")+r.Header.Get("Sec-Fetch-Site") == "" &&
 		(upgrade == "" || upgrade == "h2c")
+}
+
+// mayVerify reports whether the quota allows to verify a repository. Otherwise, made-up
+// projects and spellings of a name would use up the user's rate limit.
+func (s *Server) mayVerify(repository string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Before(s.free[repository]) || s.quota.Allow()
+}
+
+// verified frees a repository of the quota for a while.
+func (s *Server) verified(repository string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(s.free, func(_ string, until time.Time) bool { return until.Before(now) })
+	s.free[repository] = now.Add(quotaFree)
 }
 
 // reach is the transport to the instance, a new one if the authorities of the token's source

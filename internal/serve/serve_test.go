@@ -369,6 +369,34 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// A stream that ends within the token shows no more of it than GitLab's prefix.
+func TestStreamCutWithinTheToken(t *testing.T) {
+	basic := base64.StdEncoding.EncodeToString([]byte("oauth2:" + canary))
+	for secret, public := range map[string]int{canary: len("glpat-"), basic: len("b2F1dGgyOmdscGF0L")} {
+		for length := 1; length < len(secret); length++ {
+			for _, cut := range []bool{false, true} {
+				p := start(t, true, nil, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
+					_, _ = io.WriteString(w, "0008data"+secret[:length])
+					if _ = http.NewResponseController(w).Flush(); cut {
+						panic(http.ErrAbortHandler)
+					}
+				})
+				resp, err := http.Post("http://"+p.address+fetchPack, "", strings.NewReader("0000"))
+				var body []byte
+				if err == nil {
+					body, err = io.ReadAll(resp.Body)
+					_ = resp.Body.Close()
+				}
+				got := strings.TrimPrefix(string(body), "0008data")
+				if whole := !cut && length <= public; len(got) > public || whole != (err == nil) || whole && got != secret[:length] {
+					t.Errorf("of %s, cut %v: %q, %v", secret[:length], cut, got, err)
+				}
+			}
+		}
+	}
+}
+
 // A token that was rotated is replaced within a request that can be sent again; else
 // the client is told to try again, and never to log in.
 func TestRotatedWithinARequest(t *testing.T) {
@@ -608,6 +636,34 @@ func TestSilentClients(t *testing.T) {
 		case <-time.After(wait):
 			t.Errorf("%s: the instance still waits", name)
 		}
+	}
+	// Single bytes are no progress.
+	conn, err := net.Dial("tcp", p.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(wait))
+	_, _ = io.WriteString(conn, post(fetchPack, "", "Content-Length: 1000000"))
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		_, _ = io.Copy(io.Discard, conn)
+	}()
+	for drip := time.NewTicker(20 * time.Millisecond); ; {
+		select {
+		case <-drip.C:
+			_, err = io.WriteString(conn, "x")
+		case <-left:
+			err = io.EOF
+		}
+		if err != nil {
+			break
+		}
+	}
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		t.Error("a client that sends single bytes keeps its request")
 	}
 	for name, request := range map[string]string{
 		"updates that do not come": post(pushPack, "", "Content-Length: 1000"),

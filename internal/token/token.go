@@ -260,6 +260,15 @@ func (t Token) Reveal() string {
 	return t.reveal()
 }
 
+// PublicPrefix is the length in bytes of GitLab's own prefix, which is no secret; 0 for a
+// token without it.
+func (t Token) PublicPrefix() int {
+	if strings.HasPrefix(t.Reveal(), personal) {
+		return len(personal)
+	}
+	return 0
+}
+
 // IsZero reports whether there is no token.
 func (t Token) IsZero() bool { return t.reveal == nil }
 
