@@ -62,6 +62,7 @@ var leaves = map[string]string{
 	"gitlab":    "github.com/go-git/go-git",
 	"transport": "github.com/hashicorp/go-retryablehttp",
 	"install":   "golang.org/x/sys",
+	"serve":     "golang.org/x/time",
 	"process":   "golang.org/x/sys",
 	"kube":      "k8s.io/apimachinery k8s.io/client-go k8s.io/klog",
 }
