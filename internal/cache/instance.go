@@ -50,6 +50,14 @@ func (s Store) SaveSecretInstance(place, url string) {
 	s.saveInstance(fileOf("place", place), func(e *entry, now time.Time) { *e = entry{Made: now, Instance: url} })
 }
 
+// Silent reports whether a place did not answer in the last 30 seconds.
+func (s Store) Silent(place string) bool { return s.instance(fileOf("place", place)).Failed }
+
+// SaveSilent stores that a place did not answer.
+func (s Store) SaveSilent(place string) {
+	s.saveInstance(fileOf("place", place), func(e *entry, now time.Time) { e.Tried = now })
+}
+
 func (s Store) instance(of names) (known Instance) {
 	dir, _ := s.open(false)
 	if dir == nil {

@@ -83,7 +83,7 @@ func Groups() []Group {
 			{Name: "SESSION_ID",
 				Meaning: "the same, used if neither is set; in pods of the control plane, it takes precedence over both"},
 			{Name: "CREDENTIAL_IDS",
-				Meaning: "JSON object from provider to credential, set in pods of the control plane; if set, the credential `gitlab` is used instead of the session's"},
+				Meaning: "JSON object from provider to credential, set in pods of the control plane; its credential `gitlab`, if any, is used instead of the session's"},
 			{Name: "USER_ID",
 				Meaning: "the session's owner; used only to recognize [the runner](#the-platforms-runner)"},
 			{Name: "WORKSPACE_PATH",

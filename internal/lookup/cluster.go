@@ -81,11 +81,13 @@ func placeOf(name kube.Name, cluster kube.Config) string {
 
 // readSecret reads a Secret of the cluster within the time limit.
 func (l Lookup) readSecret(ctx context.Context, name kube.Name) (source.Found, error) {
-	ctx, stop, _, problem := l.Limit.Start(ctx)
+	ctx, stop, limit, problem := l.Limit.Start(ctx)
 	if problem != nil {
 		return source.Found{}, problem
 	}
 	defer stop()
+	ctx, ended, _ := l.patience(ctx, placeOf(name, l.Cluster), limit)
+	defer ended()
 	client, problem := kube.Open(ctx, l.Cluster)
 	if problem != nil {
 		return source.Found{}, problem

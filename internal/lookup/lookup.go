@@ -4,6 +4,7 @@ package lookup
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ambient-code/git-credential-acp/internal/cache"
@@ -57,6 +58,29 @@ func (l Lookup) Find(ctx context.Context, req credential.Request) (found []sourc
 		found = append(found, config.Unused(found[0])...)
 	}
 	return found, looked, problem
+}
+
+// retryTimeout is how long a call waits for a place that did not answer a call just before.
+const retryTimeout = time.Second
+
+// patience bounds the wait for the cluster or the platform, named by place, if it did not
+// answer another call in the last half minute: otherwise each call would wait for the whole
+// time limit. wait is the limit or less; ended must be called after the wait.
+func (l Lookup) patience(ctx context.Context, place string, limit time.Duration) (_ context.Context, ended func(), wait time.Duration) {
+	store, problem := l.Store()
+	if problem != nil {
+		return ctx, func() {}, limit
+	}
+	if store.Silent(place) {
+		wait = min(retryTimeout, limit)
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		return ctx, cancel, wait
+	}
+	return ctx, func() {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			store.SaveSilent(place)
+		}
+	}, limit
 }
 
 // Newer reads the Secret of ACP_GITLAB_SECRET.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/config"
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -26,24 +27,44 @@ func (l Lookup) backend(ctx context.Context) (source.Answer, error) {
 		return failed(problem)
 	}
 	defer stop()
+	ctx, ended, limit := l.patience(ctx, "platform "+cmp.Or(l.Config.BackendURL.Value, l.Config.BackendAPIURL.Value), limit)
+	defer ended()
 	client, problem := l.Platform.Open("", limit)
 	if problem != nil {
 		return failed(problem)
 	}
 	defer client.Close()
 	answer.Where += " at " + client.Platform().URL
-	var found platform.Credentials
-	var none error
-	if l.Config.CredentialIDs.Value != "" {
-		found, none, problem = l.boundCredential(ctx, client)
-	} else {
-		found, none, problem = sessionCredentials(ctx, l.Config, client)
-	}
+	found, none, problem := l.credentials(ctx, client)
 	if problem != nil {
 		return failed(problem)
 	}
 	answer.Token, answer.InstanceURL = found.Token, found.InstanceURL
 	return answer, none
+}
+
+// credentials are those that CREDENTIAL_IDS names, else those of the session's owner. Like a
+// session's token itself, the latter need no entry: a pod may have entries for other
+// providers only, while its user has connected GitLab. none is for a session with neither.
+func (l Lookup) credentials(ctx context.Context, client *platform.Client) (found platform.Credentials, none, problem error) {
+	ids := strings.TrimSpace(l.Config.CredentialIDs.Value)
+	if ids == "" {
+		return sessionCredentials(ctx, l.Config, client)
+	}
+	id, bound, err := platform.CredentialOf(ids)
+	switch {
+	case err != nil:
+		return found, nil, message.SettingInvalid(l.Config.CredentialIDs.Name, err)
+	case bound:
+		found, problem = l.boundCredential(ctx, client, id)
+		return found, nil, problem
+	}
+	found, none, problem = sessionCredentials(ctx, l.Config, client)
+	if message.Is(problem, "session-unknown") || message.Is(problem, "session-not-found") || message.Is(problem, "platform-absent") {
+		// The control plane alone has no credentials of sessions.
+		return found, errCredentialUnbound(), nil
+	}
+	return found, none, problem
 }
 
 // OnPlatform reports whether the environment names the platform's address.
@@ -81,33 +102,25 @@ func sessionCredentials(ctx context.Context, c config.Config, client *platform.C
 	return found, none, problem
 }
 
-// boundCredential is the one that CREDENTIAL_IDS names; none is for a session without.
-// Its instance URL is "" if it has none.
-func (l Lookup) boundCredential(ctx context.Context, client *platform.Client) (found platform.Credentials, none, problem error) {
-	id, bound, err := platform.CredentialOf(l.Config.CredentialIDs.Value)
-	switch {
-	case err != nil:
-		return found, nil, message.SettingInvalid(l.Config.CredentialIDs.Name, err)
-	case !bound:
-		return found, errCredentialUnbound(), nil
-	}
+// boundCredential is the credential of that id. Its instance URL is "" if it has none.
+func (l Lookup) boundCredential(ctx context.Context, client *platform.Client, id platform.Name) (found platform.Credentials, problem error) {
 	var project platform.Name
 	if l.Config.Project.Value != "" {
 		if project, problem = projectName(l.Config, platform.ParseID); problem != nil {
-			return found, nil, problem
+			return found, problem
 		}
 	}
 	if found, problem = client.Credential(ctx, project, id); problem != nil {
-		return found, nil, problem
+		return found, problem
 	}
 	tok, err := token.Parse(found.Token())
 	if err != nil {
-		return found, nil, nil // source says what is wrong with it
+		return found, nil // source says what is wrong with it
 	}
 	found.InstanceURL, problem = l.remembered(ctx, tok, "credential", func() (string, error) {
 		return client.CredentialURL(ctx, project, id)
 	})
-	return found, nil, problem
+	return found, problem
 }
 
 // projectName is the session's, from the first of its variables that is set.

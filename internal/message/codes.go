@@ -163,7 +163,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{"platform-token-invalid", ""},
 	{"session-unknown", ""},
 	{"platform-not-connected", ""},
-	{"credential-unbound", "In pods of the control plane, `CREDENTIAL_IDS` names the session's credentials."},
+	{"credential-unbound", "In pods of the control plane, `CREDENTIAL_IDS` names the session's credentials; here, neither it nor the session has one for GitLab."},
 	{"credential-not-found", ""},
 	{"session-not-found", ""},
 	{"platform-unauthorized", ""},
