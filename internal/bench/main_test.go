@@ -9,8 +9,8 @@ import (
 // A row over its limit is marked and named, and makes the run fail, but for times
 // in a quick run.
 func TestReportOver(t *testing.T) {
-	rows := func(quick bool, requests int, times ...time.Duration) []row {
-		b := &bench{quick: quick}
+	rows := func(requests int, times ...time.Duration) []row {
+		b := &bench{}
 		for _, ours := range times {
 			b.compare("get "+ours.String(), "`rival`", 2, ours, time.Second)
 		}
@@ -18,20 +18,21 @@ func TestReportOver(t *testing.T) {
 		return b.rows
 	}
 	for name, test := range map[string]struct {
-		rows []row
-		over int
-		want string
+		quick bool
+		rows  []row
+		over  int
+		want  string
 	}{
-		"within":        {rows(false, 2, time.Second, 2*time.Second), 0, ""},
-		"time":          {rows(false, 2, time.Second, 3*time.Second), 1, "over the limit in 1 of 3 rows: get 3s (≤ 2.00×)"},
-		"quick time":    {rows(true, 2, time.Second, 3*time.Second), 1, ""},
-		"quick request": {rows(true, 3, 3*time.Second), 2, "over the limit in 1 of 2 rows: at once (2 requests, 0 failures)"},
-		"several": {rows(false, 1, 3*time.Second), 2,
+		"within":        {false, rows(2, time.Second, 2*time.Second), 0, ""},
+		"time":          {false, rows(2, time.Second, 3*time.Second), 1, "over the limit in 1 of 3 rows: get 3s (≤ 2.00×)"},
+		"quick time":    {true, rows(2, time.Second, 3*time.Second), 1, ""},
+		"quick request": {true, rows(3, 3*time.Second), 2, "over the limit in 1 of 2 rows: at once (2 requests, 0 failures)"},
+		"several": {false, rows(1, 3*time.Second), 2,
 			"over the limit in 2 of 2 rows: get 3s (≤ 2.00×); at once (2 requests, 0 failures)"},
 	} {
 		var out strings.Builder
 		text := ""
-		if err := report(&out, test.rows); err != nil {
+		if err := report(&out, test.rows, test.quick); err != nil {
 			text = err.Error()
 		}
 		if text != test.want {

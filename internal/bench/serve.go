@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -47,9 +46,7 @@ func (b *bench) serve() error {
 	if err != nil {
 		return err
 	}
-	memory := peakOf(proxy.Process.Pid)
-	b.rows = append(b.rows, row{"peak memory of `serve`, " + name + " pushed and cloned", fmt.Sprintf("%.1f MB", float64(memory)/(1<<20)), show(took) + " in all", "-",
-		fmt.Sprintf("≤ %d MB", maxProxy>>20), memory > maxProxy, memory > maxProxy})
+	b.size("peak memory of `serve`, "+name+" pushed and cloned", peakOf(proxy.Process.Pid), show(took)+" in all", maxProxy)
 	return errors.Join(proxy.Process.Signal(syscall.SIGTERM), proxy.Wait())
 }
 
