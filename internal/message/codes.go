@@ -116,6 +116,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{"output-lost", ""},
 	{"files-exhausted", ""},
 	{"no-answer", "The URL can't be written as a request of git's protocol."},
+	{"proxy-bypassed", "git applies one `insteadOf` to an address, so a proxy needs one for ssh addresses too."},
 	{"elsewhere", "A `url.….insteadOf` or `pushInsteadOf` applies."},
 	{"other-username", ""},
 	{"clock-past-expiry", ""},

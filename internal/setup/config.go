@@ -173,7 +173,7 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 			sections = append(sections, reserved)
 		}
 	}
-	wanted := merge(old, sections)
+	wanted := merge(old, withSSH(old, sections))
 	if header+File(wanted) != written {
 		changed = true
 		if problem := c.save(wanted); problem != nil {
@@ -191,6 +191,36 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 		}
 	}
 	return true, c.link(ctx)
+}
+
+// withSSH adds the ssh addresses of an earlier --rewrite-ssh to sections without any. They lead
+// where the instance's own URLs lead now: otherwise they would bypass a new proxy, or lead to
+// an old one.
+func withSSH(old, sections []Section) []Section {
+	all := slices.Clone(sections)
+	for n, s := range sections {
+		url := s.Sub + "/"
+		if s.Name == urlSection {
+			url = s.Lines[0].Value
+		} else if !s.IsHelper() {
+			continue
+		}
+		own := Line{keyInstead, url}
+		var ssh []Line
+		for _, have := range old {
+			if have.Name == urlSection && (have.Sub == url || slices.Contains(have.Lines, own)) {
+				ssh = append(ssh, slices.DeleteFunc(slices.Clone(have.Lines), func(line Line) bool { return line == own })...)
+			}
+		}
+		switch {
+		case len(ssh) == 0:
+		case s.IsHelper() && !slices.ContainsFunc(sections, func(other Section) bool { return other.Name == urlSection && other.Sub == url }):
+			all = append(all, Section{Name: urlSection, Sub: url, Lines: ssh})
+		case slices.Equal(s.Lines, []Line{own}):
+			all[n].Lines = append(slices.Clone(s.Lines), ssh...)
+		}
+	}
+	return all
 }
 
 // merge adds sections to those of our file. A section of the same name is replaced, except

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
@@ -24,6 +25,7 @@ func EffectOf(config gitconfig.Config, sections []Section, path string) (e Effec
 		case s.Refuses() || s.resets() || s.Name == httpSection:
 		case !s.IsHelper():
 			if !e.rewrittenElse(config, s) {
+				e.bypassed(config, s)
 				e.Rewritten = append(e.Rewritten, strings.TrimSuffix(s.Sub, "/"))
 			}
 		case !e.overruled(config, s, path) && !e.diverted(config, s.Sub):
@@ -58,6 +60,21 @@ func (e *Effect) diverted(config gitconfig.Config, url string) bool {
 		}
 	}
 	return false
+}
+
+// bypassed warns of a setting that makes git use an instance's own URL for its ssh addresses,
+// although a section makes it use a proxy for that URL.
+func (e *Effect) bypassed(config gitconfig.Config, s Section) {
+	i, err := instance.Parse(s.Lines[0].Value, true)
+	if err != nil {
+		return // ssh addresses
+	}
+	for _, form := range sshForms(i, 0) {
+		if to, by, found := config.Rewritten(form, false); found && strings.HasPrefix(to, i.URL()+"/") {
+			e.Warnings = append(e.Warnings, warnProxyBypassed(form, i.URL(), by.Name(), by.Origin))
+			return
+		}
+	}
 }
 
 // rewrittenElse warns of another setting that applies to a section's ssh addresses, and

@@ -57,6 +57,14 @@ func warnSetUpIneffective(url, path, key, origin string) error {
 		Hint: "remove that, or run setup for a scope that git reads later (--system, then --global, --local, --env)"}
 }
 
+// warnProxyBypassed is a warning that git uses an instance's url, not the proxy, for ssh
+// addresses that begin with form. key and origin are the setting that says so.
+func warnProxyBypassed(form, url, key, origin string) error {
+	return &message.Error{Code: "proxy-bypassed", Topic: message.Warning,
+		What: "git replaces " + message.Quote(form) + " with " + url + ", not with the proxy: " + message.Quote(key) + " in " + message.Quote(origin),
+		Hint: "remove that setting, and run setup --proxy with --rewrite-ssh"}
+}
+
 // errSSHAmbiguous is for two instances on one host with the same ssh addresses.
 func errSSHAmbiguous(one, other string) error {
 	return &message.Error{Code: "ssh-ambiguous", Topic: message.Configuration,
