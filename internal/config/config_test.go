@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the tables of the documents")
 // read by os.TempDir.
 func TestRead(t *testing.T) {
 	want := map[string]int{}
-	for _, group := range Groups() {
+	for _, group := range groups {
 		for _, v := range group.Variables {
 			if strings.HasSuffix(v.Name, "_") {
 				v.Name += "0"
@@ -143,11 +143,11 @@ func TestDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 	tables := 0
-	for _, group := range Groups() {
+	for _, group := range groups {
 		tables += strings.Count(string(text), group.head())
 	}
-	if tables != len(Groups()) {
-		t.Errorf("the document has %d tables of variables, want %d", tables, len(Groups()))
+	if tables != len(groups) {
+		t.Errorf("the document has %d tables of variables, want %d", tables, len(groups))
 	}
 	switch updated := Update(string(text)); {
 	case updated == string(text):
@@ -163,7 +163,7 @@ func TestDocuments(t *testing.T) {
 // Help for a terminal names each variable, without Markdown, in lines that fit.
 func TestText(t *testing.T) {
 	text := Text()
-	for _, group := range Groups() {
+	for _, group := range groups {
 		for _, v := range group.Variables {
 			if !strings.Contains(text, "\n  "+v.Name) {
 				t.Errorf("it lacks %s", v.Name)
