@@ -130,8 +130,8 @@ func connectTarget(args []string) (check.Target, error) {
 // token is asked for.
 func prepareSecret(ctx context.Context, s *connection.Secret, flags connectFlags) error {
 	s.Session, s.Force = flags.owner, flags.force
-	if kept, err := s.Read(ctx); err != nil || kept.Fixed != nil {
-		return cmp.Or(err, kept.Fixed)
+	if kept, err := s.Read(ctx); err != nil || kept.Unwritable != nil {
+		return cmp.Or(err, kept.Unwritable)
 	}
 	if flags.caFile == "" {
 		return nil

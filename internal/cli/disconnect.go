@@ -52,8 +52,8 @@ func runDisconnect(ctx context.Context, d *deps, flags disconnectFlags) error {
 	case !kept.Connected:
 		_, _ = fmt.Fprintf(d.env.Stdout, "nothing to do: there is no token in %s\n", keeper.Where())
 		return nil
-	case kept.Stuck != nil:
-		return kept.Stuck
+	case kept.Unremovable != nil:
+		return kept.Unremovable
 	}
 	if flags.revoke {
 		// First, so that a token that is still valid is never removed without being revoked.

@@ -35,9 +35,9 @@ type Kept struct {
 	source.Found
 	// Connected: something is stored.
 	Connected bool
-	// Fixed is why Write can't change it, and Stuck why Remove can't remove the token,
-	// as far as known without a request; nil if they can.
-	Fixed, Stuck error
+	// Unwritable is why Write would fail, and Unremovable why Remove would, as far as
+	// known without a request; nil if they wouldn't.
+	Unwritable, Unremovable error
 	// ID distinguishes it from others of its name, and Server is where it was read; both
 	// are "" if unknown.
 	ID, Server string

@@ -113,8 +113,8 @@ func find(ctx context.Context, r Rotation) (target, error) {
 		return target{}, err
 	case !kept.Connected:
 		return target{}, message.NothingKept(r.Keeper.Where())
-	case kept.Fixed != nil:
-		return target{}, errRotateNoWay(kept.Fixed)
+	case kept.Unwritable != nil:
+		return target{}, errRotateNoWay(kept.Unwritable)
 	case kept.Problem != nil:
 		return target{}, kept.Problem
 	case r.Only != nil && *r.Only != kept.Instance:

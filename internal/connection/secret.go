@@ -55,10 +55,10 @@ func (s Secret) Read(ctx context.Context) (Kept, error) {
 	kept := Kept{ID: object.UID, Server: s.Client.Server(), state: object}
 	if object.Immutable {
 		act := kube.Act{Verb: "patch", Resource: "secrets", Namespace: s.Name.Namespace, Name: s.Name.Name}
-		kept.Fixed = kube.ErrImmutable(act)
+		kept.Unwritable = kube.ErrImmutable(act)
 		if len(ours(object)) < len(object.Data) {
 			act.Verb = "delete"
-			kept.Stuck = kube.ErrImmutable(act)
+			kept.Unremovable = kube.ErrImmutable(act)
 		}
 	}
 	if len(object.Data) > 0 {

@@ -64,7 +64,7 @@ func TestSecretRead(t *testing.T) {
 				c.secret.Immutable = test.immutable
 			}
 			kept, err := keeper.Read(t.Context())
-			if err != nil || kept.Connected != test.connected || (kept.Fixed != nil) != test.fixed || (kept.Stuck != nil) != test.stuck {
+			if err != nil || kept.Connected != test.connected || (kept.Unwritable != nil) != test.fixed || (kept.Unremovable != nil) != test.stuck {
 				t.Fatalf("%v: %+v", err, kept)
 			}
 			if (kept.Problem == nil) != (test.code == "") || kept.Problem != nil && !message.Is(kept.Problem, test.code) {
