@@ -307,6 +307,7 @@ func spelled(e ast.Expr) string {
 
 // The program is static: it runs in images with another libc, or with none.
 func TestStatic(t *testing.T) {
+	t.Parallel()
 	program := filepath.Join(t.TempDir(), "program")
 	build := exec.Command("go", "build", "-o", program, module+"/cmd/git-credential-acp")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")

@@ -151,6 +151,7 @@ func TestHundredAtOnce(t *testing.T) {
 
 // What one of many learns in vain counts for all who waited for it.
 func TestManyInAnOutage(t *testing.T) {
+	t.Parallel()
 	p := newPod(t, "group/project")
 	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Status: 500, Delay: 400 * time.Millisecond})
 	var started, done sync.WaitGroup
@@ -179,6 +180,7 @@ func TestManyInAnOutage(t *testing.T) {
 // Twenty submodules cloned at once: one question about the token, one about
 // each project.
 func TestSubmodulesAtOnce(t *testing.T) {
+	t.Parallel()
 	const modules = 20
 	projects := []string{"group/super"}
 	for n := range modules {
@@ -211,6 +213,7 @@ func TestSubmodulesAtOnce(t *testing.T) {
 
 // The one that asks is killed: the next one asks, without waiting for it.
 func TestHolderKilled(t *testing.T) {
+	t.Parallel()
 	p := newPod(t, "group/project")
 	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Hang: true})
 	holder, _ := p.get("group/project")
@@ -242,6 +245,7 @@ func TestHolderKilled(t *testing.T) {
 // wait for, and one about each project. In an outage, the token's trouble is
 // everybody's.
 func TestProjectsAtOnce(t *testing.T) {
+	t.Parallel()
 	const projects = 20
 	var paths []string
 	for n := range projects {
@@ -285,6 +289,7 @@ func TestProjectsAtOnce(t *testing.T) {
 // While one waits for a rate limit to reset, outside its time limit, the others
 // hear of it and don't ask: those that don't want to wait that long are told so.
 func TestManyAtARateLimit(t *testing.T) {
+	t.Parallel()
 	p := newPod(t, "group/project", "group/other")
 	p.env = append(p.env, "ACP_GITLAB_TIMEOUT=2s")
 	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Status: 429, Header: map[string][]string{"Retry-After": {"4"}}})
@@ -321,6 +326,7 @@ func TestManyAtARateLimit(t *testing.T) {
 // Sessions with a cache each share one limit, with room for one half of them in a
 // window: all are answered, although each of them has less time than a window.
 func TestSessionsAtARateLimit(t *testing.T) {
+	t.Parallel()
 	const sessions = 12
 	p := newPod(t, "group/project")
 	p.env = append(p.env, "ACP_GITLAB_TIMEOUT=4s")
@@ -346,6 +352,7 @@ func TestSessionsAtARateLimit(t *testing.T) {
 // The one that asks gets no answer: the others wait for half their time, then
 // ask for themselves, and what they learn serves the one as well.
 func TestHolderHangs(t *testing.T) {
+	t.Parallel()
 	p := newPod(t, "group/project")
 	p.env = append(p.env, "ACP_GITLAB_TIMEOUT=6s")
 	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Hang: true, Times: 2})
@@ -364,6 +371,7 @@ func TestHolderHangs(t *testing.T) {
 // The Secret is swapped while a call waits for the lock: what it answers is one
 // token, whole, that was found good.
 func TestSwapWhileWaiting(t *testing.T) {
+	t.Parallel()
 	p := newPod(t, "group/project")
 	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Delay: time.Second, Times: 2})
 	first, _ := p.get("group/project")

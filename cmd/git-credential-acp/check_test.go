@@ -118,6 +118,7 @@ func (p *pod) run(args ...string) (stdout string, code int) {
 // What the built program prints is what the schema describes, in every way in
 // which a check can end; and each step is seen to be good in one of them.
 func TestCheckSchema(t *testing.T) {
+	t.Parallel()
 	good := map[string]bool{}
 	for _, test := range []struct {
 		name    string
@@ -224,6 +225,7 @@ func (p *pod) project(f func(*gitlabtest.Project)) {
 // check decides nothing that get would decide in another way: with the same
 // GitLab, the same Secret and the same settings, both end with the same exit code.
 func TestCheckAgreesWithGet(t *testing.T) {
+	t.Parallel()
 	fault := func(f gitlabtest.Fault) func(*pod) { return func(p *pod) { p.gitlab.AddFault(f) } }
 	forbidden := func(text string) func(*pod) {
 		return func(p *pod) { p.gitlab.AddUser(gitlabtest.User{ID: 7, Username: "dev", Forbidden: text}) }

@@ -72,6 +72,7 @@ func ballast(t *testing.T, dir string) {
 // If the disk fills up while GitLab creates a token, the token is saved: the record has
 // reserved the space.
 func TestRotateNewFullDisk(t *testing.T) {
+	t.Parallel()
 	r := newRotation(t)
 	dir := filepath.Join(r.dir, "state", "git-credential-acp")
 	if err := os.MkdirAll(dir, 0o700); err != nil {

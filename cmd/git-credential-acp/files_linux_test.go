@@ -11,6 +11,7 @@ import (
 // With few file descriptors, a command works, or says that files can't be opened.
 // It takes no file for absent or present, and blames nothing else.
 func TestFewDescriptors(t *testing.T) {
+	t.Parallel()
 	p := newPod(t, "group/project")
 	for _, command := range []string{"get", "check " + p.gitlab.URL() + "/group/project", "check --json", "status", "setup --print", "version"} {
 		for limit := 5; limit <= 24; limit++ {

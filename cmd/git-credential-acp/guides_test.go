@@ -22,6 +22,7 @@ var update = flag.Bool("update", false, "write what check prints into README.md"
 // What these guides give to type works as it stands, for somebody who has a
 // clone of the repository, a token to paste, and a GitLab.
 func TestGuides(t *testing.T) {
+	t.Parallel()
 	for guide, test := range map[string]struct {
 		prepare func(*laptop)
 		// typed is a part of what there is to type, then is typed after it, and

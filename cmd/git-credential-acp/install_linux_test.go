@@ -363,6 +363,7 @@ func TestInstallEnded(t *testing.T) {
 
 // All at once, and each succeeds.
 func TestInstallTogether(t *testing.T) {
+	t.Parallel()
 	dir := shared(t)
 	var all sync.WaitGroup
 	for range 20 {

@@ -70,10 +70,12 @@ var scriptCommands = map[string]func(*testscript.TestScript, []string) error{
 }
 
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	scripttest.Run(t, scripttest.Params{Dir: scripts, Commands: scriptCommands})
 }
 
 // The attacks run against the program as it is built for release.
 func TestAttacks(t *testing.T) {
+	t.Parallel()
 	scripttest.Run(t, scripttest.Params{Dir: attacks, Program: program(t), Commands: scriptCommands})
 }

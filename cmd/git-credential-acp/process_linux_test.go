@@ -97,6 +97,7 @@ func hanging(t *testing.T, p *pod) (*exec.Cmd, *bytes.Buffer) {
 
 // No other process can look into this one, even one of the same user's.
 func TestMemoryIsClosed(t *testing.T) {
+	t.Parallel()
 	p := newPod(t, "group/project")
 	get, _ := hanging(t, p)
 	own, err := os.ReadFile("/proc/self/exe")
@@ -140,6 +141,7 @@ func TestMemoryIsClosed(t *testing.T) {
 // The kernel writes no dump of the process, whatever the limit was, and the
 // runtime nothing to standard error.
 func TestNoCoreDump(t *testing.T) {
+	t.Parallel()
 	p := newPod(t, "group/project")
 	get, said := hanging(t, p)
 	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", get.Process.Pid))

@@ -44,6 +44,7 @@ func TestRotateNewAtOnce(t *testing.T) {
 
 // After the request for a token, signals don't end rotate: GitLab does not repeat the reply.
 func TestRotateNewSignal(t *testing.T) {
+	t.Parallel()
 	r := newRotation(t)
 	cmd, said := r.startNew(1500 * time.Millisecond)
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
@@ -61,6 +62,7 @@ func TestRotateNewSignal(t *testing.T) {
 
 // The request for a token has a longer timeout, since the token is lost with the reply.
 func TestRotateNewSlow(t *testing.T) {
+	t.Parallel()
 	r := newRotation(t)
 	r.env = append(r.env, "ACP_GITLAB_TIMEOUT=1s")
 	r.gitlab.AddFault(gitlabtest.Fault{Match: "rotate", Delay: 2 * time.Second})

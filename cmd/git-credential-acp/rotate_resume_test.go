@@ -80,6 +80,7 @@ func TestRotateResumeAfterKill(t *testing.T) {
 // While a rotate --new waits for GitLab, --resume and other rotations are refused: a second
 // request with the old token would revoke the new one too.
 func TestRotateResumeWhileRunning(t *testing.T) {
+	t.Parallel()
 	r := newRotation(t)
 	cmd, said := r.startNew(2 * time.Second)
 	for _, args := range [][]string{{"--resume"}, {"--new"}, {"--token-file", "new"}} {

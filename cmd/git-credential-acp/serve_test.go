@@ -78,6 +78,7 @@ func fetch(t *testing.T, url string) (status int, body string) {
 // A platform runs serve as a service: probes follow the Secret, metrics and the log tell
 // of each request, and neither holds the token.
 func TestServeAsService(t *testing.T) {
+	t.Parallel()
 	p := newPod(t, "group/project")
 	if err := os.RemoveAll(p.path("secret")); err != nil {
 		t.Fatal(err)

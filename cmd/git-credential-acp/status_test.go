@@ -14,6 +14,7 @@ import (
 // The output of status --json matches its schema with every outcome, and has no token or
 // control character even if GitLab sends them.
 func TestStatusSchema(t *testing.T) {
+	t.Parallel()
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
 	schema, err := compiler.Compile(filepath.Join(root, "docs", "status.schema.json"))

@@ -61,6 +61,7 @@ func TestWorkflows(t *testing.T) {
 // make install puts the program, its manual pages and completions below PREFIX in
 // DESTDIR, and make uninstall removes just these.
 func TestMakeInstall(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("make install is for Linux and macOS")
 	}
