@@ -51,26 +51,30 @@ install: $(if $(SUDO_UID),,build pages) ## the program, manual pages and complet
 uninstall: ## remove what make install with the same PREFIX and DESTDIR installed
 	rm -f $(INSTALLED)
 
-TEST := go test -timeout 20m -parallel 8
+# Many tests wait for time limits, so more run at once than there are processors.
+TEST := go test -timeout 20m -p 4 -parallel 12
 # The race detector needs a C compiler.
-RACETEST := $(if $(shell command -v "$$(go env CC)"),CGO_ENABLED=1 go test -timeout 20m -parallel 6 -race,$(TEST))
+RACETEST := $(if $(shell command -v "$$(go env CC)"),CGO_ENABLED=1 go test -timeout 20m -p 4 -parallel 8 -race,$(TEST))
 
-# The scripts in cmd start thousands of programs: here without the race detector,
-# in test-git with it.
+# The scripts in cmd start thousands of programs, which the race detector makes three
+# times slower: test-git runs some of them with it.
 .PHONY: test
 test: ## all tests, with the real git and a local fake GitLab
 	$(RACETEST) ./internal/...
 	$(TEST) ./cmd/...
 
 # The tests that run git, with a newer git and git-lfs, unpacked once next to Go's
-# build cache; then with the local git and the newer git-lfs the scripts that can tell.
+# build cache; then with the local git, the newer git-lfs and the race detector at
+# least one script for each command.
 ACP_GIT_ASSETS ?= $(dir $(shell go env GOCACHE))git-credential-acp/git-sid
+
+RACESCRIPTS := backend-time|cache-trouble|check|check-all|clone-push|connect|disconnect|erase|install|platform|rotate.*|serve.*|setup|shared-session|status|usage|verdicts
 
 .PHONY: test-git
 test-git: ## the tests that run git, with git and git-lfs of a newer Debian
 	@.ci/fetch-git "$(ACP_GIT_ASSETS)"
-	PATH="$(ACP_GIT_ASSETS)/git:$(ACP_GIT_ASSETS)/git-lfs:$$PATH" $(RACETEST) -count=1 ./cmd/... ./internal/cli ./internal/gitconfig ./internal/gitlabtest ./internal/setup
-	PATH="$(ACP_GIT_ASSETS)/git-lfs:$$PATH" $(TEST) -count=1 -run 'TestScripts/(check|setup|clone|serve|wiki|grants|canary|drop-in)' ./cmd/...
+	PATH="$(ACP_GIT_ASSETS)/git:$(ACP_GIT_ASSETS)/git-lfs:$$PATH" $(TEST) -count=1 ./cmd/... ./internal/cli ./internal/gitconfig ./internal/gitlabtest ./internal/setup
+	PATH="$(ACP_GIT_ASSETS)/git-lfs:$$PATH" $(RACETEST) -count=1 -run 'TestScripts/($(RACESCRIPTS))$$' ./cmd/...
 
 # Tests against a real Kubernetes API server and etcd, in a module of their own.
 # Both are built from source once per version (ten minutes or more) and kept next
@@ -202,9 +206,12 @@ goreleaser = $(if $(TAG),GORELEASER_CURRENT_TAG=$(TAG) )go run $(GORELEASER) rel
 notes = mkdir -p bin && awk '/^\#\# /{on = index($$2, "[$(TAG:v%=%)]")} on && !/^\#\# /' CHANGELOG.md >bin/notes.md && \
 	test -s bin/notes.md || { echo 'CHANGELOG.md has no entry for $(TAG)' >&2; exit 1; }
 
-# Build context for Dockerfile: the binaries in dist after a release, otherwise
-# built here.
-image-context: extras ## what Dockerfile needs, in bin/image
+# The version that goreleaser set.
+RELEASED = $(shell sed -n 's/.*"version":"\([^"]*\)".*/v\1/p' dist/metadata.json 2>/dev/null)
+
+# Build context for Dockerfile: the binaries in dist and the extras of a release,
+# otherwise built here.
+image-context: $(if $(and $(RELEASED),$(wildcard $(EXTRAS)/THIRD-PARTY-LICENSES)),,extras) ## what Dockerfile needs, in bin/image
 	rm -rf bin/image
 	@set -e; for arch in amd64 arm64; do \
 		program=$$(ls -d dist/git-credential-acp_linux_$${arch}_*/git-credential-acp 2>/dev/null) || { \
@@ -212,9 +219,6 @@ image-context: extras ## what Dockerfile needs, in bin/image
 		install -D -m 0755 "$$program" bin/image/$$arch/git-credential-acp; \
 	done
 	install -m 0644 LICENSE $(EXTRAS)/THIRD-PARTY-LICENSES $(EXTRAS)/ca-certificates.crt bin/image
-
-# The version that goreleaser set.
-RELEASED = $(shell sed -n 's/.*"version":"\([^"]*\)".*/v\1/p' dist/metadata.json 2>/dev/null)
 
 image: image-context ## the container image, in dist/image (needs buildah)
 	bash internal/release/image.sh build "$(RELEASED)" "$(COMMIT)" "$(EPOCH)"
@@ -224,7 +228,8 @@ image-check: ## run the program in the image (needs root)
 	bash internal/release/image.sh check "$(RELEASED)"
 
 # Builds the release again from a clone in another directory, with another time
-# zone and umask and no build cache. The result must be identical, except for
+# zone and umask: linked again for all systems, and compiled again without the build
+# cache for linux/amd64 (RELEASE_GOFLAGS). The result must be identical, except for
 # goreleaser's records of its run.
 reproducible: release ## build a release twice and compare
 	@test -z "$$(git status --porcelain)" || { echo 'the second build has only what is committed: commit first' >&2; exit 1; }
