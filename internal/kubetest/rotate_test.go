@@ -20,14 +20,13 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
-// owner is a machine on which somebody looks after a Secret of the cluster, by a
-// token of a ServiceAccount.
+// owner is a machine with a kubeconfig whose ServiceAccount may write one Secret.
 type owner struct {
 	*desk
 	front *front
 }
 
-// rights are those that take care of one Secret, and the one to make it.
+// rights are those to read, change and create the Secret.
 func rights() []rbac.PolicyRule {
 	return []rbac.PolicyRule{Only("mine", "get", "patch", "delete"),
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}},
@@ -51,7 +50,7 @@ func newOwner(t *testing.T, rules ...rbac.PolicyRule) *owner {
 	return o
 }
 
-// start starts the program; what it says is in the buffer when it has ended.
+// start starts the program; its output is in the buffer after it has ended.
 func (o *owner) start(args ...string) (*exec.Cmd, *bytes.Buffer) {
 	o.t.Helper()
 	said := &bytes.Buffer{}
@@ -71,7 +70,7 @@ func (o *owner) run(args ...string) (code int, said string) {
 	return cmd.ProcessState.ExitCode(), out.String()
 }
 
-// wants runs the program, and wants an exit code and words.
+// wants runs the program, and fails unless it exits with the code and prints the words in order.
 func (o *owner) wants(code int, args string, words ...string) {
 	o.t.Helper()
 	got, said := o.run(strings.Fields(args)...)
@@ -86,7 +85,7 @@ func (o *owner) wants(code int, args string, words ...string) {
 	}
 }
 
-// kept is the Secret in the cluster; nil when there is none.
+// kept is the Secret in the cluster; nil if there is none.
 func (o *owner) kept() *core.Secret {
 	o.t.Helper()
 	s, err := cluster.Admin.CoreV1().Secrets(o.namespace).Get(o.t.Context(), "mine", meta.GetOptions{})
@@ -96,7 +95,7 @@ func (o *owner) kept() *core.Secret {
 	return s
 }
 
-// token is the one in the Secret.
+// token is the token in the Secret.
 func (o *owner) token() string {
 	o.t.Helper()
 	s := o.kept()
@@ -176,7 +175,7 @@ const (
 	resume  = "rotate --resume"
 )
 
-// fault strikes at GitLab's n-th request to an endpoint.
+// fault makes only the n-th request to an endpoint of GitLab fail.
 func (o *owner) fault(g gate, f gitlabtest.Fault) {
 	f.Match, f.Times = g.endpoint, 1
 	if g.n > 1 {
@@ -185,7 +184,7 @@ func (o *owner) fault(g gate, f gitlabtest.Fault) {
 	o.gitlab.AddFault(f)
 }
 
-// killAt starts a rotation and kills it while the gate's request is open.
+// killAt starts a rotation, and kills it during the gate's request.
 func (o *owner) killAt(g gate, args string) {
 	o.t.Helper()
 	arrived := make(chan struct{})
@@ -216,8 +215,8 @@ func (o *owner) killAt(g gate, args string) {
 	o.gitlab.ResetRequests()
 }
 
-// The lists of gates are whole: a rotation makes these requests and no others.
-func TestRotationGates(t *testing.T) {
+// The lists of gates are complete: a rotation makes these requests and no others.
+func TestRotateRequests(t *testing.T) {
 	for args, want := range map[string]struct {
 		verbs []string
 		gates []gate
@@ -246,9 +245,9 @@ func TestRotationGates(t *testing.T) {
 	}
 }
 
-// Killed at any request, a rotation by GitLab leaves a working token at hand, and
-// can be finished.
-func TestRenewKilled(t *testing.T) {
+// A rotate --new that is killed at any request leaves a valid token in the Secret or the
+// recovery file, and --resume finishes it.
+func TestRotateNewKilled(t *testing.T) {
 	for _, g := range renewGates {
 		t.Run(g.String(), func(t *testing.T) {
 			t.Parallel()
@@ -257,11 +256,11 @@ func TestRenewKilled(t *testing.T) {
 			o.killAt(g, renew)
 			saved, there := o.saved()
 			if !o.alive(canary) && !o.alive(saved) {
-				t.Fatal("no working token is at hand")
+				t.Fatal("no valid token is left")
 			}
 			if !there {
 				if !o.alive(canary) || o.token() != canary {
-					t.Fatal("something happened, and nothing is noted")
+					t.Fatal("something was changed, and there is no record")
 				}
 				o.wants(0, renew)
 				return
@@ -281,7 +280,7 @@ func TestRenewKilled(t *testing.T) {
 	}
 }
 
-// finishes runs a rotation by hand again, after trouble.
+// finishes runs a failed rotation again.
 func (o *owner) finishes() {
 	o.t.Helper()
 	if !o.alive(o.token()) || !o.alive(another) {
@@ -298,9 +297,9 @@ func (o *owner) finishes() {
 	o.wants(1, replace, "the new token is already the one in the Secret", "revoke the old token on GitLab")
 }
 
-// Killed at any request, a rotation by hand leaves the Secret with a working
-// token, and can be run again.
-func TestReplaceKilled(t *testing.T) {
+// A rotate that is killed at any request leaves a valid token in the Secret, and can be run
+// again.
+func TestRotateKilled(t *testing.T) {
 	for _, g := range replaceGates {
 		t.Run(g.String(), func(t *testing.T) {
 			t.Parallel()
@@ -312,7 +311,7 @@ func TestReplaceKilled(t *testing.T) {
 	}
 }
 
-// gone lets the API server go away for good.
+// gone stops the API server.
 func (o *owner) gone() plan {
 	return func(http.ResponseWriter, *http.Request, http.HandlerFunc) {
 		o.t.Cleanup(o.front.server.Close)
@@ -321,9 +320,9 @@ func (o *owner) gone() plan {
 	}
 }
 
-// Any request to the API server that fails leaves a working token at hand, and is
-// told; then the rotation can be finished.
-func TestRotationFails(t *testing.T) {
+// Whichever request to the API server fails, a valid token is left, the error says so, and the
+// rotation can be finished.
+func TestRotateFaults(t *testing.T) {
 	plans := map[string]func(o *owner, done bool) plan{
 		"lost":  func(_ *owner, done bool) plan { return lost(done) },
 		"500":   func(*owner, bool) plan { return refusal(500, "InternalError") },
@@ -351,7 +350,7 @@ func TestRotationFails(t *testing.T) {
 					}
 					saved, there := o.saved()
 					if !o.alive(canary) && !o.alive(saved) && !o.alive(o.token()) {
-						t.Fatalf("no working token is at hand: %s", said)
+						t.Fatalf("no valid token is left: %s", said)
 					}
 					if n := o.gitlab.Count("rotate"); n > 1 {
 						t.Errorf("GitLab was asked for a new token %d times", n)
@@ -379,14 +378,14 @@ func TestRotationFails(t *testing.T) {
 	}
 }
 
-// newFrontOf gives an owner a new way to the API server, by its kubeconfig.
+// newFrontOf puts a proxy between an owner and the API server.
 func newFrontOf(o *owner) string {
 	o.t.Helper()
 	o.front = newFront(o.t)
 	return o.front.kubeconfig(o.t, cluster.Token(o.t, o.namespace, "owner"))
 }
 
-// What is kept beside the token stays, whoever has set it, in either form.
+// Other keys and fields of the Secret stay, whoever has set them, in either form.
 func TestRotateKeeps(t *testing.T) {
 	o := newOwner(t)
 	o.store(map[string]string{"token": canary, "instanceUrl": o.gitlab.URL(), "theirs": "x"}, func(s *core.Secret) {
@@ -412,7 +411,7 @@ func TestRotateKeeps(t *testing.T) {
 	}
 }
 
-// The authority that is kept along with a token counts for its GitLab.
+// The authority in the Secret is trusted for its GitLab.
 func TestRotateAuthority(t *testing.T) {
 	o := newOwner(t)
 	ca, err := os.ReadFile(o.gitlab.CAFile())
@@ -432,7 +431,7 @@ func TestRotateAuthority(t *testing.T) {
 	}
 }
 
-// The Secret changes between the reading and the writing.
+// The Secret changes between the read and the write.
 func TestRotateOvertaken(t *testing.T) {
 	third := "glpat-CanaryT5d2Fq8Jk1Zx"
 	changed := func(token string) func(o *owner) {
@@ -507,8 +506,8 @@ func TestRotateOvertaken(t *testing.T) {
 // frozen makes a Secret immutable.
 func frozen(s *core.Secret) { s.Immutable = new(bool); *s.Immutable = true }
 
-// A Secret that can't be written is told before GitLab revokes its token.
-func TestRotateNoWay(t *testing.T) {
+// A Secret that can't be written is refused before GitLab revokes its token.
+func TestRotateUnwritable(t *testing.T) {
 	for name, row := range map[string]struct {
 		rules  []rbac.PolicyRule
 		change func(*core.Secret)
@@ -526,11 +525,11 @@ func TestRotateNoWay(t *testing.T) {
 				o.wants(1, args, row.words)
 			}
 			if _, there := o.saved(); there || o.gitlab.Count("rotate")+o.gitlab.Count("revoke") > 0 || o.token() != canary {
-				t.Error("something happened")
+				t.Error("something was changed")
 			}
 		})
 	}
-	// An immutable Secret is told before GitLab is asked anything, and before a token
+	// An immutable Secret is refused before GitLab is asked, and before a token
 	// is read. The hint works.
 	o := newOwner(t)
 	o.store(o.keys(canary), frozen)
@@ -576,8 +575,7 @@ func podRules(verbs ...string) []rbac.PolicyRule {
 	return append(rights(), rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: verbs})
 }
 
-// The pods are annotated when the Secret has the new token, and the old one is
-// revoked after that.
+// Pods are annotated after the Secret has the new token, and before the old one is revoked.
 func TestRotatePods(t *testing.T) {
 	// at is the number of the first pod's change among the requests.
 	for args, at := range map[string]int{replace + " --grace 1ms": 8, renew: 9} {
@@ -628,8 +626,8 @@ func TestRotatePods(t *testing.T) {
 	o.wants(0, replace+" --pods app=session --grace 0s", "selects no running pod", "rotated: ")
 }
 
-// When pods can't be annotated any more, the old token lives on; the same goes for
-// a Secret that has lost the new one by the end of the wait.
+// The old token is not revoked if pods can't be annotated, or if the Secret does not have the new
+// one at the end of the grace period.
 func TestRotateGraceFails(t *testing.T) {
 	o := newOwner(t, podRules("list", "patch")...)
 	o.store(o.keys(canary))
