@@ -81,11 +81,8 @@ type all struct {
 // RunAll checks several repositories, by their URLs, on GitLab: each token and each project
 // once. It skips the other steps.
 func (c Check) RunAll(ctx context.Context, urls []string) All {
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	c.Helper.Source = &once{Source: c.Helper.Source, all: true}
-	a := &all{run: &run{Check: c, ctx: ctx, given: true, config: c.Net.Git(), result: Result{redact: []func(string) string{c.Redact}}}}
+	a := &all{run: c.start(ctx, true)}
 	for n, url := range urls {
 		if ctx.Err() != nil {
 			a.add(RepositoryRow{Name: repositoryName(url, n), Outcome: Unverified, Reason: errCheckInterrupted()})

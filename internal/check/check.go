@@ -104,14 +104,14 @@ type Check struct {
 
 // Run runs the check. The context bounds all of it.
 func (c Check) Run(ctx context.Context, target Target) Result {
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	// Find the token once, so that all steps are about the same one.
 	c.Helper.Source = &once{Source: c.Helper.Source}
-	ctx = deadline.Begin(ctx)
-	r := &run{Check: c, ctx: ctx, given: target.Request.Host != "", branch: target.Branch, config: c.Net.Git(), warned: map[string]bool{}, result: Result{redact: []func(string) string{c.Redact}}}
-	request := r.request(target.Request)
+	r := c.start(deadline.Begin(ctx), target.Request.Host != "")
+	r.branch = target.Branch
+	request := target.Request
+	if known := c.Helper.Known; request.Host == "" && known != nil {
+		request = requestFor(*known)
+	}
 	places := r.places(request)
 	for _, p := range places {
 		r.check(p)
@@ -119,7 +119,7 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 	if len(places) == 0 {
 		r.skipThrough(stepPush, "there is no token")
 		if !c.TokenOnly {
-			r.configured(place{request: request}, false)
+			(&gitHere{run: r, place: place{request: request}}).configured(false)
 		}
 	}
 	if !c.TokenOnly {
@@ -160,20 +160,28 @@ func (o *once) Find(ctx context.Context, request credential.Request) ([]source.F
 // run is a running check.
 type run struct {
 	Check
-	ctx    context.Context
-	branch string
+	steps
+	ctx context.Context
 	// given: a URL says what to check.
 	given  bool
 	config gitconfig.Config
 	// ignored are settings that may be why GitLab was not reached.
 	ignored []string
-	result  Result
-	// instance is the one being checked, "" for none, and done are its reported steps.
-	instance string
-	done     map[string]bool
-	// warned are the steps with warnings; sound: none failed.
-	warned map[string]bool
-	sound  bool
+}
+
+// start makes a run without any results.
+func (c Check) start(ctx context.Context, given bool) *run {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	r := &run{Check: c, ctx: ctx, given: given, config: c.Net.Git(), steps: steps{to: c.Report, result: Result{redact: []func(string) string{c.Redact}}}}
+	r.begin("")
+	return r
+}
+
+// limited is a context with the time limit of one question, as for get.
+func (r *run) limited() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.ctx, r.Limit)
 }
 
 // place is a token to check, for what git would ask.
@@ -279,15 +287,6 @@ func (r *run) unconnected(why error) error {
 	return why
 }
 
-// request is what to check: what was given, else the instance that is known from
-// elsewhere, if any.
-func (r *run) request(given credential.Request) credential.Request {
-	if known := r.Helper.Known; given.Host == "" && known != nil {
-		return requestFor(*known)
-	}
-	return given
-}
-
 // requestFor is what git asks for without credential.useHttpPath.
 func requestFor(i instance.Instance) credential.Request {
 	protocol, host, _ := strings.Cut(i.Origin(), "://")
@@ -296,7 +295,7 @@ func requestFor(i instance.Instance) credential.Request {
 
 // check makes every step for one token.
 func (r *run) check(p place) {
-	r.instance, r.done, r.warned, r.sound = p.found.Instance.String(), nil, map[string]bool{}, true
+	r.begin(p.found.Instance.String())
 	r.result.redact = append(r.result.redact, p.found.Token.Redact)
 	question, rules, problem := r.Helper.Question(p.request, p.found)
 	if p.request.Path == "" && question.Project != "" {
@@ -314,21 +313,21 @@ func (r *run) check(p place) {
 		r.fail(stepSource, r.unconnected(p.found.Problem))
 		r.skipThrough(stepPush, "there is no token")
 	case problem != nil:
-		r.source(p.found)
+		reportSource(&r.steps, p.found)
 		r.fail(stepSettings, problem)
 		r.skipThrough(stepPush, "the settings are invalid")
 	default:
-		r.source(p.found)
-		r.settings(question.Policy, rules)
+		reportSource(&r.steps, p.found)
+		reportSettings(&r.steps, question.Policy, rules)
 		reached = r.remote(p)
 	}
 	if !r.TokenOnly {
-		r.configured(p, reached)
+		(&gitHere{run: r, place: p}).configured(reached)
 	}
 }
 
-// settings reports the requirements for a token.
-func (r *run) settings(policy access.Policy, rules helper.Rules) {
+// reportSettings reports the requirements for a token.
+func reportSettings(s *steps, policy access.Policy, rules helper.Rules) {
 	text := "required: the scopes " + strings.Join(policy.Scopes, ", ") + ", and at least " + access.LevelName(policy.Minimum)
 	if policy.Minimum == access.NoRole {
 		text = "required: the scopes " + strings.Join(policy.Scopes, ", ") + ", and no role (the minimum access is none)"
@@ -336,7 +335,7 @@ func (r *run) settings(policy access.Policy, rules helper.Rules) {
 	if rules.AllowUnverified {
 		text += "; git gets it even if GitLab can't be reached"
 	}
-	r.good(stepSettings, SettingsData{Scopes: policy.Scopes, Minimum: policy.Minimum, AllowUnverified: rules.AllowUnverified}, "%s", text)
+	s.good(stepSettings, SettingsData{Scopes: policy.Scopes, Minimum: policy.Minimum, AllowUnverified: rules.AllowUnverified}, "%s", text)
 }
 
 // The steps, in their order. Those up to stepRun are made for each token,

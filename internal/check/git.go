@@ -16,7 +16,7 @@ func (a *answers) git() {
 		a.skip(noProject, stepFetch, stepPush)
 		return
 	}
-	username, password, problem := a.credential()
+	username, password, problem := credentialOf(a.result)
 	if problem != nil {
 		a.fail(stepFetch, problem)
 		a.skip("there is no credential", stepPush)
@@ -48,10 +48,10 @@ func (a *answers) git() {
 	}
 }
 
-// credential is get's answer.
-func (a *answers) credential() (username, password string, problem error) {
-	attributes, err := credential.Read(bytes.NewReader(a.result.Answer))
-	if err != nil || a.result.Outcome != helper.Answered {
+// credentialOf is the login in get's answer.
+func credentialOf(result helper.Result) (username, password string, problem error) {
+	attributes, err := credential.Read(bytes.NewReader(result.Answer))
+	if err != nil || result.Outcome != helper.Answered {
 		return "", "", errNoAnswer()
 	}
 	for _, attribute := range attributes {

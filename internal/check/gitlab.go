@@ -9,6 +9,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/gitlab"
 	"github.com/ambient-code/git-credential-acp/internal/helper"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/report"
 )
@@ -42,10 +43,10 @@ func (a *answers) close() {
 }
 
 // unanswered reports whether GitLab did not answer the first request, about the token.
-func (a *answers) unanswered() bool {
-	first := a.facts.Self.Reply
+func unanswered(facts access.Facts) bool {
+	first := facts.Self.Reply
 	if first.State == access.Absent {
-		first = a.facts.User.Reply // GitLab before 15.5, or no GitLab
+		first = facts.User.Reply // GitLab before 15.5, or no GitLab
 	}
 	return first.State == access.Silent || first.State == access.Absent
 }
@@ -55,7 +56,7 @@ func (a *answers) unanswered() bool {
 func (a *answers) judge() {
 	blamed := ""
 	if a.verdict.Outcome != access.Granted {
-		blamed = a.blamed()
+		blamed = blamedStep(a.verdict.Reason, a.facts)
 	}
 	if a.verdict.Outcome != access.Unverified {
 		// What is remembered could contradict what is found now.
@@ -72,13 +73,13 @@ func (a *answers) judge() {
 		if step.name == blamed {
 			a.failBlamed(blamed)
 			a.skipThrough(stepBranch, earlier)
-			a.rate()
+			reportRate(&a.steps, a.facts.Rate)
 			a.skipThrough(stepPush, earlier)
 			return
 		}
 		step.tell()
 	}
-	a.rate()
+	reportRate(&a.steps, a.facts.Rate)
 	a.git()
 }
 
@@ -89,12 +90,11 @@ func (a *answers) failBlamed(step string) {
 		a.fail(step, why)
 		return
 	}
-	a.failWith(step, a.scopesData(), holding(why, self.Scopes))
+	a.failWith(step, scopesData(self.Scopes, a.question.Policy.Scopes), holding(why, self.Scopes))
 }
 
 // scopesData compares a token's scopes with the required ones.
-func (a *answers) scopesData() ScopesData {
-	held, required := a.facts.Self.Scopes, a.question.Policy.Scopes
+func scopesData(held, required []string) ScopesData {
 	return ScopesData{Held: held, Required: required, Missing: access.MissingScopes(required, held),
 		Implied: access.ImpliedScopes(required, held), TooBroad: access.BroadScopes(held)}
 }
@@ -107,18 +107,18 @@ func (a *answers) refusal() error {
 // earlier is why steps after a failed one are skipped.
 const earlier = "an earlier step failed"
 
-// blamed is the step that a verdict that is not good belongs to.
-func (a *answers) blamed() string {
-	self, user := a.facts.Self.State, a.facts.User.State
-	switch reason := a.verdict.Reason; {
+// blamedStep is the step that a verdict that is not good belongs to.
+func blamedStep(reason access.Reason, facts access.Facts) string {
+	self, user := facts.Self.State, facts.User.State
+	switch {
 	case self != access.Given && (self != access.Absent || user != access.Given):
 		// Nothing is known of the token but this.
 		return stepToken
-	case a.facts.Rejected() || strings.HasPrefix(string(reason), "token-"):
+	case facts.Rejected() || strings.HasPrefix(string(reason), "token-"):
 		return stepToken
 	case reason == access.ScopeMissing || reason == access.GrantMissing:
 		return stepScopes
-	case a.facts.Project.State == access.Given:
+	case facts.Project.State == access.Given:
 		return stepAccess
 	}
 	return stepProject
@@ -220,7 +220,7 @@ func (a *answers) scopes() {
 		a.good(stepScopes, ScopesData{Held: self.Scopes}, "a fine-grained token, whose scopes do not apply to git; git is tested below")
 		return
 	}
-	data := a.scopesData()
+	data := scopesData(self.Scopes, a.question.Policy.Scopes)
 	if len(data.TooBroad) > 0 {
 		a.warn(stepScopes, data, warnScopesTooBroad(data.TooBroad))
 		return
@@ -250,7 +250,7 @@ func (a *answers) project() {
 		a.fail(stepProject, errURLNoProject())
 		return
 	case asked == "":
-		a.skip(a.whyNoProject(), stepProject)
+		a.skip(whyNoProject(a.question.Found.Instance, a.Helper.Remotes()), stepProject)
 		return
 	case a.question.Policy.Minimum == access.NoRole:
 		a.skip("the minimum access is none, so the project is not checked", stepProject)
@@ -292,11 +292,10 @@ func projectWarnings(p access.Project, subject message.Subject) (warnings []erro
 }
 
 // whyNoProject is why there is no project to check.
-func (a *answers) whyNoProject() string {
-	i := a.question.Found.Instance
+func whyNoProject(i instance.Instance, remotes []string) string {
 	var projects []string
 	ssh := false
-	for _, remote := range a.Helper.Remotes() {
+	for _, remote := range remotes {
 		p, _ := i.ProjectOf(remote)
 		if p != "" && !slices.ContainsFunc(projects, func(other string) bool { return strings.EqualFold(other, message.Quote(p)) }) {
 			projects = append(projects, message.Quote(p))
@@ -387,15 +386,14 @@ func (a *answers) explain(reply access.Reply, minimum int) error {
 	return message.Explain(v, helper.SubjectOf(a.question))
 }
 
-func (a *answers) rate() {
-	rate := a.facts.Rate
+func reportRate(s *steps, rate access.Rate) {
 	switch {
 	case rate.Limit == 0:
-		a.skip("GitLab does not show it", stepRateLimit)
+		s.skip("GitLab does not show it", stepRateLimit)
 	case rate.Low():
-		a.warn(stepRateLimit, rateData(rate), warnRateLow(rate.Remaining, rate.Limit, rate.Reset))
+		s.warn(stepRateLimit, rateData(rate), warnRateLow(rate.Remaining, rate.Limit, rate.Reset))
 	default:
-		a.good(stepRateLimit, rateData(rate), "%d of %d requests left until %s", rate.Remaining, rate.Limit, rate.Reset.UTC().Format("15:04:05 UTC"))
+		s.good(stepRateLimit, rateData(rate), "%d of %d requests left until %s", rate.Remaining, rate.Limit, rate.Reset.UTC().Format("15:04:05 UTC"))
 	}
 }
 

@@ -12,20 +12,20 @@ import (
 // leaks warns of helpers that git also asks for other hosts, or over plain http, and
 // that may give them the token. Helpers are not run to find out: they could
 // prompt or store what they get.
-func (r *run) leaks(p place) {
-	before := r.warned[stepHelpers] // git can be run with them
+func (g *gitHere) leaks() {
+	before := g.warned[stepHelpers] // git can be run with them
 	var told []string
-	for _, url := range elsewhere(p.found.Instance) {
-		for _, h := range r.config.Credential(url).Helpers {
+	for _, url := range elsewhere(g.place.found.Instance) {
+		for _, h := range g.config.Credential(url).Helpers {
 			place := helperName(h) + "\x00" + h.Origin
-			if helperOf(h) == own || slices.Contains(told, place) || !r.knowsToken(p, h) {
+			if helperOf(h) == own || slices.Contains(told, place) || !knowsToken(h, g.place.found.Path, g.result.Redact) {
 				continue
 			}
 			told = append(told, place)
-			r.warn(stepHelpers, nil, warnHelperLeaks(helperName(h), message.Quote(h.Origin), url))
+			g.warn(stepHelpers, nil, warnHelperLeaks(helperName(h), message.Quote(h.Origin), url))
 		}
 	}
-	r.warned[stepHelpers] = before
+	g.warned[stepHelpers] = before
 }
 
 // elsewhere are addresses where a token of an instance does not belong: a host that
@@ -45,7 +45,7 @@ func elsewhere(i instance.Instance) []string {
 
 // knowsToken reports whether a helper's text, as far as it can be read, gives a password
 // that may be the token: it speaks of GitLab, or names the token or its file.
-func (r *run) knowsToken(p place, h gitconfig.Helper) bool {
+func knowsToken(h gitconfig.Helper, path string, redact func(string) string) bool {
 	text := h.Text()
 	lower := strings.ToLower(text)
 	switch {
@@ -54,6 +54,5 @@ func (r *run) knowsToken(p place, h gitconfig.Helper) bool {
 	case !strings.Contains(lower, "password") && !strings.Contains(lower, "credential="):
 		return false
 	}
-	path := p.found.Path
-	return strings.Contains(lower, "gitlab") || path != "" && strings.Contains(text, path) || r.result.Redact(text) != text
+	return strings.Contains(lower, "gitlab") || path != "" && strings.Contains(text, path) || redact(text) != text
 }

@@ -18,56 +18,59 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/message"
-	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 // programLimit is the time limit for a program to print its version.
 const programLimit = 5 * time.Second
 
-// configured reports git's configuration for git's URL.
-func (r *run) configured(p place, reached bool) {
-	url := p.url()
-	if url == "" {
-		r.skip("the instance is unknown", stepHelpers, stepVerify, stepRun)
-		return
-	}
-	if !r.hasGit() {
-		r.skip(noGit, stepHelpers, stepVerify, stepRun)
-		return
-	}
-	if w, proxied := r.through(url); proxied {
-		r.configuredThrough(p, w)
-		return
-	}
-	r.helpers(url)
-	r.leaks(p)
-	if by := gitnet.Authorizes(r.config.Trusted(), url); by != "" {
-		before := r.warned[stepHelpers]
-		r.warn(stepHelpers, nil, message.HeaderAuthorizes(by))
-		r.warned[stepHelpers] = before // git can be run with it
-	}
-	if !reached {
-		r.ignored = append(r.ignored, r.Net.To(url).Ignored()...)
-	}
-	if by := r.Net.To(url).VerifyOff(); by != "" {
-		r.warn(stepVerify, nil, warnVerifyOff(by))
-	} else if reached && !r.trustedByGit(p.found) {
-		r.warn(stepVerify, nil, warnGitDistrusts(r.instance))
-	} else {
-		r.good(stepVerify, nil, "git verifies certificates")
-	}
-	r.gitRun(p, reached && r.sound)
+// gitHere makes the steps about git on this machine, for one token.
+type gitHere struct {
+	*run
+	place place
 }
 
-// noGit is why a step about git on this machine is skipped.
+// configured reports git's configuration for git's URL.
+func (g *gitHere) configured(reached bool) {
+	url := g.place.url()
+	if url == "" {
+		g.skip("the instance is unknown", stepHelpers, stepVerify, stepRun)
+		return
+	}
+	if !onPath("git") {
+		g.skip(noGit, stepHelpers, stepVerify, stepRun)
+		return
+	}
+	if w, proxied := g.through(url); proxied {
+		g.configuredThrough(w)
+		return
+	}
+	reportHelpers(&g.steps, g.config, url)
+	g.leaks()
+	if by := gitnet.Authorizes(g.config.Trusted(), url); by != "" {
+		before := g.warned[stepHelpers]
+		g.warn(stepHelpers, nil, message.HeaderAuthorizes(by))
+		g.warned[stepHelpers] = before // git can be run with it
+	}
+	if !reached {
+		g.ignored = append(g.ignored, g.Net.To(url).Ignored()...)
+	}
+	if by := g.Net.To(url).VerifyOff(); by != "" {
+		g.warn(stepVerify, nil, warnVerifyOff(by))
+	} else if reached && !g.trustsInstance() {
+		g.warn(stepVerify, nil, warnGitDistrusts(g.instance))
+	} else {
+		g.good(stepVerify, nil, "git verifies certificates")
+	}
+	g.listRefs(reached && g.sound)
+}
+
+// noGit is why a step about git on this machine is skipped. An init container often has none.
 const noGit = "git is not on the PATH"
 
-// hasGit reports whether there is a git. An init container often has none.
-func (r *run) hasGit() bool { return r.there("git") }
-
-// trustedByGit reports whether git trusts the instance's certificate, without the authorities
+// trustsInstance reports whether git trusts the instance's certificate, without the authorities
 // of the token's source.
-func (r *run) trustedByGit(found source.Found) bool {
+func (g *gitHere) trustsInstance() bool {
+	found := g.place.found
 	if found.CA == nil {
 		return true
 	}
@@ -75,12 +78,12 @@ func (r *run) trustedByGit(found source.Found) bool {
 		return true
 	}
 	found.CA = nil
-	client, problem := r.Connect(helper.Question{Found: found})
+	client, problem := g.Connect(helper.Question{Found: found})
 	if problem != nil {
 		return true
 	}
 	defer client.Close()
-	ctx, cancel := r.limited()
+	ctx, cancel := g.limited()
 	defer cancel()
 	return client.User(ctx).Reason != access.TLSUntrusted
 }
@@ -109,9 +112,9 @@ const (
 	prefix = "git-credential-"
 )
 
-// helpers reports the helpers that git asks, in order.
-func (r *run) helpers(url string) {
-	found := r.config.Credential(url)
+// reportHelpers reports the helpers that git asks, in order.
+func reportHelpers(s *steps, config gitconfig.Config, url string) {
+	found := config.Credential(url)
 	data := HelpersData{Helpers: []HelperData{}, UseHTTPPath: found.UseHTTPPath}
 	var names []string
 	first, keeps := -1, ""
@@ -128,27 +131,27 @@ func (r *run) helpers(url string) {
 		}
 	}
 	switch {
-	case first < 0 && r.config.Problem != nil:
-		r.skip("not all of git's configuration was read", stepHelpers)
+	case first < 0 && config.Problem != nil:
+		s.skip("not all of git's configuration was read", stepHelpers)
 	case first < 0:
-		r.warn(stepHelpers, data, warnNotAHelper(url, names))
+		s.warn(stepHelpers, data, warnNotAHelper(url, names))
 	case first > 0:
-		r.warn(stepHelpers, data, warnOtherHelperFirst(names[0]))
-	case !r.installed(found.Helpers[first].Program):
-		r.warn(stepHelpers, data, warnHelperMissing(helperName(found.Helpers[first])))
+		s.warn(stepHelpers, data, warnOtherHelperFirst(names[0]))
+	case !installed(found.Helpers[first].Program):
+		s.warn(stepHelpers, data, warnHelperMissing(helperName(found.Helpers[first])))
 	default:
 		text := "git asks " + strings.Join(names, ", then ")
 		if !found.UseHTTPPath {
 			text += "; without credential.useHttpPath, git does not send the project"
 		}
-		r.good(stepHelpers, data, "%s", text)
+		s.good(stepHelpers, data, "%s", text)
 	}
 	if keeps != "" {
-		r.warn(stepHelpers, nil, warnStoreKeepsToken(keeps))
+		s.warn(stepHelpers, nil, warnStoreKeepsToken(keeps))
 	}
 	for _, push := range []bool{false, true} {
-		if by, diverted := r.config.Diverted(url+"/", push); diverted {
-			r.warn(stepHelpers, nil, message.Elsewhere(url, by.Name(), message.Quote(by.Origin)))
+		if by, diverted := config.Diverted(url+"/", push); diverted {
+			s.warn(stepHelpers, nil, message.Elsewhere(url, by.Name(), message.Quote(by.Origin)))
 			return
 		}
 	}
@@ -168,27 +171,27 @@ func helperName(h gitconfig.Helper) string {
 }
 
 // installed reports whether git finds a helper, without shell expansion of its name.
-func (r *run) installed(helper string) bool {
+func installed(helper string) bool {
 	switch {
 	case filepath.IsAbs(helper):
-		return r.there(helper)
+		return onPath(helper)
 	case strings.ContainsAny(helper, `/\~$`):
 		return true
 	}
-	return r.there(prefix + helper)
+	return onPath(prefix + helper)
 }
 
-func (r *run) there(program string) bool {
+func onPath(program string) bool {
 	_, err := exec.LookPath(program)
 	return err == nil
 }
 
 // machine makes the steps about this machine, independent of the instance.
 func (r *run) machine() {
-	r.instance = ""
-	if r.hasGit() {
-		r.origins()
-		r.stored()
+	r.begin("")
+	if onPath("git") {
+		reportOrigins(&r.steps, r.config, r.ignored)
+		reportStored(&r.steps, r.config)
 	} else {
 		r.skip(noGit+"; only settings in the environment are used", stepConfig)
 		r.skip(noGit, stepStored)
@@ -207,46 +210,46 @@ func (r *run) machine() {
 	}
 }
 
-// origins reports what git's configuration was read from, and what was skipped.
-func (r *run) origins() {
+// reportOrigins reports what git's configuration was read from, and what was skipped.
+func reportOrigins(s *steps, config gitconfig.Config, ignored []string) {
 	data := ConfigData{Origins: []string{}}
-	for _, e := range r.config.Entries {
+	for _, e := range config.Entries {
 		if !slices.Contains(data.Origins, e.Origin) {
 			data.Origins = append(data.Origins, e.Origin)
 		}
 	}
-	for _, by := range r.ignored {
-		r.warn(stepConfig, data, message.SettingIgnored(by))
+	for _, by := range ignored {
+		s.warn(stepConfig, data, message.SettingIgnored(by))
 	}
-	switch problem := r.config.Problem; {
-	case problem == nil && len(r.ignored) > 0:
+	switch problem := config.Problem; {
+	case problem == nil && len(ignored) > 0:
 	case problem != nil:
-		r.warn(stepConfig, data, warnConfigSkipped(problem))
+		s.warn(stepConfig, data, warnConfigSkipped(problem))
 	case len(data.Origins) == 0:
-		r.good(stepConfig, data, "there is none")
+		s.good(stepConfig, data, "there is none")
 	default:
-		r.good(stepConfig, data, "read from %s", list(quoted(data.Origins)))
+		s.good(stepConfig, data, "read from %s", list(quoted(data.Origins)))
 	}
 }
 
-// stored reports the settings in git's configuration with a token or password, without their
+// reportStored reports the settings in git's configuration with a token or password, without their
 // values.
-func (r *run) stored() {
-	exposed := r.config.Exposed(r.result.Redact)
+func reportStored(s *steps, config gitconfig.Config) {
+	exposed := config.Exposed(s.result.Redact)
 	for _, entry := range exposed {
 		remote := ""
 		if name, found := entry.Subsection(); found && entry.Section == "remote" {
 			remote = message.Quote(name)
 		}
 		data := StoredData{Setting: entry.Name(), Origin: entry.Origin}
-		r.warn(stepStored, data, warnTokenStored(entry.Name(), message.Quote(entry.Origin), remote))
+		s.warn(stepStored, data, warnTokenStored(entry.Name(), message.Quote(entry.Origin), remote))
 	}
 	switch {
 	case len(exposed) > 0:
-	case r.config.Problem != nil:
-		r.skip("not all of git's configuration was read", stepStored)
+	case config.Problem != nil:
+		s.skip("not all of git's configuration was read", stepStored)
 	default:
-		r.good(stepStored, nil, "git's configuration contains no token or password")
+		s.good(stepStored, nil, "git's configuration contains no token or password")
 	}
 }
 

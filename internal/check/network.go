@@ -123,44 +123,44 @@ func nameOf(cert *x509.Certificate) string {
 }
 
 // tell reports a successful step of the connection.
-func (j *connTrace) tell(r *run, step, proxy string, i instance.Instance) {
+func (j *connTrace) tell(s *steps, step, proxy string, i instance.Instance) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch step {
 	case stepProxy:
 		if proxy == "" {
-			r.good(step, ProxyData{}, "none is used")
+			s.good(step, ProxyData{}, "none is used")
 			return
 		}
-		r.good(step, ProxyData{Proxy: proxy}, "%s is used", message.Quote(proxy))
+		s.good(step, ProxyData{Proxy: proxy}, "%s is used", message.Quote(proxy))
 	case stepDNS:
 		switch {
 		case proxy != "":
-			r.skip("the proxy resolves the host name", step)
+			s.skip("the proxy resolves the host name", step)
 		case len(j.addresses) == 0 && net.ParseIP(hostOf(i)) == nil:
-			r.skip("git's http.curloptResolve sets the address", step)
+			s.skip("git's http.curloptResolve sets the address", step)
 		case len(j.addresses) == 0:
-			r.skip("the host is an IP address", step)
+			s.skip("the host is an IP address", step)
 		default:
-			r.good(step, DNSData{Addresses: j.addresses}, "%s is %s", hostOf(i), list(j.addresses))
+			s.good(step, DNSData{Addresses: j.addresses}, "%s is %s", hostOf(i), list(j.addresses))
 		}
 	case stepTCP:
 		to := "connected to "
 		if proxy != "" {
 			to += "the proxy at "
 		}
-		r.good(step, TCPData{Address: j.connected}, "%s%s", to, j.connected)
+		s.good(step, TCPData{Address: j.connected}, "%s%s", to, j.connected)
 	case stepTLS:
 		if j.tls == nil {
-			r.skip("it is plain http, on this machine", step)
+			s.skip("it is plain http, on this machine", step)
 			return
 		}
 		cert := j.tls.PeerCertificates[0]
 		data := TLSData{Version: tls.VersionName(j.tls.Version), Issuer: nameOf(cert), NotAfter: cert.NotAfter.UTC().Format(time.RFC3339)}
-		r.good(step, data, "%s, signed by %s, valid until %s", data.Version, message.Quote(data.Issuer), cert.NotAfter.UTC().Format(time.DateOnly))
+		s.good(step, data, "%s, signed by %s, valid until %s", data.Version, message.Quote(data.Issuer), cert.NotAfter.UTC().Format(time.DateOnly))
 	case stepAPI:
 		took := max(j.answered.Milliseconds(), 1)
-		r.good(step, APIData{URL: i.API(), Milliseconds: took}, "%s answers, in %d ms", i.API(), took)
+		s.good(step, APIData{URL: i.API(), Milliseconds: took}, "%s answers, in %d ms", i.API(), took)
 	}
 }
 

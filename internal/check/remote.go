@@ -77,7 +77,8 @@ func (r *run) get(p place, username string, verify func(context.Context, helper.
 	return h.Get(r.ctx, bytes.NewReader(request))
 }
 
-// username is git's user name: that of the project's remote here, or the configured one.
+// username is git's user name for a token: that of the project's remote here, or the configured
+// one.
 func (r *run) username(p place) string {
 	if !r.given {
 		for _, remote := range r.Helper.Remotes() {
@@ -153,7 +154,7 @@ func origin(i instance.Instance, belongs string) string {
 func (a *answers) way() bool {
 	i, way := a.question.Found.Instance, a.client.Connection()
 	failed := ""
-	if a.verdict.Outcome == access.Unverified && a.unanswered() {
+	if a.verdict.Outcome == access.Unverified && unanswered(a.facts) {
 		failed = a.trip.fault(a.verdict.Reason, way.ProxyHost, i)
 	}
 	for _, step := range []string{stepProxy, stepDNS, stepTCP, stepTLS, stepAPI} {
@@ -164,7 +165,7 @@ func (a *answers) way() bool {
 		if step == stepTLS && len(way.Unread) > 0 {
 			a.warn(step, nil, warnCAUnread(way.Unread))
 		}
-		a.trip.tell(a.run, step, way.ProxyHost, i)
+		a.trip.tell(&a.steps, step, way.ProxyHost, i)
 	}
 	ahead := way.ClockAhead
 	data := ClockData{AheadSeconds: int(ahead.Seconds())}

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
@@ -147,56 +146,67 @@ type (
 	}
 )
 
-func (r *run) report(s Step) {
-	if r.done == nil {
-		r.done = map[string]bool{}
-	}
-	r.done[s.Name] = true
-	s.Instance = r.instance
-	s.Text, s.Hint = r.result.Redact(s.Text), r.result.Redact(s.Hint)
-	r.Report(s)
+// steps reports steps, and keeps what they add up to.
+type steps struct {
+	to     func(Step)
+	result Result
+	// branch is the branch to check, "" for none.
+	branch string
+	// instance is the one being checked, "" for none, and done are its reported steps.
+	instance string
+	done     map[string]bool
+	// warned are the steps with warnings; sound: none failed.
+	warned map[string]bool
+	sound  bool
 }
 
-func (r *run) good(name string, data any, format string, args ...any) {
-	r.report(Step{Name: name, Status: report.Good, Data: data, Text: fmt.Sprintf(format, args...)})
+// begin starts the steps for an instance.
+func (s *steps) begin(instance string) {
+	s.instance, s.done, s.warned, s.sound = instance, map[string]bool{}, map[string]bool{}, true
 }
 
-func (r *run) warn(name string, data any, m error) {
-	r.result.Warnings++
-	r.warned[name] = true
-	r.report(Step{Name: name, Status: report.Warning, Data: data, Text: message.As(m).What, Hint: message.As(m).Hint, Code: message.As(m).Code})
+func (s *steps) report(step Step) {
+	s.done[step.Name] = true
+	step.Instance = s.instance
+	step.Text, step.Hint = s.result.Redact(step.Text), s.result.Redact(step.Hint)
+	s.to(step)
 }
 
-func (r *run) fail(name string, m error) { r.failWith(name, nil, m) }
+func (s *steps) good(name string, data any, format string, args ...any) {
+	s.report(Step{Name: name, Status: report.Good, Data: data, Text: fmt.Sprintf(format, args...)})
+}
 
-func (r *run) failWith(name string, data any, m error) {
-	r.result.Failures++
-	r.sound = false
+func (s *steps) warn(name string, data any, m error) {
+	s.result.Warnings++
+	s.warned[name] = true
+	s.report(Step{Name: name, Status: report.Warning, Data: data, Text: message.As(m).What, Hint: message.As(m).Hint, Code: message.As(m).Code})
+}
+
+func (s *steps) fail(name string, m error) { s.failWith(name, nil, m) }
+
+func (s *steps) failWith(name string, data any, m error) {
+	s.result.Failures++
+	s.sound = false
 	// Definite failures come before unverified ones.
-	if r.result.Reason == nil || message.Unverified(r.result.Reason) && !message.Unverified(m) {
-		r.result.Reason = m
+	if s.result.Reason == nil || message.Unverified(s.result.Reason) && !message.Unverified(m) {
+		s.result.Reason = m
 	}
-	r.report(Step{Name: name, Status: report.Failed, Data: data, Text: m.Error(), Hint: message.As(m).Hint, Code: message.As(m).Code})
+	s.report(Step{Name: name, Status: report.Failed, Data: data, Text: m.Error(), Hint: message.As(m).Hint, Code: message.As(m).Code})
 }
 
-func (r *run) skip(why string, names ...string) {
+func (s *steps) skip(why string, names ...string) {
 	for _, name := range names {
-		r.report(Step{Name: name, Status: report.Skipped, Text: why})
+		s.report(Step{Name: name, Status: report.Skipped, Text: why})
 	}
 }
 
 // skipThrough skips the remaining steps up to last.
-func (r *run) skipThrough(last, why string) {
+func (s *steps) skipThrough(last, why string) {
 	for _, name := range Steps()[:slices.Index(Steps(), last)+1] {
-		if !r.done[name] && (name != stepBranch || r.branch != "") {
-			r.skip(why, name)
+		if !s.done[name] && (name != stepBranch || s.branch != "") {
+			s.skip(why, name)
 		}
 	}
-}
-
-// limited is a context with the time limit of one question, as for get.
-func (r *run) limited() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(r.ctx, r.Limit)
 }
 
 func count(n int, noun string) string {

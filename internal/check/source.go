@@ -9,8 +9,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
-// source reports the token's source, with warnings about it.
-func (r *run) source(f source.Found) {
+// reportSource reports the token's source, with warnings about it.
+func reportSource(s *steps, f source.Found) {
 	data := SourceData{Source: string(f.Source), Path: f.Path}
 	text := f.Where
 	if f.Source == source.Runner {
@@ -22,11 +22,11 @@ func (r *run) source(f source.Found) {
 	}
 	switch {
 	case frozen(mounts(), f.Path):
-		r.warn(stepSource, data, warnSubPath(f.Where))
+		s.warn(stepSource, data, warnSubPath(f.Where))
 	case f.Source == source.File && shared(f.Path):
-		r.warn(stepSource, data, warnTokenFileShared(f.Path))
+		s.warn(stepSource, data, warnTokenFileShared(f.Path))
 	default:
-		r.good(stepSource, data, "%s", text)
+		s.good(stepSource, data, "%s", text)
 	}
 }
 

@@ -61,56 +61,56 @@ func (r *run) behind(request credential.Request) (places []place) {
 }
 
 // configuredThrough reports git's way through a proxy. No helper is asked on it.
-func (r *run) configuredThrough(p place, w way) {
-	r.good(stepHelpers, HelpersData{Helpers: []HelperData{}, Proxy: w.proxy}, "git uses the proxy %s for %s (%s in %s)", w.proxy, r.instance, w.by.Name(), message.Quote(w.by.Origin))
-	if !p.found.Token.IsZero() {
-		r.warn(stepHelpers, nil, warnTokenBesideProxy(p.found.Where))
+func (g *gitHere) configuredThrough(w way) {
+	g.good(stepHelpers, HelpersData{Helpers: []HelperData{}, Proxy: w.proxy}, "git uses the proxy %s for %s (%s in %s)", w.proxy, g.instance, w.by.Name(), message.Quote(w.by.Origin))
+	if !g.place.found.Token.IsZero() {
+		g.warn(stepHelpers, nil, warnTokenBesideProxy(g.place.found.Where))
 	}
-	if to, by, _ := r.config.Rewritten(p.url()+"/", true); !strings.HasPrefix(to, w.base) {
-		r.warn(stepHelpers, nil, message.Elsewhere(p.url(), by.Name(), message.Quote(by.Origin)))
+	if to, by, _ := g.config.Rewritten(g.place.url()+"/", true); !strings.HasPrefix(to, w.base) {
+		g.warn(stepHelpers, nil, message.Elsewhere(g.place.url(), by.Name(), message.Quote(by.Origin)))
 	}
-	r.skip("git reaches the proxy over http on this machine", stepVerify)
-	if r.repository() {
-		r.runThrough(p, w)
+	g.skip("git reaches the proxy over http on this machine", stepVerify)
+	if g.repository() {
+		g.runThrough(w)
 	}
 }
 
 // runThrough makes git list the refs through a proxy.
-func (r *run) runThrough(p place, w way) {
-	ctx, cancel := r.limited()
+func (g *gitHere) runThrough(w way) {
+	ctx, cancel := g.limited()
 	defer cancel()
-	if err := reachable(ctx, w.proxy); err != nil && !r.interrupted() {
-		r.fail(stepRun, errProxyUnreachable(w.proxy, file.Cause(err)))
+	if err := reachable(ctx, w.proxy); err != nil && !g.interrupted() {
+		g.fail(stepRun, errProxyUnreachable(w.proxy, file.Cause(err)))
 	}
-	target := p.url()
-	switch remote := r.remoteThrough(w); {
-	case r.done[stepRun]:
+	target := g.place.url()
+	switch remote := remoteThrough(g.config, w); {
+	case g.done[stepRun]:
 		return
-	case r.given && project(p) == "":
-		r.skip(noProject, stepRun)
+	case g.given && project(g.place) == "":
+		g.skip(noProject, stepRun)
 		return
-	case !r.given && remote == "":
-		r.skip("no remote here is a repository on "+r.instance, stepRun)
+	case !g.given && remote == "":
+		g.skip("no remote here is a repository on "+g.instance, stepRun)
 		return
-	case !r.given:
+	case !g.given:
 		target = remote
 	}
-	said, code := r.Here.git(ctx, r.result.Redact, "ls-remote", "--quiet", "--", target, "HEAD")
+	said, code := g.Here.git(ctx, g.result.Redact, "ls-remote", "--quiet", "--", target, "HEAD")
 	switch {
-	case r.interrupted():
+	case g.interrupted():
 	case code == 0:
-		r.good(stepRun, nil, "git can list the refs through the proxy")
+		g.good(stepRun, nil, "git can list the refs through the proxy")
 	case ctx.Err() != nil:
-		r.fail(stepRun, errProxySilent(w.proxy, r.Limit.String()))
+		g.fail(stepRun, errProxySilent(w.proxy, g.Limit.String()))
 	case code < 0:
-		r.skip("git could not be run", stepRun)
+		g.skip("git could not be run", stepRun)
 	default:
 		words, hint := remoteWords(said)
 		if words == "" {
-			r.fail(stepRun, errGitFails(r.words(said), ""))
+			g.fail(stepRun, errGitFails(gitWords(said, g.result.Redact), ""))
 			return
 		}
-		r.fail(stepRun, errProxyRefuses(w.proxy, r.result.Redact(words), r.result.Redact(hint)))
+		g.fail(stepRun, errProxyRefuses(w.proxy, g.result.Redact(words), g.result.Redact(hint)))
 	}
 }
 
@@ -132,13 +132,10 @@ func reachable(ctx context.Context, proxy string) error {
 }
 
 // remoteThrough is the first remote of the repository here that git reaches by a way, "" for none.
-func (r *run) remoteThrough(w way) string {
-	for _, e := range r.config.Entries {
-		name, ok := e.Subsection()
-		if !ok || e.Section != "remote" || e.Key != "url" || e.Implicit() {
-			continue
-		}
-		if to, _, _ := r.config.Rewritten(e.Value(), false); strings.HasPrefix(to, w.base) {
+func remoteThrough(config gitconfig.Config, w way) string {
+	for e, to := range remotes(config, "url") {
+		if strings.HasPrefix(to, w.base) {
+			name, _ := e.Subsection()
 			return name
 		}
 	}
