@@ -297,7 +297,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{"policy-unproven", "`serve` looks at the first 4 MiB of the push, then asks GitLab about up to 32 commits (not for wikis)."},
 	{"policy-other", "A push is forwarded completely or not at all."},
 	{"policy-option", ""},
-	{"push-malformed", "For example, it has too many ref updates, invalid names, or is signed."},
+	{"push-malformed", "For example, a push has too many ref updates, invalid names, or is signed."},
 	{"not-served", "Only projects and wikis are served, not snippets, and no path with a percent sign."},
 	{"proxy-busy", ""},
 	{"proxy-quota", "`serve` asks GitLab about 100 projects and commits at once, then one each two seconds, to spare the rate limit of the user."},

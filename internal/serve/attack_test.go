@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"compress/gzip"
 	"compress/zlib"
 	"context"
 	"encoding/binary"
@@ -376,5 +377,34 @@ func TestQuota(t *testing.T) {
 	push := pktLine(strings.Repeat("1", 40)+" "+objectID(merge, 40)+" refs/heads/x\x00report-status") + "0000" + string(packOf(merge))
 	if answer := p.send(t, post(pushPack, push), false); !strings.Contains(answer, "ng refs/heads/x policy: ") || asked.Load() > before+1 && asked.Load() > bound() {
 		t.Errorf("%q after %d questions", answer, asked.Load()-before)
+	}
+}
+
+// A request that ends because of the client is not GitLab's failure in the log.
+func TestClientsFailures(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = io.WriteString(z, pktLine(strings.Repeat("0", 40)+" "+strings.Repeat("1", 40)+" refs/heads/x\x00report-status")+"0000PACK")
+	_ = z.Close()
+	compressed := packed.String()
+	broken := fmt.Sprintf("%x\r\n%s\r\nzz\r\n", 4, "0000")
+	for name, row := range map[string]struct {
+		request, reason string
+		leave           bool
+	}{
+		"bad chunk":          {post(fetchPack, broken, "Transfer-Encoding: chunked"), "push-malformed", false},
+		"cut in compression": {post(pushPack, compressed[:len(compressed)-6], "Content-Encoding: gzip"), "push-malformed", false},
+		"more after it":      {post(pushPack, compressed+"garbage", "Content-Encoding: gzip"), "push-malformed", false},
+		"leaves":             {post(fetchPack, "0000", "Content-Length: 9"), "interrupted", true},
+		"leaves a chunk":     {post(fetchPack, "9\r\n0000", "Transfer-Encoding: chunked"), "interrupted", true},
+		"waits too long":     {post(fetchPack, "0000", "Content-Length: 9"), "timeout", false},
+	} {
+		for _, http2 := range []bool{false, true} {
+			p := start(t, http2, func(c *Config) { c.Silence = time.Second }, git)
+			answer := p.send(t, row.request, row.leave)
+			if r := <-p.records; r.Reason != row.reason || r.Outcome() == OK || row.reason == "push-malformed" && status(answer) != "400" {
+				t.Errorf("%s, HTTP/2 %v: %+v, %q", name, http2, r, answer)
+			}
+		}
 	}
 }

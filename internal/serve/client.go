@@ -16,7 +16,7 @@ type client struct {
 	http.ResponseWriter
 	body   io.Reader
 	idle   time.Duration
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 
 	// timer aborts the request unless it has ended, when the connection may have another one.
 	mu    sync.Mutex
@@ -30,7 +30,7 @@ type client struct {
 }
 
 // newClient starts the timer. cancel ends what the request waits for elsewhere.
-func newClient(w http.ResponseWriter, r *http.Request, idle time.Duration, cancel context.CancelFunc) *client {
+func newClient(w http.ResponseWriter, r *http.Request, idle time.Duration, cancel context.CancelCauseFunc) *client {
 	c := &client{ResponseWriter: w, body: r.Body, idle: idle, cancel: cancel}
 	c.complete.Store(r.ContentLength == 0)
 	c.mu.Lock() // the timer may fire at once
@@ -50,6 +50,24 @@ func (c *client) Read(p []byte) (int, error) {
 		c.active()
 	}
 	c.complete.Store(errors.Is(err, io.EOF))
+	return n, err
+}
+
+// clientBody is a client's body as it is sent to GitLab. Its errors are not GitLab's.
+type clientBody struct {
+	io.Reader
+	client *client
+}
+
+func (b clientBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+	case errors.Is(err, io.ErrUnexpectedEOF) && !b.client.complete.Load():
+		b.client.cancel(nil) // it left
+	default:
+		err = errPushMalformed(err)
+	}
 	return n, err
 }
 
@@ -82,6 +100,9 @@ func (c *client) active() {
 	}
 }
 
+// errIdle is why an idle request ended.
+var errIdle = errors.New("idle")
+
 // abort ends an idle request.
 func (c *client) abort() {
 	c.mu.Lock()
@@ -89,7 +110,7 @@ func (c *client) abort() {
 	if c.ended {
 		return
 	}
-	c.cancel()
+	c.cancel(errIdle)
 	past := time.Unix(1, 0)
 	control := http.NewResponseController(c.ResponseWriter)
 	_ = control.SetReadDeadline(past)
@@ -106,7 +127,7 @@ func (c *client) end(linger bool) {
 	c.timer.Stop()
 	c.ended = true
 	c.mu.Unlock()
-	c.cancel()
+	c.cancel(nil)
 	control := http.NewResponseController(c.ResponseWriter)
 	if linger && control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
 		_, _ = io.Copy(io.Discard, c.body)

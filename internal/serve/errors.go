@@ -72,10 +72,10 @@ func errOptionRefused(option, why string) error {
 		Hint: why}
 }
 
-// errPushMalformed is for ref updates that can't be read.
+// errPushMalformed is for a push, or another request with a body, that can't be read.
 func errPushMalformed(why error) error {
-	return &message.Error{Code: "push-malformed", Topic: message.Malformed, What: "the push can't be read: " + why.Error() + "; nothing was forwarded",
-		Hint: "push with a current version of git"}
+	return &message.Error{Code: "push-malformed", Topic: message.Malformed, What: "the request can't be read: " + why.Error(),
+		Hint: "try again with a current version of git or git-lfs"}
 }
 
 // errNotServed is for an address that is neither git's nor LFS's.

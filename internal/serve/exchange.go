@@ -91,7 +91,7 @@ func (x *exchange) serve() {
 	}
 	// A copy: net/http looks at the body of the original to see whether all was read.
 	request := x.request.WithContext(x.ctx)
-	if request.Body = io.NopCloser(x.body); x.length == 0 {
+	if request.Body = io.NopCloser(clientBody{x.body, x.client}); x.length == 0 {
 		request.Body = http.NoBody
 	}
 	// GitLab may answer before it has the whole body.
@@ -210,7 +210,7 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	resp, err := way.RoundTrip(req)
 	if err != nil {
 		hangUp()
-		return nil, x.unreachable(way.Fault(err))
+		return nil, x.noReply(err, way.Fault(err))
 	}
 	x.record.Upstream = time.Since(began)
 	// A copy: HTTP/2 sets trailers in the original when the body ends.
@@ -249,8 +249,17 @@ func (b upstreamBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// unreachable is the error for a failed connection or a missing reply.
-func (x *exchange) unreachable(fault transport.Fault) error {
+// noReply is why there is no reply: the client ended the request, or GitLab can't be reached.
+func (x *exchange) noReply(err error, fault transport.Fault) error {
+	var malformed *message.Error
+	switch {
+	case errors.Is(context.Cause(x.ctx), errIdle):
+		fault = transport.Fault{Reason: access.Timeout}
+	case x.ctx.Err() != nil:
+		fault = transport.Fault{Reason: access.Interrupted}
+	case errors.As(err, &malformed):
+		return malformed
+	}
 	i := x.server.config.Instance
 	switch fault.Reason {
 	case access.Unreachable:

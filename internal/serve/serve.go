@@ -253,7 +253,7 @@ func AtMost(limit int) func(net.Conn, http.ConnState) {
 
 // ServeHTTP is that of http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := context.WithCancelCause(r.Context())
 	x := &exchange{server: s, client: newClient(w, r, s.config.Silence, cancel), request: r, proxy: "http://" + r.Host, began: time.Now(), ctx: ctx}
 	defer x.end()
 	select {
@@ -279,7 +279,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // name of this machine, not from a web page, and not to switch protocols. An h2c upgrade (RFC
 // 7540, 3.2), which git asks for with http.version=HTTP/2, may be ignored.
 func plainRequest(r *http.Request) bool {
-	upgrade := r.Header.Get("Upgrade")
+	upgrade := strings.Join(r.Header.Values("Upgrade"), ",")
 	host := (&url.URL{Host: r.Host}).Hostname()
 	return (strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()) && strings.Trim(r.Host, letters+".:[]") == "" &&
 		(r.Method != http.MethodGet || r.ContentLength == 0) && r.Header.Get("Origin")+r.Header.Get("Sec-Fetch-Site") == "" &&
