@@ -31,8 +31,6 @@ type Secret struct {
 	Force bool
 	// Replace changes only the token of an existing Secret, whoever manages it.
 	Replace bool
-	// Now is the clock; nil means time.Now.
-	Now func() time.Time
 }
 
 // The platform's labels.
@@ -120,7 +118,7 @@ func (s Secret) apply(ctx context.Context, old Kept, tok token.Token, i instance
 		case entered && (bare || addressed):
 			return source.TwoForms(s.Where(), bare)
 		case entered:
-			data, err := s.entry(text, tok, i)
+			data, err := entryWith(text, tok, i)
 			if err != nil {
 				return message.CredentialsGarbled(s.Where())
 			}
@@ -139,13 +137,13 @@ func (s Secret) apply(ctx context.Context, old Kept, tok token.Token, i instance
 	return err
 }
 
-// entry is the platform's form with another token; its other fields stay.
-func (s Secret) entry(old kube.Value, tok token.Token, i instance.Instance) ([]byte, error) {
+// entryWith is the platform's form with another token; its other fields stay.
+func entryWith(old kube.Value, tok token.Token, i instance.Instance) ([]byte, error) {
 	var e map[string]any
 	if json.Unmarshal(old.Reveal(), &e) != nil || e == nil {
 		e = map[string]any{}
 	}
-	e["token"], e["instanceUrl"], e["updatedAt"] = tok.Reveal(), i.URL(), strconv.FormatInt(s.now().Unix(), 10)
+	e["token"], e["instanceUrl"], e["updatedAt"] = tok.Reveal(), i.URL(), strconv.FormatInt(time.Now().Unix(), 10)
 	return json.Marshal(e)
 }
 
@@ -184,12 +182,5 @@ const rotatedAt = "git-credential-acp/rotated-at"
 func (s Secret) AnnotatePods(ctx context.Context, selector string, dryRun bool) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Limit)
 	defer cancel()
-	return s.Client.AnnotatePods(ctx, s.Name.Namespace, selector, rotatedAt, s.now().UTC().Format(time.RFC3339Nano), dryRun)
-}
-
-func (s Secret) now() time.Time {
-	if s.Now == nil {
-		return time.Now()
-	}
-	return s.Now()
+	return s.Client.AnnotatePods(ctx, s.Name.Namespace, selector, rotatedAt, time.Now().UTC().Format(time.RFC3339Nano), dryRun)
 }

@@ -142,15 +142,19 @@ func TestSecretWrite(t *testing.T) {
 // In the platform's form, the other fields stay, and the time is set.
 func TestSecretWriteEntry(t *testing.T) {
 	keeper, c := secretKeeper(t, map[string]string{"credentials.json": entry})
-	keeper.Now = func() time.Time { return time.Unix(1800000000, 0) }
 	old, err := keeper.Read(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := time.Now().Truncate(time.Second)
 	if err := keeper.Write(t.Context(), old, token.Issued(freshCanary), old.Instance); err != nil {
 		t.Fatal(err)
 	}
-	want := `{"instanceUrl":"https://gitlab.example.com","token":"` + freshCanary + `","updatedAt":"1800000000","userId":"dev"}`
+	now, err := keeper.Read(t.Context())
+	if err != nil || now.UpdatedAt.Before(before) || now.UpdatedAt.After(time.Now()) {
+		t.Errorf("stored at %v: %v", now.UpdatedAt, err)
+	}
+	want := fmt.Sprintf(`{"instanceUrl":"https://gitlab.example.com","token":%q,"updatedAt":"%d","userId":"dev"}`, freshCanary, now.UpdatedAt.Unix())
 	if c.key("credentials.json") != want || c.key("token") != "" {
 		t.Error("the entry is wrong, or there are two forms")
 	}
