@@ -400,7 +400,7 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 	}
 	var names []string
 	for _, s := range removed {
-		if !s.Refuses() && !s.Reserves() { // they belong to others
+		if !s.Refuses() { // it belongs to another
 			names = append(names, s.String())
 		}
 	}

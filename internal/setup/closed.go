@@ -1,7 +1,6 @@
 package setup
 
 import (
-	"context"
 	"slices"
 
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
@@ -88,34 +87,4 @@ func Dropped(config gitconfig.Config, sections []Section) []gitconfig.Helper {
 		}
 	}
 	return dropped
-}
-
-// reserved is the section of our file that tells that git's file has an empty
-// credential.helper of ours.
-var reserved = Section{Name: "acp-setup", Lines: []Line{{"reserved", "true"}}}
-
-// Reserves reports whether a section only records that git's file has an empty
-// credential.helper.
-func (s Section) Reserves() bool { return s.Name == reserved.Name }
-
-// reserve has git's file set credential.helper, to nothing, before it includes ours,
-// unless it sets it already. What git config sets there later replaces that line:
-// otherwise it would come after the include, and be asked for every host.
-func (c *Config) reserve(ctx context.Context) (made bool, problem error) {
-	there, problem := c.list(ctx, string(c.scope), "--get-all", credentialHelper)
-	if problem != nil || len(there) > 0 {
-		return false, problem
-	}
-	return true, c.write(ctx, credentialHelper, "")
-}
-
-const credentialHelper = credentialSection + "." + keyHelper
-
-// release takes that line out, if nothing has replaced it.
-func (c *Config) release(ctx context.Context) error {
-	r, problem := c.call(ctx, "--unset", credentialHelper, "^$")
-	if problem == nil && r.Code != 0 && r.Code != codeUnset {
-		problem = errGitFailed(r.Words)
-	}
-	return problem
 }

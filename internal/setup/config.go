@@ -3,7 +3,6 @@ package setup
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
@@ -28,8 +27,8 @@ const (
 )
 
 // Config is one of git's configuration files, and our file next to it, which it includes.
-// git itself writes to its file: one line in a section at the end, after everything that
-// is there. Our file is replaced as a whole.
+// git's file gets a section of one line at the end, after everything that is there. Our file
+// is replaced as a whole.
 type Config struct {
 	git   gitconfig.Git
 	scope Scope
@@ -57,7 +56,7 @@ func Open(ctx context.Context, git gitconfig.Git, scope Scope, path string) (*Co
 		}
 		c.path = path
 	}
-	// git would replace a device by a file.
+	// A rename would replace a device by a file.
 	_, problem := c.read()
 	return c, problem
 }
@@ -77,11 +76,16 @@ func (c *Config) read() (string, error) {
 	return string(data), nil
 }
 
-// include is the value of include.path for our file: relative, so that both files can be
+// includeValue is the value of include.path for our file: relative, so that both files can be
 // moved together.
-func (c *Config) include() string { return filepath.Base(c.path) + "-acp" }
+func (c *Config) includeValue() string { return filepath.Base(c.path) + "-acp" }
 
-func (c *Config) ours() string { return filepath.Join(filepath.Dir(c.path), c.include()) }
+// include is the section of git's file that includes ours.
+func (c *Config) include() Section {
+	return Section{Name: "include", Lines: []Line{{"path", c.includeValue()}}}
+}
+
+func (c *Config) ours() string { return filepath.Join(filepath.Dir(c.path), c.includeValue()) }
 
 // list returns the output of a git config command with -z.
 func (c *Config) list(ctx context.Context, args ...string) ([]string, error) {
@@ -108,7 +112,7 @@ func (c *Config) sections(ctx context.Context) (sections []Section, text string,
 	}
 	lines, problem := c.list(ctx, "--file", c.ours(), "--get-regexp", ".")
 	return slices.DeleteFunc(parse(lines), func(s Section) bool {
-		mine := s.Name == urlSection || s.Name == httpSection || s.String() == identity.String() || s.resets() || s.Reserves() ||
+		mine := s.Name == urlSection || s.Name == httpSection || s.records() || s.resets() ||
 			s.IsHelper() && slices.ContainsFunc(s.Lines, func(line Line) bool { return own(line.Value, s.Sub) })
 		return !mine
 	}), string(data), problem
@@ -116,7 +120,7 @@ func (c *Config) sections(ctx context.Context) (sections []Section, text string,
 
 func (c *Config) included(ctx context.Context) (bool, error) {
 	values, problem := c.list(ctx, string(c.scope), "--get-all", includeKey)
-	return slices.Contains(values, c.include()), problem
+	return slices.Contains(values, c.includeValue()), problem
 }
 
 const includeKey = "include.path"
@@ -156,22 +160,9 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 	if problem != nil {
 		return false, problem
 	}
-	sections = slices.Clone(sections)
-	for n, s := range sections {
-		if s.Name == userSection {
-			if sections[n], problem = c.setIdentity(ctx, s); problem != nil {
-				return false, problem
-			}
-		}
-	}
-	if slices.ContainsFunc(sections, Section.Closes) {
-		made, problem := c.reserve(ctx)
-		if problem != nil {
-			return false, problem
-		}
-		if made {
-			sections = append(sections, reserved)
-		}
+	sections, added, problem := c.direct(ctx, sections)
+	if problem != nil {
+		return false, problem
 	}
 	wanted := merge(old, withSSH(old, sections))
 	if header+File(wanted) != written {
@@ -180,17 +171,58 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 			return false, problem
 		}
 	}
-	if included {
+	if included && len(added) == 0 {
 		whole, problem := c.whole(ctx)
 		if problem != nil || !slices.ContainsFunc(sections, func(s Section) bool { return s.logsIn() && !asks(whole, s) }) {
 			return changed, problem
 		}
-		// The include must be last.
-		if problem := c.unlink(ctx); problem != nil {
-			return false, problem
+	}
+	// The include must be last.
+	return true, c.edit(ctx, false, func(text string) string {
+		for _, s := range append(added, c.include()) {
+			text = appended(cut(text, s), s)
+		}
+		return text
+	})
+}
+
+// direct takes out what has to be in git's file itself, where users change it: an identity, since
+// that of an include would override theirs, and for Closed an empty credential.helper, which
+// what git config sets there later replaces. Otherwise, that would come after the include,
+// and git would ask it for every host. What is there already is not added. kept are the
+// other sections, with records of what is added, by which Remove finds it.
+func (c *Config) direct(ctx context.Context, sections []Section) (kept, added []Section, problem error) {
+	record := Section{Name: recordSection}
+	if len(sections) > 0 && !exists(c.path) {
+		record.Lines = append(record.Lines, keyCreated)
+	}
+	wanted := slices.DeleteFunc(slices.Clone(sections), func(s Section) bool { return s.Name != userSection })
+	if slices.ContainsFunc(sections, Section.Closes) {
+		wanted = append(wanted, reserved)
+	}
+	who := identity
+	for _, s := range wanted {
+		from := "--no-includes"
+		if s.Name == userSection {
+			from = "--includes"
+		}
+		for _, line := range s.Lines {
+			there, problem := c.list(ctx, string(c.scope), from, "--get-all", s.Name+"."+line.Key)
+			switch {
+			case problem != nil:
+				return nil, nil, problem
+			case len(there) > 0:
+				continue
+			case s.Name == userSection:
+				who.Lines = append(who.Lines, line)
+			default:
+				record.Lines = append(record.Lines, keyReserved)
+			}
+			added = append(added, Section{Name: s.Name, Lines: []Line{line}})
 		}
 	}
-	return true, c.link(ctx)
+	kept = slices.DeleteFunc(slices.Clone(sections), func(s Section) bool { return s.Name == userSection })
+	return append(kept, who, record), added, nil
 }
 
 // withSSH adds the ssh addresses of an earlier --rewrite-ssh to sections without any. They lead
@@ -224,7 +256,7 @@ func withSSH(old, sections []Section) []Section {
 }
 
 // merge adds sections to those of our file. A section of the same name is replaced, except
-// the identity, which may come in parts. A URL below another one comes after it, since
+// records, which are added to. A URL below another one comes after it, since
 // its helpers have to be the last.
 func merge(old, sections []Section) []Section {
 	merged := slices.Clone(old)
@@ -235,7 +267,7 @@ func merge(old, sections []Section) []Section {
 		case len(s.Lines) == 0:
 		case at < 0:
 			merged = append(merged, s)
-		case s.Name == userSection:
+		case s.records():
 			merged[at].Lines = append(slices.Clone(merged[at].Lines), s.Lines...)
 		default:
 			merged[at] = s
@@ -248,10 +280,12 @@ func merge(old, sections []Section) []Section {
 }
 
 // replaces reports whether a section is of an earlier set-up that led some of the same URLs
-// elsewhere: to another proxy, or to one where a helper is asked now. git would use the
-// first of two such rules.
+// elsewhere: to another proxy, or to one where a helper is asked now, or the other way
+// round. git would use the first of two such rules.
 func (s Section) replaces(have Section) bool {
 	switch {
+	case s.resets() && s.Sub != "" && have.belongsTo(s.Sub):
+		return true
 	case have.Name != urlSection || have.String() == s.String():
 		return false
 	case s.IsHelper():
@@ -294,57 +328,22 @@ func replace(path, text string) error {
 	return err
 }
 
-// identity is the section of our file that records which of user.name and user.email were
-// written to git's file. Git ignores it. The settings themselves are in git's file, where
-// users change them: those of an include would override them.
+// identity and recordSection are sections of our file that record what was written to git's
+// own. Git ignores them.
 var identity = Section{Name: userSection, Sub: "acp-setup"}
 
-// setIdentity writes the settings of a section that git's file does not have yet, and
-// returns them.
-func (c *Config) setIdentity(ctx context.Context, s Section) (Section, error) {
-	written := Section{Name: identity.Name, Sub: identity.Sub}
-	for _, line := range s.Lines {
-		key := s.String() + "." + line.Key
-		there, problem := c.list(ctx, string(c.scope), "--includes", "--get-all", key)
-		if problem == nil && len(there) == 0 {
-			written.Lines = append(written.Lines, line)
-			problem = c.write(ctx, key, line.Value)
-		}
-		if problem != nil {
-			return written, problem
-		}
-	}
-	return written, nil
-}
+const recordSection = "acp-setup"
 
-// unset removes lines from git's file, if any.
-func (c *Config) unset(ctx context.Context, key, value string) error {
-	r, problem := c.call(ctx, "--unset-all", key, "^"+regexp.QuoteMeta(value)+"$")
-	if problem == nil && r.Code != 0 && r.Code != codeUnset {
-		problem = errGitFailed(r.Words)
-	}
-	return problem
-}
+// reserved is the empty credential.helper in git's file, and keyReserved records it. keyCreated
+// records that there was no such file before.
+var (
+	reserved    = Section{Name: credentialSection, Lines: []Line{{keyHelper, ""}}}
+	keyReserved = Line{"reserved", "true"}
+	keyCreated  = Line{"created", "true"}
+)
 
-// link includes our file at the end of git's. git config --add would put the line into an
-// existing section, so it creates one of another name and renames it.
-func (c *Config) link(ctx context.Context) error {
-	draft := "acp-" + rand.Text()
-	if problem := c.write(ctx, "--add", draft+".path", c.include()); problem != nil {
-		return problem
-	}
-	problem := c.write(ctx, "--rename-section", draft, "include")
-	if problem != nil {
-		// The context may have ended. A section that stays is ignored by git.
-		_, _ = c.call(context.WithoutCancel(ctx), "--remove-section", draft)
-	}
-	return problem
-}
-
-// unlink removes the include of our file.
-func (c *Config) unlink(ctx context.Context) error {
-	return c.unset(ctx, includeKey, c.include())
-}
+// records reports whether a section only records what is in git's file.
+func (s Section) records() bool { return s.Name == recordSection || s.String() == identity.String() }
 
 // continued reports whether a file ends within a line, to which git would append.
 func continued(text string) bool {
@@ -361,14 +360,19 @@ func (p Part) has(s Section) bool {
 	case p.URL != "":
 		return s.IsHelper() && (s.Sub == p.URL || s.Sub == p.URL+repositoryEnd)
 	case s.IsHelper():
-		return slices.ContainsFunc(s.Lines, func(line Line) bool { return line.Key == keyHelper && instanceOf(line.Value) == p.Instance })
+		return s.belongsTo(p.Instance)
 	}
 	return s.Sub == p.Instance || s.Sub == p.Instance+"/" || slices.Contains(s.Lines, Line{keyInstead, p.Instance + "/"})
 }
 
+// belongsTo reports whether a section names this helper for an instance.
+func (s Section) belongsTo(instance string) bool {
+	return s.IsHelper() && slices.ContainsFunc(s.Lines, func(line Line) bool { return line.Key == keyHelper && instanceOf(line.Value) == instance })
+}
+
 // Remove removes the part of what Write wrote, and returns it. The rest of git's file is
 // not changed.
-func (c *Config) Remove(ctx context.Context, only Part) ([]Section, error) {
+func (c *Config) Remove(ctx context.Context, only Part) (removed []Section, problem error) {
 	old, _, problem := c.sections(ctx)
 	if problem != nil {
 		return nil, problem
@@ -377,42 +381,50 @@ func (c *Config) Remove(ctx context.Context, only Part) ([]Section, error) {
 	if len(wanted) == 0 {
 		return nil, nil
 	}
-	for n, s := range wanted {
-		if s.Reserves() {
-			if problem := c.release(ctx); problem != nil {
-				return nil, problem
+	var added []Section
+	created := false
+	for _, s := range wanted {
+		switch {
+		case s.String() == identity.String():
+			for _, line := range s.Lines {
+				added = append(added, Section{Name: userSection, Lines: []Line{line}})
 			}
-		}
-		if s.Name != userSection {
-			continue
-		}
-		wanted[n].Sub = ""
-		for _, line := range s.Lines {
-			if problem := c.unset(ctx, userSection+"."+line.Key, line.Value); problem != nil {
-				return nil, problem
+			removed = append(removed, Section{Name: userSection, Lines: s.Lines})
+		case s.Name != recordSection:
+			removed = append(removed, s)
+		default:
+			created = slices.Contains(s.Lines, keyCreated)
+			if slices.Contains(s.Lines, keyReserved) {
+				added = append(added, reserved)
 			}
 		}
 	}
 	if len(kept) == 0 {
-		if problem := c.unlink(ctx); problem != nil {
-			return nil, problem
+		added = append(added, c.include())
+		problem = c.edit(ctx, created, func(text string) string {
+			for _, s := range added {
+				text = cut(text, s)
+			}
+			return text
+		})
+		if problem == nil {
+			problem = c.unlink(ctx)
 		}
-		c.tidy()
 	}
-	return wanted, c.save(kept)
+	if problem != nil {
+		return nil, problem
+	}
+	return removed, c.save(kept)
 }
 
-// tidy removes git's file if it is empty, under git's lock.
-func (c *Config) tidy() {
-	lock, err := os.OpenFile(c.target()+lockSuffix, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return // another git is at work; an empty file does no harm
+// unlink removes includes of our file that users have changed the form of.
+func (c *Config) unlink(ctx context.Context) error {
+	included, problem := c.included(ctx)
+	if problem != nil || !included {
+		return problem
 	}
-	_ = lock.Close()
-	defer func() { _ = os.Remove(lock.Name()) }()
-	if info, err := os.Stat(c.path); err == nil && info.Size() == 0 {
-		_ = os.Remove(c.target())
-	}
+	_, problem = c.list(ctx, string(c.scope), "--unset-all", includeKey, "^"+regexp.QuoteMeta(c.includeValue())+"$")
+	return problem
 }
 
 // divide splits sections into those to remove and those to keep. What belongs to no
@@ -431,64 +443,120 @@ func divide(sections []Section, only Part) (wanted, kept []Section) {
 	return wanted, kept
 }
 
-// write makes git change the file.
-func (c *Config) write(ctx context.Context, args ...string) error {
-	r, problem := c.call(ctx, args...)
-	if problem == nil && r.Code != 0 {
-		problem = errGitFailed(r.Words)
-	}
-	return problem
-}
-
 const (
 	// lockWait is how long to wait for another program's lock, which is held only while
 	// writing a small file.
-	lockWait = time.Second
-	lockPoll = 20 * time.Millisecond
+	lockWait   = time.Second
+	lockPoll   = 20 * time.Millisecond
+	lockSuffix = ".lock"
 )
 
-// call is write with the exit code. It waits for another program's lock, as newer versions
-// of git do.
-func (c *Config) call(ctx context.Context, args ...string) (gitconfig.Result, error) {
+// lock creates git's lock file, in which the new text is written (git's lockfile.h).
+func (c *Config) lock(ctx context.Context) (*os.File, error) {
+	path := c.target() + lockSuffix
 	for end := time.Now().Add(lockWait); ; time.Sleep(lockPoll) {
-		r, problem := c.git.Run(ctx, append([]string{"config", string(c.scope)}, args...)...)
-		if problem != nil || r.Code != codeUnwritten {
-			return r, problem
+		lock, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666) //nolint:gosec // as git does
+		switch {
+		case err == nil:
+			return lock, nil
+		case !errors.Is(err, fs.ErrExist):
+			return nil, errGitConfigUnwritable(c.path, file.Cause(err))
+		case ctx.Err() != nil || time.Now().After(end):
+			return nil, errGitConfigLocked(path)
 		}
-		// Not every git command says why. Then the lock may have just disappeared, so
-		// retry.
-		why := reason(r.Words)
-		if why != "" && why != "File exists" {
-			return r, errGitConfigUnwritable(c.path, why)
-		}
-		if time.Now().Before(end) {
-			continue
-		}
-		lock := c.target() + lockSuffix
-		if _, err := os.Lstat(lock); err != nil {
-			return r, errGitConfigUnwritable(c.path, "git can't make "+lock)
-		}
-		return r, errGitConfigLocked(lock)
 	}
 }
 
-const lockSuffix = ".lock"
-
-// reason is the system's error at the end of git's "could not lock config file PATH:
-// REASON"; not every git command has it.
-func reason(words string) string {
-	_, rest, _ := strings.Cut(words, "config file ")
-	at := strings.LastIndex(rest, ": ")
-	if at < 0 {
-		return ""
+// edit changes git's file as git itself does. If nothing is left, the file is removed if it was
+// created by setup.
+func (c *Config) edit(ctx context.Context, created bool, change func(text string) string) error {
+	lock, problem := c.lock(ctx)
+	if problem != nil {
+		return problem
 	}
-	return rest[at+2:]
+	abandon := func() { _ = errors.Join(lock.Close(), os.Remove(lock.Name())) }
+	text, problem := c.read()
+	if problem != nil {
+		abandon()
+		return problem
+	}
+	changed := change(text)
+	switch {
+	case changed == "" && created:
+		err := os.Remove(c.target())
+		abandon()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return errGitConfigUnwritable(c.path, file.Cause(err))
+		}
+		return nil
+	case changed == text:
+		abandon()
+		return nil
+	}
+	_, err := lock.WriteString(changed)
+	if info, missing := os.Stat(c.path); missing == nil {
+		err = errors.Join(err, lock.Chmod(info.Mode().Perm()))
+	}
+	if err = errors.Join(err, lock.Close()); err == nil {
+		err = os.Rename(lock.Name(), c.target())
+	}
+	if err != nil {
+		abandon()
+		return errGitConfigUnwritable(c.path, file.Cause(err))
+	}
+	return nil
 }
 
-// target is the path with symlinks resolved.
+// appended adds a section at the end of a file. One without a final line break keeps that
+// form, so that cut restores it.
+func appended(text string, s Section) string {
+	if text == "" || strings.HasSuffix(text, "\n") {
+		return text + s.text()
+	}
+	return text + "\n" + strings.TrimSuffix(s.text(), "\n")
+}
+
+// cut removes sections of one line that appended has added, as long as they are in that form. The
+// section's name stays if there is something else in the section now.
+func cut(text string, s Section) string {
+	block := s.text()
+	name, _, _ := strings.Cut(block, "\n")
+	if before, last := strings.CutSuffix("\n"+text, "\n"+strings.TrimSuffix(block, "\n")); last {
+		text = strings.TrimPrefix(before, "\n")
+	}
+	for {
+		before, after, found := strings.Cut("\n"+text, "\n"+block)
+		if !found {
+			return text
+		}
+		if !atSection(after) {
+			after = name + "\n" + after
+		}
+		text = strings.TrimPrefix(before+"\n"+after, "\n")
+	}
+}
+
+// atSection reports whether nothing but comments comes before the next section.
+func atSection(text string) bool {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, ";") {
+			return strings.HasPrefix(line, "[")
+		}
+	}
+	return true
+}
+
+// target is the path with symlinks resolved, also if there is no file yet.
 func (c *Config) target() string {
 	if target, err := filepath.EvalSymlinks(c.path); err == nil {
 		return target
 	}
-	return c.path
+	to, err := os.Readlink(c.path)
+	switch {
+	case err != nil:
+		return c.path
+	case filepath.IsAbs(to):
+		return to
+	}
+	return filepath.Join(filepath.Dir(c.path), to)
 }

@@ -7,12 +7,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
 )
 
-// Exit codes of git config (git-config(1)).
-const (
-	codeNotFound  = 1   // no such key
-	codeUnset     = 5   // no such line to unset, or several
-	codeUnwritten = 255 // the file can't be locked
-)
+// codeNotFound is the exit code of git config for a key that is not set (git-config(1)).
+const codeNotFound = 1
 
 // Knows reports whether a key is set in git's configuration here, or, with the flag of a
 // scope, in its file.
