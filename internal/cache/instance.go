@@ -18,53 +18,26 @@ type Instance struct {
 	Fresh, Failed bool
 }
 
-// TokenInstance is what is known about the instance of a token.
-func (s Store) TokenInstance(tok token.Token) Instance { return s.instance(tokenFile(tok)) }
-
-// SaveTokenInstance stores the URL of a token's instance, "" if nothing names one.
-func (s Store) SaveTokenInstance(tok token.Token, url string) {
-	s.saveInstance(tokenFile(tok), func(e *entry, now time.Time) { *e = entry{Made: now, Instance: url} })
+// Instances caches the instance of one token or place.
+type Instances struct {
+	store Store
+	of    names
 }
 
-// InstanceFailed stores that a request for the instance of a token failed.
-func (s Store) InstanceFailed(tok token.Token) {
-	s.saveInstance(tokenFile(tok), func(e *entry, now time.Time) { e.Tried = now })
-}
+// OfToken is the cache for the instance of a token.
+func (s Store) OfToken(tok token.Token) Instances { return Instances{s, tokenFile(tok)} }
 
-// LockInstance waits until no other call asks for the same about the instance of a token,
-// or ctx ends. It returns at once where there are no locks.
-func (s Store) LockInstance(ctx context.Context, tok token.Token, question string) (release func()) {
-	dir, _ := s.open(true)
-	if dir == nil {
-		return func() {}
-	}
-	_, unlock := dir.lock(ctx, s.call(dir, tokenFile(tok)).file+" "+kindInstance+question, nil)
-	return func() { unlock(); dir.close() }
-}
+// OfPlace is the cache for the instance of what is stored at a place, such as a Secret.
+func (s Store) OfPlace(place string) Instances { return Instances{s, fileOf("place", place)} }
 
-// SecretInstance is what is known about the instance of the Secret at a place.
-func (s Store) SecretInstance(place string) Instance { return s.instance(fileOf("place", place)) }
-
-// SaveSecretInstance stores the URL of the instance of the Secret at a place.
-func (s Store) SaveSecretInstance(place, url string) {
-	s.saveInstance(fileOf("place", place), func(e *entry, now time.Time) { *e = entry{Made: now, Instance: url} })
-}
-
-// Silent reports whether a place did not answer in the last 30 seconds.
-func (s Store) Silent(place string) bool { return s.instance(fileOf("place", place)).Failed }
-
-// SaveSilent stores that a place did not answer.
-func (s Store) SaveSilent(place string) {
-	s.saveInstance(fileOf("place", place), func(e *entry, now time.Time) { e.Tried = now })
-}
-
-func (s Store) instance(of names) (known Instance) {
-	dir, _ := s.open(false)
+// Get is what is known.
+func (i Instances) Get() (known Instance) {
+	dir, _ := i.store.open(false)
 	if dir == nil {
 		return Instance{}
 	}
 	defer dir.close()
-	c := s.call(dir, of)
+	c := i.store.call(dir, i.of)
 	e := c.entry(c.read(), kindInstance)
 	age := c.now().Sub(e.Made)
 	known.Failed = c.now().Sub(e.Tried) < outageTTL
@@ -74,16 +47,37 @@ func (s Store) instance(of names) (known Instance) {
 	return known
 }
 
-func (s Store) saveInstance(of names, change func(e *entry, now time.Time)) {
-	dir, _ := s.open(true)
+// Save stores the URL of the instance, "" if nothing names one.
+func (i Instances) Save(url string) {
+	i.change(func(e *entry, now time.Time) { *e = entry{Made: now, Instance: url} })
+}
+
+// SaveFailed stores that a request for the instance failed.
+func (i Instances) SaveFailed() {
+	i.change(func(e *entry, now time.Time) { e.Tried = now })
+}
+
+func (i Instances) change(change func(e *entry, now time.Time)) {
+	dir, _ := i.store.open(true)
 	if dir == nil {
 		return
 	}
 	defer dir.close()
-	c := s.call(dir, of)
+	c := i.store.call(dir, i.of)
 	c.update(func(r *record) {
 		e := c.entry(*r, kindInstance)
 		change(&e, c.now())
 		r.set(kindInstance, e)
 	})
+}
+
+// Lock waits until no other call asks the same question about the instance, or ctx ends. It
+// returns at once where there are no locks.
+func (i Instances) Lock(ctx context.Context, question string) (release func()) {
+	dir, _ := i.store.open(true)
+	if dir == nil {
+		return func() {}
+	}
+	_, unlock := dir.lock(ctx, i.store.call(dir, i.of).file+" "+kindInstance+question, nil)
+	return func() { unlock(); dir.close() }
 }

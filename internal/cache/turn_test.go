@@ -93,17 +93,17 @@ func TestInstance(t *testing.T) {
 	w := newWorld(t)
 	want := func(place, url string, fresh bool) {
 		t.Helper()
-		if got := w.store.SecretInstance(place); got != (Instance{Known: url != "", URL: url, Fresh: fresh}) {
+		if got := w.store.OfPlace(place).Get(); got != (Instance{Known: url != "", URL: url, Fresh: fresh}) {
 			t.Errorf("%s: %+v; want %q, %v", place, got, url, fresh)
 		}
 	}
 	want("team/mine", "", false)
-	w.store.SaveSecretInstance("team/mine", "https://gitlab.example.com")
+	w.store.OfPlace("team/mine").Save("https://gitlab.example.com")
 	want("team/mine", "https://gitlab.example.com", true)
 	want("team/other", "", false)
 	w.now = w.now.Add(w.store.TTL)
 	want("team/mine", "https://gitlab.example.com", false)
-	w.store.SaveSecretInstance("team/mine", "https://other.example")
+	w.store.OfPlace("team/mine").Save("https://other.example")
 	want("team/mine", "https://other.example", true)
 	w.now = w.now.Add(maxAge + time.Second)
 	want("team/mine", "", false)
@@ -124,7 +124,7 @@ func TestInstance(t *testing.T) {
 	}
 	want("team/mine", "", false)
 	w.store.Dirs = nil
-	w.store.SaveSecretInstance("team/mine", "https://gitlab.example.com")
+	w.store.OfPlace("team/mine").Save("https://gitlab.example.com")
 	want("team/mine", "", false)
 }
 
@@ -135,28 +135,28 @@ func TestTokenInstance(t *testing.T) {
 	tok := w.question("").Token
 	want := func(want Instance) {
 		t.Helper()
-		if got := w.store.TokenInstance(tok); got != want {
+		if got := w.store.OfToken(tok).Get(); got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	}
 	want(Instance{})
-	w.store.InstanceFailed(tok)
+	w.store.OfToken(tok).SaveFailed()
 	want(Instance{Failed: true})
 	w.now = w.now.Add(outageTTL)
 	want(Instance{})
-	w.store.SaveTokenInstance(tok, "")
+	w.store.OfToken(tok).Save("")
 	want(Instance{Known: true, Fresh: true})
-	w.store.SaveTokenInstance(tok, "https://gitlab.example.com")
+	w.store.OfToken(tok).Save("https://gitlab.example.com")
 	want(Instance{Known: true, URL: "https://gitlab.example.com", Fresh: true})
 	w.granted(w.verify("a/b"))
 	w.now = w.now.Add(w.store.TTL)
-	w.store.InstanceFailed(tok)
+	w.store.OfToken(tok).SaveFailed()
 	want(Instance{Known: true, URL: "https://gitlab.example.com", Failed: true})
 	if !w.store.Forget(tok) {
 		t.Error("there were no verdicts")
 	}
 	want(Instance{})
-	w.store.SaveTokenInstance(tok, "https://gitlab.example.com")
+	w.store.OfToken(tok).Save("https://gitlab.example.com")
 	w.now = w.now.Add(time.Second)
 	w.says.Reply = access.Reply{State: access.Rejected, Reason: access.TokenUnknown}
 	w.verify("a/b")

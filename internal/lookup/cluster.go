@@ -66,7 +66,7 @@ func (l Lookup) expected(name kube.Name) (i instance.Instance, settled bool) {
 	if problem != nil {
 		return instance.Instance{}, false
 	}
-	known := store.SecretInstance(placeOf(name, l.Cluster))
+	known := store.OfPlace(placeOf(name, l.Cluster)).Get()
 	if !known.Known {
 		return instance.Instance{}, false
 	}
@@ -99,7 +99,7 @@ func (l Lookup) readSecret(ctx context.Context, name kube.Name) (source.Found, e
 	}
 	found := source.Read(name.String(), ObjectOf(s), l.Config.AllowHTTPLoopback)
 	if store, problem := l.Store(); problem == nil && found.Instance != (instance.Instance{}) {
-		store.SaveSecretInstance(placeOf(name, l.Cluster), found.Instance.URL())
+		store.OfPlace(placeOf(name, l.Cluster)).Save(found.Instance.URL())
 	}
 	return found, nil
 }

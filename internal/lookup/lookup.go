@@ -71,14 +71,14 @@ func (l Lookup) patience(ctx context.Context, place string, limit time.Duration)
 	if problem != nil {
 		return ctx, func() {}, limit
 	}
-	if store.Silent(place) {
+	if store.OfPlace(place).Get().Failed {
 		wait = min(retryTimeout, limit)
 		ctx, cancel := context.WithTimeout(ctx, wait)
 		return ctx, cancel, wait
 	}
 	return ctx, func() {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			store.SaveSilent(place)
+			store.OfPlace(place).SaveFailed()
 		}
 	}, limit
 }

@@ -86,7 +86,8 @@ func (l Lookup) remembered(ctx context.Context, tok token.Token, question string
 	}
 	standby := l.Config.InstanceURL.Value != ""
 	settled := func(known cache.Instance) bool { return known.Fresh || known.Failed && (known.Known || standby) }
-	known := store.TokenInstance(tok)
+	cached := store.OfToken(tok)
+	known := cached.Get()
 	if settled(known) {
 		return known.URL, nil
 	}
@@ -98,18 +99,18 @@ func (l Lookup) remembered(ctx context.Context, tok token.Token, question string
 	defer stop()
 	waiting, cancel := context.WithTimeout(limited, otherTimeout)
 	defer cancel()
-	defer store.LockInstance(waiting, tok, question)()
-	if known = store.TokenInstance(tok); settled(known) || standby && waiting.Err() != nil {
+	defer cached.Lock(waiting, question)()
+	if known = cached.Get(); settled(known) || standby && waiting.Err() != nil {
 		return known.URL, nil
 	}
 	url, problem := ask()
 	switch {
 	case problem == nil:
-		store.SaveTokenInstance(tok, url)
+		cached.Save(url)
 		return url, nil
 	case !known.Known && !standby:
 		return "", problem
 	}
-	store.InstanceFailed(tok)
+	cached.SaveFailed()
 	return known.URL, nil
 }
