@@ -26,12 +26,36 @@ var update = flag.Bool("update", false, "write docs/messages.md")
 // head is the beginning of docs/messages.md.
 const head = `# Messages
 
-Every message by its topic, with its code (` + "`code`" + ` in JSON output) and what its text does not say. What to do is in the hint that is printed with it. … stands for what varies, INSTANCE for the GitLab instance, SOURCE for the token's source, and PROJECT for the project's path. For symptoms, see [Troubleshooting](troubleshooting.md).
+Every message by its topic, with its code (` + "`code`" + ` in JSON output), what its text does not say, and the first thing to try. The program prints a longer hint that fits the case. … stands for what varies, INSTANCE for the GitLab instance, SOURCE for the token's source, and PROJECT for the project's path. For symptoms, see [Troubleshooting](troubleshooting.md).
 
 This page is generated from the source.
+
+- **Replace the token**: create a new one with the scopes api, read_api, read_user and write_repository at ` + "`https://INSTANCE/-/profile/personal_access_tokens`" + `. Then store it where the old one is: reconnect under *Settings → Integrations → GitLab*, or run ` + "`git-credential-acp connect`" + `, or replace the file's contents ([The token](token.md)).
+- **Trust the authority**: add the certificate of the instance's authority to the Secret as ` + "`ca.crt`" + `, or set ` + "`GIT_SSL_CAINFO`, `SSL_CERT_FILE` or git's `http.sslCAInfo`" + ` to a file with it ([details](troubleshooting.md#the-certificate-is-not-trusted)).
 `
 
 var sample = Subject{Instance: "INSTANCE", URL: "https://INSTANCE", Project: "PROJECT", Where: "SOURCE", Renew: "…"}
+
+// remedy is the first part of a hint.
+func remedy(hint string) string {
+	hint, _, _ = strings.Cut(common.Replace(hint), "; ")
+	if strings.Trim(hint, "… ") == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(hint)
+	if !strings.HasPrefix(hint, "git") && !strings.HasPrefix(hint, "kube") {
+		hint = string(unicode.ToUpper(first)) + hint[size:]
+	}
+	return hint
+}
+
+// common shortens the remedies that head explains.
+var common = strings.NewReplacer(
+	"otherwise "+sample.NewToken(), "otherwise replace the token",
+	": "+sample.NewToken(), ": replace the token",
+	sample.NewToken(), "Replace the token",
+	caSettings+"; …", "Trust the authority",
+	", then …", "", "; …", "", "…, or write", "write")
 
 // pattern is a message as its constructor spells it, with … for what varies.
 type pattern struct{ code, topic, what, hint string }
@@ -77,13 +101,11 @@ func TestMessages(t *testing.T) {
 		if sections[p.topic] == "" {
 			topics = append(topics, p.topic)
 		}
-		line := fmt.Sprintf("- **%s**: `%s`", row.Code, what)
-		switch {
-		case what == "…":
-			line = fmt.Sprintf("- **%s**: %s", row.Code, row.Meaning)
-		case row.Meaning != "":
-			line += ". " + row.Meaning
+		if what != "…" {
+			what = "`" + what + "`"
 		}
+		line := strings.ReplaceAll(fmt.Sprintf("%s\x00%s\x00%s\x00%s", row.Code, what, row.Meaning, remedy(p.hint)), "|", `\|`)
+		line = "| " + strings.ReplaceAll(line, "\x00", " | ") + " |"
 		sections[p.topic] += line + "\n"
 	}
 	var doc strings.Builder
@@ -93,7 +115,7 @@ func TestMessages(t *testing.T) {
 		if topic == "…" {
 			heading = "with the topic of the cause"
 		}
-		fmt.Fprintf(&doc, "\n## %s\n\n%s", heading, sections[topic])
+		fmt.Fprintf(&doc, "\n## %s\n\n| code | message | meaning | remedy |\n|---|---|---|---|\n%s", heading, sections[topic])
 	}
 	for code := range made {
 		if !rows[code] {
