@@ -2,10 +2,6 @@ package main
 
 import (
 	"debug/elf"
-	"encoding/json"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -15,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
 const (
@@ -22,98 +20,25 @@ const (
 	root   = "../.."
 )
 
-// The packages at the centre know neither files nor network, and nothing that
-// does.
-func TestPurePackages(t *testing.T) {
-	pure := []string{"credential", "instance", "token", "access", "strictjson", "message", "trace"}
-	// What they may have of Go's library: nothing that could open, ask or print.
-	harmless := strings.Fields("bufio bytes cmp context crypto/rand encoding/base64 encoding/json errors fmt hash/crc32 io log/slog maps math net/netip net/url" +
-		" slices strconv strings sync time unicode unicode/utf16 unicode/utf8")
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", module+"/internal/...").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := 0
-	for decoder := json.NewDecoder(strings.NewReader(string(out))); decoder.More(); {
-		var pkg struct {
-			ImportPath    string
-			Imports, Deps []string
-		}
-		if err := decoder.Decode(&pkg); err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Contains(pure, strings.TrimPrefix(pkg.ImportPath, module+"/internal/")) {
-			continue
-		}
-		seen++
-		if slices.Contains(pkg.Deps, "net") {
-			t.Errorf("%s can reach the network by what it imports", pkg.ImportPath)
-		}
-		for _, path := range pkg.Imports {
-			inner, own := strings.CutPrefix(path, module+"/internal/")
-			switch first, _, _ := strings.Cut(path, "/"); {
-			case own && slices.Contains(pure, inner):
-			case own || strings.Contains(first, "."):
-				t.Errorf("%s imports %s, which is not pure", pkg.ImportPath, path)
-			case !own && !slices.Contains(harmless, path):
-				t.Errorf("%s imports %s, which is not on the list of what is harmless", pkg.ImportPath, path)
-			}
-		}
-	}
-	if seen != len(pure) {
-		t.Errorf("%d pure packages found of %d", seen, len(pure))
-	}
-}
-
-// No package starts other programs but those that have to: they could be seen
-// with a token in their arguments or environment, or be another than was meant.
-func TestChildren(t *testing.T) {
-	why := map[string]string{
-		"process":   "ends all that a program has started with it",
-		"gitconfig": "git reads and writes its own configuration",
-		"check":     "asks git and git-lfs for their versions",
-		"kube":      "looks for a kubeconfig's plugin, which client-go runs",
-	}
-	out, err := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{.Imports}}", module+"/cmd/git-credential-acp").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := 0
-	for line := range strings.Lines(string(out)) {
-		if !strings.HasPrefix(line, module) {
-			continue
-		}
-		own++
-		path, imports, _ := strings.Cut(line, " ")
-		name := strings.TrimPrefix(path, module+"/internal/")
-		if runs := strings.Contains(imports, "os/exec"); runs != (why[name] != "") {
-			t.Errorf("%s imports os/exec: %v", path, runs)
-		}
-	}
-	if own < 10 {
-		t.Errorf("only %d packages of the program were found", own)
-	}
-}
-
-// agree fails for each name that one list has and the other has not.
+// agree fails for each name that only one of two lists has.
 func agree(t *testing.T, one string, ones []string, other string, others []string) {
 	t.Helper()
 	for _, name := range ones {
 		if !slices.Contains(others, name) {
-			t.Errorf("%s is %s, and not %s", name, one, other)
+			t.Errorf("%s is %s, but not %s", name, one, other)
 		}
 	}
 	for n, name := range others {
 		if !slices.Contains(ones, name) {
-			t.Errorf("%s is %s, and not %s", name, other, one)
+			t.Errorf("%s is %s, but not %s", name, other, one)
 		}
 		if slices.Contains(others[:n], name) {
-			t.Errorf("%s stands twice %s", name, other)
+			t.Errorf("%s is twice %s", name, other)
 		}
 	}
 }
 
-// Every line of defence in SECURITY.md is shown by tests that there are.
+// Every defense in SECURITY.md names a test, and all tests that it names exist.
 func TestSecurityNamesTests(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "SECURITY.md"))
 	if err != nil {
@@ -148,8 +73,8 @@ func TestSecurityNamesTests(t *testing.T) {
 		}
 		rows++
 		named := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[3], -1)
-		if len(named) < 2 {
-			t.Errorf("nothing shows: %s", line)
+		if len(named) == 0 {
+			t.Errorf("no test: %s", line)
 		}
 		for _, name := range named {
 			if !there[name[1]] {
@@ -162,8 +87,7 @@ func TestSecurityNamesTests(t *testing.T) {
 	}
 }
 
-// Every link from a document to a file of the repository, or to a heading of
-// one, leads there.
+// Links in documents to files of the repository and to their headings work.
 func TestLinks(t *testing.T) {
 	documents, err := filepath.Glob(filepath.Join(root, "*.md"))
 	if err != nil {
@@ -204,8 +128,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// anchors are what leads to the headings of a document, as GitHub and GitLab
-// make them.
+// anchors returns the anchors of a document's headings, as GitHub and GitLab make them.
 func anchors(t *testing.T, document string) []string {
 	text, err := os.ReadFile(document)
 	if err != nil {
@@ -219,93 +142,7 @@ func anchors(t *testing.T, document string) []string {
 	return all
 }
 
-// sources parses the files of an inner package, without its tests.
-func sources(t *testing.T, pkg string) []*ast.File {
-	t.Helper()
-	return parsed(t, filepath.Join(root, "internal", pkg))
-}
-
-// parsed parses the files of a directory, without tests.
-func parsed(t *testing.T, dir string) []*ast.File {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil || len(names) == 0 {
-		t.Fatalf("no sources in %s: %v", dir, err)
-	}
-	var all []*ast.File
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(places, name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, file)
-	}
-	return all
-}
-
-// The environment is main's: whatever is below it gets what config.Read has read, and
-// no function of Go's that looks there itself.
-func TestEnvironment(t *testing.T) {
-	readers := []string{"os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "os.TempDir", "os.UserHomeDir", "os.UserCacheDir",
-		"os.UserConfigDir", "syscall.Getenv", "syscall.Environ", "http.ProxyFromEnvironment"}
-	functions(t, func(pkg string, f *ast.FuncDecl) {
-		ast.Inspect(f, func(node ast.Node) bool {
-			name, _ := node.(*ast.SelectorExpr)
-			switch {
-			case name == nil || pkg == "main":
-			case slices.Contains(readers, spelled(name)):
-				t.Errorf("%s: %s reads the environment, which is main's", at(name), spelled(name))
-			case name.Sel.Name == "LookupEnv" && (pkg != "cli" || f.Name.Name != "Run"):
-				t.Errorf("%s: only cli.Run reads the environment, through config.Read", at(name))
-			}
-			return true
-		})
-	})
-}
-
-// functions shows every function of the program to visit, with its package.
-func functions(t *testing.T, visit func(pkg string, f *ast.FuncDecl)) {
-	t.Helper()
-	ours, _ := packages(t)
-	files := map[string][]*ast.File{"main": parsed(t, filepath.Join(root, "cmd", "git-credential-acp"))}
-	for pkg := range ours {
-		files[pkg] = sources(t, pkg)
-	}
-	for pkg, all := range files {
-		for _, file := range all {
-			for _, decl := range file.Decls {
-				if f, ok := decl.(*ast.FuncDecl); ok {
-					visit(pkg, f)
-				}
-			}
-		}
-	}
-}
-
-// places are the positions of all that was parsed.
-var places = token.NewFileSet()
-
-// at is where a node stands.
-func at(node ast.Node) string {
-	where := places.Position(node.Pos())
-	return filepath.Base(where.Filename) + ":" + strconv.Itoa(where.Line)
-}
-
-// spelled is a name with what it belongs to, as it is written.
-func spelled(e ast.Expr) string {
-	switch n := e.(type) {
-	case *ast.Ident:
-		return n.Name
-	case *ast.SelectorExpr:
-		return spelled(n.X) + "." + n.Sel.Name
-	}
-	return ""
-}
-
-// The program is static: it runs in images with another libc, or with none.
+// The program is static: it runs in images with another libc or none.
 func TestStatic(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "program")
@@ -321,11 +158,82 @@ func TestStatic(t *testing.T) {
 	defer file.Close()
 	libraries, err := file.ImportedLibraries()
 	if err != nil || len(libraries) > 0 {
-		t.Errorf("it needs %v (%v)", libraries, err)
+		t.Errorf("the program needs %v (%v)", libraries, err)
 	}
 	for _, part := range file.Progs {
 		if part.Type == elf.PT_INTERP {
-			t.Error("it needs an interpreter")
+			t.Error("the program needs an interpreter")
 		}
+	}
+}
+
+// The initializers of every linked package run at each start, so the list of packages is
+// kept in a file, where a change shows. -update writes it.
+func TestLinked(t *testing.T) {
+	const list = "testdata/linked.txt"
+	command := exec.Command("go", "list", "-deps", module+"/cmd/git-credential-acp")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	out, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	linked := slices.DeleteFunc(strings.Fields(string(out)), func(path string) bool {
+		first, _, _ := strings.Cut(path, "/")
+		inGo := !strings.Contains(first, ".")
+		// Go's internal packages change with Go.
+		return strings.HasPrefix(path, module) || inGo && (first == "vendor" || slices.Contains(strings.Split(path, "/"), "internal"))
+	})
+	slices.Sort(linked)
+	if *update {
+		if err := os.WriteFile(list, []byte(strings.Join(linked, "\n")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agree(t, "linked (GODEBUG=inittrace=1 tells what it costs at each start)", linked,
+		"on the list in cmd/git-credential-acp/"+list+" (go test -run TestLinked -update writes it)", strings.Fields(string(known)))
+}
+
+// Package onecpu is initialized before what could start threads. An import would delay it.
+func TestOneCPUFirst(t *testing.T) {
+	run := exec.Command(program(t), "capability")
+	run.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	var trace strings.Builder
+	run.Stderr = &trace
+	if err := run.Run(); err != nil {
+		t.Fatal(err)
+	}
+	before, _, found := strings.Cut(trace.String(), "init "+module+"/internal/onecpu ")
+	if !found || strings.Contains(before, "init os ") {
+		t.Errorf("initialized in this order:\n%s", &trace)
+	}
+}
+
+// docs/settings.md lists every source, and the schema of check's JSON all but auto.
+func TestSources(t *testing.T) {
+	settings, err := os.ReadFile(filepath.Join(root, "docs", "settings.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema, err := os.ReadFile(filepath.Join(root, "docs", "check.schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, row, _ := strings.Cut(string(settings), "| `ACP_GITLAB_SOURCE` |")
+	row, _, _ = strings.Cut(row, "\n")
+	var used []string
+	for _, kind := range source.Sources() {
+		if !strings.Contains(row, "`"+string(kind)+"`") {
+			t.Errorf("docs/settings.md's row for ACP_GITLAB_SOURCE lacks %s", kind)
+		}
+		if kind != source.Auto {
+			used = append(used, strconv.Quote(string(kind)))
+		}
+	}
+	if enum := `"enum": [` + strings.Join(used, ", ") + "]"; !strings.Contains(string(schema), enum) {
+		t.Errorf("docs/check.schema.json lacks %s", enum)
 	}
 }
