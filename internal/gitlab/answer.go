@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/ambient-code/git-credential-acp/internal/access"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
@@ -234,8 +233,8 @@ func readRefusal(a transport.Answer, once bool) access.Reply {
 		}
 		return access.Reply{State: access.Rejected, Reason: rejection(body.Error, body.Description)}
 	case http.StatusForbidden:
-		// Other OAuth servers send insufficient_scope too (RFC 6750), without scopes.
-		scoped := body.Error == "insufficient_scope" && len(body.Scope) > 0 || body.Error == "insufficient_granular_scope"
+		// Other OAuth servers send insufficient_scope too (RFC 6750).
+		scoped := body.Error == "insufficient_scope" && apiScope(body.Scope) || body.Error == "insufficient_granular_scope"
 		if !scoped && !form(text, "403 Forbidden") && !form(body.Error, "403 Forbidden") {
 			return silent(access.InFront, "403, and not GitLab's")
 		}
@@ -260,15 +259,25 @@ func readRefusal(a transport.Answer, once bool) access.Reply {
 // form reports whether a text is GitLab's: a status, optionally with a reason
 // (lib/api/helpers.rb, render_api_error_with_reason!).
 func form(text, status string) bool {
-	return text == status || strings.HasPrefix(text, status+" ")
+	return text == status || strings.HasPrefix(text, status+" - ")
 }
 
+// missing are what GitLab calls things in its 404 (lib/api/helpers.rb, not_found!, and its
+// callers for the requests made here).
+var missing = []string{"Project", "Branch", "Merge Base", "User", "Member", "Repository", "Personal Access Token"}
+
 // notFound reports whether a text is GitLab's for a 404: "404 Not found", "404 Not Found",
-// or "404 Project Not Found" (lib/api/helpers.rb, not_found!).
+// or "404 Project Not Found". Routers have texts like "404 Page Not Found".
 func notFound(text string) bool {
 	rest, found := strings.CutPrefix(text, "404 ")
-	return found && (rest == "Not found" || rest == "Not Found" ||
-		strings.HasSuffix(rest, " Not Found") && unicode.IsUpper(rune(rest[0])))
+	what, named := strings.CutSuffix(rest, " Not Found")
+	return found && (rest == "Not found" || rest == "Not Found" || named && slices.Contains(missing, what))
+}
+
+// apiScope reports whether the scopes in a 403 are those of a GitLab API: api, which allows
+// each request, is always one of them.
+func apiScope(raw json.RawMessage) bool {
+	return slices.Contains(strings.FieldsFunc(string(raw), func(r rune) bool { return strings.ContainsRune(`[", ]`, r) }), "api")
 }
 
 // doorkeeper reports whether an invalid_token, which other OAuth servers use too, is
