@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path"
-	"strconv"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -74,48 +73,38 @@ const maxRetries = 4
 // and says when to try again, within the time limit. The error is a refusal if the reply
 // says so.
 func (c *Client) send(ctx context.Context, r request) ([]byte, error) {
+	at := *c.base
+	at.Path, at.RawQuery = path.Join("/", at.Path, r.path(r.name)), r.query.Encode()
 	for try := 0; ; try++ {
-		resp, err := c.try(ctx, r)
+		req, err := http.NewRequestWithContext(ctx, methods[r.verb], at.String(), bytes.NewReader(r.body))
 		if err != nil {
 			return nil, err
 		}
-		body, err := io.ReadAll(resp.Body)
+		req.Header.Set("Accept", "application/json")
+		maps.Copy(req.Header, r.header)
+		resp, err := c.http.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 		_ = resp.Body.Close()
-		wait, again := retryAfter(resp)
+		fault := transport.StatusFault(resp.StatusCode, resp.Header, time.Now())
 		end, limited := ctx.Deadline()
 		switch {
-		case again && try < maxRetries && (!limited || time.Until(end) > wait):
+		case fault.Again && resp.Header.Get("Retry-After") != "" && try < maxRetries && (!limited || time.Until(end) > fault.Wait):
 			select {
-			case <-time.After(wait):
+			case <-time.After(fault.Wait):
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
+		case err == nil && len(body) > maxAnswer:
+			return nil, errTooLarge
 		case err == nil && resp.StatusCode/100 != 2:
 			return nil, refusalOf(resp.StatusCode, body)
 		default:
 			return body, err
 		}
 	}
-}
-
-func (c *Client) try(ctx context.Context, r request) (*http.Response, error) {
-	at := *c.base
-	at.Path, at.RawQuery = path.Join("/", at.Path, r.path(r.name)), r.query.Encode()
-	req, err := http.NewRequestWithContext(ctx, methods[r.verb], at.String(), bytes.NewReader(r.body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Accept", "application/json")
-	maps.Copy(req.Header, r.header)
-	return c.http.Do(req)
-}
-
-// retryAfter is how long to wait before a rejected request is repeated; false if it should
-// not be.
-func retryAfter(resp *http.Response) (time.Duration, bool) {
-	busy := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= http.StatusInternalServerError
-	seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
-	return time.Duration(seconds) * time.Second, busy && err == nil
 }
 
 // within runs work and returns when ctx ends. client-go does not cancel everything: an exec
@@ -155,19 +144,17 @@ func (c *Client) connect(config *rest.Config) error {
 		return err
 	}
 	// client-go's own http.Transport would link a second implementation of HTTP/2.
-	c.connections = http.DefaultTransport.(*http.Transport).Clone()
-	c.connections.TLSClientConfig = tls
-	c.connections.IdleConnTimeout = 10 * time.Second
-	c.connections.MaxResponseHeaderBytes = transport.MaxHeader
-	c.connections.DisableCompression = config.DisableCompression
-	c.connections.OnProxyConnectResponse = transport.ProxyAnswered
-	if config.Proxy != nil {
-		c.connections.Proxy = config.Proxy
+	if config.Proxy == nil {
+		config.Proxy = http.ProxyFromEnvironment
+	}
+	c.transport = transport.New(transport.Network{Proxy: config.Proxy}).Lasting(1)
+	if tls != nil {
+		c.transport.TLSClientConfig = tls
 	}
 	if login.DialHolder != nil {
-		c.connections.DialContext = login.DialHolder.Dial
+		c.transport.DialContext = login.DialHolder.Dial
 	}
-	next, err := kubetransport.HTTPWrappersForConfig(login, c.connections)
+	next, err := kubetransport.HTTPWrappersForConfig(login, c.transport)
 	if err != nil {
 		return err
 	}
@@ -177,7 +164,7 @@ func (c *Client) connect(config *rest.Config) error {
 }
 
 // Close closes idle connections.
-func (c *Client) Close() { c.connections.CloseIdleConnections() }
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
 // usable checks that an exec plugin can run without a terminal, and takes standard input,
 // which is git's, away from it.
@@ -204,25 +191,8 @@ type watched struct {
 	next   http.RoundTripper
 }
 
-// RoundTrip makes one request with a bounded reply.
+// RoundTrip makes one request.
 func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
 	w.client.reached.Store(true)
-	resp, err := w.next.RoundTrip(req)
-	if err == nil {
-		resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}
-	}
-	return resp, err
-}
-
-type bounded struct {
-	io.ReadCloser
-	left int
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= n; b.left < 0 {
-		return 0, errTooLarge
-	}
-	return n, err
+	return w.next.RoundTrip(req)
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/message"
+	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
 // ServiceAccountDir has the token of a pod's ServiceAccount and the cluster's authority.
@@ -48,8 +49,8 @@ type Config struct {
 
 // Client talks to one API server, one request at a time. It is made by Open.
 type Client struct {
-	http        *http.Client
-	connections *http.Transport
+	http      *http.Client
+	transport *transport.Transport
 	// base is the server's URL.
 	base *url.URL
 	// cluster is the server for messages.

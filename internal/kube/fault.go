@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -21,49 +20,42 @@ func (c *Client) explain(ctx context.Context, r request, err error) error {
 	var status refusal
 	switch {
 	case errors.As(err, &status):
-		return c.refused(Act{Verb: r.verb, Resource: r.plural, Namespace: r.name.Namespace, Name: r.name.Name}, status)
+		return refused(c.cluster, Act{Verb: r.verb, Resource: r.plural, Namespace: r.name.Namespace, Name: r.name.Name}, status)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return errInterrupted(c.cluster)
 	case c.plugin != "" && !c.reached.Load():
 		return errPluginFailed(c.plugin, c.cluster, ctx.Err() != nil)
 	}
-	return c.silence(err)
+	return c.silence(ctx, err)
+}
+
+// unreachable are the reasons for no connection, in words.
+var unreachable = map[access.Reason]string{
+	access.ProxyFailed: "the proxy can't connect",
+	access.NameUnknown: "its host name can't be resolved",
+	access.DNSFailed:   "the DNS server did not answer for its host name",
+	access.Unreachable: "connection failed",
 }
 
 // silence is the message for a request without a valid reply.
-func (c *Client) silence(err error) error {
-	if errors.Is(err, errTooLarge) || errors.Is(err, errOther) {
-		return errNotAPI(c.cluster, err.Error())
+func (c *Client) silence(ctx context.Context, err error) error {
+	fault := c.transport.Fault(err)
+	if ctx.Err() != nil {
+		fault = c.transport.Ended(ctx, err)
 	}
-	var op *net.OpError
-	var network net.Error
-	fault := transport.FaultOf(err)
-	switch fault.Reason {
-	case access.ProxyLogin:
-		return errProxyLogin(c.cluster)
-	case access.ProxyFailed:
-		if fault.Status > 0 {
-			return errUnreachable(c.cluster, "the proxy answers "+strconv.Itoa(fault.Status))
-		}
-		return errUnreachable(c.cluster, "the proxy can't connect")
-	case access.NameUnknown:
-		return errUnreachable(c.cluster, "its host name can't be resolved")
-	case access.DNSFailed:
-		return errUnreachable(c.cluster, "the DNS server did not answer for its host name")
-	case access.Timeout:
-		return errTimeout(c.cluster)
-	case access.Garbled:
+	switch why := unreachable[fault.Reason]; {
+	case errors.Is(err, errTooLarge) || errors.Is(err, errOther):
+		return errNotAPI(c.cluster, err.Error())
+	case fault.Reason == access.Garbled:
 		return errNotAPI(c.cluster, fault.Detail)
-	case access.Unreachable:
-		switch {
-		case errors.As(err, &op) && op.Op == "dial":
-			return errUnreachable(c.cluster, "connection failed")
-		case errors.As(err, &network) && network.Timeout():
-			return errTimeout(c.cluster)
-		case errors.As(err, &network):
-			return errUnreachable(c.cluster, "the connection broke")
-		}
-		return errNotAPI(c.cluster, "an unexpected reply")
+	case fault.Reason == access.ProxyLogin:
+		return errProxyLogin(c.cluster)
+	case fault.Reason == access.ProxyFailed && fault.Status > 0:
+		return errUnreachable(c.cluster, "the proxy answers "+strconv.Itoa(fault.Status))
+	case why != "":
+		return errUnreachable(c.cluster, why)
+	case fault.Reason == access.Timeout:
+		return errTimeout(c.cluster)
 	}
 	return errTLS(c.cluster, access.Verdict{Reason: fault.Reason, Detail: fault.Detail})
 }
@@ -86,17 +78,17 @@ func refusalOf(code int, body []byte) error {
 }
 
 // refused is the message for an error reply.
-func (c *Client) refused(act Act, status refusal) error {
+func refused(at cluster, act Act, status refusal) error {
 	code, answer, foreign := status.code, status.Error(), status.Kind == ""
 	switch {
 	case code == http.StatusTooManyRequests || code >= http.StatusInternalServerError:
-		return errBusy(c.cluster, answer)
+		return errBusy(at, answer)
 	case code == http.StatusNotFound && foreign && act.Resource == sessions.plural:
-		return errNoSessions(c.cluster)
+		return errNoSessions(at)
 	case foreign:
-		return errNotAPI(c.cluster, answer)
+		return errNotAPI(at, answer)
 	case code == http.StatusUnauthorized:
-		return errLogin(c.cluster)
+		return errLogin(at)
 	case code == http.StatusForbidden && caused(status, metav1.CauseType("NamespaceTerminating"), ""):
 		return errRefused(act, "its namespace is being deleted")
 	case code == http.StatusForbidden:

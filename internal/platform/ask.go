@@ -65,7 +65,7 @@ func (c *Client) ask(ctx context.Context, q question) (got answer, problem error
 	}}
 	fault := retry.Do(c.transport, c.http, req)
 	if fault.Reason == "" {
-		return got, c.denied(got)
+		return got, denied(c.platform, got)
 	}
 	problem = c.explain(fault)
 	// A server error, or no answer at all, says nothing of what was done.
@@ -94,16 +94,16 @@ func denies(status int) bool {
 
 // denied is the message for a 401 or a 403 of the platform's own, nil for other
 // answers.
-func (c *Client) denied(got answer) error {
+func denied(p Endpoint, got answer) error {
 	switch {
 	case !denies(got.status):
 		return nil
 	case strings.HasPrefix(got.said(), "User authentication required"):
-		return errNoUser(c.platform)
+		return errNoUser(p)
 	case got.status == http.StatusUnauthorized:
-		return errUnauthorized(c.platform)
+		return errUnauthorized(p)
 	}
-	return errForbidden(c.platform)
+	return errForbidden(p)
 }
 
 // explain is the message for a fault.

@@ -89,14 +89,17 @@ type Connection struct {
 // Connect makes the platform store a token for an instance, replacing any other. It is
 // never retried.
 func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instance) (Connection, error) {
-	answer, problem := c.ask(ctx, change(http.MethodPost, "/api/auth/gitlab/connect", credentials(tok, i)))
+	answer, problem := c.ask(ctx, change(http.MethodPost, "/api/auth/gitlab/connect", struct {
+		Token       string `json:"personalAccessToken"`
+		InstanceURL string `json:"instanceUrl"`
+	}{tok.Reveal(), i.URL()}))
 	if problem != nil {
 		return Connection{}, problem
 	}
 	switch answer.status {
 	case http.StatusOK:
 	case http.StatusBadRequest:
-		return Connection{}, c.refusedInput(answer, i)
+		return Connection{}, refusedInput(c.platform, answer, i)
 	default:
 		return Connection{}, c.unknown(answer)
 	}
@@ -159,27 +162,6 @@ func (c *Client) Disconnect(ctx context.Context) error {
 	return problem
 }
 
-// Test makes the platform try a token on an instance without storing it. False means that
-// it failed, for whatever reason.
-func (c *Client) Test(ctx context.Context, tok token.Token, i instance.Instance) (bool, error) {
-	answer, problem := c.ask(ctx, question{method: http.MethodPost, path: "/api/auth/gitlab/test", body: credentials(tok, i)})
-	switch {
-	case problem != nil:
-		return false, problem
-	case answer.status == http.StatusBadRequest:
-		return false, c.refusedInput(answer, i)
-	case answer.status != http.StatusOK:
-		return false, c.unknown(answer)
-	}
-	var body struct {
-		Valid *bool `json:"valid"`
-	}
-	if strictjson.Decode(answer.body, &body) != nil || body.Valid == nil {
-		return false, c.garbled("nothing about the token")
-	}
-	return *body.Valid, nil
-}
-
 // Credentials are the GitLab credentials of a session's user. The zero value
 // means that the user has not connected GitLab.
 type Credentials struct {
@@ -220,14 +202,6 @@ func (c *Client) SessionCredentials(ctx context.Context, project, session Name) 
 	return Credentials{Token: func() string { return body.Token }, InstanceURL: body.InstanceURL}, nil
 }
 
-// credentials is the body of a request about a token.
-func credentials(tok token.Token, i instance.Instance) any {
-	return struct {
-		Token       string `json:"personalAccessToken"`
-		InstanceURL string `json:"instanceUrl"`
-	}{tok.Reveal(), i.URL()}
-}
-
 // instance reads the platform's instance URL, in which "" is gitlab.com.
 func (c *Client) instance(raw string) (instance.Instance, error) {
 	if strings.TrimSpace(raw) == "" {
@@ -251,17 +225,17 @@ func moment(raw json.RawMessage) time.Time {
 }
 
 // refusedInput is the message for a 400 about a token. Its text is not shown.
-func (c *Client) refusedInput(answer answer, i instance.Instance) error {
+func refusedInput(p Endpoint, answer answer, i instance.Instance) error {
 	said := answer.said()
 	switch {
 	case strings.HasPrefix(said, "GitLab connectivity check failed"):
-		return errCheck(c.platform, i.String())
+		return errCheck(p, i.String())
 	case strings.HasPrefix(said, "Invalid input: instance URL"):
-		return errInput(c.platform, "the address of "+i.String())
+		return errInput(p, "the address of "+i.String())
 	case strings.HasPrefix(said, "Invalid input: token"):
-		return errInput(c.platform, "the form of the token")
+		return errInput(p, "the form of the token")
 	}
-	return errInput(c.platform, "the token or the address of "+i.String())
+	return errInput(p, "the token or the address of "+i.String())
 }
 
 func (c *Client) garbled(what string) error {

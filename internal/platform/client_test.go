@@ -136,12 +136,6 @@ func TestStory(t *testing.T) {
 			if got, m := session.SessionCredentials(t.Context(), team, one); m != nil || got.Token != nil {
 				t.Errorf("before: %v, %v", got.InstanceURL, m)
 			}
-			if valid, m := c.Test(t.Context(), tok, i); m != nil || !valid {
-				t.Errorf("test: %v, %v", valid, m)
-			}
-			if _, connected := p.Connection("alice"); connected {
-				t.Error("a test has stored something")
-			}
 			wantUser := ""
 			if old {
 				wantUser = "alice"
@@ -189,13 +183,10 @@ func TestRefused(t *testing.T) {
 	if !strings.Contains(message.As(m).What, "the form of the token") {
 		t.Error(m)
 	}
-	_, m = c.Test(t.Context(), tok, plain)
+	_, m = c.Connect(t.Context(), tok, plain)
 	want(t, m, "platform-input", false)
 	if !strings.Contains(message.As(m).What, "the address of localhost") {
 		t.Error(m)
-	}
-	if valid, m := c.Test(t.Context(), unknown, i); m != nil || valid {
-		t.Errorf("%v, %v", valid, m)
 	}
 	_, m = session.SessionCredentials(t.Context(), team, name(t, "two"))
 	want(t, m, "platform-forbidden", false)
@@ -283,7 +274,7 @@ func TestNoAnswer(t *testing.T) {
 				p.AddFault(test.fault)
 				// Each has a connection of its own: a fault of one must not be the
 				// others'.
-				c, tester, session := connect(t, p, user), connect(t, p, user), connect(t, p, bot)
+				c, session := connect(t, p, user), connect(t, p, bot)
 				tok, i := parsed(t, pat, gitlab.URL())
 				team, one := name(t, "team"), name(t, "one")
 				ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -291,7 +282,6 @@ func TestNoAnswer(t *testing.T) {
 				var all sync.WaitGroup
 				for endpoint, question := range map[string]func() error{
 					"status":      func() error { _, m := c.Status(ctx); return m },
-					"test":        func() error { _, m := tester.Test(ctx, tok, i); return m },
 					"credentials": func() error { _, m := session.SessionCredentials(ctx, team, one); return m },
 				} {
 					all.Go(func() {

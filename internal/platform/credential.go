@@ -59,70 +59,66 @@ func CredentialOf(ids string) (id Name, found bool, err error) {
 	return id, true, nil
 }
 
+// credential is what the control plane says of a credential; its token and its metadata are
+// at different addresses.
+type credential struct {
+	ID           string `json:"id"`
+	CredentialID string `json:"credential_id"`
+	Provider     string `json:"provider"`
+	Token        string `json:"token"`
+	URL          string `json:"url"`
+}
+
 // Credential asks for the token of a credential (GET …/credentials/ID/token), below a
 // project or, for the zero value, below none.
 func (c *Client) Credential(ctx context.Context, project, id Name) (Credentials, error) {
-	var body struct {
-		ID       string `json:"credential_id"`
-		Provider string `json:"provider"`
-		Token    string `json:"token"`
-	}
-	if problem := c.credential(ctx, project, id, "/token", &body); problem != nil {
-		return Credentials{}, problem
-	}
+	found, problem := c.credential(ctx, project, id, "/token")
 	switch {
-	case body.ID != id.text:
+	case problem != nil:
+		return Credentials{}, problem
+	case found.CredentialID != id.text:
 		return Credentials{}, c.garbled("the token of another credential")
-	case body.Provider != provider:
-		return Credentials{}, c.garbled("a credential that is not for GitLab")
-	case body.Token == "":
+	case found.Token == "":
 		return Credentials{}, c.garbled("no token")
 	}
-	return Credentials{Token: func() string { return body.Token }}, nil
+	return Credentials{Token: func() string { return found.Token }}, nil
 }
 
 // CredentialURL asks for the instance URL of a credential; "" when it has none.
 func (c *Client) CredentialURL(ctx context.Context, project, id Name) (string, error) {
-	var body struct {
-		ID       string `json:"id"`
-		Provider string `json:"provider"`
-		URL      string `json:"url"`
+	found, problem := c.credential(ctx, project, id, "")
+	if problem == nil && found.ID != id.text {
+		problem = c.garbled("another credential")
 	}
-	if problem := c.credential(ctx, project, id, "", &body); problem != nil {
+	if problem != nil {
 		return "", problem
 	}
-	if body.ID != id.text || body.Provider != provider {
-		return "", c.garbled("another credential")
-	}
-	return strings.TrimSpace(body.URL), nil
+	return strings.TrimSpace(found.URL), nil
 }
 
-// credential reads a part of a credential. One that is not below the project may be
-// global.
-func (c *Client) credential(ctx context.Context, project, id Name, part string, body any) error {
+// credential reads a part of a credential for GitLab. One that is not below the project may
+// be global.
+func (c *Client) credential(ctx context.Context, project, id Name, part string) (found credential, problem error) {
 	const api = "/api/ambient/v1"
 	path := "/credentials/" + id.text + part
-	paths := []string{api + path}
-	if project.text != "" {
-		paths = []string{api + "/projects/" + project.text + path, api + path}
-	}
 	var got answer
-	var problem error
-	for _, path := range paths {
-		got, problem = c.ask(ctx, question{method: http.MethodGet, path: path})
-		if got.status != http.StatusNotFound {
-			break
-		}
+	if project.text != "" {
+		got, problem = c.ask(ctx, question{method: http.MethodGet, path: api + "/projects/" + project.text + path})
+	}
+	if project.text == "" || got.status == http.StatusNotFound {
+		got, problem = c.ask(ctx, question{method: http.MethodGet, path: api + path})
 	}
 	switch {
 	case got.status == http.StatusNotFound && got.said() != "":
-		return errCredentialNotFound(c.platform, id.text)
+		return found, errCredentialNotFound(c.platform, id.text)
 	case problem != nil:
-		return problem
+		return found, problem
 	case got.status != http.StatusOK:
-		return c.unknown(got)
-	case strictjson.Decode(got.body, body) != nil:
-		return c.garbled("no credential")
+		return found, c.unknown(got)
+	case strictjson.Decode(got.body, &found) != nil:
+		return credential{}, c.garbled("no credential")
+	case found.Provider != provider:
+		return credential{}, c.garbled("a credential that is not for GitLab")
 	}
-	return nil
+	return found, nil
 }
