@@ -42,13 +42,9 @@ func (c *Client) Refs(ctx context.Context, path string, service Service, usernam
 	}
 	req.SetBasicAuth(username, password)
 	req.Header.Set("User-Agent", "git/"+c.config.UserAgent)
-	resp, err := (&http.Client{Transport: c.git.Transport, CheckRedirect: c.git.CheckRedirect}).Do(req)
+	resp, err := c.git.Do(req)
 	if err != nil {
-		fault := c.transport.Fault(err)
-		if ctx.Err() != nil {
-			fault = c.transport.Ended(ctx, err)
-		}
-		return access.Refs{Reply: silence(c.config.Instance, fault)}
+		return access.Refs{Reply: silence(c.config.Instance, c.transport.RequestFault(ctx, err))}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode/100 != 2 {
@@ -60,7 +56,7 @@ func (c *Client) Refs(ctx context.Context, path string, service Service, usernam
 	case err == nil:
 		return access.Refs{Reply: access.Reply{State: access.Given}, Count: count}
 	case ctx.Err() != nil:
-		return access.Refs{Reply: silence(c.config.Instance, c.transport.Ended(ctx, err))}
+		return access.Refs{Reply: silence(c.config.Instance, c.transport.RequestFault(ctx, err))}
 	}
 	return access.Refs{Reply: silent(access.InFront, "200 and no refs")}
 }

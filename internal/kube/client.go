@@ -143,9 +143,10 @@ func (c *Client) connect(config *rest.Config) error {
 	if err != nil {
 		return err
 	}
-	// client-go's own http.Transport would link a second implementation of HTTP/2.
+	// client-go's own http.Transport would link a second implementation of HTTP/2. Like it, this
+	// one has the proxies of the environment if the kubeconfig names none.
 	if config.Proxy == nil {
-		config.Proxy = http.ProxyFromEnvironment
+		config.Proxy = http.DefaultTransport.(*http.Transport).Proxy
 	}
 	c.transport = transport.New(transport.Network{Proxy: config.Proxy}).Lasting(1)
 	if tls != nil {

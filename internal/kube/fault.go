@@ -39,10 +39,7 @@ var unreachable = map[access.Reason]string{
 
 // silence is the message for a request without a valid reply.
 func (c *Client) silence(ctx context.Context, err error) error {
-	fault := c.transport.Fault(err)
-	if ctx.Err() != nil {
-		fault = c.transport.Ended(ctx, err)
-	}
+	fault := c.transport.RequestFault(ctx, err)
 	switch why := unreachable[fault.Reason]; {
 	case errors.Is(err, errTooLarge) || errors.Is(err, errOther):
 		return errNotAPI(c.cluster, err.Error())

@@ -28,7 +28,7 @@ type Fault struct {
 	Status int
 	// Wait is how long the answer asks to wait, 0 if it doesn't say.
 	Wait time.Duration
-	// To and Path are where a redirect leads that was not followed: see [NotFollowed].
+	// To and Path are where a redirect leads that was not followed: see [notFollowedTo].
 	To, Path string
 	// Again means that it may be gone a moment later.
 	Again bool
@@ -40,12 +40,12 @@ func (f Fault) Redirect() bool {
 	return f.Reason == access.InFront && f.Status >= 300 && f.Status < 400
 }
 
-// FaultOf classifies an error of net/http's client or of a body by its kind, never by
+// faultOf classifies an error of net/http's client or of a body by its kind, never by
 // its text. An error of no known kind is access.Unreachable.
-func FaultOf(err error) Fault {
+func faultOf(err error) Fault {
 	f := connectionFault(err)
 	if f.Reason == "" {
-		f.Reason, f.Detail = TLSFault(err)
+		f.Reason, f.Detail = tlsFault(err)
 	}
 	if f.Reason == "" {
 		f.Reason, f.Detail = bodyFault(err)
@@ -110,10 +110,10 @@ func transient(f Fault, err error) bool {
 	return slices.Contains([]access.Reason{access.Unreachable, access.DNSFailed, access.ProxyFailed, access.Garbled}, f.Reason)
 }
 
-// Fault is [FaultOf] with the transport's details: the proxy's name, the name that was being
+// Fault is [faultOf] with the transport's details: the proxy's name, the name that was being
 // resolved, and settings that are ignored.
 func (t *Transport) Fault(err error) Fault {
-	f := FaultOf(err)
+	f := faultOf(err)
 	switch f.Reason {
 	case access.ProxyLogin, access.ProxyFailed:
 		f.Detail = t.proxyName() + f.Detail
@@ -127,20 +127,22 @@ func (t *Transport) Fault(err error) Fault {
 		if !errors.As(err, &cert) && t.clientCertificateRefused(err) {
 			return Fault{Reason: access.TLSClient, Detail: t.network.CertificateBy}
 		}
-		if reason, cause := TLSFault(err); reason != "" {
+		if reason, cause := tlsFault(err); reason != "" {
 			f.Detail = t.remarks(reason, cause)
 		}
 	}
 	return f
 }
 
-// Ended is the fault of a request whose context ended before its reply, with error err: a DNS
-// server that does not answer explains more than the time limit.
-func (t *Transport) Ended(ctx context.Context, err error) Fault {
-	if errors.Is(ctx.Err(), context.Canceled) {
+// RequestFault is the fault of a request that failed with err. After the end of its context,
+// that is the fault, unless a DNS server did not answer, which explains more than the time
+// limit.
+func (t *Transport) RequestFault(ctx context.Context, err error) Fault {
+	f := t.Fault(err)
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
 		return Fault{Reason: access.Interrupted}
-	}
-	if f := t.Fault(err); f.Reason == access.DNSFailed {
+	case ctx.Err() == nil || f.Reason == access.DNSFailed:
 		return f
 	}
 	return Fault{Reason: access.Timeout}
@@ -179,7 +181,7 @@ func StatusFault(status int, header http.Header, now time.Time) Fault {
 		f.Reason, f.Detail, f.Wait = access.ServerError, Status(status), retryAfter(header, now)
 	case status >= 300 && status < 400:
 		f.Reason = access.InFront
-		f.To, f.Path = NotFollowed(header)
+		f.To, f.Path = notFollowedTo(header)
 	case status == http.StatusProxyAuthRequired:
 		f.Reason = access.ProxyLogin
 	}
@@ -242,9 +244,9 @@ type ProxyError struct{ Status int }
 // Error tells the status alone: the words that came with it are the proxy's.
 func (e *ProxyError) Error() string { return "the proxy answered " + strconv.Itoa(e.Status) }
 
-// ProxyAnswered makes a ProxyError of a proxy's refusal, for
+// proxyAnswered makes a ProxyError of a proxy's refusal, for
 // http.Transport.OnProxyConnectResponse.
-func ProxyAnswered(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+func proxyAnswered(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
 		return &ProxyError{Status: resp.StatusCode}
 	}

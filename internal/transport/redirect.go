@@ -41,10 +41,10 @@ func (r Redirects) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// NotFollowed is where a redirect leads that was not followed: its scheme and host,
+// notFollowedTo is where a redirect leads that was not followed: its scheme and host,
 // fit to be shown, and its path. Both are "" when it does not lead to a web page. The
 // rest of the address is dropped, since it may be secret.
-func NotFollowed(header http.Header) (origin, path string) {
+func notFollowedTo(header http.Header) (origin, path string) {
 	to, err := url.Parse(header.Get(notFollowed))
 	if err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http" {
 		return "", ""

@@ -112,7 +112,7 @@ func (r *Retry) Do(t *Transport, client *http.Client, req *retryablehttp.Request
 // met says more than the time limit.
 func (r *Retry) end(ctx context.Context, err error) {
 	r.ended = true
-	if f := r.transport.Ended(ctx, err); f.Reason != access.Timeout || r.last.Reason == "" {
+	if f := r.transport.RequestFault(ctx, err); f.Reason != access.Timeout || r.last.Reason == "" {
 		r.last = f
 	}
 }

@@ -175,7 +175,7 @@ func TestRedirects(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		if origin, path := NotFollowed(resp.Header); origin != want[0] || path != want[1] || *tries != 1 {
+		if origin, path := notFollowedTo(resp.Header); origin != want[0] || path != want[1] || *tries != 1 {
 			t.Errorf("%s: %d tries, leads to %q %q", location, *tries, origin, path)
 		}
 	}

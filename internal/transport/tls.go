@@ -15,10 +15,10 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// TLSFault is the reason for a failed TLS handshake, with a cause if the reason is not
+// tlsFault is the reason for a failed TLS handshake, with a cause if the reason is not
 // specific. The reason is "" for other errors. Some errors of crypto/tls and crypto/x509
 // have no type and are recognized by their text, which is not shown.
-func TLSFault(err error) (reason access.Reason, cause string) {
+func tlsFault(err error) (reason access.Reason, cause string) {
 	var (
 		cert   *tls.CertificateVerificationError
 		record tls.RecordHeaderError

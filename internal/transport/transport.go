@@ -170,7 +170,7 @@ func New(n Network) *Transport {
 		DialContext: t.dial(n.connect(dialer)),
 		TLSClientConfig: &tls.Config{RootCAs: n.Roots, MinVersion: tls.VersionTLS12,
 			GetClientCertificate: t.certificate},
-		OnProxyConnectResponse: ProxyAnswered,
+		OnProxyConnectResponse: proxyAnswered,
 		ForceAttemptHTTP2:      true,
 		// Requests at the same time share one HTTP/2 connection; without the
 		// bound, each would open one.
