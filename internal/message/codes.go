@@ -226,6 +226,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{"instance-unknown", ""},
 	{"instance-default", ""},
 	{"ssh-ambiguous", ""},
+	{"proxy-ambiguous", ""},
 	{"identity-ambiguous", ""},
 	{"identity-unusable", ""},
 	{"git-missing", ""},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -77,8 +78,14 @@ func (c *Config) read() (string, error) {
 }
 
 // includeValue is the value of include.path for our file: relative, so that both files can be
-// moved together.
-func (c *Config) includeValue() string { return filepath.Base(c.path) + "-acp" }
+// moved together. git expands ~ and %(prefix) at its beginning.
+func (c *Config) includeValue() string {
+	name := filepath.Base(c.path) + "-acp"
+	if strings.HasPrefix(name, "~") || strings.HasPrefix(name, "%") {
+		return "./" + name
+	}
+	return name
+}
 
 // include is the section of git's file that includes ours.
 func (c *Config) include() Section {
@@ -164,6 +171,9 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 	if problem != nil {
 		return false, problem
 	}
+	if problem := proxyTaken(old, sections); problem != nil {
+		return false, problem
+	}
 	wanted := merge(old, withSSH(old, sections))
 	if header+File(wanted) != written {
 		changed = true
@@ -184,6 +194,29 @@ func (c *Config) Write(ctx context.Context, sections []Section) (changed bool, p
 		}
 		return text
 	})
+}
+
+// proxyTaken is the error for a proxy that another instance uses already: serve has one only.
+func proxyTaken(old, sections []Section) error {
+	for _, s := range sections {
+		for _, have := range old {
+			proxy, instance := s.proxied()
+			if used, other := have.proxied(); proxy != "" && proxy == used && instance != other {
+				return errProxyAmbiguous(proxy, other, instance)
+			}
+		}
+	}
+	return nil
+}
+
+// proxied are the URLs of serve, without a path, and of the instance that is reached through
+// it; "" if a section is not such a rule.
+func (s Section) proxied() (proxy, instance string) {
+	at, err := url.Parse(s.Sub)
+	if s.Name != urlSection || err != nil || at.Scheme != "http" || !strings.HasPrefix(s.Lines[0].Value, "https://") {
+		return "", ""
+	}
+	return at.Scheme + "://" + at.Host, strings.TrimSuffix(s.Lines[0].Value, "/")
 }
 
 // direct takes out what has to be in git's file itself, where users change it: an identity, since

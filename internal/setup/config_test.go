@@ -273,6 +273,28 @@ func TestWritten(t *testing.T) {
 	}
 }
 
+// The file can have any name; git expands some in an include, and needs others escaped.
+func TestFileNames(t *testing.T) {
+	names := []string{"~", "~user", "%(prefix)", "a b ", " a", `a"b\c`, "a;b", "a#b", "$HOME", "line\nbreak", "tab\t", "cr\r", "[x]", "-"}
+	if runtime.GOOS == "windows" {
+		names = []string{"~", "%(prefix)", "a b", "a;b", "a#b", "$HOME", "[x]", "-"}
+	}
+	for _, name := range names {
+		h := newHome(t, missing)
+		h.file = filepath.Join(h.dir, name)
+		h.git.Env = append(h.git.Env, "GIT_CONFIG_GLOBAL="+h.file)
+		s := Helper(instanceAt(t, urlA), Program)
+		h.write(s)
+		if !asks(h.git.Read(t.Context(), nil), s) || h.write(s) {
+			t.Errorf("%q: git does not use\n%s", name, h.text())
+		}
+		h.remove()
+		if left, err := os.ReadDir(h.dir); err != nil || len(left) > 0 {
+			t.Errorf("%q: left is %v, %v", name, left, err)
+		}
+	}
+}
+
 // What others do after us stays when we go.
 func TestRemoveAfterOthers(t *testing.T) {
 	const before = "[user]\n\tsigningKey = ABC\n"

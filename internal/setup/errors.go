@@ -71,3 +71,10 @@ func errSSHAmbiguous(one, other string) error {
 		What: "ssh addresses are the same for " + one + " and " + other,
 		Hint: "choose one with --instance"}
 }
+
+// errProxyAmbiguous is for two instances through one proxy.
+func errProxyAmbiguous(proxy, one, other string) error {
+	return &message.Error{Code: "proxy-ambiguous", Topic: message.Configuration,
+		What: proxy + " can't be the proxy for both " + one + " and " + other + ": serve is for one instance",
+		Hint: "run a serve for each, on different ports, and choose one with --instance; setup --remove --instance undoes the other"}
+}

@@ -21,7 +21,7 @@ func File(sections []Section) string {
 }
 
 func (s Section) text() string {
-	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`)
 	var out strings.Builder
 	out.WriteString("[" + s.Name)
 	if s.Sub != "" {
@@ -30,7 +30,7 @@ func (s Section) text() string {
 	out.WriteString("]\n")
 	for _, line := range s.Lines {
 		quote := ""
-		if strings.HasPrefix(line.Value, " ") || strings.HasSuffix(line.Value, " ") || strings.ContainsAny(line.Value, ";#") {
+		if strings.HasPrefix(line.Value, " ") || strings.HasSuffix(line.Value, " ") || strings.ContainsAny(line.Value, ";#\r") {
 			quote = `"`
 		}
 		out.WriteString("\t" + line.Key + " = " + quote + escape.Replace(line.Value) + quote + "\n")

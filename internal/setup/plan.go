@@ -77,11 +77,11 @@ func (p Plan) Sections() ([]Section, error) {
 	if p.Closed {
 		sections = Closed(p.Script)
 	}
-	if p.Proxy != "" {
-		for _, i := range instances {
-			sections = merge(sections, p.through(i))
-		}
-		return sections, nil
+	switch {
+	case p.Proxy != "" && len(instances) > 1:
+		return nil, errProxyAmbiguous(p.Proxy, instances[0].String(), instances[1].String())
+	case p.Proxy != "":
+		return merge(sections, p.through(instances[0])), nil
 	}
 	for _, i := range instances {
 		sections = append(sections, HelperAt(i, i.URL(), p.Program, level))
