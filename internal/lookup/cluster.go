@@ -29,7 +29,7 @@ func (l Lookup) clusterSecret(ctx context.Context, req credential.Request) (read
 		}, l.Config.Secret.Name
 	}
 	return func() (source.Found, bool) {
-		expected, settled := l.expected(name)
+		expected, settled := expected(l, name)
 		if settled && req.Host != "" && expected.Match(req.Protocol, req.Host, req.Path) != instance.Ours {
 			place := source.Place(name.String())
 			place.Instance = expected
@@ -58,7 +58,7 @@ func (l Lookup) clusterSecret(ctx context.Context, req credential.Request) (read
 // expected is the instance that a Secret of the cluster should be for: the configured one,
 // or that of the Secret when it was last read; the zero value if unknown. settled: the Secret
 // need not be read for another instance's request.
-func (l Lookup) expected(name kube.Name) (i instance.Instance, settled bool) {
+func expected(l Lookup, name kube.Name) (i instance.Instance, settled bool) {
 	if l.Known != nil {
 		return *l.Known, true
 	}
@@ -86,7 +86,7 @@ func (l Lookup) readSecret(ctx context.Context, name kube.Name) (source.Found, e
 		return source.Found{}, problem
 	}
 	defer stop()
-	ctx, ended, _ := l.patience(ctx, placeOf(name, l.Cluster), limit)
+	ctx, ended, _ := shortenWait(ctx, l.Store, placeOf(name, l.Cluster), limit)
 	defer ended()
 	client, problem := kube.Open(ctx, l.Cluster)
 	if problem != nil {

@@ -63,11 +63,11 @@ func (l Lookup) Find(ctx context.Context, req credential.Request) (found []sourc
 // retryTimeout is how long a call waits for a place that did not answer a call just before.
 const retryTimeout = time.Second
 
-// patience bounds the wait for the cluster or the platform, named by place, if it did not
+// shortenWait limits the wait for the cluster or the platform, named by place, if it did not
 // answer another call in the last half minute: otherwise each call would wait for the whole
 // time limit. wait is the limit or less; ended must be called after the wait.
-func (l Lookup) patience(ctx context.Context, place string, limit time.Duration) (_ context.Context, ended func(), wait time.Duration) {
-	store, problem := l.Store()
+func shortenWait(ctx context.Context, open func() (cache.Store, error), place string, limit time.Duration) (_ context.Context, ended func(), wait time.Duration) {
+	store, problem := open()
 	if problem != nil {
 		return ctx, func() {}, limit
 	}

@@ -27,7 +27,7 @@ func (l Lookup) backend(ctx context.Context) (source.Answer, error) {
 		return failed(problem)
 	}
 	defer stop()
-	ctx, ended, limit := l.patience(ctx, "platform "+cmp.Or(l.Config.BackendURL.Value, l.Config.BackendAPIURL.Value), limit)
+	ctx, ended, limit := shortenWait(ctx, l.Store, "platform "+cmp.Or(l.Config.BackendURL.Value, l.Config.BackendAPIURL.Value), limit)
 	defer ended()
 	client, problem := l.Platform.Open("", limit)
 	if problem != nil {
