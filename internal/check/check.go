@@ -123,7 +123,12 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 		}
 	}
 	if !c.TokenOnly {
-		r.machine()
+		r.begin("")
+		for _, step := range table() {
+			if step.machine != nil {
+				step.machine(r)
+			}
+		}
 	}
 	switch {
 	case r.result.Reason == nil:
@@ -338,8 +343,7 @@ func reportSettings(s *steps, policy access.Policy, rules helper.Rules) {
 	s.good(stepSettings, SettingsData{Scopes: policy.Scopes, Minimum: policy.Minimum, AllowUnverified: rules.AllowUnverified}, "%s", text)
 }
 
-// The steps, in their order. Those up to stepRun are made for each token,
-// and the others once.
+// Names of steps that other steps refer to.
 const (
 	stepSource    = "source"
 	stepSettings  = "settings"
@@ -369,9 +373,43 @@ const (
 	stepCache     = "cache"
 )
 
+// step is a row of the table of steps.
+type step struct {
+	name string
+	// reply reports the step from GitLab's replies about a token.
+	reply func(*answers)
+	// machine reports the step once, independently of tokens.
+	machine func(*run)
+}
+
+// table has all steps, in their order. Rows without functions are reported together:
+// source and settings by check, the connection by remote, git for a token by configured.
+func table() []step {
+	return []step{
+		{name: stepSource}, {name: stepSettings},
+		{name: stepInstance}, {name: stepProxy}, {name: stepDNS}, {name: stepTCP}, {name: stepTLS}, {name: stepAPI}, {name: stepClock},
+		{name: stepToken, reply: reportToken},
+		{name: stepExpiry, reply: reportExpiry},
+		{name: stepScopes, reply: reportScopes},
+		{name: stepProject, reply: reportProject},
+		{name: stepAccess, reply: reportAccess},
+		{name: stepBranch, reply: reportBranch},
+		{name: stepRateLimit, reply: reportRate},
+		{name: stepFetch, reply: reportFetch},
+		{name: stepPush, reply: reportPush},
+		{name: stepHelpers}, {name: stepVerify}, {name: stepRun},
+		{name: stepConfig, machine: reportOrigins},
+		{name: stepStored, machine: reportStored},
+		{name: stepGit, machine: func(r *run) { reportVersion(r, stepGit, "git", "git version ", gitLeaks, "--version") }},
+		{name: stepLFS, machine: func(r *run) { reportVersion(r, stepLFS, "git-lfs", "git-lfs/", lfsLeaks, "version") }},
+		{name: stepCache, machine: reportCache},
+	}
+}
+
 // Steps are the names of all steps, in their order.
-func Steps() []string {
-	return []string{stepSource, stepSettings, stepInstance, stepProxy, stepDNS, stepTCP, stepTLS, stepAPI, stepClock,
-		stepToken, stepExpiry, stepScopes, stepProject, stepAccess, stepBranch, stepRateLimit, stepFetch, stepPush,
-		stepHelpers, stepVerify, stepRun, stepConfig, stepStored, stepGit, stepLFS, stepCache}
+func Steps() (names []string) {
+	for _, step := range table() {
+		names = append(names, step.name)
+	}
+	return names
 }

@@ -9,43 +9,53 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/helper"
 )
 
-// git tests a login over git's protocol with get's answer. A failed login counts toward
-// GitLab's ban, so it is tried only once.
-func (a *answers) git() {
-	if a.question.Project == "" {
-		a.skip(noProject, stepFetch, stepPush)
+// reportFetch tests git's login for a fetch with get's answer. A failed login counts toward
+// GitLab's ban, so a push is not tried after one.
+func reportFetch(a *answers) {
+	_, _, problem := credentialOf(a.result)
+	switch {
+	case a.question.Project == "":
+		a.noPush = noProject
+		a.skip(noProject, stepFetch)
 		return
-	}
-	username, password, problem := credentialOf(a.result)
-	if problem != nil {
+	case problem != nil:
+		a.noPush = "there is no credential"
 		a.fail(stepFetch, problem)
-		a.skip("there is no credential", stepPush)
 		return
 	}
-	for _, ask := range []struct {
-		step    string
-		service gitlab.Service
-		verb    string
-		minimum int
-	}{{stepFetch, gitlab.Fetch, "fetch", access.Reporter}, {stepPush, gitlab.Push, "push", access.Developer}} {
-		ctx, cancel := a.limited()
-		refs := a.client.Refs(ctx, a.question.Repository(), ask.service, username, password)
-		cancel()
-		switch {
-		case refs.State == access.Given:
-			a.good(ask.step, RefsData{Refs: refs.Count}, "GitLab accepts a %s (%s)", ask.verb, count(refs.Count, "ref"))
-		case ask.service == gitlab.Push && (refs.Reason == access.GitArchived ||
-			refs.Reason == access.GitRole && a.question.Policy.Minimum < access.Developer):
-			// Less than Developer is asked for where nobody pushes.
-			a.warn(ask.step, nil, a.explain(refs.Reply, ask.minimum))
-		default:
-			a.fail(ask.step, a.explain(refs.Reply, ask.minimum))
-			if ask.service == gitlab.Fetch {
-				a.skip("the fetch did not start", stepPush)
-				return
-			}
-		}
+	refs := logIn(a, gitlab.Fetch)
+	if refs.State != access.Given {
+		a.noPush = "the fetch did not start"
+		a.fail(stepFetch, a.explain(refs.Reply, access.Reporter))
+		return
 	}
+	a.good(stepFetch, RefsData{Refs: refs.Count}, "GitLab accepts a fetch (%s)", count(refs.Count, "ref"))
+}
+
+// reportPush tests git's login for a push, after a successful fetch.
+func reportPush(a *answers) {
+	if a.noPush != "" {
+		a.skip(a.noPush, stepPush)
+		return
+	}
+	refs := logIn(a, gitlab.Push)
+	switch {
+	case refs.State == access.Given:
+		a.good(stepPush, RefsData{Refs: refs.Count}, "GitLab accepts a push (%s)", count(refs.Count, "ref"))
+	case refs.Reason == access.GitArchived || refs.Reason == access.GitRole && a.question.Policy.Minimum < access.Developer:
+		// A minimum below Developer is for use without pushes.
+		a.warn(stepPush, nil, a.explain(refs.Reply, access.Developer))
+	default:
+		a.fail(stepPush, a.explain(refs.Reply, access.Developer))
+	}
+}
+
+// logIn starts a fetch or push with the login of get's answer.
+func logIn(a *answers, service gitlab.Service) access.Refs {
+	username, password, _ := credentialOf(a.result)
+	ctx, cancel := a.limited()
+	defer cancel()
+	return a.client.Refs(ctx, a.question.Repository(), service, username, password)
 }
 
 // credentialOf is the login in get's answer.

@@ -34,6 +34,8 @@ type answers struct {
 	facts   access.Facts
 	// result is get's result for it.
 	result helper.Result
+	// noPush is why git's login for a push is not tested; "" if it is.
+	noPush string
 }
 
 func (a *answers) close() {
@@ -51,8 +53,8 @@ func unanswered(facts access.Facts) bool {
 	return first.State == access.Silent || first.State == access.Absent
 }
 
-// judge reports the steps about GitLab's replies. A verdict that is not good belongs to one
-// step; those before it are good, and those after it are skipped.
+// judge reports the steps about GitLab's replies, in the order of the table. A verdict that is
+// not good belongs to one step; those before it are good, and those after it are skipped.
 func (a *answers) judge() {
 	blamed := ""
 	if a.verdict.Outcome != access.Granted {
@@ -63,28 +65,23 @@ func (a *answers) judge() {
 		a.Helper.Verifier.Forget(a.place.found.Token)
 		a.Helper.Verifier.Forget(a.question.Found.Token)
 	}
-	for _, step := range []struct {
-		name string
-		tell func()
-	}{
-		{stepToken, a.token}, {stepExpiry, a.expiry}, {stepScopes, a.scopes}, {stepProject, a.project}, {stepAccess, a.access},
-		{stepBranch, a.branchStep},
-	} {
-		if step.name == blamed {
-			a.failBlamed(blamed)
-			a.skipThrough(stepBranch, earlier)
-			reportRate(&a.steps, a.facts.Rate)
-			a.skipThrough(stepPush, earlier)
-			return
+	failed := false
+	for _, step := range table() {
+		switch {
+		case step.reply == nil, step.name == stepBranch && a.branch == "":
+		case step.name == blamed:
+			failBlamed(a, blamed)
+			failed = true
+		case failed && step.name != stepRateLimit:
+			a.skip(earlier, step.name)
+		default:
+			step.reply(a)
 		}
-		step.tell()
 	}
-	reportRate(&a.steps, a.facts.Rate)
-	a.git()
 }
 
 // failBlamed reports the failed step; for scopes, with those that the token has.
-func (a *answers) failBlamed(step string) {
+func failBlamed(a *answers, step string) {
 	why, self := a.refusal(), a.facts.Self
 	if step != stepScopes || self.State != access.Given || self.Granular {
 		a.fail(step, why)
@@ -124,7 +121,7 @@ func blamedStep(reason access.Reason, facts access.Facts) string {
 	return stepProject
 }
 
-func (a *answers) token() {
+func reportToken(a *answers) {
 	if old, now := a.place.found, a.question.Found; old.Source != now.Source {
 		a.warn(stepToken, nil, warnMountBehind(old.Where, now.Where))
 	}
@@ -181,7 +178,7 @@ func kindOf(user access.User) string {
 	return kindPersonal
 }
 
-func (a *answers) expiry() {
+func reportExpiry(a *answers) {
 	self := a.facts.Self
 	if self.State != access.Given {
 		a.skip("GitLab before 15.5 does not show when a token expires", stepExpiry)
@@ -210,7 +207,7 @@ func (a *answers) expiry() {
 	a.report(step)
 }
 
-func (a *answers) scopes() {
+func reportScopes(a *answers) {
 	self := a.facts.Self
 	switch {
 	case self.State != access.Given:
@@ -240,7 +237,7 @@ func quoted(words []string) []string {
 	return out
 }
 
-func (a *answers) project() {
+func reportProject(a *answers) {
 	p, asked := a.facts.Project, a.question.Project
 	switch {
 	case a.question.Policy.Wiki && (asked == "" || p.State == access.Absent):
@@ -312,7 +309,7 @@ func whyNoProject(i instance.Instance, remotes []string) string {
 	return "the project is unknown: give a repository's URL, or run check in a clone from " + i.String()
 }
 
-func (a *answers) access() {
+func reportAccess(a *answers) {
 	if a.facts.Project.State != access.Given {
 		a.skip(noProject, stepAccess)
 		return
@@ -347,10 +344,7 @@ func roleOf(f access.Facts, minimum int) (data AccessData, how string) {
 // noProject is why a step about a project is skipped.
 const noProject = "no project was checked"
 
-func (a *answers) branchStep() {
-	if a.branch == "" {
-		return
-	}
+func reportBranch(a *answers) {
 	if a.facts.Project.State != access.Given {
 		a.warn(stepBranch, nil, warnBranchUnseen(a.branch))
 		return
@@ -386,14 +380,14 @@ func (a *answers) explain(reply access.Reply, minimum int) error {
 	return message.Explain(v, helper.SubjectOf(a.question))
 }
 
-func reportRate(s *steps, rate access.Rate) {
-	switch {
+func reportRate(a *answers) {
+	switch rate := a.facts.Rate; {
 	case rate.Limit == 0:
-		s.skip("GitLab does not show it", stepRateLimit)
+		a.skip("GitLab does not show it", stepRateLimit)
 	case rate.Low():
-		s.warn(stepRateLimit, rateData(rate), warnRateLow(rate.Remaining, rate.Limit, rate.Reset))
+		a.warn(stepRateLimit, rateData(rate), warnRateLow(rate.Remaining, rate.Limit, rate.Reset))
 	default:
-		s.good(stepRateLimit, rateData(rate), "%d of %d requests left until %s", rate.Remaining, rate.Limit, rate.Reset.UTC().Format("15:04:05 UTC"))
+		a.good(stepRateLimit, rateData(rate), "%d of %d requests left until %s", rate.Remaining, rate.Limit, rate.Reset.UTC().Format("15:04:05 UTC"))
 	}
 }
 

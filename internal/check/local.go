@@ -186,18 +186,8 @@ func onPath(program string) bool {
 	return err == nil
 }
 
-// machine makes the steps about this machine, independent of the instance.
-func (r *run) machine() {
-	r.begin("")
-	if onPath("git") {
-		reportOrigins(&r.steps, r.config, r.ignored)
-		reportStored(&r.steps, r.config)
-	} else {
-		r.skip(noGit+"; only settings in the environment are used", stepConfig)
-		r.skip(noGit, stepStored)
-	}
-	r.version(stepGit, "git", "git version ", gitLeaks, "--version")
-	r.version(stepLFS, "git-lfs", "git-lfs/", lfsLeaks, "version")
+// reportCache reports where verdicts are cached.
+func reportCache(r *run) {
 	switch path, problem := r.Cache(); {
 	case problem != nil && !message.Is(problem, "cache-unusable"):
 		r.skip("the settings are invalid", stepCache)
@@ -211,45 +201,53 @@ func (r *run) machine() {
 }
 
 // reportOrigins reports what git's configuration was read from, and what was skipped.
-func reportOrigins(s *steps, config gitconfig.Config, ignored []string) {
+func reportOrigins(r *run) {
+	if !onPath("git") {
+		r.skip(noGit+"; only settings in the environment are used", stepConfig)
+		return
+	}
 	data := ConfigData{Origins: []string{}}
-	for _, e := range config.Entries {
+	for _, e := range r.config.Entries {
 		if !slices.Contains(data.Origins, e.Origin) {
 			data.Origins = append(data.Origins, e.Origin)
 		}
 	}
-	for _, by := range ignored {
-		s.warn(stepConfig, data, message.SettingIgnored(by))
+	for _, by := range r.ignored {
+		r.warn(stepConfig, data, message.SettingIgnored(by))
 	}
-	switch problem := config.Problem; {
-	case problem == nil && len(ignored) > 0:
+	switch problem := r.config.Problem; {
+	case problem == nil && len(r.ignored) > 0:
 	case problem != nil:
-		s.warn(stepConfig, data, warnConfigSkipped(problem))
+		r.warn(stepConfig, data, warnConfigSkipped(problem))
 	case len(data.Origins) == 0:
-		s.good(stepConfig, data, "there is none")
+		r.good(stepConfig, data, "there is none")
 	default:
-		s.good(stepConfig, data, "read from %s", list(quoted(data.Origins)))
+		r.good(stepConfig, data, "read from %s", list(quoted(data.Origins)))
 	}
 }
 
 // reportStored reports the settings in git's configuration with a token or password, without their
 // values.
-func reportStored(s *steps, config gitconfig.Config) {
-	exposed := config.Exposed(s.result.Redact)
+func reportStored(r *run) {
+	if !onPath("git") {
+		r.skip(noGit, stepStored)
+		return
+	}
+	exposed := r.config.Exposed(r.result.Redact)
 	for _, entry := range exposed {
 		remote := ""
 		if name, found := entry.Subsection(); found && entry.Section == "remote" {
 			remote = message.Quote(name)
 		}
 		data := StoredData{Setting: entry.Name(), Origin: entry.Origin}
-		s.warn(stepStored, data, warnTokenStored(entry.Name(), message.Quote(entry.Origin), remote))
+		r.warn(stepStored, data, warnTokenStored(entry.Name(), message.Quote(entry.Origin), remote))
 	}
 	switch {
 	case len(exposed) > 0:
-	case config.Problem != nil:
-		s.skip("not all of git's configuration was read", stepStored)
+	case r.config.Problem != nil:
+		r.skip("not all of git's configuration was read", stepStored)
 	default:
-		s.good(stepStored, nil, "git's configuration contains no token or password")
+		r.good(stepStored, nil, "git's configuration contains no token or password")
 	}
 }
 
@@ -288,8 +286,8 @@ func (v vulnerability) affects(version release) (fixed release, yes bool) {
 // package's revision.
 var systemDirs = []string{"/usr/bin", "/bin"}
 
-// version checks the version of a program.
-func (r *run) version(step, name, before string, leaks vulnerability, args ...string) {
+// reportVersion checks the version of a program.
+func reportVersion(r *run, step, name, before string, leaks vulnerability, args ...string) {
 	ctx, cancel := context.WithTimeout(r.ctx, programLimit)
 	defer cancel()
 	line, err := r.Here.firstLine(ctx, name, args...)
