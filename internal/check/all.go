@@ -98,6 +98,11 @@ func (c Check) RunAll(ctx context.Context, urls []string) All {
 
 // repository checks the nth repository.
 func (a *all) repository(url string, n int) {
+	if target, problem := ParseTarget(url); problem == nil {
+		if request, behind := a.beyond(target.Request); behind {
+			url = place{request: request}.url()
+		}
+	}
 	w, proxied := a.through(strings.TrimSuffix(url, "/"))
 	if to, _, rewritten := a.config.Rewritten(url, false); rewritten && !proxied {
 		url = to // as git clone would

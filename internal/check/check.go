@@ -108,7 +108,7 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 	c.Helper.Source = &once{Source: c.Helper.Source}
 	r := c.start(deadline.Begin(ctx), target.Request.Host != "")
 	r.branch = target.Branch
-	request := target.Request
+	request, _ := r.beyond(target.Request)
 	if known := c.Helper.Known; request.Host == "" && known != nil {
 		request = requestFor(*known)
 	}
@@ -256,15 +256,20 @@ func (r *run) tokenless(request credential.Request, result helper.Result) error 
 		}
 	}
 	var names []string
+	ours := false
 	for _, i := range have {
-		if i.Match(request.Protocol, request.Host, request.Path) == instance.Downgraded {
+		match := i.Match(request.Protocol, request.Host, request.Path)
+		if match == instance.Downgraded {
 			return message.URLIsHTTP(i.URL())
 		}
+		ours = ours || match == instance.Ours
 		if name := i.String(); name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
 	switch {
+	case !ours && request.Protocol == "http" && onLoopback(request.Host):
+		return errProxyUnknown(request.Protocol + "://" + request.Host)
 	case len(result.Messages) > 0:
 		return result.Messages[0]
 	case len(names) == 0 && wrong != nil:

@@ -298,6 +298,13 @@ func errProxyUnreachable(proxy, why string) error {
 		Hint: "git-credential-acp serve has to run there, in this pod or on this machine; git-credential-acp setup --remove makes git reach GitLab directly again"}
 }
 
+// errProxyUnknown is for an http URL of this machine that may be a proxy's.
+func errProxyUnknown(proxy string) error {
+	return &message.Error{Code: "proxy-unknown", Topic: message.Configuration,
+		What: proxy + " is not known as the proxy of an instance: no rule of git's configuration leads there",
+		Hint: "if git-credential-acp serve listens there, run git-credential-acp setup --proxy " + proxy + " --instance URL, and check the URL on GitLab"}
+}
+
 // errProxySilent is for a proxy that did not answer git in time.
 func errProxySilent(proxy, limit string) error {
 	return &message.Error{Code: "proxy-silent", Topic: message.NotVerified, What: "git got no reply through its proxy " + proxy + " within " + limit,

@@ -60,6 +60,43 @@ func (r *run) behind(request credential.Request) (places []place) {
 	return places
 }
 
+// beyond is a request for a proxy's own URL as one for the instance behind it; false for other
+// requests, which stay as they are.
+func (r *run) beyond(request credential.Request) (credential.Request, bool) {
+	for _, e := range r.config.Entries {
+		if e.Section != "url" || e.Key != "insteadof" || e.Implicit() {
+			continue
+		}
+		i, err := instance.Parse(e.Value(), true)
+		if err != nil {
+			continue
+		}
+		w, proxied := r.through(i.URL())
+		at, err := url.Parse(w.base)
+		if err != nil || !proxied || request.Protocol != at.Scheme || !sameMachine(request.Host, at.Host) {
+			continue
+		}
+		if path, found := strings.CutPrefix("/"+request.Path+"/", at.Path); found {
+			own := requestFor(i)
+			own.Path = strings.Trim(strings.TrimPrefix(i.URL(), i.Origin())+"/"+path, "/")
+			return own, true
+		}
+	}
+	return request, false
+}
+
+// sameMachine reports whether two hosts of URLs are the same port of this machine.
+func sameMachine(one, two string) bool {
+	a, b := url.URL{Host: one}, url.URL{Host: two}
+	return onLoopback(one) && onLoopback(two) && a.Port() == b.Port()
+}
+
+// onLoopback reports whether plain http may be used for a host.
+func onLoopback(host string) bool {
+	_, err := instance.Parse("http://"+host, true)
+	return err == nil
+}
+
 // configuredThrough reports git's way through a proxy. No helper is asked on it.
 func (g *gitHere) configuredThrough(w way) {
 	g.good(stepHelpers, HelpersData{Helpers: []HelperData{}, Proxy: w.proxy}, "git uses the proxy %s for %s (%s in %s)", w.proxy, g.instance, w.by.Name(), message.Quote(w.by.Origin))

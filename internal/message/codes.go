@@ -148,6 +148,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{"git-fails", ""},
 	{"proxy-unreachable", "`setup --proxy` configured it (`url.<proxy>.insteadOf`)."},
 	{"proxy-silent", ""},
+	{"proxy-unknown", "`setup --proxy` writes such a rule (`url.….insteadOf`)."},
 	{"proxy-refuses", "The message is the proxy's, or GitLab's through it."},
 	{"token-beside-proxy", "[The token in a sidecar](sidecar.md)."},
 	{"token-stored", "Every process of this user can read it."},
