@@ -383,8 +383,9 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 		}
 		only.Instance = i.URL()
 	}
-	if at := r.target.Request; at.Host != "" {
-		only.URL = strings.TrimSuffix(at.Protocol+"://"+at.Host+"/"+at.Path, ".git")
+	what := only.Instance
+	if only.At = r.target.Request; only.At.Host != "" {
+		what = only.At.Protocol + "://" + only.At.Host + "/" + only.At.Path
 	}
 	config, problem := r.open(ctx)
 	if problem != nil {
@@ -395,7 +396,7 @@ func (r *setupRun) takeOut(ctx context.Context) error {
 	case problem != nil:
 		return r.stop(problem)
 	case len(removed) == 0:
-		r.d.say.tell(noteNothingToRemove(config.Path(), cmp.Or(only.URL, only.Instance)), asIs)
+		r.d.say.tell(noteNothingToRemove(config.Path(), what), asIs)
 		return nil
 	}
 	var names []string

@@ -13,8 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ambient-code/git-credential-acp/internal/credential"
 	"github.com/ambient-code/git-credential-acp/internal/file"
 	"github.com/ambient-code/git-credential-acp/internal/gitconfig"
+	"github.com/ambient-code/git-credential-acp/internal/instance"
 )
 
 // Scope is one of git's files of configuration, as the flag of git config.
@@ -384,8 +386,32 @@ func continued(text string) bool {
 }
 
 // Part is what Remove removes: everything for an instance, or only for the URL of a group
-// or project. The zero value is everything.
-type Part struct{ Instance, URL string }
+// or project, or for what At is the URL of. The zero value is everything.
+type Part struct {
+	Instance, URL string
+	At            credential.Request
+}
+
+// resolved is the part with what At means, among the instances of sections. It is false if At is
+// on none of them.
+func (p Part) resolved(sections []Section) (Part, bool) {
+	if p.At.Host == "" {
+		return p, true
+	}
+	plan := Plan{At: p.At}
+	for _, s := range sections {
+		for _, line := range s.Lines {
+			if i, err := instance.Parse(instanceOf(line.Value), true); err == nil {
+				plan.Instances = append(plan.Instances, i)
+			}
+		}
+	}
+	i, url, problem := plan.part()
+	if url == "" {
+		return Part{Instance: i.URL()}, problem == nil
+	}
+	return Part{URL: url}, problem == nil
+}
 
 // has reports whether a section belongs to the part.
 func (p Part) has(s Section) bool {
@@ -410,8 +436,9 @@ func (c *Config) Remove(ctx context.Context, only Part) (removed []Section, prob
 	if problem != nil {
 		return nil, problem
 	}
+	only, known := only.resolved(old)
 	wanted, kept := divide(old, only)
-	if len(wanted) == 0 {
+	if !known || len(wanted) == 0 {
 		return nil, nil
 	}
 	var added []Section
@@ -464,7 +491,7 @@ func (c *Config) unlink(ctx context.Context) error {
 // instance, such as the identity, is removed with the last instance.
 func divide(sections []Section, only Part) (wanted, kept []Section) {
 	for _, s := range sections {
-		if only == (Part{}) || only.has(s) {
+		if only.Instance == "" && only.URL == "" || only.has(s) {
 			wanted = append(wanted, s)
 		} else {
 			kept = append(kept, s)

@@ -129,7 +129,7 @@ func (p Plan) part() (i instance.Instance, url string, problem error) {
 	}
 	if path == "" { // a group at the top, or none
 		own := strings.TrimPrefix(i.URL(), i.Origin())
-		path = strings.Trim(strings.TrimPrefix("/"+request.Path, own), "/")
+		path = strings.TrimSuffix(strings.Trim(strings.TrimPrefix("/"+request.Path, own), "/"), repositoryEnd)
 	}
 	if path == "" {
 		return i, "", nil
