@@ -61,11 +61,11 @@ func New(config Config) *Client {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	config.Network.OnExchange = config.OnExchange
 	c := &Client{config: config, transport: transport.New(config.Network)}
 	c.pace.config = &c.config
-	way := c.transport.Told(config.OnExchange)
-	c.http = &http.Client{Transport: transport.Redirects{Next: way, Allow: inside(config.Instance, config.Instance.API())}, CheckRedirect: checkRedirect}
-	c.git = &http.Client{Transport: transport.Redirects{Next: way, Allow: inside(config.Instance, config.Instance.URL())}, CheckRedirect: checkRedirect}
+	c.http = &http.Client{Transport: transport.Redirects{Next: c.transport, Allow: inside(config.Instance, config.Instance.API())}, CheckRedirect: checkRedirect}
+	c.git = &http.Client{Transport: transport.Redirects{Next: c.transport, Allow: inside(config.Instance, config.Instance.URL())}, CheckRedirect: checkRedirect}
 	return c
 }
 

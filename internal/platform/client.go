@@ -61,9 +61,9 @@ func New(config Config) *Client {
 	if config.Base.plain() {
 		config.Proxy = nil
 	}
-	c := &Client{config: config, transport: transport.New(transport.Network{Roots: config.Roots, Proxy: config.Proxy, ProxyBy: config.ProxyBy}),
+	c := &Client{config: config, transport: transport.New(transport.Network{Roots: config.Roots, Proxy: config.Proxy, ProxyBy: config.ProxyBy, OnExchange: config.OnExchange}),
 		platform: Endpoint{URL: config.Base.URL(), Where: config.TokenFrom}}
-	c.http = &http.Client{Transport: transport.Redirects{Next: c.transport.Told(config.OnExchange)}}
+	c.http = &http.Client{Transport: transport.Redirects{Next: c.transport}}
 	return c
 }
 
@@ -89,19 +89,19 @@ type Connection struct {
 // Connect makes the platform store a token for an instance, replacing any other. It is
 // never retried.
 func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instance) (Connection, error) {
-	answer, problem := c.ask(ctx, change(http.MethodPost, "/api/auth/gitlab/connect", struct {
+	got, problem := c.send(ctx, change(http.MethodPost, "/api/auth/gitlab/connect", struct {
 		Token       string `json:"personalAccessToken"`
 		InstanceURL string `json:"instanceUrl"`
 	}{tok.Reveal(), i.URL()}))
 	if problem != nil {
 		return Connection{}, problem
 	}
-	switch answer.status {
+	switch got.status {
 	case http.StatusOK:
 	case http.StatusBadRequest:
-		return Connection{}, refusedInput(c.platform, answer, i)
+		return Connection{}, refusedInput(c.platform, got, i)
 	default:
-		return Connection{}, c.unknown(answer)
+		return Connection{}, c.unknown(got)
 	}
 	// One version replies with connected, another only with a message and the instance.
 	var body struct {
@@ -110,7 +110,7 @@ func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instan
 		InstanceURL *string `json:"instanceUrl"`
 		Username    string  `json:"username"`
 	}
-	if strictjson.Decode(answer.body, &body) != nil || body.InstanceURL == nil ||
+	if strictjson.Decode(got.body, &body) != nil || body.InstanceURL == nil ||
 		body.Connected == nil && body.Message == "" || body.Connected != nil && !*body.Connected {
 		return Connection{}, errUncertain(c.garbled("nothing about a connection"))
 	}
@@ -122,12 +122,12 @@ func (c *Client) Connect(ctx context.Context, tok token.Token, i instance.Instan
 
 // Status is what the platform has stored.
 func (c *Client) Status(ctx context.Context) (Connection, error) {
-	answer, problem := c.ask(ctx, question{method: http.MethodGet, path: "/api/auth/gitlab/status"})
+	got, problem := c.send(ctx, request{method: http.MethodGet, path: "/api/auth/gitlab/status"})
 	switch {
 	case problem != nil:
 		return Connection{}, problem
-	case answer.status != http.StatusOK:
-		return Connection{}, c.unknown(answer)
+	case got.status != http.StatusOK:
+		return Connection{}, c.unknown(got)
 	}
 	var body struct {
 		Connected   *bool           `json:"connected"`
@@ -136,7 +136,7 @@ func (c *Client) Status(ctx context.Context) (Connection, error) {
 		Username    string          `json:"username"`
 	}
 	switch {
-	case strictjson.Decode(answer.body, &body) != nil || body.Connected == nil:
+	case strictjson.Decode(got.body, &body) != nil || body.Connected == nil:
 		return Connection{}, c.garbled("nothing about a connection")
 	case !*body.Connected:
 		return Connection{}, nil
@@ -151,13 +151,13 @@ func (c *Client) Status(ctx context.Context) (Connection, error) {
 // Disconnect removes the stored token from the platform. It succeeds if there is none.
 func (c *Client) Disconnect(ctx context.Context) error {
 	const path = "/api/auth/gitlab/disconnect"
-	answer, problem := c.ask(ctx, change(http.MethodDelete, path, nil))
-	if answer.status == http.StatusNotFound || answer.status == http.StatusMethodNotAllowed {
+	got, problem := c.send(ctx, change(http.MethodDelete, path, nil))
+	if got.status == http.StatusNotFound || got.status == http.StatusMethodNotAllowed {
 		// An older platform, which has not changed anything yet.
-		answer, problem = c.ask(ctx, change(http.MethodPost, path, nil))
+		got, problem = c.send(ctx, change(http.MethodPost, path, nil))
 	}
-	if problem == nil && answer.status != http.StatusOK {
-		problem = c.unknown(answer)
+	if problem == nil && got.status != http.StatusOK {
+		problem = c.unknown(got)
 	}
 	return problem
 }
@@ -176,27 +176,27 @@ type Credentials struct {
 // session's own token.
 func (c *Client) SessionCredentials(ctx context.Context, project, session Name) (Credentials, error) {
 	path := "/projects/" + project.text + "/agentic-sessions/" + session.text + "/credentials/gitlab"
-	answer, problem := c.ask(ctx, question{method: http.MethodGet, path: "/api" + path})
+	got, problem := c.send(ctx, request{method: http.MethodGet, path: "/api" + path})
 	if c.config.Base.bare && message.Is(problem, "platform-absent") {
 		// The address without /api may be the complete one.
-		answer, problem = c.ask(ctx, question{method: http.MethodGet, path: path})
+		got, problem = c.send(ctx, request{method: http.MethodGet, path: path})
 	}
 	switch {
 	case problem != nil:
 		return Credentials{}, problem
-	case answer.status == http.StatusNotFound && strings.HasPrefix(answer.said(), "GitLab credentials not configured"):
+	case got.status == http.StatusNotFound && strings.HasPrefix(got.errorText(), "GitLab credentials not configured"):
 		return Credentials{}, nil
-	case answer.status == http.StatusNotFound && strings.HasPrefix(answer.said(), "Session not found"):
+	case got.status == http.StatusNotFound && strings.HasPrefix(got.errorText(), "Session not found"):
 		return Credentials{}, errSessionNotFound(c.platform, project.text+"/"+session.text)
-	case answer.status != http.StatusOK:
-		return Credentials{}, c.unknown(answer)
+	case got.status != http.StatusOK:
+		return Credentials{}, c.unknown(got)
 	}
 	var body struct {
 		Token       string `json:"token"`
 		InstanceURL string `json:"instanceUrl"`
 		Provider    string `json:"provider"`
 	}
-	if strictjson.Decode(answer.body, &body) != nil || body.Token == "" || body.Provider != "" && body.Provider != "gitlab" {
+	if strictjson.Decode(got.body, &body) != nil || body.Token == "" || body.Provider != "" && body.Provider != "gitlab" {
 		return Credentials{}, c.garbled("no GitLab credentials")
 	}
 	return Credentials{Token: func() string { return body.Token }, InstanceURL: body.InstanceURL}, nil
@@ -225,8 +225,8 @@ func moment(raw json.RawMessage) time.Time {
 }
 
 // refusedInput is the message for a 400 about a token. Its text is not shown.
-func refusedInput(p Endpoint, answer answer, i instance.Instance) error {
-	said := answer.said()
+func refusedInput(p Endpoint, got reply, i instance.Instance) error {
+	said := got.errorText()
 	switch {
 	case strings.HasPrefix(said, "GitLab connectivity check failed"):
 		return errCheck(p, i.String())
@@ -243,9 +243,9 @@ func (c *Client) garbled(what string) error {
 }
 
 // unknown is the message for an unexpected status.
-func (c *Client) unknown(answer answer) error {
-	if answer.status == http.StatusNotFound {
+func (c *Client) unknown(got reply) error {
+	if got.status == http.StatusNotFound {
 		return errAbsent(c.platform)
 	}
-	return c.garbled("the status " + strconv.Itoa(answer.status))
+	return c.garbled("the status " + strconv.Itoa(got.status))
 }

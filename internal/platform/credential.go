@@ -101,15 +101,15 @@ func (c *Client) CredentialURL(ctx context.Context, project, id Name) (string, e
 func (c *Client) credential(ctx context.Context, project, id Name, part string) (found credential, problem error) {
 	const api = "/api/ambient/v1"
 	path := "/credentials/" + id.text + part
-	var got answer
+	var got reply
 	if project.text != "" {
-		got, problem = c.ask(ctx, question{method: http.MethodGet, path: api + "/projects/" + project.text + path})
+		got, problem = c.send(ctx, request{method: http.MethodGet, path: api + "/projects/" + project.text + path})
 	}
 	if project.text == "" || got.status == http.StatusNotFound {
-		got, problem = c.ask(ctx, question{method: http.MethodGet, path: api + path})
+		got, problem = c.send(ctx, request{method: http.MethodGet, path: api + path})
 	}
 	switch {
-	case got.status == http.StatusNotFound && got.said() != "":
+	case got.status == http.StatusNotFound && got.errorText() != "":
 		return found, errCredentialNotFound(c.platform, id.text)
 	case problem != nil:
 		return found, problem

@@ -207,7 +207,7 @@ func socksLogin(err error) bool {
 // before the alert is read.
 func (t *Transport) clientCertificateRefused(err error) bool {
 	var op *net.OpError
-	if !t.asked.Load() || t.answered.Load() {
+	if !t.certRequested.Load() || t.replied.Load() {
 		return false
 	}
 	return !errors.As(err, &op) || op.Op == "remote error" || op.Op == "read" || op.Op == "write"

@@ -55,6 +55,9 @@ type Network struct {
 	// Addresses are those to connect to instead of resolving a name, by "host:port"
 	// in lower case, or "*:port" for any host.
 	Addresses map[string][]string
+	// OnExchange is called for each request when its reply begins, or without one (status
+	// 0); nil for none.
+	OnExchange func(req *http.Request, status int, began time.Time)
 	// Remarks returns additions to the message for failed TLS, about settings that are
 	// ignored or overridden. Nil for none.
 	Remarks func() string
@@ -65,9 +68,9 @@ type Transport struct {
 	*http.Transport
 	network Network
 	proxy   proxySeen
-	// asked: the host requested a client certificate; answered: it has answered a
+	// certRequested: the host requested a client certificate; replied: it has replied to a
 	// request.
-	asked, answered atomic.Bool
+	certRequested, replied atomic.Bool
 	// resolving is the host name of the last lookup, until it is resolved.
 	resolving atomic.Pointer[string]
 	// dials counts the connections that were opened, or tried to.
@@ -78,6 +81,19 @@ type Transport struct {
 
 // RoundTrip is that of http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	began := time.Now()
+	resp, err := t.roundTrip(req)
+	if t.network.OnExchange != nil {
+		status := 0
+		if err == nil {
+			status = resp.StatusCode
+		}
+		t.network.OnExchange(req, status, began)
+	}
+	return resp, err
+}
+
+func (t *Transport) roundTrip(req *http.Request) (*http.Response, error) {
 	var connected atomic.Bool
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		GotConn:  func(httptrace.GotConnInfo) { connected.Store(true) },
@@ -91,7 +107,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.Transport.RoundTrip(t.network.addHeaders(req.Clone(ctx)))
 	switch {
 	case err == nil:
-		t.answered.Store(true)
+		t.replied.Store(true)
 	case connected.Load() && req.Context().Err() == nil && !cutOff(err):
 		return nil, fmt.Errorf("%w: %w", errBroken, err)
 	}
@@ -195,36 +211,11 @@ func New(n Network) *Transport {
 
 // certificate is the client certificate for a host that requests one.
 func (t *Transport) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-	t.asked.Store(true)
+	t.certRequested.Store(true)
 	if t.network.Certificate != nil {
 		return t.network.Certificate, nil
 	}
 	return &tls.Certificate{}, nil
-}
-
-// Told is the transport with a callback for each request when its reply begins, or without
-// one (status 0); nil for none.
-func (t *Transport) Told(tell func(req *http.Request, status int, began time.Time)) http.RoundTripper {
-	if tell == nil {
-		return t
-	}
-	return told{t, tell}
-}
-
-type told struct {
-	next http.RoundTripper
-	tell func(*http.Request, int, time.Time)
-}
-
-func (t told) RoundTrip(req *http.Request) (*http.Response, error) {
-	began := time.Now()
-	resp, err := t.next.RoundTrip(req)
-	status := 0
-	if err == nil {
-		status = resp.StatusCode
-	}
-	t.tell(req, status, began)
-	return resp, err
 }
 
 // Lasting is for a transport of a server, with up to that many connections at once.

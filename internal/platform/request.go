@@ -13,8 +13,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// question is one request, but for what all requests have.
-type question struct {
+// request is what differs between requests.
+type request struct {
 	method, path string
 	// body is sent as JSON; nil is none.
 	body any
@@ -23,18 +23,18 @@ type question struct {
 	changes bool
 }
 
-func change(method, path string, body any) question {
-	return question{method: method, path: path, body: body, changes: true}
+func change(method, path string, body any) request {
+	return request{method: method, path: path, body: body, changes: true}
 }
 
-// answer is the platform's reply: JSON, and neither 429 nor 5xx.
-type answer struct {
+// reply is the platform's reply: JSON, and neither 429 nor 5xx.
+type reply struct {
 	status int
 	body   []byte
 }
 
-// said is the platform's text of a refusal, to be compared and never shown.
-func (a answer) said() string {
+// errorText is the platform's text of a refusal, to be compared and never shown.
+func (a reply) errorText() string {
 	var body struct {
 		Error string `json:"error"`
 		// The control plane's form.
@@ -50,17 +50,17 @@ func (a answer) said() string {
 	return body.Error
 }
 
-// ask sends a question. Its error is for all that means the same for each question; an
-// answer that comes with an error still has its status.
-func (c *Client) ask(ctx context.Context, q question) (got answer, problem error) {
+// send makes a request. It handles the replies and failures that mean the same for each
+// request; a reply that comes with an error still has its status.
+func (c *Client) send(ctx context.Context, q request) (got reply, problem error) {
 	req, err := transport.Request(ctx, q.method, c.config.Base.URL()+q.path, q.body, c.config.Token.Reveal(), c.config.UserAgent)
 	if err != nil {
-		return answer{}, c.garbled("an invalid address")
+		return reply{}, c.garbled("an invalid address")
 	}
 	var sent atomic.Bool
 	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}))
 	retry := &transport.Retry{Once: q.changes, Read: func(a transport.Answer) transport.Fault {
-		got = answer{a.Status, a.Body}
+		got = reply{a.Status, a.Body}
 		return read(a, got)
 	}}
 	fault := retry.Do(c.transport, c.http, req)
@@ -68,21 +68,21 @@ func (c *Client) ask(ctx context.Context, q question) (got answer, problem error
 		return got, denied(c.platform, got)
 	}
 	problem = c.explain(fault)
-	// A server error, or no answer at all, says nothing of what was done.
+	// A server error, or no reply at all, says nothing of what was done.
 	if q.changes && sent.Load() && (got.status == 0 || got.status >= 500) {
 		problem = errUncertain(problem)
 	}
 	return got, problem
 }
 
-// read is the fault of an answer. One that denies access is only believed in the
+// read is the fault of a reply. One that denies access is only believed in the
 // platform's own form.
-func read(a transport.Answer, got answer) transport.Fault {
+func read(a transport.Answer, got reply) transport.Fault {
 	switch {
 	case a.Fault.Reason == access.NotGitLab && strings.HasPrefix(a.Header.Get("Content-Type"), "text/plain"):
 		// So the platform answers itself about a path that it doesn't have.
 		a.Fault.Again = false
-	case a.Fault.Reason == "" && denies(a.Status) && got.said() == "":
+	case a.Fault.Reason == "" && denies(a.Status) && got.errorText() == "":
 		return a.NotOwn(strconv.Itoa(a.Status) + ", and not the platform's")
 	}
 	return a.Fault
@@ -94,11 +94,11 @@ func denies(status int) bool {
 
 // denied is the message for a 401 or a 403 of the platform's own, nil for other
 // answers.
-func denied(p Endpoint, got answer) error {
+func denied(p Endpoint, got reply) error {
 	switch {
 	case !denies(got.status):
 		return nil
-	case strings.HasPrefix(got.said(), "User authentication required"):
+	case strings.HasPrefix(got.errorText(), "User authentication required"):
 		return errNoUser(p)
 	case got.status == http.StatusUnauthorized:
 		return errUnauthorized(p)
