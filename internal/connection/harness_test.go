@@ -137,10 +137,10 @@ func (s spec) rotation(step func(string)) (Rotation, error) {
 	}
 	r.GitLab = GitLab{Limit: limit, Connect: func(found source.Found) (*gitlab.Client, error) {
 		step("before a request to GitLab")
-		return gitlab.New(gitlab.Config{Instance: found.Instance, Token: found.Token, Limit: limit, Network: transport.Network{Roots: roots},
+		return gitlab.New(gitlab.Config{Instance: found.Instance, Token: found.Token, Limit: limit, Network: transport.Network{Roots: roots,
 			OnExchange: func(req *http.Request, _ int, _ time.Time) {
 				step("after " + req.Method + " " + strings.TrimPrefix(req.URL.Path, "/api/v4/personal_access_tokens/"))
-			}}), nil
+			}}}), nil
 	}}
 	if s.Platform != "" {
 		// The platform gives no token away: it is also here.
@@ -166,7 +166,7 @@ func (s spec) keeper(roots *x509.CertPool) (Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Platform{Client: platform.New(platform.Config{Base: base, Token: bearer, TokenFrom: "the test", Roots: roots, Limit: limit}), Limit: limit}, nil
+	return Platform{Client: platform.New(platform.Config{Base: base, Token: bearer, TokenFrom: "the test", Network: transport.Network{Roots: roots}, Limit: limit}), Limit: limit}, nil
 }
 
 // scene is a GitLab and a keeper with the token old. Its user has a second token, fresh, and

@@ -38,9 +38,6 @@ type Config struct {
 	OnLimit func(wait time.Duration) bool
 	// OnWait is called before a wait between two tries; nil for none.
 	OnWait func(wait time.Duration, why access.Reason)
-	// OnExchange is called for each request when its reply begins, or without one (status
-	// 0); nil for none.
-	OnExchange func(req *http.Request, status int, began time.Time)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -61,7 +58,6 @@ func New(config Config) *Client {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	config.Network.OnExchange = config.OnExchange
 	c := &Client{config: config, transport: transport.New(config.Network)}
 	c.pace.config = &c.config
 	c.http = &http.Client{Transport: transport.Redirects{Next: c.transport, Allow: inside(config.Instance, config.Instance.API())}, CheckRedirect: checkRedirect}

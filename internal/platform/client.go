@@ -4,10 +4,8 @@ package platform
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -27,22 +25,15 @@ type Config struct {
 	// the name of its source.
 	Token     token.Bearer
 	TokenFrom string
-	// Roots are the authorities to trust; nil means the system's.
-	Roots *x509.CertPool
-	// Proxy returns the proxy for a request; nil means none. Plain http requests never
-	// use one, which could read the tokens.
-	Proxy func(*http.Request) (*url.URL, error)
-	// ProxyBy is the setting that names it.
-	ProxyBy string
+	// Network is how the platform is reached. Plain http requests never use a proxy, which
+	// could read the tokens.
+	Network transport.Network
 	// AllowHTTPLoopback lets instances be plain http on a loopback address.
 	AllowHTTPLoopback bool
 	// Limit is the configured time limit, for messages.
 	Limit time.Duration
 	// UserAgent names the program and its version.
 	UserAgent string
-	// OnExchange, unless nil, is called for each request when its reply begins, or
-	// without one (status 0).
-	OnExchange func(req *http.Request, status int, began time.Time)
 }
 
 // Client makes requests to one platform. A request's context bounds it, retries included.
@@ -59,10 +50,9 @@ type Client struct {
 // New makes a client. It opens no connection.
 func New(config Config) *Client {
 	if config.Base.plain() {
-		config.Proxy = nil
+		config.Network.Proxy = nil
 	}
-	c := &Client{config: config, transport: transport.New(transport.Network{Roots: config.Roots, Proxy: config.Proxy, ProxyBy: config.ProxyBy, OnExchange: config.OnExchange}),
-		platform: Endpoint{URL: config.Base.URL(), Where: config.TokenFrom}}
+	c := &Client{config: config, transport: transport.New(config.Network), platform: Endpoint{URL: config.Base.URL(), Where: config.TokenFrom}}
 	c.http = &http.Client{Transport: transport.Redirects{Next: c.transport}}
 	return c
 }

@@ -71,8 +71,8 @@ func connect(t *testing.T, p *gitlabtest.Platform, tok string, changes ...func(*
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := Config{Base: base, Token: parsed, TokenFrom: "here", Roots: x509.NewCertPool(), Limit: limit, UserAgent: "git-credential-acp/1.2.3"}
-	config.Roots.AppendCertsFromPEM(pem)
+	config := Config{Base: base, Token: parsed, TokenFrom: "here", Network: transport.Network{Roots: x509.NewCertPool()}, Limit: limit, UserAgent: "git-credential-acp/1.2.3"}
+	config.Network.Roots.AppendCertsFromPEM(pem)
 	for _, change := range changes {
 		change(&config)
 	}
@@ -520,7 +520,7 @@ func TestConfined(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	through := func(c *Config) { c.Proxy = http.ProxyURL(at) } // as it is then
+	through := func(c *Config) { c.Network.Proxy = http.ProxyURL(at) } // as it is then
 	if _, m := connect(t, p, user, through).Status(t.Context()); m != nil {
 		t.Error(m)
 	}

@@ -25,7 +25,7 @@ type Environment struct {
 	// Net has the same variables for proxies and authorities as for GitLab; git's own
 	// configuration is about git's servers, and does not count.
 	Net gitnet.Settings
-	// UserAgent and OnExchange are as in Config.
+	// UserAgent is as in Config, and OnExchange as in transport.Network.
 	UserAgent  string
 	OnExchange func(req *http.Request, status int, began time.Time)
 	// Hide is called with the token for the platform, to redact it in output.
@@ -48,7 +48,7 @@ func (e Environment) Open(address string, limit time.Duration) (*Client, error) 
 		AllowHTTPLoopback: e.Config.AllowHTTPLoopback,
 		Limit:             limit,
 		UserAgent:         e.UserAgent,
-		OnExchange:        e.OnExchange,
+		Network:           transport.Network{OnExchange: e.OnExchange},
 	}
 	if settings.Token, settings.TokenFrom, problem = e.token(base, where); problem != nil {
 		return nil, problem
@@ -59,14 +59,14 @@ func (e Environment) Open(address string, limit time.Duration) (*Client, error) 
 			return nil, problem
 		}
 		if proxy != nil {
-			settings.Proxy, settings.ProxyBy = http.ProxyURL(proxy), by
+			settings.Network.Proxy, settings.Network.ProxyBy = http.ProxyURL(proxy), by
 		}
 	}
 	authorities, problem := e.Net.Roots(transport.Trust{})
 	if problem != nil {
 		return nil, problem
 	}
-	settings.Roots = authorities.Pool
+	settings.Network.Roots = authorities.Pool
 	return New(settings), nil
 }
 

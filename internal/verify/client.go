@@ -14,7 +14,7 @@ import (
 // Clients makes clients for GitLab, which go there as git does.
 type Clients struct {
 	Net gitnet.Settings
-	// UserAgent and OnExchange are as in gitlab.Config.
+	// UserAgent is as in gitlab.Config, and OnExchange as in transport.Network.
 	UserAgent  string
 	OnExchange func(req *http.Request, status int, began time.Time)
 	Progress   Progress
@@ -27,15 +27,15 @@ func (c Clients) Connect(q helper.Question, limit time.Duration, onLimit func(ti
 	if problem != nil {
 		return nil, problem
 	}
+	network.OnExchange = c.OnExchange
 	return gitlab.New(gitlab.Config{
-		Instance:   q.Found.Instance,
-		Token:      q.Found.Token,
-		Network:    network,
-		Limit:      limit,
-		UserAgent:  c.UserAgent,
-		OnLimit:    onLimit,
-		OnWait:     c.Progress.Waits(q.Found),
-		OnExchange: c.OnExchange,
+		Instance:  q.Found.Instance,
+		Token:     q.Found.Token,
+		Network:   network,
+		Limit:     limit,
+		UserAgent: c.UserAgent,
+		OnLimit:   onLimit,
+		OnWait:    c.Progress.Waits(q.Found),
 	}), nil
 }
 
