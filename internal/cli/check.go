@@ -36,7 +36,7 @@ func checkCommand(d *deps) *cobra.Command {
 		Use: "check [REPOSITORY-URL | --all [URL]...]", SuggestFor: []string{"verify", "test", "doctor", "validate"},
 		Short: "Check everything that git needs for a push, one line per step",
 		Long: `check tests everything that git needs, in order, and prints one line per step:
-✓ good, ! warning, ✗ failed, - skipped, with a hint what to do.
+✓ good, ! warning, ✗ failed, - skipped, with a hint.
 
 It checks the project of the repository URL, or of the repository in the working
 directory; without either, everything up to the token. The token goes only to its
@@ -64,7 +64,7 @@ Exit codes: 0 good, possibly with warnings; 1 something is wrong; 2 wrong usage;
 	command.Flags().StringVar(&flags.branch, "branch", "", "check whether you may push to this `branch`")
 	command.Flags().BoolVar(&flags.all, "all", false, "check the repositories of REPOS_JSON, or those of the arguments")
 	command.Flags().BoolVar(&flags.json, "json", false, "print one JSON document (docs/check.schema.json describes it, docs/check-all.schema.json that of --all)")
-	command.Flags().StringVar(&flags.color, "color", "auto", "color the marks, `when`: auto (on a terminal, without NO_COLOR), always or never")
+	command.Flags().StringVar(&flags.color, "color", "auto", "`when` to color the marks: auto (on a terminal, without NO_COLOR), always or never")
 	command.Flags().StringVar(&flags.terminationLog, "termination-log", "", "on failure, also write the reason and the hint to this `file` (/dev/termination-log in a pod)")
 	complete(command, "branch", cobra.NoFileCompletions)
 	complete(command, "color", words("auto", "always", "never"))

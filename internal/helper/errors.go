@@ -21,7 +21,7 @@ func warnRescue(failure cache.RescueFailure, q Question, newer source.Found) err
 	case newer.Problem != nil:
 		return warnRescueFailed(newer.Where, message.As(newer.Problem).What, "")
 	case failure.Problem != "":
-		return warnRescueFailed(newer.Where, "less than 30s ago, the attempt ended with "+failure.Problem, "git-credential-acp check tries again")
+		return warnRescueFailed(newer.Where, "the attempt less than 30 s ago failed ("+failure.Problem+")", "git-credential-acp check tries again")
 	case failure.Instance != "":
 		return warnRescueForeign(newer.Where, failure.Instance, q.Found.Instance.String())
 	case failure.Verdict.Outcome == access.Refused:
@@ -69,7 +69,7 @@ func errDowngraded(url string) error {
 // errTurnsChange is for users whose turns change faster than their tokens are verified.
 func errTurnsChange() error {
 	return &message.Error{Code: "turns-change", Topic: message.NotVerified,
-		What: "another user's turn began while the token was checked, again and again", Hint: "run the command again"}
+		What: "other users' turns began each time the token was checked", Hint: "run the command again"}
 }
 
 // errAmbiguous is for a request without a path for a host with two instances.

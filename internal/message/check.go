@@ -22,7 +22,7 @@ func URLIsHTTP(url string) error {
 func URLForeign(host string, have []string) error {
 	return &Error{Code: "url-foreign", Topic: Configuration,
 		What: "get answers only for " + strings.Join(have, ", ") + " here, not for " + Quote(host),
-		Hint: "check that the URL is right, and that ACP_GITLAB_INSTANCE_URL and --instance don't name another instance; otherwise connect this one under Settings → Integrations → GitLab"}
+		Hint: "check that the URL is right, and that ACP_GITLAB_INSTANCE_URL and --instance don't name another instance; otherwise store a token for this one: on the platform under Settings → Integrations → GitLab, elsewhere in a file (ACP_GITLAB_TOKEN_FILE)"}
 }
 
 // Foreign reports that a URL is of a host that no token is for.

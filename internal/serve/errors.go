@@ -65,11 +65,11 @@ func errRefOther() error {
 		Hint: "push it alone"}
 }
 
-// errOptionRefused is for a push option that would do more than push.
+// errOptionRefused is for a push option that would do more than push; why says what.
 func errOptionRefused(option, why string) error {
 	return &message.Error{Code: "policy-option", Topic: message.Permissions,
-		What: "policy: the push option " + message.Quote(option) + " is not allowed",
-		Hint: why}
+		What: "policy: the push option " + message.Quote(option) + " is not allowed: it " + why,
+		Hint: "push without it (git push -o, push.pushOption in git's configuration)"}
 }
 
 // errPushMalformed is for a push, or another request with a body, that can't be read.

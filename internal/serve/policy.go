@@ -124,10 +124,10 @@ func (p Policy) options(all []string) error {
 		name, value, _ := strings.Cut(strings.ToLower(option), "=")
 		value = strings.TrimSpace(value)
 		if len(p.Projects) > 0 && strings.Contains(name, "target_project") && (!ValidProject(value) || !p.project(value)) {
-			return errOptionRefused(name, "it names a project that --project does not")
+			return errOptionRefused(name, "names a project that --project does not")
 		}
 		if len(p.Refs) > 0 && (strings.Contains(name, "merge_when_pipeline_succeeds") || strings.Contains(name, "auto_merge")) {
-			return errOptionRefused(name, "it would change a branch that --allow-push does not name")
+			return errOptionRefused(name, "would change a branch that --allow-push does not name")
 		}
 	}
 	return nil
