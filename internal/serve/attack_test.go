@@ -380,7 +380,7 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// A request that ends because of the client is not GitLab's failure in the log.
+// Why a request failed is in the log and, unless it has left, told to the client.
 func TestClientsFailures(t *testing.T) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
@@ -398,11 +398,17 @@ func TestClientsFailures(t *testing.T) {
 		"leaves":             {post(fetchPack, "0000", "Content-Length: 9"), "interrupted", true},
 		"leaves a chunk":     {post(fetchPack, "9\r\n0000", "Transfer-Encoding: chunked"), "interrupted", true},
 		"waits too long":     {post(fetchPack, "0000", "Content-Length: 9"), "timeout", false},
+		"GitLab hangs":       {get(fetchRefs), "timeout", false},
 	} {
 		for _, http2 := range []bool{false, true} {
-			p := start(t, http2, func(c *Config) { c.Silence = time.Second }, git)
+			p := start(t, http2, func(c *Config) { c.Silence = time.Second }, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet {
+					<-r.Context().Done()
+				}
+				git(w, r)
+			})
 			answer := p.send(t, row.request, row.leave)
-			if r := <-p.records; r.Reason != row.reason || r.Outcome() == OK || row.reason == "push-malformed" && status(answer) != "400" {
+			if r := <-p.records; r.Reason != row.reason || r.Outcome() == OK || row.reason == "push-malformed" && status(answer) != "400" || row.reason == "timeout" && status(answer) != "502" {
 				t.Errorf("%s, HTTP/2 %v: %+v, %q", name, http2, r, answer)
 			}
 		}

@@ -19,14 +19,15 @@ type client struct {
 	cancel context.CancelCauseFunc
 
 	// timer aborts the request unless it has ended, when the connection may have another one.
-	mu    sync.Mutex
-	timer *time.Timer
-	ended bool
+	// status is 0 until the response begins.
+	mu     sync.Mutex
+	timer  *time.Timer
+	ended  bool
+	status int
 	// complete: the client has sent all of the body. received and sent are bytes.
 	complete atomic.Bool
 	received atomic.Int64
 	sent     int64
-	status   int
 }
 
 // newClient starts the timer. cancel ends what the request waits for elsewhere.
@@ -74,7 +75,9 @@ func (b clientBody) Read(p []byte) (int, error) {
 // WriteHeader forwards a status. A connection with an unread body is not reused: the rest could
 // be parsed as a request.
 func (c *client) WriteHeader(status int) {
+	c.mu.Lock()
 	c.status = status
+	c.mu.Unlock()
 	if !c.complete.Load() {
 		c.Header().Set("Connection", "close")
 	}
@@ -111,14 +114,17 @@ func (c *client) abort() {
 		return
 	}
 	c.cancel(errIdle)
-	past := time.Unix(1, 0)
+	now := time.Now()
 	control := http.NewResponseController(c.ResponseWriter)
-	_ = control.SetReadDeadline(past)
-	_ = control.SetWriteDeadline(past)
+	_ = control.SetReadDeadline(now)
+	if c.status == 0 {
+		now = now.Add(lingerTimeout) // for the reason
+	}
+	_ = control.SetWriteDeadline(now)
 }
 
 // lingerTimeout is how long a client may continue to send after an early response, which could
-// be lost if the connection were closed.
+// be lost if the connection were closed, and how long it may take to read why it was too slow.
 const lingerTimeout = time.Second
 
 // end stops the timer. With linger, it reads the rest of the body for a moment.
