@@ -57,8 +57,8 @@ type RepositoryRow struct {
 	Reason   error   `json:"-"`
 }
 
-// asked is a token that was checked.
-type asked struct {
+// tokenCheck is a token that was checked.
+type tokenCheck struct {
 	question helper.Question
 	client   *gitlab.Client
 	// problem is why GitLab can't be asked.
@@ -73,7 +73,7 @@ type asked struct {
 type all struct {
 	*run
 	found  All
-	tokens []*asked
+	tokens []*tokenCheck
 	// seen are the checked repositories.
 	seen []string
 }
@@ -214,7 +214,7 @@ func (a *all) ours(p place, row *RepositoryRow) {
 
 // verify asks GitLab about a project, and about the token unless done before.
 func (a *all) verify(ctx context.Context, q helper.Question) helper.Finding {
-	t := a.asked(q)
+	t := a.tokenOf(q)
 	if t.problem != nil {
 		return helper.Finding{Problem: t.problem}
 	}
@@ -243,22 +243,22 @@ func (a *all) verify(ctx context.Context, q helper.Question) helper.Finding {
 	return helper.Finding{Verdict: verdict, Facts: facts}
 }
 
-// asked is the state of a question's token.
-func (a *all) asked(q helper.Question) *asked {
+// tokenOf is the state of a question's token.
+func (a *all) tokenOf(q helper.Question) *tokenCheck {
 	for _, t := range a.tokens {
 		if t.question.Found.Token.Reveal() == q.Found.Token.Reveal() && t.question.Found.Instance == q.Found.Instance {
 			return t
 		}
 	}
 	a.result.redact = append(a.result.redact, q.Found.Token.Redact)
-	t := &asked{question: q}
+	t := &tokenCheck{question: q}
 	t.client, t.problem = a.Connect(q)
 	a.tokens = append(a.tokens, t)
 	return t
 }
 
 // judge is the verdict for a token without a project.
-func (a *all) judge(t *asked, policy access.Policy) access.Verdict {
+func (a *all) judge(t *tokenCheck, policy access.Policy) access.Verdict {
 	if t.dead != nil {
 		return *t.dead
 	}
@@ -271,7 +271,7 @@ func (a *all) judge(t *asked, policy access.Policy) access.Verdict {
 }
 
 // token adds the row of a token.
-func (a *all) token(t *asked) {
+func (a *all) token(t *tokenCheck) {
 	found, subject := t.question.Found, helper.SubjectOf(t.question)
 	self, user := t.facts.Self, t.facts.User
 	row := TokenRow{Instance: found.Instance.String(), Source: string(found.Source), Where: found.Where, Outcome: AllGood,

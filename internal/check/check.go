@@ -145,7 +145,7 @@ func (c Check) Run(ctx context.Context, target Target) Result {
 type once struct {
 	helper.Source
 	all     bool
-	asked   bool
+	done    bool
 	found   []source.Found
 	looked  []string
 	problem error
@@ -155,9 +155,9 @@ func (o *once) Find(ctx context.Context, request credential.Request) ([]source.F
 	if o.all {
 		request = credential.Request{}
 	}
-	if !o.asked {
+	if !o.done {
 		o.found, o.looked, o.problem = o.Source.Find(ctx, request)
-		o.asked = true
+		o.done = true
 	}
 	return o.found, o.looked, o.problem
 }

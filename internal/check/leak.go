@@ -14,14 +14,14 @@ import (
 // prompt or store what they get.
 func (g *gitHere) leaks() {
 	before := g.warned[stepHelpers] // git can be run with them
-	var told []string
+	var warned []string
 	for _, url := range elsewhere(g.place.found.Instance) {
 		for _, h := range g.config.Credential(url).Helpers {
 			place := helperName(h) + "\x00" + h.Origin
-			if helperOf(h) == own || slices.Contains(told, place) || !knowsToken(h, g.place.found.Path, g.result.Redact) {
+			if helperOf(h) == own || slices.Contains(warned, place) || !knowsToken(h, g.place.found.Path, g.result.Redact) {
 				continue
 			}
-			told = append(told, place)
+			warned = append(warned, place)
 			g.warn(stepHelpers, nil, warnHelperLeaks(helperName(h), message.Quote(h.Origin), url))
 		}
 	}

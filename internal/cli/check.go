@@ -77,16 +77,19 @@ func runCheck(ctx context.Context, d *deps, flags checkFlags, args []string) err
 	defer stop()
 	// A second signal ends the process, whatever it waits for.
 	defer context.AfterFunc(ctx, stop)()
-	var out checkOutput = &checkLines{Lines: report.Lines{To: d.env.Stdout, Color: colored(d, flags.color)}}
+	lines := &checkLines{Lines: report.Lines{To: d.env.Stdout, Color: colored(d, flags.color)}}
+	steps := []check.Step{}
+	show, end := lines.step, lines.end
 	if flags.json {
-		out = &checkDocument{to: d.env.Stdout, version: d.env.Build.known().Version}
+		show = func(s check.Step) { steps = append(steps, s) }
+		end = func(result check.Result, code int) error { return checkDocument(d, steps, result, code) }
 	}
 	c, target, problem := checker(d, flags, args)
 	if problem != nil {
-		return concludeCheck(d, flags, out, check.Result{Outcome: check.Usage, Reason: problem})
+		return concludeCheck(d, flags, end, check.Result{Outcome: check.Usage, Reason: problem})
 	}
-	c.Report = out.step
-	return concludeCheck(d, flags, out, c.Run(ctx, target))
+	c.Report = show
+	return concludeCheck(d, flags, end, c.Run(ctx, target))
 }
 
 // checker puts together what a check takes. The message is about the command
@@ -170,8 +173,8 @@ var checkCodes = map[check.Outcome]int{
 	check.AllGood: exitGood, check.Refused: exitRefused, check.Unverified: exitUnverified, check.Usage: exitUsage,
 }
 
-// concludeCheck ends the output, and turns the outcome into an exit code.
-func concludeCheck(d *deps, flags checkFlags, out checkOutput, result check.Result) error {
+// concludeCheck ends the output with end, and turns the outcome into an exit code.
+func concludeCheck(d *deps, flags checkFlags, end func(check.Result, int) error, result check.Result) error {
 	code := checkCodes[result.Outcome]
 	if flags.terminationLog != "" && result.Reason != nil {
 		if err := replaceContent(flags.terminationLog, terminationMessage(d.say, result)); err != nil {
@@ -182,7 +185,7 @@ func concludeCheck(d *deps, flags checkFlags, out checkOutput, result check.Resu
 		d.say.tell(result.Reason, asIs)
 		return exitError(code)
 	}
-	if err := out.end(result, code); err != nil {
+	if err := end(result, code); err != nil {
 		return exitError(exitRefused)
 	}
 	if code == exitGood {
@@ -226,18 +229,13 @@ func colored(d *deps, when string) bool {
 	return ok && term.IsTerminal(int(out.Fd())) && d.config.Color()
 }
 
-// checkOutput is a form in which a check is shown.
-type checkOutput interface {
-	step(check.Step)
-	end(result check.Result, code int) error
-}
-
-// checkLines are lines for people, each written when its step was made.
+// checkLines prints steps as lines for people, each when it was made.
 type checkLines struct {
 	report.Lines
-	// instance is the one whose steps were shown last.
-	instance       string
-	failed, warned tally
+	// instance is the last step's.
+	instance string
+	// failed and warned are the names of those steps, with repeats.
+	failed, warned []string
 }
 
 func (l *checkLines) step(s check.Step) {
@@ -248,9 +246,9 @@ func (l *checkLines) step(s check.Step) {
 	text := s.Text
 	switch s.Status {
 	case report.Failed:
-		l.failed.add(s.Name)
+		l.failed = append(l.failed, s.Name)
 	case report.Warning:
-		l.warned.add(s.Name)
+		l.warned = append(l.warned, s.Name)
 	case report.Skipped:
 		text = "skipped: " + text
 	}
@@ -259,11 +257,11 @@ func (l *checkLines) step(s check.Step) {
 
 func (l *checkLines) end(check.Result, int) error {
 	var parts []string
-	if l.failed.count > 0 {
-		parts = append(parts, l.failed.words("failure"))
+	if len(l.failed) > 0 {
+		parts = append(parts, tally(l.failed, "failure"))
 	}
-	if l.warned.count > 0 {
-		parts = append(parts, l.warned.words("warning"))
+	if len(l.warned) > 0 {
+		parts = append(parts, tally(l.warned, "warning"))
 	}
 	if len(parts) == 0 {
 		parts = []string{"all is well"}
@@ -272,35 +270,19 @@ func (l *checkLines) end(check.Result, int) error {
 	return l.Err
 }
 
-// tally counts steps.
-type tally struct {
-	count int
-	names []string
-}
-
-func (t *tally) add(name string) {
-	t.count++
-	if !slices.Contains(t.names, name) {
-		t.names = append(t.names, name)
-	}
-}
-
-// words are such as "2 failures (dns, token)".
-func (t tally) words(noun string) string {
-	if t.count > 1 {
+// tally is such as "2 failures (dns, token)".
+func tally(steps []string, noun string) string {
+	if len(steps) > 1 {
 		noun += "s"
 	}
-	return fmt.Sprintf("%d %s (%s)", t.count, noun, strings.Join(t.names, ", "))
+	var names []string
+	for _, name := range steps {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return fmt.Sprintf("%d %s (%s)", len(steps), noun, strings.Join(names, ", "))
 }
-
-// checkDocument is the same for programs, written as a whole at the end.
-type checkDocument struct {
-	to      io.Writer
-	version string
-	steps   []check.Step
-}
-
-func (d *checkDocument) step(s check.Step) { d.steps = append(d.steps, s) }
 
 // reason is a message in JSON.
 type reason struct {
@@ -316,8 +298,9 @@ func reasonOf(m error) *reason {
 	return &reason{Code: message.As(m).Code, Text: m.Error(), Hint: message.As(m).Hint}
 }
 
-func (d *checkDocument) end(result check.Result, code int) error {
-	return report.Document(d.to, struct {
+// checkDocument prints the JSON document of a check.
+func checkDocument(d *deps, steps []check.Step, result check.Result, code int) error {
+	return report.Document(d.env.Stdout, struct {
 		Schema   int           `json:"schemaVersion"`
 		Version  string        `json:"version"`
 		Outcome  check.Outcome `json:"outcome"`
@@ -326,6 +309,6 @@ func (d *checkDocument) end(result check.Result, code int) error {
 		Failures int           `json:"failures"`
 		Warnings int           `json:"warnings"`
 		Steps    []check.Step  `json:"steps"`
-	}{Schema: 1, Version: d.version, Outcome: result.Outcome, ExitCode: code, Reason: reasonOf(result.Reason),
-		Failures: result.Failures, Warnings: result.Warnings, Steps: append([]check.Step{}, d.steps...)}, result.Redact)
+	}{Schema: 1, Version: d.env.Build.known().Version, Outcome: result.Outcome, ExitCode: code, Reason: reasonOf(result.Reason),
+		Failures: result.Failures, Warnings: result.Warnings, Steps: steps}, result.Redact)
 }

@@ -41,7 +41,7 @@ func runCheckAll(ctx context.Context, d *deps, flags checkFlags, args []string) 
 	default:
 		out.found = c.RunAll(ctx, urls)
 	}
-	return concludeCheck(d, flags, out, out.found.Result)
+	return concludeCheck(d, flags, out.end, out.found.Result)
 }
 
 // repositories are the URLs in the value of REPOS_JSON. As on the platform, null is none,
@@ -82,9 +82,6 @@ type checkAll struct {
 	found       check.All
 }
 
-// step is for the steps of one check, of which there are none.
-func (*checkAll) step(check.Step) {}
-
 func (o *checkAll) end(result check.Result, code int) error {
 	if o.json {
 		return o.document(result, code)
@@ -93,13 +90,13 @@ func (o *checkAll) end(result check.Result, code int) error {
 	for _, row := range o.found.Repositories {
 		lines.Width = min(max(lines.Width, len(row.Name), 16), 60)
 	}
-	told := map[string]bool{} // hints, which many repositories may share
+	shown := map[string]bool{} // hints that several repositories share are shown once
 	hint := func(m error) string {
 		text := message.As(m).Hint
-		if told[text] {
+		if shown[text] {
 			return ""
 		}
-		told[text] = true
+		shown[text] = true
 		return text
 	}
 	show := func(name string, outcome check.Outcome, text string, warnings []error, reason error) {
@@ -182,7 +179,7 @@ func (o *checkAll) counts() string {
 	return fmt.Sprintf("%d %s: %s", len(o.found.Repositories), noun, strings.Join(parts, ", "))
 }
 
-// remarks are what is to be told of a row of the document.
+// remarks are what is to be shown of a row of the document.
 type remarks struct {
 	Warnings []*reason `json:"warnings,omitempty"`
 	Reason   *reason   `json:"reason,omitempty"`

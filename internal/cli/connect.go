@@ -81,7 +81,7 @@ func runConnect(ctx context.Context, d *deps, flags connectFlags, args []string)
 		return err
 	}
 	lines := &checkLines{Lines: report.Lines{To: d.env.Stdout, Color: colored(d, "auto")}}
-	result, err := checkNew(ctx, d, tok, i, flags.caFile, trustToConnect(ours, flags.caFile), target, lines)
+	result, err := checkNew(ctx, d, tok, i, flags.caFile, trustToConnect(ours, flags.caFile), target, lines.step)
 	switch {
 	case err != nil:
 		return err
@@ -142,7 +142,7 @@ func prepareSecret(ctx context.Context, s *connection.Secret, flags connectFlags
 }
 
 // checkNew makes the checks of a token that is not stored anywhere yet.
-func checkNew(ctx context.Context, d *deps, tok token.Token, i instance.Instance, caFile, trust string, target check.Target, out checkOutput) (check.Result, error) {
+func checkNew(ctx context.Context, d *deps, tok token.Token, i instance.Instance, caFile, trust string, target check.Target, show func(check.Step)) (check.Result, error) {
 	limit, err := d.config.Timeout()
 	if err != nil {
 		return check.Result{}, err
@@ -158,7 +158,7 @@ func checkNew(ctx context.Context, d *deps, tok token.Token, i instance.Instance
 	h.Remotes = func() []string { return nil }
 	c := checkWith(d, h, limit)
 	c.TokenOnly = true
-	c.Report = out.step
+	c.Report = show
 	return c.Run(ctx, target), nil
 }
 
