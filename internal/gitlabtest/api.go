@@ -11,17 +11,16 @@ import (
 	"time"
 )
 
-// caller is who asks, as far as a token tells.
+// caller is the authenticated user and token of an API request.
 type caller struct {
 	token Token
 	user  User
 }
 
-// endpointScopes are the scopes of which an endpoint wants one; endpoints that
-// are missing take any. The order is that of GitLab's "scope" field, which
-// lists an endpoint's own scopes before those of the API as a whole, whether
-// or not they'd do for the method (lib/api/api_guard.rb,
-// scopes_registered_for_endpoint).
+// endpointScopes are the scopes of which an endpoint requires one; an endpoint without an
+// entry accepts any. The order is that of GitLab's "scope" field, which lists an
+// endpoint's own scopes before those of the API, even if they don't suffice for the
+// method (lib/api/api_guard.rb, scopes_registered_for_endpoint).
 var endpointScopes = map[string][]string{
 	"user":    {"read_user", "api", "read_api"},
 	"project": {"api", "read_api"},
@@ -32,7 +31,7 @@ var endpointScopes = map[string][]string{
 	"rotate":     {"api", "self_rotate", "api", "read_api"},
 }
 
-// granularPermissions name what a fine-grained token lacks, and where.
+// granularPermissions are the missing permission of a fine-grained token, and its kind.
 var granularPermissions = map[string][2]string{
 	"user":    {"user", "read_user"},
 	"project": {"project", "read_project"},
@@ -41,7 +40,7 @@ var granularPermissions = map[string][2]string{
 	"rotate":  {"user", "rotate_personal_access_token"},
 }
 
-// serveAPI answers for the REST API: the limiter in front, then GitLab.
+// serveAPI serves the REST API, behind the rate limit.
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, rt route) {
 	limit, over := s.limits.hit(limitKey(r), s.opts.Now())
 	maps.Copy(w.Header(), limit)
@@ -56,11 +55,11 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, rt route) {
 	s.answer(r, rt).write(w)
 }
 
-// answer decides. An endpoint that a version doesn't have is missing before
-// anybody is asked who they are.
+// answer returns the reply to an API request. A missing endpoint is 404 even without a
+// token.
 func (s *Server) answer(r *http.Request, rt route) reply {
-	selfish := rt.endpoint == "self" || rt.endpoint == "rotate" || rt.endpoint == "revoke"
-	if rt.endpoint == "other" || selfish && s.state.isOld() {
+	ofToken := rt.endpoint == "self" || rt.endpoint == "rotate" || rt.endpoint == "revoke"
+	if rt.endpoint == "other" || ofToken && s.state.isOld() {
 		return routeError(http.StatusNotFound, "404 Not Found")
 	}
 	c, refused := s.authenticate(r, rt.endpoint)
@@ -87,9 +86,8 @@ func (s *Server) answer(r *http.Request, rt route) reply {
 	return s.answerProject(r, rt, c)
 }
 
-// authenticate finds the caller and holds the token against the endpoint:
-// existence, expiry, revocation, account, scope, in this order. It returns
-// neither caller nor refusal when there is no credential.
+// authenticate checks the token: existence, expiry, revocation, account, scope, in this
+// order. Without a token it returns neither caller nor refusal.
 func (s *Server) authenticate(r *http.Request, endpoint string) (*caller, *reply) {
 	value := apiToken(r)
 	if value == "" {
@@ -122,8 +120,8 @@ func (s *Server) authenticate(r *http.Request, endpoint string) (*caller, *reply
 	return &caller{token: t, user: u}, nil
 }
 
-// apiToken is the credential that GitLab would look at: a PRIVATE-TOKEN wins
-// over Authorization, and Basic isn't taken by the endpoints here.
+// apiToken returns the request's token: PRIVATE-TOKEN wins over Authorization, and these
+// endpoints don't accept Basic.
 func apiToken(r *http.Request) string {
 	if v := r.Header.Get("Private-Token"); v != "" {
 		return v
@@ -135,8 +133,8 @@ func apiToken(r *http.Request) string {
 	return strings.TrimSpace(value)
 }
 
-// expired follows GitLab: the last usable day is the one before expires_at. A
-// date that can't be read is a mistake in a test, and fails closed.
+// expired reports whether a token has expired: the last day is the one before expires_at.
+// An invalid date counts as expired.
 func expired(t Token, now time.Time) bool {
 	if t.ExpiresAt == "" {
 		return false
@@ -148,7 +146,7 @@ func expired(t Token, now time.Time) bool {
 func scopeSuffices(t Token, endpoint string) bool {
 	want := endpointScopes[endpoint]
 	if endpoint == "rotate" {
-		want = []string{"api", "self_rotate"} // read_api is for reading
+		want = []string{"api", "self_rotate"} // not read_api
 	}
 	return want == nil || slices.ContainsFunc(want, func(w string) bool { return slices.Contains(t.Scopes, w) })
 }
@@ -159,15 +157,15 @@ type oauthError struct {
 	Scope       string `json:"scope,omitempty"`
 }
 
-// invalidToken is the 401 for a token that GitLab knows, and that is dead.
+// invalidToken is the 401 for an expired or revoked token.
 func invalidToken(why string) reply {
 	return jsonReply(http.StatusUnauthorized, oauthError{Error: "invalid_token", Description: why}).
 		with("WWW-Authenticate", fmt.Sprintf(`Bearer realm="Protected by OAuth 2.0", error="invalid_token", error_description=%q`, why)).
 		with("Cache-Control", "no-store").with("Pragma", "no-cache")
 }
 
-// insufficientScope is the 403 that proves a token genuine. It has no
-// WWW-Authenticate header, against the standard, as in GitLab.
+// insufficientScope is the 403 for a valid token. Like GitLab's, it has no
+// WWW-Authenticate header.
 func insufficientScope(t Token, endpoint string) reply {
 	if t.Granular {
 		p := granularPermissions[endpoint]
@@ -181,8 +179,7 @@ func insufficientScope(t Token, endpoint string) reply {
 	})
 }
 
-// reply is a whole answer, so that it can be decided upon in one place and
-// written in another.
+// reply is an HTTP response.
 type reply struct {
 	status int
 	header http.Header
@@ -197,19 +194,19 @@ const (
 func jsonReply(status int, v any) reply {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // only types of this package come here
+		panic(err) // all callers' types can be encoded
 	}
 	return reply{status: status, header: http.Header{"Content-Type": {typeJSON}}, body: b}
 }
 
-// message is GitLab's own form of an error: {"message":"404 Not found"}.
+// message is GitLab's usual error: {"message":"404 Not found"}.
 func message(status int, text string) reply {
 	return jsonReply(status, struct {
 		Message string `json:"message"`
 	}{text})
 }
 
-// routeError is Grape's form, for what no endpoint matches.
+// routeError is the error of Grape, GitLab's API framework.
 func routeError(status int, text string) reply {
 	return jsonReply(status, struct {
 		Error string `json:"error"`

@@ -15,33 +15,32 @@ import (
 	"time"
 )
 
-// Fault makes a server answer wrong. The first one that matches, in the order
-// in which they were added, strikes alone; it comes before authentication, the
-// rate limit and the ban, as trouble in front of GitLab does. With nothing but
-// Delay or Header, the right answer follows.
+// Fault makes a server reply wrongly. Only the first matching fault is used, in the order
+// in which they were added, before authentication, the rate limit and the ban. With only
+// Delay or Header, the normal reply follows.
 type Fault struct {
 	// Match is an endpoint ("self", "user", "project", "member", "branch", "merge_base",
 	// "rotate", "revoke", "git", "lfs", "other"), "api" for all of
 	// REST, "all", or the beginning of an escaped path, with its slash.
 	// Another list is a [Platform]'s own.
 	Match string
-	Times int // how many requests it hits; 0: all, until cleared
-	// HTTP2 spares requests over HTTP/1.1, and Unless ("Name:text") those with a
-	// header of that name that has that text, as a gate in front does.
+	Times int // number of requests; 0: all, until cleared
+	// HTTP2 exempts requests over HTTP/1.1, and Unless ("Name:text") those with a header of
+	// that name that contains the text.
 	HTTP2  bool
 	Unless string
 
-	Status int         // answer with this status, Header and Body; 200 if only Body is set
-	Header http.Header // set on right answers too, where nothing else is asked for
+	Status int         // reply with this status, Header and Body; 200 if only Body is set
+	Header http.Header // added to normal replies, too
 	Body   string
 
-	Delay   time.Duration // before anything else; ends early when the client leaves or the server closes
-	Hang    bool          // never answer
-	Close   bool          // cut the connection without an answer
-	Cut     bool          // the right answer's header with its whole length, half of its body, then cut
-	Endless bool          // a body of the right type that does not end
-	Size    int64         // the right answer, blown up to that many bytes of valid JSON
-	Drip    time.Duration // the right answer, with this pause before each byte of its body
+	Delay   time.Duration // before anything else; ends early if the client or the server closes
+	Hang    bool          // never reply
+	Close   bool          // close the connection without a reply
+	Cut     bool          // close the connection after half of the body
+	Endless bool          // a body of the right type without end
+	Size    int64         // the normal reply, padded to that many bytes of valid JSON
+	Drip    time.Duration // the normal reply, with this pause before each byte of its body
 
 	// RedirectTo is a Location, with 302 unless Status is set; a "*" at its
 	// end stands for the request's escaped path and query.
@@ -51,18 +50,18 @@ type Fault struct {
 	HTML bool
 }
 
-// matchNames are what Fault.Match may be, beside paths.
+// matchNames are the endpoints for Fault.Match.
 var matchNames = []string{"self", "user", "project", "member", "branch", "merge_base", "rotate", "revoke", "git", "lfs", "other", "api", "all"}
 
-// faults are those that wait for a request.
+// faults are the faults of a server.
 type faults struct {
 	mu    sync.Mutex
 	list  []*Fault
-	names []string // what Match may be, beside paths
+	names []string // endpoints for Match
 }
 
-// AddFault adds a fault behind those that are there. It panics on a Match that
-// is none: a fault that never strikes makes a test pass for nothing.
+// AddFault appends a fault. It panics if Match is unknown, since the fault would never be
+// used.
 func (fs *faults) AddFault(f Fault) {
 	if !strings.HasPrefix(f.Match, "/") && !slices.Contains(fs.names, f.Match) {
 		panic(fmt.Sprintf("gitlabtest: no endpoint %q for a fault", f.Match))
@@ -73,7 +72,7 @@ func (fs *faults) AddFault(f Fault) {
 	fs.list = append(fs.list, &f)
 }
 
-// ClearFaults removes all faults. Requests that hang on one already go on to.
+// ClearFaults removes all faults. Requests that already hang continue to.
 func (fs *faults) ClearFaults() {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -94,7 +93,7 @@ func (f *Fault) matches(rt route, r *http.Request) bool {
 	return strings.HasPrefix(f.Match, "/") && strings.HasPrefix(r.URL.EscapedPath(), f.Match)
 }
 
-// take finds the fault for a request and uses it up once.
+// take returns the fault for a request, and counts it.
 func (fs *faults) take(rt route, r *http.Request) (Fault, bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -114,7 +113,7 @@ func (fs *faults) take(rt route, r *http.Request) (Fault, bool) {
 	return Fault{}, false
 }
 
-// answer answers with the fault for a request, or else as is right.
+// answer replies with the fault for a request, otherwise with right.
 func (fs *faults) answer(w http.ResponseWriter, r *http.Request, rt route, right func(http.ResponseWriter)) {
 	if f, ok := fs.take(rt, r); ok {
 		strike(f, w, r, rt, right)
@@ -123,7 +122,7 @@ func (fs *faults) answer(w http.ResponseWriter, r *http.Request, rt route, right
 	right(w)
 }
 
-// strike answers with a fault; answer is what would have been right.
+// strike replies with a fault; answer writes the normal reply.
 func strike(f Fault, w http.ResponseWriter, r *http.Request, rt route, answer func(http.ResponseWriter)) {
 	if f.Delay > 0 && !pause(r, f.Delay) {
 		panic(http.ErrAbortHandler)
@@ -177,14 +176,14 @@ const signInPage = `<!DOCTYPE html>
 <body><form action="/sso/login" method="post"><input name="user"><input name="password" type="password"></form></body></html>
 `
 
-// page writes HTML; the fault's own status and body come before those given.
+// page writes HTML; the fault's own status and body take precedence.
 func (f Fault) page(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(cmp.Or(f.Status, status))
 	_, _ = io.WriteString(w, cmp.Or(f.Body, body))
 }
 
-// pause waits, unless the client leaves or the server closes before.
+// pause waits; false if the client or the server closes first.
 func pause(r *http.Request, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -194,14 +193,14 @@ func pause(r *http.Request, d time.Duration) bool {
 	}
 }
 
-// hold takes an answer that is written to it.
+// hold records a reply.
 func hold(answer func(http.ResponseWriter)) *httptest.ResponseRecorder {
 	held := httptest.NewRecorder()
 	answer(held)
 	return held
 }
 
-// release sends what was held with another body, whose length is as claimed.
+// release sends a recorded reply with another body and Content-Length.
 func release(w http.ResponseWriter, held *httptest.ResponseRecorder, body []byte, length int64) {
 	maps.Copy(w.Header(), held.Result().Header)
 	w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
@@ -209,8 +208,7 @@ func release(w http.ResponseWriter, held *httptest.ResponseRecorder, body []byte
 	_, _ = w.Write(body)
 }
 
-// blowUp adds a field to a JSON object so that it has size bytes. Where there
-// is no object, or it is longer already, it makes one up.
+// blowUp pads a JSON object to size bytes; another one if there is none or it is longer.
 func blowUp(right []byte, size int64) io.Reader {
 	const open, shut = `,"pad":"`, `"}`
 	head := bytes.TrimSuffix(bytes.TrimSpace(right), []byte("}"))
@@ -221,7 +219,7 @@ func blowUp(right []byte, size int64) io.Reader {
 	return io.LimitReader(io.MultiReader(bytes.NewReader(head), strings.NewReader(open), io.LimitReader(letters{}, pad), strings.NewReader(shut)), size)
 }
 
-// drip sends an answer byte by byte.
+// drip sends a reply byte by byte.
 func drip(w http.ResponseWriter, r *http.Request, right *httptest.ResponseRecorder, gap time.Duration) {
 	body := right.Body.Bytes()
 	release(w, right, nil, int64(len(body)))
@@ -244,8 +242,8 @@ func (letters) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// endless writes until the client has had enough or the server closes: JSON
-// that stays valid so far for the API, packet lines for git.
+// endless writes until the client or the server closes: JSON for the API, packet lines for
+// git.
 func endless(w http.ResponseWriter, r *http.Request, rt route) {
 	start, block := `{"id":1,"name":"`, strings.Repeat("a", 32<<10)
 	w.Header().Set("Content-Type", typeJSON)
@@ -260,5 +258,5 @@ func endless(w http.ResponseWriter, r *http.Request, rt route) {
 	for err == nil && r.Context().Err() == nil {
 		_, err = io.WriteString(w, block)
 	}
-	panic(http.ErrAbortHandler) // an end in good order would be one
+	panic(http.ErrAbortHandler) // don't end the body properly
 }

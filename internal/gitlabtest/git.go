@@ -30,8 +30,8 @@ const (
 	challenge         = `Basic realm="GitLab"`
 )
 
-// otherKinds are user names that mean another kind of credential than a
-// personal token (GitLab's documentation of deploy tokens and CI job tokens).
+// otherKinds are user names of other credentials: deploy tokens and CI job tokens
+// (GitLab's documentation).
 var otherKinds = regexp.MustCompile(`^([A-Za-z]*-ci-token|gitlab\+deploy-token-[0-9]+)$`)
 
 // gitRefusal is what SetGitRefuses sets.
@@ -40,26 +40,24 @@ type gitRefusal struct {
 	text   string
 }
 
-// SetGitRefuses makes git answer status and text to every request that carries
-// credentials, although the API takes them: an IP allow list, an SSO session
-// that is missing, a token that died a moment ago (401, upon which git erases
-// the credential). Status 0 ends it.
+// SetGitRefuses makes git requests with credentials fail with status and text, although the
+// API accepts them: an IP allow list, a missing SSO session, a token revoked a moment ago
+// (401). Status 0 ends it.
 func (s *Server) SetGitRefuses(text string, status int) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	s.state.refusal = gitRefusal{status: status, text: text}
 }
 
-// loginBan is the failed-login ban: it counts git requests with credentials
-// that were refused, by IP; a good one resets the count.
+// loginBan counts failed git logins by IP; a good one resets the count.
 type loginBan struct {
 	mu    sync.Mutex
 	limit int
 	fails map[string]int
 }
 
-// SetGitBan bans an IP from git, good credentials or none, once that many git
-// logins from it have failed. It forgets the failures so far; 0 is no ban.
+// SetGitBan bans an IP from git after that many failed logins, and resets the counts; 0 is
+// no ban.
 func (s *Server) SetGitBan(limit int) {
 	s.ban.mu.Lock()
 	defer s.ban.mu.Unlock()
@@ -84,14 +82,14 @@ func (b *loginBan) login(ip string, good bool) {
 	}
 }
 
-// gitCaller is who asks git, and what the credential's kind and scopes allow.
+// gitCaller is the user of a git request, and what the token allows.
 type gitCaller struct {
 	user       User
 	anonymous  bool
 	pull, push bool
 }
 
-// gitLogin finds the caller of a git or LFS request.
+// gitLogin authenticates a git or LFS request.
 func (s *Server) gitLogin(r *http.Request) (gitCaller, *reply) {
 	ip, _, _ := net.SplitHostPort(r.RemoteAddr)
 	if s.ban.banned(ip) {
@@ -126,8 +124,8 @@ func (s *Server) denied(r *http.Request) *reply {
 	return &p
 }
 
-// gitCredential looks a password up among the tokens. A blocked account can't
-// sign in at all; others that may not act are told so later.
+// gitCredential looks up a password among the tokens. A blocked account can't log in;
+// other forbidden accounts are refused later.
 func (s *Server) gitCredential(name, password string) (gitCaller, bool) {
 	t, ok := s.state.token(password)
 	if !ok || t.Revoked || expired(t, s.opts.Now()) {
@@ -150,8 +148,8 @@ func (s *Server) gitCredential(name, password string) (gitCaller, bool) {
 	}, true
 }
 
-// gitAccess holds a caller against a repository, in the order of GitLab's
-// GitAccess#check: account, scope, project, repository, archived, role.
+// gitAccess checks access to a repository, in the order of GitLab's GitAccess#check:
+// account, scope, project, repository, archived, role.
 func (s *Server) gitAccess(r *http.Request, c gitCaller, rt *repoRoute) (p Project, moved bool, refused *reply) {
 	p, moved, ok := s.state.project(rt.path)
 	ok = ok && (!p.GroupOnly || rt.wiki)
@@ -189,7 +187,7 @@ func (s *Server) gitAccess(r *http.Request, c gitCaller, rt *repoRoute) (p Proje
 	return p, moved, nil
 }
 
-// serveGit answers git: who, what, and then git's own backend.
+// serveGit checks access, then runs git http-backend.
 func (s *Server) serveGit(w http.ResponseWriter, r *http.Request, rt *repoRoute) {
 	if !rt.suffix {
 		// GitLab serves the first request of a URL without ".git" by sending
@@ -228,8 +226,8 @@ func (s *Server) serveGit(w http.ResponseWriter, r *http.Request, rt *repoRoute)
 	s.backend(w, r, "/"+s.git.name(p.ID, rt.wiki)+rt.rpc, env)
 }
 
-// backend runs git http-backend for one request. The credential stops here:
-// an environment can be read by others.
+// backend runs git http-backend for one request, without the credential: other users can
+// read an environment.
 func (s *Server) backend(w http.ResponseWriter, r *http.Request, path string, env []string) {
 	inner := r.Clone(r.Context())
 	inner.URL.Path, inner.URL.RawPath = path, ""
@@ -239,7 +237,7 @@ func (s *Server) backend(w http.ResponseWriter, r *http.Request, path string, en
 			inner.Header[k] = v
 		}
 	}
-	// net/http has undone the chunks, and the backend reads to the end.
+	// net/http has decoded the chunks.
 	inner.TransferEncoding = nil
 	h := &cgi.Handler{
 		Path: s.git.backend, Root: "/", Dir: s.git.home, Env: s.git.env(env...),

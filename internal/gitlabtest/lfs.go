@@ -39,8 +39,8 @@ type lfsError struct {
 	Message string `json:"message"`
 }
 
-// serveLFS answers git-lfs: the batch API, the transfers that it names, their
-// verification, and locks (of which there are none).
+// serveLFS serves git-lfs: the batch API, transfers, verification, and locks (there are
+// none).
 func (s *Server) serveLFS(w http.ResponseWriter, r *http.Request, rt *repoRoute) {
 	c, refused := s.gitLogin(r)
 	if refused != nil {
@@ -95,8 +95,8 @@ func (s *Server) serveLFS(w http.ResponseWriter, r *http.Request, rt *repoRoute)
 	}
 }
 
-// lfsAccess answers as GitLab's LfsRequest does: 401 to nobody, 404 for what
-// the caller can't see, 403 for what he can see and not do.
+// lfsAccess checks access like GitLab's LfsRequest: 401 without a login, 404 for invisible
+// projects, 403 without the right.
 func (s *Server) lfsAccess(r *http.Request, c gitCaller, rt *repoRoute, upload bool) (Project, *reply) {
 	p, _, ok := s.state.project(rt.path)
 	if c.anonymous && (upload || !ok || !p.codeVisible(User{})) {
@@ -158,7 +158,7 @@ func with(header map[string]string, key, value string) map[string]string {
 	return h
 }
 
-// stored says whether an object is there in the size that the client names.
+// stored reports whether an object exists with that size.
 func stored(store string, o lfsObject) bool {
 	if !objectID.MatchString(o.OID) {
 		return false
@@ -167,7 +167,7 @@ func stored(store string, o lfsObject) bool {
 	return err == nil && st.Size() == o.Size
 }
 
-// lfsStore takes an upload, and only if it is what it says.
+// lfsStore stores an upload whose size and digest are right.
 func (s *Server) lfsStore(r *http.Request, store, oid, size string) reply {
 	n, err := strconv.ParseInt(size, 10, 64)
 	if err != nil || n < 0 || n > maxObject || !objectID.MatchString(oid) {

@@ -5,26 +5,23 @@ import (
 	"net/http"
 )
 
-// ListenerOptions say what kind of foreign host to start. The zero value asks
-// for credentials over TLS.
+// ListenerOptions are for StartListener. The zero value asks for credentials over TLS.
 type ListenerOptions struct {
 	Hosts     []string // further names in the certificate
 	PlainHTTP bool
-	// AnyName shows every client a certificate for the name that it asked for.
+	// AnyName issues a certificate for each requested name.
 	AnyName bool
-	// Redirect is a base URL to which every request is sent with 302, its
-	// path and query behind it: what git follows before it has authenticated,
-	// to ask for the new host's credentials. Empty: ask for Basic credentials.
+	// Redirect is a base URL: every request is redirected (302) to it plus its path and
+	// query. git follows before it authenticates. Empty: ask for Basic credentials.
 	Redirect string
 }
 
-// Listener is a server that is not GitLab: it asks for Basic credentials on
-// everything, refuses all that it gets, and remembers it.
+// Listener is a server that is not GitLab: it asks for Basic credentials and records what it
+// gets.
 type Listener struct{ *web }
 
-// StartListener starts a foreign host whose certificate is signed by dir's
-// authority, the same as that of a [Server] in dir: it is trusted, and still
-// must not see a token.
+// StartListener starts a foreign host with a certificate from dir's authority, as a [Server]
+// in dir has: it is trusted, but must not see a token.
 func StartListener(dir string, o ListenerOptions) (*Listener, error) {
 	l := &Listener{}
 	err := startWeb(&l.web, webOptions{dir: dir, plain: o.PlainHTTP, hosts: o.Hosts, anyName: o.AnyName}, func(w http.ResponseWriter, r *http.Request) {

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// Access levels, as GitLab numbers them (its Gitlab::Access module).
+// Access levels (GitLab's Gitlab::Access).
 const (
 	levelGuest      = 10
-	levelReporter   = 20 // the least that may clone private code
-	levelDeveloper  = 30 // the least that may push
-	levelMaintainer = 40 // the least that may push to a protected branch
+	levelReporter   = 20 // may clone private code
+	levelDeveloper  = 30 // may push
+	levelMaintainer = 40 // may push to a protected branch
 )
 
 // User is an account.
@@ -25,10 +25,9 @@ type User struct {
 	Username, Name, Email string
 	CommitEmail           string // Email if empty
 	Admin                 bool
-	// Forbidden is why the account may not act: the text after
-	// "403 Forbidden - " in the API, such as "Your account has been
-	// blocked.". git answers 401 to a blocked account, which can't sign in,
-	// and 403 with the same text to the others.
+	// Forbidden is why the account is refused: the text after "403 Forbidden - " in the API,
+	// such as "Your account has been blocked.". git replies 401 to a blocked account, and
+	// 403 with the text to others.
 	Forbidden string
 }
 
@@ -36,59 +35,53 @@ type User struct {
 // personal one whose user is a bot.
 type Token struct {
 	Value  string
-	ID     int // 0: the server gives one
+	ID     int // 0: assigned by the server
 	UserID int
 	Name   string
 	Scopes []string
-	// ExpiresAt is "2026-12-31", or empty for none. The token stops working
-	// at 00:00:00 UTC on that day.
+	// ExpiresAt is a date such as "2026-12-31", or empty. The token expires at 00:00 UTC on
+	// that day.
 	ExpiresAt string
 	Revoked   bool
-	// Granular is a fine-grained token: it shows scopes ["granular"], and
-	// Scopes are what its grants amount to (none: it may only ask about
-	// itself).
+	// Granular is a fine-grained token: its scopes are shown as ["granular"], and Scopes are
+	// what its grants amount to.
 	Granular bool
-	// Kind is "" for a personal token, "oauth" (works with git for the user
-	// name oauth2 only).
+	// Kind is "" for a personal token, or "oauth" (with git only for the user name oauth2).
 	Kind                  string
 	CreatedAt, LastUsedAt time.Time // zero: some fixed time; never
-	// family is the ID of the token that this one was rotated from first.
+	// family is the ID of the first token of its rotations.
 	family int
 }
 
 // Project is a project with its repository and wiki.
 type Project struct {
-	ID       int    // 0: the server gives one
+	ID       int    // 0: assigned by the server
 	Path     string // full path, group/sub/project
 	Archived bool
 	Public   bool
-	// Direct, Group and Invited are access levels by user ID: membership of
-	// the project, of its group or that group's ancestors, and of a group
-	// that it is shared with. The highest counts; the API's permissions show
-	// the first two only.
+	// Direct, Group and Invited are access levels by user ID: members of the project, of its
+	// group or an ancestor, and of a group that it is shared with. The highest counts; the
+	// API's permissions show the first two only.
 	Direct, Group, Invited map[int]int
-	// OldPaths are where it was before it moved: 301 from the API, while git
-	// is served, with a notice after a push.
+	// OldPaths are its paths before it was moved: 301 from the API; git is served, with a
+	// notice after a push.
 	OldPaths []string
-	// ProtectedBranches may be pushed to from Maintainer up. None is
-	// protected by itself, unlike in GitLab.
+	// ProtectedBranches require Maintainer. Unlike in GitLab, the default is none.
 	ProtectedBranches []string
-	// NoRepository leaves out repository and wiki: git answers 404.
+	// NoRepository omits repository and wiki: git gets 404.
 	NoRepository bool
-	// Empty makes a repository without commits.
+	// Empty is a repository without commits.
 	Empty bool
-	// RepositoryAccessLevel is "enabled" if empty; "disabled" refuses all of
-	// git.
+	// RepositoryAccessLevel is "enabled" if empty; "disabled" refuses git.
 	RepositoryAccessLevel string
-	// GroupOnly makes it a group, whose wiki git serves. The API has no project of that
-	// path.
+	// GroupOnly makes it a group with a wiki, not a project.
 	GroupOnly bool
 	// MarkedForDeletionOn is a date such as "2026-12-31", or empty.
 	MarkedForDeletionOn string
 }
 
-// level is the user's effective access, 0 without any. Minimal access (5) is access to
-// a group's page, not to its projects.
+// level is the user's access level, 0 without any. Minimal access (5) doesn't include a
+// group's projects.
 func (p Project) level(userID int) int {
 	if l := max(p.Direct[userID], p.Group[userID], p.Invited[userID]); l >= levelGuest {
 		return l
@@ -98,7 +91,7 @@ func (p Project) level(userID int) int {
 
 func (p Project) visible(u User) bool { return p.Public || u.Admin || p.level(u.ID) > 0 }
 
-// codeVisible says whether u may clone; u may be the zero user, who is nobody.
+// codeVisible reports whether u may clone; the zero user is anonymous.
 func (p Project) codeVisible(u User) bool {
 	switch {
 	case p.RepositoryAccessLevel == "disabled":
@@ -123,8 +116,7 @@ func (p Project) clone() Project {
 	return p
 }
 
-// state is what the instance knows. Values go in and out as copies, and maps
-// and slices in them are never changed in place.
+// state is the instance's data. Maps and slices in its values are copied, not changed.
 type state struct {
 	mu       sync.Mutex
 	users    map[int]User
@@ -168,8 +160,8 @@ func (st *state) isOld() bool {
 	return st.old
 }
 
-// project finds by number or by full path, whose case doesn't matter, as with
-// GitLab's routes; moved says that the path is one of its former ones.
+// project finds a project by ID or by full path, ignoring case; moved reports a former
+// path.
 func (st *state) project(ref string) (p Project, moved, ok bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -190,14 +182,14 @@ func (st *state) project(ref string) (p Project, moved, ok bool) {
 	return Project{}, false, false
 }
 
-// AddUser adds an account, or replaces the one with its ID.
+// AddUser adds or replaces an account.
 func (s *Server) AddUser(u User) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	s.state.users[u.ID] = u
 }
 
-// AddToken adds a token, or replaces the one with its value.
+// AddToken adds or replaces a token.
 func (s *Server) AddToken(t Token) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -214,9 +206,8 @@ func (st *state) addToken(t Token) Token {
 	return t
 }
 
-// AddProject adds a project with a bare repository that has one commit on main
-// and a wiki likewise (but for NoRepository and Empty), or replaces what is
-// known of the one with its ID and leaves its repositories as they are.
+// AddProject adds a project with a repository and a wiki, each with one commit on main
+// (unless NoRepository or Empty). If its ID exists, it keeps that one's repositories.
 func (s *Server) AddProject(p Project) error {
 	if strings.Trim(p.Path, "/") != p.Path || !strings.Contains(p.Path, "/") {
 		return fmt.Errorf("gitlabtest: project path %q is not of the form group/project", p.Path)
@@ -235,8 +226,7 @@ func (s *Server) AddProject(p Project) error {
 	return nil
 }
 
-// UpdateToken changes a token of a running server, as in revoking it. Its
-// value stays.
+// UpdateToken changes a token, but not its value.
 func (s *Server) UpdateToken(value string, change func(*Token)) error {
 	return update(&s.state, s.state.tokens, value, func(t *Token) {
 		t.Scopes = slices.Clone(t.Scopes)
@@ -245,8 +235,7 @@ func (s *Server) UpdateToken(value string, change func(*Token)) error {
 	})
 }
 
-// UpdateProject changes a project of a running server: a level, its path, its
-// archiving. Its ID stays, and with it its repositories.
+// UpdateProject changes a project, but not its ID and repositories.
 func (s *Server) UpdateProject(path string, change func(*Project)) error {
 	p, _, ok := s.state.project(path)
 	if !ok {
@@ -265,23 +254,22 @@ func update[K comparable, V any](st *state, m map[K]V, key K, change func(*V)) e
 	defer st.mu.Unlock()
 	v, ok := m[key]
 	if !ok {
-		return fmt.Errorf("gitlabtest: nothing to change: no such %T", v) // no key: it may be a token
+		return fmt.Errorf("gitlabtest: no such %T", v) // without the key, which may be a token
 	}
 	change(&v)
 	m[key] = v
 	return nil
 }
 
-// Token returns what the server knows of a token, as for seeing that one was
-// revoked.
+// Token returns a token's current state.
 func (s *Server) Token(value string) (Token, bool) {
 	t, ok := s.state.token(value)
 	t.Scopes = slices.Clone(t.Scopes)
 	return t, ok
 }
 
-// RepositoryDir is the bare repository of a project ("" if there is no such
-// project), or of its wiki for path.wiki. A trailing ".git" is ignored.
+// RepositoryDir is the bare repository of a project, or of its wiki for path.wiki; "" if
+// there is no such project. A trailing ".git" is ignored.
 func (s *Server) RepositoryDir(path string) string {
 	path = strings.TrimSuffix(path, ".git")
 	base, wiki := strings.CutSuffix(path, ".wiki")
@@ -294,8 +282,8 @@ func (s *Server) RepositoryDir(path string) string {
 	return s.git.dir(p.ID, wiki)
 }
 
-// SetOld makes the instance one before GitLab 15.5, which has none of the
-// personal_access_tokens/self endpoints: they answer 404 to everybody.
+// SetOld makes it an instance before GitLab 15.5, without the endpoints
+// personal_access_tokens/self.
 func (s *Server) SetOld(old bool) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()

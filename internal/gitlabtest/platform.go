@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// PlatformOptions say what kind of platform to start. The zero value but for Dir
-// is one on https://127.0.0.1:<free port>, which takes any token.
+// PlatformOptions are for StartPlatform. Dir is required. By default, the platform is on
+// https://127.0.0.1:<free port> and accepts any token.
 type PlatformOptions struct {
 	// Dir holds the certificate authority, as [Options].Dir does, and may be
 	// the same.
@@ -21,12 +21,11 @@ type PlatformOptions struct {
 	PlainHTTP bool
 	// Certificate chooses a flaw in the server certificate.
 	Certificate CertificateKind
-	// GitLab is where a token is tried before it is stored, as newer platforms
-	// do; nil: it is stored untried.
+	// GitLab checks tokens before they are stored, as newer platforms do; nil: no check.
 	GitLab *Server
 }
 
-// PlatformConnection is what the platform has stored of a user.
+// PlatformConnection is a user's stored connection.
 type PlatformConnection struct {
 	Token string
 	// InstanceURL is as it was sent; "" for gitlab.com.
@@ -37,15 +36,15 @@ type PlatformConnection struct {
 // PlatformCredential is a credential of the control plane.
 type PlatformCredential struct {
 	ID, Provider, Token, URL string
-	// Project is the one that it belongs to, "" for none.
+	// Project owns it, "" for none.
 	Project string
 }
 
-// platformSession is a session: whose it is, and its own token.
+// platformSession is a session's owner and bot token.
 type platformSession struct{ user, token string }
 
-// Platform is an Ambient Code Platform: the part of its API that is about GitLab
-// connections, as its backend answers without SSO, and the control plane's credentials.
+// Platform is a fake Ambient Code Platform: its API for GitLab connections, as of a backend
+// without SSO, and the control plane's credentials.
 type Platform struct {
 	*web
 	faults
@@ -59,8 +58,8 @@ type Platform struct {
 	credentials map[string]PlatformCredential
 }
 
-// platformEndpoints are what Fault.Match may be on a Platform, beside paths: credentials
-// is a session's, credential and credential-token are the control plane's.
+// platformEndpoints are the endpoints for a Platform's Fault.Match: credentials is a
+// session's, credential and credential-token are the control plane's.
 var platformEndpoints = []string{"connect", "status", "disconnect", "test", "credentials", "credential", "credential-token", "other", "all"}
 
 // StartPlatform starts a platform without users.
@@ -71,15 +70,15 @@ func StartPlatform(o PlatformOptions) (*Platform, error) {
 	return p, err
 }
 
-// AddUser adds a user with a token for the platform, such as an access key. With an empty
-// name, it is a token of the cluster that names nobody.
+// AddUser adds a user with a token for the platform. With an empty name, it is a token of
+// the cluster without a user.
 func (p *Platform) AddUser(name, token string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.users[token] = name
 }
 
-// AddSession adds a session of a user's, or changes its token, the bot token.
+// AddSession adds a user's session, or changes its bot token.
 func (p *Platform) AddSession(project, name, user, token string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,8 +92,7 @@ func (p *Platform) AddCredential(c PlatformCredential) {
 	p.credentials[c.ID] = c
 }
 
-// SetConnection stores a user's connection, as if it had been connected
-// elsewhere; nil removes it.
+// SetConnection stores a user's connection; nil removes it.
 func (p *Platform) SetConnection(user string, c *PlatformConnection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,7 +103,7 @@ func (p *Platform) SetConnection(user string, c *PlatformConnection) {
 	p.connections[user] = *c
 }
 
-// Connection is what is stored of a user.
+// Connection returns a user's connection.
 func (p *Platform) Connection(user string) (PlatformConnection, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,8 +111,8 @@ func (p *Platform) Connection(user string) (PlatformConnection, bool) {
 	return c, found
 }
 
-// SetOld makes the platform an older one: to disconnect is a POST, and connect
-// answers as its guide shows.
+// SetOld makes it an older platform: disconnect is a POST, and connect replies as in its
+// guide.
 func (p *Platform) SetOld(old bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,8 +163,7 @@ func (p *Platform) serve(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// unrouted is how the platform's web framework answers what it has no route for,
-// another method included.
+// unrouted is the web framework's reply for an unknown route or method.
 func unrouted() reply { return plain(http.StatusNotFound, "404 page not found") }
 
 func (p *Platform) answer(r *http.Request, rt route) reply {
@@ -209,8 +206,8 @@ func (p *Platform) answer(r *http.Request, rt route) reply {
 		"connected": true, "instanceUrl": c.InstanceURL, "updatedAt": strconv.FormatInt(c.UpdatedAt.Unix(), 10)})
 }
 
-// caller is the user of a request: whom the login proxy names, which is not checked, else
-// whom the token does, "" for nobody. bot is the session whose own token it is.
+// caller is the user of a request: from the login proxy's header, which is not checked, or
+// from the token; "" for none. bot is the session of a bot token.
 func (p *Platform) caller(r *http.Request) (user, bot string, refused *reply) {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if name := r.Header.Get("X-Forwarded-User"); name != "" {
@@ -238,7 +235,7 @@ type platformRequest struct {
 	InstanceURL string `json:"instanceUrl"`
 }
 
-// invalid is what the platform has against a request, "" for nothing.
+// invalid is the error of an invalid request, or "".
 func (p *Platform) invalid(r *http.Request, body *platformRequest) string {
 	if json.NewDecoder(r.Body).Decode(body) != nil || body.Token == "" {
 		return "Invalid request body"
@@ -256,8 +253,7 @@ func (p *Platform) invalid(r *http.Request, body *platformRequest) string {
 	return ""
 }
 
-// tried is the user of a token on its instance; false when the platform has no
-// success there.
+// tried is the user of a token on its instance; false if the token doesn't work.
 func (p *Platform) tried(body platformRequest) (User, bool) {
 	gitlab := p.opts.GitLab
 	if gitlab == nil {
@@ -299,9 +295,9 @@ func (p *Platform) test(r *http.Request) reply {
 	return jsonReply(http.StatusOK, map[string]any{"valid": true, "message": "GitLab connection successful"})
 }
 
-// sessionCredentials are the owner's for the session's own token, whoever the runner says
-// acts. A user's own token gets the user's, if that is whom the runner names, or else the
-// owner.
+// sessionCredentials are the owner's for the session's bot token, whichever user the runner
+// names. A user's token gets the user's, if the runner names that user, or the owner if it
+// names none.
 func (p *Platform) sessionCredentials(name, user, bot, acting string) reply {
 	session, found := p.sessions[name]
 	project, _, _ := strings.Cut(name, "/")
@@ -317,14 +313,13 @@ func (p *Platform) sessionCredentials(name, user, bot, acting string) reply {
 	if !connected {
 		return routeError(http.StatusNotFound, "GitLab credentials not configured")
 	}
-	// What GitLab says of the token's user; of a token that it does not take, nothing.
+	// Without a user if GitLab rejects the token.
 	account, _ := p.tried(platformRequest{c.Token, c.InstanceURL})
 	return jsonReply(http.StatusOK, map[string]any{"token": c.Token, "instanceUrl": c.InstanceURL,
 		"userName": cmp.Or(account.Name, account.Username), "email": account.Email, "provider": "gitlab"})
 }
 
-// credential answers about one of the control plane's. It is below its project, or below
-// none.
+// credential is a credential of the control plane, or its token.
 func (p *Platform) credential(rt route, refused *reply) reply {
 	failed := func(status int, reason string) reply {
 		id := strconv.Itoa(status)
