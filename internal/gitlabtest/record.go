@@ -10,66 +10,54 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"time"
 )
 
-// Bounds of what a server remembers. A fault such as an endless body, or a
-// client in a loop, must not eat the memory of the test that watches it.
+// Bounds of the request log.
 const (
 	maxRequests = 10_000   // requests kept
-	maxHeader   = 64 << 10 // bytes of header and URL taken, so that their evidence is bounded too
-	maxBody     = 1 << 20  // bytes of body kept of each
-	maxAll      = 64 << 20 // bytes of evidence kept of all
+	maxHeader   = 64 << 10 // bytes of a request's header and URL
+	maxBody     = 1 << 20  // bytes kept of a body
+	maxAll      = 64 << 20 // bytes kept of all requests
 )
 
-// Request is one request that a server has seen.
+// Request is a request that a server got.
 type Request struct {
-	Time time.Time // when its header had been read
-	// Method, Path, Query, Proto, RemoteAddr, Host and UserAgent are as on
-	// the wire; Path is still escaped, without the query.
-	Method, Path, Query, Proto, RemoteAddr, Host, UserAgent string
-	// Endpoint is what was asked for: a name as in [Fault.Match], else "other".
+	// As sent; Path is escaped and without the query.
+	Method, Path, Query, Proto, UserAgent string
+	// Endpoint is a name as in [Fault.Match], or "other".
 	Endpoint string
-	// Status is what was answered; 0 while there is no answer, and for good
-	// if the connection was cut before one.
+	// Status is that of the reply; 0 before it, or if the connection was cut.
 	Status int
-	// Authorized says that it carried Authorization or PRIVATE-TOKEN (for a
-	// proxy: Proxy-Authorization), whatever they were worth.
+	// Authorized reports Authorization, PRIVATE-TOKEN or Proxy-Authorization, valid or not.
 	Authorized bool
-	// Scheme is that of Authorization: "Bearer", "Basic", or "". User is the
-	// Basic user name.
-	Scheme, User string
-	// Blank says that it was Basic without a password: what curl sends of itself
-	// when a URL has a user name in it.
+	// Scheme is that of Authorization: "Bearer", "Basic", or "".
+	Scheme string
+	// Blank reports Basic without a password, as curl sends for a URL with a user name.
 	Blank bool
 }
 
-// requestLog keeps requests in the order of their arrival, bounded.
+// requestLog keeps requests in order of arrival, bounded.
 type requestLog struct {
 	mu       sync.Mutex
 	entries  []*Request
-	evidence bytes.Buffer // all that the requests carried
+	evidence bytes.Buffer // URLs, headers and bodies
 	counts   map[string]int
-	lost     bool // evidence was dropped, so that absence proves nothing
+	lost     bool // some was dropped, so SawSecret can't say no
 }
 
 func newRequestLog() *requestLog { return &requestLog{counts: map[string]int{}} }
 
-// begin notes a request before anything is done about it, so that one that is
-// never answered is seen too. It reads ahead in the body to keep evidence of
-// it, and leaves r.Body whole.
+// begin records a request before the reply, so that those without one are included. It
+// reads ahead in the body, and leaves r.Body complete.
 func (l *requestLog) begin(r *http.Request, rt route) *Request {
-	e := &Request{
-		Time: time.Now(), Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Endpoint: rt.endpoint,
-		Proto: r.Proto, RemoteAddr: r.RemoteAddr, Host: r.Host, UserAgent: r.UserAgent(),
-	}
+	e := &Request{Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Proto: r.Proto, UserAgent: r.UserAgent(), Endpoint: rt.endpoint}
 	authorization := cmp.Or(r.Header.Get("Authorization"), r.Header.Get("Proxy-Authorization"))
 	e.Authorized = authorization != "" || r.Header.Get("Private-Token") != ""
 	e.Scheme, _, _ = strings.Cut(authorization, " ")
-	if user, password, ok := basic(authorization); ok {
-		e.Scheme, e.User, e.Blank = "Basic", user, password == ""
+	if _, password, ok := basic(authorization); ok {
+		e.Scheme, e.Blank = "Basic", password == ""
 	}
-	switch { // what a proxy is asked
+	switch { // requests to a proxy
 	case r.Method == http.MethodConnect:
 		e.Path = r.Host
 	case r.URL.IsAbs():
@@ -89,7 +77,7 @@ func (l *requestLog) begin(r *http.Request, rt route) *Request {
 	l.mu.Unlock()
 	l.keep(evidence(r))
 	if r.Body != nil && r.Body != http.NoBody {
-		body, _ := io.ReadAll(io.LimitReader(r.Body, maxBody)) // an error is met again below
+		body, _ := io.ReadAll(io.LimitReader(r.Body, maxBody)) // an error recurs below
 		l.keep(body)
 		if r.Header.Get("Content-Encoding") == "gzip" {
 			l.keep(inflate(body))
@@ -113,7 +101,7 @@ func (l *requestLog) keep(evidence []byte) {
 	l.evidence.WriteByte('\n')
 }
 
-// finish notes what was answered.
+// finish records the reply's status.
 func (l *requestLog) finish(e *Request, status int) {
 	l.mu.Lock()
 	e.Status = status
@@ -126,8 +114,8 @@ func (l *requestLog) reset() {
 	l.entries, l.counts, l.evidence, l.lost = nil, map[string]int{}, bytes.Buffer{}, false
 }
 
-// Requests lists what was asked of the server since it started or was last
-// reset, oldest first; at most 10,000.
+// Requests returns the requests since the start or the last reset, oldest first; at most
+// 10,000.
 func (l *requestLog) Requests() []Request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -138,27 +126,24 @@ func (l *requestLog) Requests() []Request {
 	return rs
 }
 
-// Count is how many requests an endpoint has got: a name as in
-// [Request.Endpoint], "api" for all REST requests, or "all".
+// Count is the number of requests to an endpoint: a name as in [Request.Endpoint], "api" for
+// all REST requests, or "all".
 func (l *requestLog) Count(endpoint string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.counts[endpoint]
 }
 
-// SawSecret reports whether any request carried the value: in its URL, in a
-// header, in decoded Basic credentials, or in the first MiB of its body. When
-// more has come in than could be kept, it answers true: a test must not pass on what
-// was forgotten. A proxy does not see what goes through a tunnel.
+// SawSecret reports whether a request had the value in its URL, a header, decoded Basic
+// credentials, or the first MiB of its body. It is true if not all could be kept. A proxy
+// does not see what goes through a tunnel.
 func (l *requestLog) SawSecret(value string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lost || bytes.Contains(l.evidence.Bytes(), []byte(value))
 }
 
-// evidence is all that a request says outside of its body: request line and
-// headers as they came, and unescaped and decoded forms of the same. It is a
-// small multiple of maxHeader at most.
+// evidence is a request line and headers, as sent and decoded.
 func evidence(r *http.Request) []byte {
 	query, _ := url.QueryUnescape(r.URL.RawQuery)
 	b := bytes.NewBufferString(strings.Join([]string{r.Method, r.Host, r.RequestURI, r.URL.Path, query, ""}, "\n"))
@@ -185,7 +170,7 @@ func inflate(b []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	out, _ := io.ReadAll(io.LimitReader(z, maxBody)) // what came before an error is evidence too
+	out, _ := io.ReadAll(io.LimitReader(z, maxBody)) // keep what came before an error
 	return out
 }
 

@@ -39,12 +39,11 @@ func TestRequests(t *testing.T) {
 	mustSend(t, c, http.MethodGet, s.URL()+"/users/sign_in", "", "")
 	mustSend(t, c, http.MethodGet, s.URL()+"/users/sign_in", "Basic alice:", "")
 	mustSend(t, c, http.MethodGet, strings.TrimSuffix(s.URL(), "/gitlab")+"/api/v4/user", "Private "+canary, "")
-	host := strings.TrimPrefix(strings.TrimSuffix(s.URL(), "/gitlab"), "https://")
 	want := []Request{
 		{Method: "GET", Path: "/gitlab/api/v4/projects/group%2Fnone", Query: "statistics=true", Endpoint: "project", Status: 404, Authorized: true, Scheme: "Bearer"},
-		{Method: "GET", Path: "/gitlab/group/sub/project.git/info/refs", Query: "service=git-upload-pack", Endpoint: "git", Status: 200, Authorized: true, Scheme: "Basic", User: "oauth2"},
+		{Method: "GET", Path: "/gitlab/group/sub/project.git/info/refs", Query: "service=git-upload-pack", Endpoint: "git", Status: 200, Authorized: true, Scheme: "Basic"},
 		{Method: "GET", Path: "/gitlab/users/sign_in", Endpoint: "other", Status: 404},
-		{Method: "GET", Path: "/gitlab/users/sign_in", Endpoint: "other", Status: 404, Authorized: true, Scheme: "Basic", User: "alice", Blank: true},
+		{Method: "GET", Path: "/gitlab/users/sign_in", Endpoint: "other", Status: 404, Authorized: true, Scheme: "Basic", Blank: true},
 		{Method: "GET", Path: "/api/v4/user", Endpoint: "other", Status: 404, Authorized: true},
 	}
 	got := s.Requests()
@@ -52,11 +51,8 @@ func TestRequests(t *testing.T) {
 		t.Fatalf("%d requests: %+v", len(got), got)
 	}
 	for i, g := range got {
-		if time.Since(g.Time) > time.Minute || !strings.HasPrefix(g.RemoteAddr, "127.0.0.1:") {
-			t.Errorf("time %v, from %s", g.Time, g.RemoteAddr)
-		}
 		w := want[i]
-		w.Time, w.RemoteAddr, w.Proto, w.Host, w.UserAgent = g.Time, g.RemoteAddr, "HTTP/2.0", host, "Go-http-client/2.0"
+		w.Proto, w.UserAgent = "HTTP/2.0", "Go-http-client/2.0"
 		if g != w {
 			t.Errorf("got  %+v\nwant %+v", g, w)
 		}
