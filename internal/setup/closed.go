@@ -46,9 +46,6 @@ func (s Section) Closes() bool {
 // resets reports whether a section is for a URL for which git is not to ask this helper.
 func (s Section) resets() bool { return s.Name == credentialSection && !s.IsHelper() }
 
-// logsIn reports whether a section says which helpers git asks.
-func (s Section) logsIn() bool { return s.Name == credentialSection }
-
 // probe is a URL for which a section that Closed made says which helpers git asks, and
 // helpers are their values.
 func (s Section) probe() string {

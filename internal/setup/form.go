@@ -55,7 +55,7 @@ func pairsOf(sections []Section) [][2]string {
 func Shell(sections []Section, there [][2]string) string {
 	pairs, first := pairsOf(sections), len(there)
 	config := gitconfig.Config{Entries: gitconfig.FromEnvironment(there, "")}
-	if !slices.ContainsFunc(sections, func(s Section) bool { return s.logsIn() && !asks(config, s) }) {
+	if asksAll(config, sections) {
 		first = place(pairs, there)
 	}
 	var out strings.Builder

@@ -10,9 +10,9 @@ import (
 // codeNotFound is the exit code of git config for a key that is not set (git-config(1)).
 const codeNotFound = 1
 
-// Knows reports whether a key is set in git's configuration here, or, with the flag of a
+// knows reports whether a key is set in git's configuration here, or, with the flag of a
 // scope, in its file.
-func Knows(ctx context.Context, g gitconfig.Git, key string, scope ...string) (bool, error) {
+func knows(ctx context.Context, g gitconfig.Git, key string, scope ...string) (bool, error) {
 	r, problem := g.Run(ctx, append(append([]string{"config"}, scope...), "--get", key)...)
 	switch {
 	case problem != nil:
@@ -28,7 +28,7 @@ func UnsetIdentity(ctx context.Context, g *gitconfig.Git, scopes ...[]string) (u
 	for _, key := range IdentityKeys() {
 		known := false
 		for _, scope := range scopes {
-			there, problem := Knows(ctx, *g, key, scope...)
+			there, problem := knows(ctx, *g, key, scope...)
 			if problem != nil {
 				return nil, problem
 			}

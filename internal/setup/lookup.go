@@ -23,17 +23,19 @@ func asks(config gitconfig.Config, s Section) bool {
 	})
 }
 
+// asksAll reports whether asks is true for all sections with helpers.
+func asksAll(config gitconfig.Config, sections []Section) bool {
+	return !slices.ContainsFunc(sections, func(s Section) bool { return s.Name == credentialSection && !asks(config, s) })
+}
+
 // names reports whether a helper is the section's, or that of an instance below it.
 func (s Section) names(h gitconfig.Helper) bool {
 	if h.Value() == s.Lines[1].Value {
 		return true
 	}
 	other, inner := h.Subsection()
-	return inner && own(h.Value(), other) && other != s.Sub && s.above(other)
+	return inner && own(h.Value(), other) && strings.HasPrefix(other, s.Sub+"/")
 }
-
-// above reports whether a URL is the section's or below it.
-func (s Section) above(url string) bool { return strings.HasPrefix(url+"/", s.Sub+"/") }
 
 // Overruled is the helper that git asks before ours for an instance whose section was
 // written; nil if git asks none. It is false if ours is asked first, by whatever entry.

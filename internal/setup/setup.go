@@ -30,6 +30,7 @@ const (
 	urlSection        = "url"
 	httpSection       = "http"
 	userSection       = "user"
+	includeSection    = "include"
 )
 
 const (
@@ -40,6 +41,7 @@ const (
 	keyProxy    = "proxy"
 	keyName     = "name"
 	keyEmail    = "email"
+	keyIncluded = "path"
 )
 
 // Program is this helper's name in git's configuration: git runs git-credential-acp from
