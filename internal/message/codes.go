@@ -303,6 +303,7 @@ var Codes = []struct{ Code, Meaning string }{
 	{"not-served", "Only projects and wikis are served, not snippets, and no path with a percent sign."},
 	{"proxy-busy", ""},
 	{"proxy-quota", "`serve` asks GitLab about 100 projects and commits at once, then one each two seconds, to spare the rate limit of the user."},
+	{"login-paused", "After five refused logins, `serve` tries one each 20 seconds."},
 	{"login-refused", "It was rotated in between, for example."},
 	{"redirected-away", "`serve` follows redirects only to what it serves, and for LFS objects to an https storage."},
 	{"answer-unusable", "Only replies of git and LFS without the token are forwarded."},

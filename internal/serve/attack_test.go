@@ -380,6 +380,19 @@ func TestQuota(t *testing.T) {
 	}
 }
 
+// A token that git on GitLab rejects is tried a few times only, however often a client tries.
+func TestRefusedLogins(t *testing.T) {
+	p := start(t, true, nil, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusUnauthorized) })
+	began, answer := time.Now(), ""
+	for range 20 {
+		answer = p.send(t, get(fetchRefs), false)
+		p.send(t, post(fetchPack, "0000"), false)
+	}
+	if n := len(p.requests()); n > maxRefusedLogins+1+int(time.Since(began)/refusedInterval) || status(answer) != "403" || !strings.Contains(answer, "keeps rejecting the token") {
+		t.Errorf("%d logins, then %q", n, answer)
+	}
+}
+
 // Why a request failed is in the log and, unless it has left, told to the client.
 func TestClientsFailures(t *testing.T) {
 	var packed bytes.Buffer

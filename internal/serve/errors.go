@@ -103,6 +103,13 @@ func errLoginRefused(instance string) error {
 		What: "git on " + instance + " rejected the token, which was valid when the command began", Hint: "try again: the token will be checked again"}
 }
 
+// errLoginPaused is for a login that is not tried, because git on GitLab rejected the last ones.
+func errLoginPaused(instance string) error {
+	return &message.Error{Code: "login-paused", Topic: message.Authentication,
+		What: "git on " + instance + " keeps rejecting the token, so this proxy does not try it now: GitLab could ban its address",
+		Hint: "try again in a minute; check whether an IP allow list, single sign-on, or disabled Git access over HTTP is the cause"}
+}
+
 // errRedirectedAway is for a redirect to an address that this proxy does not serve.
 func errRedirectedAway(instance string) error {
 	return &message.Error{Code: "redirected-away", Topic: message.NotVerified, What: instance + " redirects to an address that this proxy does not serve",

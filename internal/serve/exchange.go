@@ -194,6 +194,9 @@ func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 }
 
 func (x *exchange) send(out *http.Request) (*http.Response, error) {
+	if x.server.refused.Tokens() < 1 {
+		return nil, errLoginPaused(x.server.config.Instance.String())
+	}
 	way, err := x.server.reach(x.found)
 	if err != nil {
 		return nil, err
@@ -213,6 +216,9 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 		return nil, x.noReply(err, way.Fault(err))
 	}
 	x.record.Upstream = time.Since(began)
+	if resp.StatusCode == http.StatusUnauthorized {
+		x.server.refused.Allow()
+	}
 	// A copy: HTTP/2 sets trailers in the original when the body ends.
 	passed := *resp
 	passed.Trailer = nil

@@ -105,6 +105,10 @@ const (
 	maxQuota      = 100
 	quotaInterval = 2 * time.Second
 	quotaFree     = 5 * time.Minute
+	// After maxRefusedLogins, git on GitLab is asked only once in refusedInterval: for ten failed
+	// logins in a minute, GitLab can ban the address, which other pods share.
+	maxRefusedLogins = 5
+	refusedInterval  = 20 * time.Second
 )
 
 // Server is a proxy.
@@ -117,6 +121,7 @@ type Server struct {
 	heavy   chan struct{}
 	buffers sync.Pool
 	quota   *rate.Limiter
+	refused *rate.Limiter // of logins
 
 	mu sync.Mutex
 	// free are repositories that may be verified without quota, until a time.
@@ -139,6 +144,7 @@ func New(c Config) *Server {
 	}
 	return &Server{config: c, slots: make(chan struct{}, c.Requests), heavy: make(chan struct{}, maxHeavy),
 		quota: rate.NewLimiter(rate.Every(quotaInterval), maxQuota), free: map[string]time.Time{},
+		refused: rate.NewLimiter(rate.Every(refusedInterval), maxRefusedLogins),
 		buffers: sync.Pool{New: func() any { return make([]byte, 32<<10) }}}
 }
 
