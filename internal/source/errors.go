@@ -61,9 +61,13 @@ func errTokenKeyMissing(where, renew string) error {
 		Hint: renew + ", or write the token to the Secret's key token"}
 }
 
-// errTwoForms is for a Secret, named by where, that has keys of both forms: key and
-// credentials.json.
-func errTwoForms(where, key string) error {
+// TwoForms is for a Secret, named by where, that has the platform's form and a key of the
+// bare one: the token's if bare, otherwise only the instance's.
+func TwoForms(where string, bare bool) error {
+	key := KeyInstance
+	if bare {
+		key = KeyToken
+	}
 	return &message.Error{Code: "two-forms", Topic: message.Configuration,
 		What: where + " has both a key " + key + " and a key credentials.json",
 		Hint: "remove one of the two keys from the Secret"}

@@ -22,16 +22,6 @@ const belongsKey = "the key " + KeyInstance + " of the Secret"
 // deciding are the keys with the token and its instance.
 var deciding = []string{KeyToken, KeyCredentials, KeyInstance}
 
-// TwoForms is for a Secret, named by where, that has the platform's form and a key of the
-// bare one: the token's if bare, otherwise only the instance's.
-func TwoForms(where string, bare bool) error {
-	key := KeyInstance
-	if bare {
-		key = KeyToken
-	}
-	return errTwoForms(where, key)
-}
-
 // take reads a Secret's deciding keys; place names a key in messages. It is false if none
 // of them exists and empty says that the Secret has no other keys either.
 func (f *Found) take(keys map[string]content, empty func() (bool, error), place func(key string) string, allowHTTPLoopback bool) (there bool) {

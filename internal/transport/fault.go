@@ -194,8 +194,8 @@ func (a Answer) NotOwn(detail string) Fault {
 	return Fault{Reason: access.InFront, Detail: detail, Status: a.Status, Wait: a.wait, Again: true}
 }
 
-// socksLogin reports a SOCKS proxy that does not let this side in. net/http tells
-// of it by these words alone.
+// socksLogin reports a SOCKS proxy that rejects the login. net/http's errors for it have no
+// type.
 func socksLogin(err error) bool {
 	return slices.ContainsFunc([]string{"no acceptable authentication methods", "username/password authentication failed"}, func(text string) bool {
 		return strings.Contains(err.Error(), text)
@@ -228,8 +228,8 @@ func (t *Transport) remarks(reason access.Reason, cause string) string {
 	return strings.Join(slices.DeleteFunc(all, func(s string) bool { return s == "" }), "; ")
 }
 
-// proxyName is the proxy in words: its address, never its user and password, and
-// who named it.
+// proxyName is the proxy's address, without user and password, and the setting that names
+// it.
 func (t *Transport) proxyName() string {
 	name := message.Quote(t.proxy.host())
 	if t.network.ProxyBy != "" {
@@ -241,7 +241,7 @@ func (t *Transport) proxyName() string {
 // ProxyError is a proxy's answer to CONNECT that is not 200.
 type ProxyError struct{ Status int }
 
-// Error tells the status alone: the words that came with it are the proxy's.
+// Error has the status only, no text of the proxy's.
 func (e *ProxyError) Error() string { return "the proxy answered " + strconv.Itoa(e.Status) }
 
 // proxyAnswered makes a ProxyError of a proxy's refusal, for

@@ -9,9 +9,8 @@ import (
 )
 
 // Redirects is an http.RoundTripper that lets net/http follow only the redirects
-// that Allow accepts, and none where it is nil. net/http alone would carry the
-// Authorization header to any subdomain. An answer without a Location is handed
-// back as it is.
+// that Allow accepts, or none if it is nil. net/http alone would send the
+// Authorization header to any subdomain.
 type Redirects struct {
 	Next  http.RoundTripper
 	Allow func(req *http.Request, to *url.URL) bool
