@@ -381,18 +381,27 @@ const (
 // step is a row of the table of steps.
 type step struct {
 	name string
+	// connection reports the step if the connection to GitLab got that far.
+	connection func(*answers)
 	// reply reports the step from GitLab's replies about a token.
 	reply func(*answers)
 	// machine reports the step once, independently of tokens.
 	machine func(*run)
 }
 
-// table has all steps, in their order. Rows without functions are reported together:
-// source and settings by check, the connection by remote, git for a token by configured.
+// table has all steps, in their order. Rows without functions are reported where the
+// facts are found: source and settings by check, instance by remote, git for a token by
+// configured.
 func table() []step {
 	return []step{
 		{name: stepSource}, {name: stepSettings},
-		{name: stepInstance}, {name: stepProxy}, {name: stepDNS}, {name: stepTCP}, {name: stepTLS}, {name: stepAPI}, {name: stepClock},
+		{name: stepInstance},
+		{name: stepProxy, connection: reportProxy},
+		{name: stepDNS, connection: reportDNS},
+		{name: stepTCP, connection: reportTCP},
+		{name: stepTLS, connection: reportTLS},
+		{name: stepAPI, connection: reportAPI},
+		{name: stepClock, connection: reportClock},
 		{name: stepToken, reply: reportToken},
 		{name: stepExpiry, reply: reportExpiry},
 		{name: stepScopes, reply: reportScopes},

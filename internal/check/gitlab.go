@@ -29,7 +29,9 @@ type answers struct {
 	// problem is why GitLab could not be asked.
 	problem error
 	client  *gitlab.Client
-	trip    connTrace
+	// seen and way are how GitLab was reached.
+	seen    connEvents
+	way     gitlab.Connection
 	verdict access.Verdict
 	facts   access.Facts
 	// result is get's result for it.

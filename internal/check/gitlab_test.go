@@ -25,27 +25,27 @@ func TestKindOf(t *testing.T) {
 func TestFault(t *testing.T) {
 	named, at, plain := parsed(t, "https://gitlab.example.com:8443"), parsed(t, "https://[::1]:8443"), parsed(t, "http://127.0.0.1")
 	for name, test := range map[string]struct {
-		connTrace *connTrace
-		reason    access.Reason
-		proxy     string
-		instance  instance.Instance
-		want      string
+		seen     connEvents
+		reason   access.Reason
+		proxy    string
+		instance instance.Instance
+		want     string
 	}{
-		"no name":                   {&connTrace{}, access.NameUnknown, "", named, stepDNS},
-		"the proxy":                 {&connTrace{}, access.ProxyFailed, "p:1", named, stepProxy},
-		"the authority":             {&connTrace{connected: "x"}, access.TLSUntrusted, "", named, stepTLS},
-		"another name":              {&connTrace{connected: "x"}, access.TLSWrongName, "", named, stepTLS},
-		"a certificate is wanted":   {&connTrace{connected: "x"}, access.TLSClient, "", named, stepTLS},
-		"time, looking up":          {&connTrace{}, access.Timeout, "", named, stepDNS},
-		"time, with a proxy":        {&connTrace{}, access.Timeout, "p:1", named, stepTCP},
-		"time, connecting":          {&connTrace{addresses: []string{"x"}}, access.Timeout, "", named, stepTCP},
-		"time, connecting (number)": {&connTrace{}, access.Timeout, "", at, stepTCP},
-		"a signal, in TLS":          {&connTrace{connected: "x"}, access.Interrupted, "", at, stepTLS},
-		"time, without TLS":         {&connTrace{connected: "x"}, access.Timeout, "", plain, stepAPI},
-		"nobody":                    {&connTrace{addresses: []string{"x"}}, access.Unreachable, "", named, stepTCP},
-		"GitLab itself":             {&connTrace{}, access.ServerError, "", named, stepAPI},
+		"no name":                   {connEvents{}, access.NameUnknown, "", named, stepDNS},
+		"the proxy":                 {connEvents{}, access.ProxyFailed, "p:1", named, stepProxy},
+		"the authority":             {connEvents{connected: "x"}, access.TLSUntrusted, "", named, stepTLS},
+		"another name":              {connEvents{connected: "x"}, access.TLSWrongName, "", named, stepTLS},
+		"a certificate is wanted":   {connEvents{connected: "x"}, access.TLSClient, "", named, stepTLS},
+		"time, looking up":          {connEvents{}, access.Timeout, "", named, stepDNS},
+		"time, with a proxy":        {connEvents{}, access.Timeout, "p:1", named, stepTCP},
+		"time, connecting":          {connEvents{addresses: []string{"x"}}, access.Timeout, "", named, stepTCP},
+		"time, connecting (number)": {connEvents{}, access.Timeout, "", at, stepTCP},
+		"a signal, in TLS":          {connEvents{connected: "x"}, access.Interrupted, "", at, stepTLS},
+		"time, without TLS":         {connEvents{connected: "x"}, access.Timeout, "", plain, stepAPI},
+		"nobody":                    {connEvents{addresses: []string{"x"}}, access.Unreachable, "", named, stepTCP},
+		"GitLab itself":             {connEvents{}, access.ServerError, "", named, stepAPI},
 	} {
-		if got := test.connTrace.fault(test.reason, test.proxy, test.instance); got != test.want {
+		if got := test.seen.fault(test.reason, test.proxy, test.instance); got != test.want {
 			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
 	}
@@ -72,11 +72,11 @@ func TestList(t *testing.T) {
 
 // With HTTP/2, the first byte of an answer may be seen before the end of its request.
 func TestAnsweredEarly(t *testing.T) {
-	var j connTrace
-	trace := httptrace.ContextClientTrace(j.watch(t.Context()))
+	var recorded connTrace
+	trace := httptrace.ContextClientTrace(recorded.watch(t.Context()))
 	trace.GotFirstResponseByte()
 	trace.WroteRequest(httptrace.WroteRequestInfo{})
-	if j.answered != 0 {
-		t.Errorf("answered after %v", j.answered)
+	if seen := recorded.seen(); seen.answered != 0 {
+		t.Errorf("answered after %v", seen.answered)
 	}
 }

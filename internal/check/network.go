@@ -17,10 +17,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// connTrace records the connection's events of a check's requests: the last of each, since
-// failures may be temporary.
-type connTrace struct {
-	mu        sync.Mutex
+// connEvents are the connection's events: the last of each, since failures may be temporary.
+type connEvents struct {
 	addresses []string
 	connected string
 	tls       *tls.ConnectionState
@@ -29,44 +27,57 @@ type connTrace struct {
 	answered  time.Duration
 }
 
+// connTrace records the connection's events of a check's requests.
+type connTrace struct {
+	mu     sync.Mutex
+	events connEvents
+}
+
+// seen are the events so far.
+func (t *connTrace) seen() connEvents {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.events
+}
+
 // watch records the requests of a context.
-func (j *connTrace) watch(ctx context.Context) context.Context {
-	note := func(f func()) {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		f()
+func (t *connTrace) watch(ctx context.Context) context.Context {
+	note := func(f func(e *connEvents)) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		f(&t.events)
 	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		DNSDone: func(info httptrace.DNSDoneInfo) {
-			note(func() {
-				j.addresses = nil
+			note(func(e *connEvents) {
+				e.addresses = nil
 				for _, address := range info.Addrs {
-					j.addresses = append(j.addresses, address.String())
+					e.addresses = append(e.addresses, address.String())
 				}
 			})
 		},
 		ConnectDone: func(_, address string, err error) {
 			if err == nil {
-				note(func() { j.connected = address })
+				note(func(e *connEvents) { e.connected = address })
 			}
 		},
 		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
-			note(func() {
+			note(func(e *connEvents) {
 				var bad *tls.CertificateVerificationError
-				j.tls, j.untrusted = nil, nil
+				e.tls, e.untrusted = nil, nil
 				if err == nil {
-					j.tls = &state
+					e.tls = &state
 				} else if errors.As(err, &bad) && len(bad.UnverifiedCertificates) > 0 {
-					j.untrusted = bad.UnverifiedCertificates[len(bad.UnverifiedCertificates)-1]
+					e.untrusted = bad.UnverifiedCertificates[len(bad.UnverifiedCertificates)-1]
 				}
 			})
 		},
-		WroteRequest: func(httptrace.WroteRequestInfo) { note(func() { j.sent = time.Now() }) },
+		WroteRequest: func(httptrace.WroteRequestInfo) { note(func(e *connEvents) { e.sent = time.Now() }) },
 		GotFirstResponseByte: func() {
-			note(func() {
+			note(func(e *connEvents) {
 				// With HTTP/2, an answer can be seen before the end of its request is.
-				if j.answered == 0 && !j.sent.IsZero() {
-					j.answered = time.Since(j.sent)
+				if e.answered == 0 && !e.sent.IsZero() {
+					e.answered = time.Since(e.sent)
 				}
 			})
 		},
@@ -74,9 +85,7 @@ func (j *connTrace) watch(ctx context.Context) context.Context {
 }
 
 // fault is the step that failed with reason.
-func (j *connTrace) fault(reason access.Reason, proxy string, i instance.Instance) string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+func (e connEvents) fault(reason access.Reason, proxy string, i instance.Instance) string {
 	switch {
 	case reason == access.NameUnknown || reason == access.DNSFailed:
 		return stepDNS
@@ -87,11 +96,11 @@ func (j *connTrace) fault(reason access.Reason, proxy string, i instance.Instanc
 	case reason != access.Unreachable && reason != access.Timeout && reason != access.Interrupted:
 		return stepAPI
 	// Otherwise, it is the first step that was not reached.
-	case j.connected == "" && len(j.addresses) == 0 && proxy == "" && net.ParseIP(hostOf(i)) == nil:
+	case e.connected == "" && len(e.addresses) == 0 && proxy == "" && net.ParseIP(hostOf(i)) == nil:
 		return stepDNS
-	case j.connected == "":
+	case e.connected == "":
 		return stepTCP
-	case j.tls == nil && encrypted(i):
+	case e.tls == nil && encrypted(i):
 		return stepTLS
 	}
 	return stepAPI
@@ -109,58 +118,77 @@ func hostOf(i instance.Instance) string {
 func encrypted(i instance.Instance) bool { return strings.HasPrefix(i.Origin(), "https://") }
 
 // signer is the signer of an untrusted certificate, "" for other failures.
-func (j *connTrace) signer() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.untrusted == nil {
+func (e connEvents) signer() string {
+	if e.untrusted == nil {
 		return ""
 	}
-	return nameOf(j.untrusted)
+	return nameOf(e.untrusted)
 }
 
 func nameOf(cert *x509.Certificate) string {
 	return cmp.Or(cert.Issuer.CommonName, cert.Issuer.String())
 }
 
-// tell reports a successful step of the connection.
-func (j *connTrace) tell(s *steps, step, proxy string, i instance.Instance) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	switch step {
-	case stepProxy:
-		if proxy == "" {
-			s.good(step, ProxyData{}, "none is used")
-			return
-		}
-		s.good(step, ProxyData{Proxy: proxy}, "%s is used", message.Quote(proxy))
-	case stepDNS:
-		switch {
-		case proxy != "":
-			s.skip("the proxy resolves the host name", step)
-		case len(j.addresses) == 0 && net.ParseIP(hostOf(i)) == nil:
-			s.skip("git's http.curloptResolve sets the address", step)
-		case len(j.addresses) == 0:
-			s.skip("the host is an IP address", step)
-		default:
-			s.good(step, DNSData{Addresses: j.addresses}, "%s is %s", hostOf(i), list(j.addresses))
-		}
-	case stepTCP:
-		to := "connected to "
-		if proxy != "" {
-			to += "the proxy at "
-		}
-		s.good(step, TCPData{Address: j.connected}, "%s%s", to, j.connected)
-	case stepTLS:
-		if j.tls == nil {
-			s.skip("it is plain http, on this machine", step)
-			return
-		}
-		cert := j.tls.PeerCertificates[0]
-		data := TLSData{Version: tls.VersionName(j.tls.Version), Issuer: nameOf(cert), NotAfter: cert.NotAfter.UTC().Format(time.RFC3339)}
-		s.good(step, data, "%s, signed by %s, valid until %s", data.Version, message.Quote(data.Issuer), cert.NotAfter.UTC().Format(time.DateOnly))
-	case stepAPI:
-		took := max(j.answered.Milliseconds(), 1)
-		s.good(step, APIData{URL: i.API(), Milliseconds: took}, "%s answers, in %d ms", i.API(), took)
+// The steps of a successful connection.
+
+func reportProxy(a *answers) {
+	if a.way.ProxyHost == "" {
+		a.good(stepProxy, ProxyData{}, "none is used")
+		return
+	}
+	a.good(stepProxy, ProxyData{Proxy: a.way.ProxyHost}, "%s is used", message.Quote(a.way.ProxyHost))
+}
+
+func reportDNS(a *answers) {
+	host, addresses := hostOf(a.question.Found.Instance), a.seen.addresses
+	switch {
+	case a.way.ProxyHost != "":
+		a.skip("the proxy resolves the host name", stepDNS)
+	case len(addresses) == 0 && net.ParseIP(host) == nil:
+		a.skip("git's http.curloptResolve sets the address", stepDNS)
+	case len(addresses) == 0:
+		a.skip("the host is an IP address", stepDNS)
+	default:
+		a.good(stepDNS, DNSData{Addresses: addresses}, "%s is %s", host, list(addresses))
+	}
+}
+
+func reportTCP(a *answers) {
+	to := "connected to "
+	if a.way.ProxyHost != "" {
+		to += "the proxy at "
+	}
+	a.good(stepTCP, TCPData{Address: a.seen.connected}, "%s%s", to, a.seen.connected)
+}
+
+func reportTLS(a *answers) {
+	if len(a.way.Unread) > 0 {
+		a.warn(stepTLS, nil, warnCAUnread(a.way.Unread))
+	}
+	if a.seen.tls == nil {
+		a.skip("it is plain http, on this machine", stepTLS)
+		return
+	}
+	cert := a.seen.tls.PeerCertificates[0]
+	data := TLSData{Version: tls.VersionName(a.seen.tls.Version), Issuer: nameOf(cert), NotAfter: cert.NotAfter.UTC().Format(time.RFC3339)}
+	a.good(stepTLS, data, "%s, signed by %s, valid until %s", data.Version, message.Quote(data.Issuer), cert.NotAfter.UTC().Format(time.DateOnly))
+}
+
+func reportAPI(a *answers) {
+	url, took := a.question.Found.Instance.API(), max(a.seen.answered.Milliseconds(), 1)
+	a.good(stepAPI, APIData{URL: url, Milliseconds: took}, "%s answers, in %d ms", url, took)
+}
+
+func reportClock(a *answers) {
+	ahead := a.way.ClockAhead
+	data := ClockData{AheadSeconds: int(ahead.Seconds())}
+	switch {
+	case !a.way.ClockKnown:
+		a.skip("GitLab's replies have no date", stepClock)
+	case ahead.Abs() > maxSkew:
+		a.warn(stepClock, data, warnClockSkew(ahead, a.question.Found.Instance.String()))
+	default:
+		a.good(stepClock, data, "the clock here matches GitLab's")
 	}
 }
 

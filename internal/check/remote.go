@@ -45,7 +45,7 @@ func (r *run) remote(p place) bool {
 	case a.problem != nil:
 		r.skipThrough(stepTCP, "not checked")
 		r.fail(stepTLS, a.problem)
-	case a.way():
+	case a.reached():
 		a.judge()
 		return true
 	}
@@ -106,7 +106,9 @@ func (r *run) ask(ctx context.Context, p place, q helper.Question) *answers {
 	if a.client, a.problem = r.Connect(q); a.problem != nil {
 		return a
 	}
-	a.verdict, a.facts = r.inquire(ctx, a.client, a.trip.watch, q, access.Facts{})
+	var trace connTrace
+	a.verdict, a.facts = r.inquire(ctx, a.client, trace.watch, q, access.Facts{})
+	a.seen, a.way = trace.seen(), a.client.Connection()
 	return a
 }
 
@@ -150,32 +152,21 @@ func origin(i instance.Instance, belongs string) string {
 	return ", named by " + belongs
 }
 
-// way reports how GitLab was reached, and whether it was.
-func (a *answers) way() bool {
-	i, way := a.question.Found.Instance, a.client.Connection()
+// reached reports the steps of the connection, up to the one that failed, if any.
+func (a *answers) reached() bool {
 	failed := ""
 	if a.verdict.Outcome == access.Unverified && unanswered(a.facts) {
-		failed = a.trip.fault(a.verdict.Reason, way.ProxyHost, i)
+		failed = a.seen.fault(a.verdict.Reason, a.way.ProxyHost, a.question.Found.Instance)
 	}
-	for _, step := range []string{stepProxy, stepDNS, stepTCP, stepTLS, stepAPI} {
-		if step == failed {
-			a.fail(step, a.connectionError(step))
+	for _, step := range table() {
+		switch {
+		case step.connection == nil:
+		case step.name == failed:
+			a.fail(failed, a.connectionError(failed))
 			return false
+		default:
+			step.connection(a)
 		}
-		if step == stepTLS && len(way.Unread) > 0 {
-			a.warn(step, nil, warnCAUnread(way.Unread))
-		}
-		a.trip.tell(&a.steps, step, way.ProxyHost, i)
-	}
-	ahead := way.ClockAhead
-	data := ClockData{AheadSeconds: int(ahead.Seconds())}
-	switch {
-	case !way.ClockKnown:
-		a.skip("GitLab's replies have no date", stepClock)
-	case ahead.Abs() > maxSkew:
-		a.warn(stepClock, data, warnClockSkew(ahead, i.String()))
-	default:
-		a.good(stepClock, data, "the clock here matches GitLab's")
 	}
 	return true
 }
@@ -183,7 +174,7 @@ func (a *answers) way() bool {
 // connectionError is why a step of the connection failed, with details from the connection.
 func (a *answers) connectionError(step string) error {
 	why := message.Explain(a.verdict, helper.SubjectOf(a.question))
-	signer := a.trip.signer()
+	signer := a.seen.signer()
 	switch {
 	case step == stepTLS && signer != "":
 		return signed(why, signer)
