@@ -64,10 +64,7 @@ func errTokenKeyMissing(where, renew string) error {
 // TwoForms is for a Secret, named by where, that has the platform's form and a key of the
 // bare one: the token's if bare, otherwise only the instance's.
 func TwoForms(where string, bare bool) error {
-	key := KeyInstance
-	if bare {
-		key = KeyToken
-	}
+	key := map[bool]string{true: KeyToken, false: KeyInstance}[bare]
 	return &message.Error{Code: "two-forms", Topic: message.Configuration,
 		What: where + " has both a key " + key + " and a key credentials.json",
 		Hint: "remove one of the two keys from the Secret"}
