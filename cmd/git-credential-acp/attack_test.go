@@ -9,14 +9,11 @@ import (
 	"testing"
 )
 
-// attacks is where the attack suite is: a file for each input or behaviour of a
-// server.
+// attacks is the directory of the attack scripts.
 var attacks = filepath.Join(scripts, "attacks")
 
-// Each file of the suite says where the attack comes from and what has to
-// happen, and asserts all of it: of each call the exit code, standard output and
-// standard error; and in the end the requests that each server has seen, and the
-// files that are left.
+// Each attack names its origin and the expected result, and asserts of each call the exit
+// code and both outputs, and at the end the requests of each server and the files left.
 func TestAttacksAssertAll(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(attacks, "*.txtar"))
 	if err != nil || len(files) == 0 {
@@ -44,7 +41,7 @@ func TestAttacksAssertAll(t *testing.T) {
 		}
 		bad := func(what string) { t.Errorf("%s %s", filepath.Base(name), what) }
 		if kind, _, _ := strings.Cut(filepath.Base(name), "-"); !strings.Contains(string(guide), "`"+kind+"-`") {
-			bad("is of a kind that README.md does not name")
+			bad("has a kind that is not in README.md")
 		}
 		if !header.Match(text) {
 			bad("does not begin with its origin and what is expected")
@@ -55,7 +52,7 @@ func TestAttacksAssertAll(t *testing.T) {
 		ends := make([]bool, len(atEnd), len(atEnd)+4)
 		for line := range strings.Lines(script) {
 			line = strings.TrimSuffix(line, "\n")
-			// What each further server has seen has to be asserted, too.
+			// The requests of other servers must be asserted, too.
 			for kind, asserted := range servers {
 				if match := kind.FindStringSubmatch(line); match != nil {
 					atEnd = append(atEnd, regexp.MustCompile(strings.ReplaceAll(asserted, "NAME", match[1])))

@@ -17,8 +17,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
-// These tests run the program as it is built for release, in processes of its
-// own: what is shared between callers is files and locks.
+// These tests run the built program: its processes share files and locks.
 
 var built struct {
 	once      sync.Once
@@ -47,7 +46,7 @@ func program(t *testing.T) string {
 	return built.path
 }
 
-// pod is a machine with a stand-in GitLab, a mounted Secret and the program.
+// pod is a machine with a fake GitLab, a mounted Secret and the program.
 type pod struct {
 	t      *testing.T
 	dir    string
@@ -126,7 +125,7 @@ func (p *pod) mustGet() {
 	}
 }
 
-// wantRequests holds the stand-in's counts to what is expected, and resets them.
+// wantRequests checks the counts of the fake GitLab, and resets them.
 func (p *pod) wantRequests(want map[string]int) {
 	p.t.Helper()
 	for endpoint, n := range want {
@@ -137,7 +136,7 @@ func (p *pod) wantRequests(want map[string]int) {
 	p.gitlab.ResetRequests()
 }
 
-// A hundred calls at once ask GitLab two questions, and all are answered.
+// A hundred concurrent calls make two requests, and all get the token.
 func TestHundredAtOnce(t *testing.T) {
 	p := newPod(t, "group/project")
 	p.gitlab.AddFault(gitlabtest.Fault{Match: "api", Delay: 300 * time.Millisecond})
@@ -149,7 +148,7 @@ func TestHundredAtOnce(t *testing.T) {
 	p.wantRequests(map[string]int{"self": 1, "project": 1, "api": 2})
 }
 
-// What one of many learns in vain counts for all who waited for it.
+// In an outage, concurrent calls share one call's failure.
 func TestManyInAnOutage(t *testing.T) {
 	t.Parallel()
 	p := newPod(t, "group/project")
@@ -170,15 +169,14 @@ func TestManyInAnOutage(t *testing.T) {
 		})
 	}
 	done.Wait()
-	// A process that was slow to start comes after the first answer and asks
-	// again, ten times with retries. If none waited, there would be 200 requests.
+	// A process that starts after that failure makes up to ten requests of its own, with
+	// retries. Without sharing, there would be 200.
 	if got := p.gitlab.Count("api"); got < 2 || got > 50 {
 		t.Errorf("%d requests", got)
 	}
 }
 
-// Twenty submodules cloned at once: one question about the token, one about
-// each project.
+// Twenty submodules cloned at once: one request for the token, one for each project.
 func TestSubmodulesAtOnce(t *testing.T) {
 	t.Parallel()
 	const modules = 20
@@ -211,7 +209,7 @@ func TestSubmodulesAtOnce(t *testing.T) {
 	}
 }
 
-// The one that asks is killed: the next one asks, without waiting for it.
+// If the caller that asks GitLab is killed, a waiting one asks.
 func TestHolderKilled(t *testing.T) {
 	t.Parallel()
 	p := newPod(t, "group/project")
@@ -226,10 +224,10 @@ func TestHolderKilled(t *testing.T) {
 	if err := waiter.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// Long enough for one that doesn't wait to have asked.
+	// Enough for one that doesn't wait to make a request.
 	time.Sleep(500 * time.Millisecond)
 	if n := p.gitlab.Count("api"); n != 2 {
-		t.Errorf("%d requests while the first one asks", n)
+		t.Errorf("%d requests while the first one waits for GitLab", n)
 	}
 	if err := holder.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -241,9 +239,8 @@ func TestHolderKilled(t *testing.T) {
 	p.wantRequests(map[string]int{"self": 2, "project": 2})
 }
 
-// Twenty projects, cold and at once: one question about the token, which all
-// wait for, and one about each project. In an outage, the token's trouble is
-// everybody's.
+// Twenty projects at once without a cache: one request for the token, and one for each
+// project. In an outage, all share the token's failure.
 func TestProjectsAtOnce(t *testing.T) {
 	t.Parallel()
 	const projects = 20
@@ -259,7 +256,7 @@ func TestProjectsAtOnce(t *testing.T) {
 	}{
 		{gitlabtest.Fault{Match: "api", Delay: 300 * time.Millisecond}, 0,
 			func(self, project int) bool { return self == 1 && project == projects }},
-		// One asks about the token and its own project, five times each.
+		// One call asks for the token and its project, five times each.
 		{gitlabtest.Fault{Match: "api", Status: 503}, 3,
 			func(self, project int) bool { return self <= 10 && project <= 10 }},
 	} {
@@ -286,8 +283,8 @@ func TestProjectsAtOnce(t *testing.T) {
 	}
 }
 
-// While one waits for a rate limit to reset, outside its time limit, the others
-// hear of it and don't ask: those that don't want to wait that long are told so.
+// While one call waits for a rate limit to reset, outside its time limit, the others make
+// no requests; those with a shorter wait fail.
 func TestManyAtARateLimit(t *testing.T) {
 	t.Parallel()
 	p := newPod(t, "group/project", "group/other")
@@ -302,7 +299,7 @@ func TestManyAtARateLimit(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the limit is not made known")
+			t.Fatal("the limit is not in the cache")
 		}
 	}
 	p.gitlab.ClearFaults()
@@ -323,8 +320,8 @@ func TestManyAtARateLimit(t *testing.T) {
 	p.wantRequests(map[string]int{"self": 1, "project": 2})
 }
 
-// Sessions with a cache each share one limit, with room for one half of them in a
-// window: all are answered, although each of them has less time than a window.
+// Sessions with separate caches share a limit that is enough for half of them in a window:
+// all get the token, although their time limit is shorter than a window.
 func TestSessionsAtARateLimit(t *testing.T) {
 	t.Parallel()
 	const sessions = 12
@@ -342,15 +339,15 @@ func TestSessionsAtARateLimit(t *testing.T) {
 		})
 	}
 	group.Wait()
-	// None asks while it knows that the limit is used up: twice two in vain each, at
-	// the most.
+	// A session makes no requests while it knows that the limit is used up: at most four
+	// fail.
 	if got := p.gitlab.Count("api"); got > 6*sessions {
 		t.Errorf("%d requests", got)
 	}
 }
 
-// The one that asks gets no answer: the others wait for half their time, then
-// ask for themselves, and what they learn serves the one as well.
+// If GitLab does not answer the first call, the others ask after half of their time limit,
+// and the first uses their result.
 func TestHolderHangs(t *testing.T) {
 	t.Parallel()
 	p := newPod(t, "group/project")
@@ -368,8 +365,7 @@ func TestHolderHangs(t *testing.T) {
 	p.wantRequests(map[string]int{"self": 2, "project": 2})
 }
 
-// The Secret is swapped while a call waits for the lock: what it answers is one
-// token, whole, that was found good.
+// If the Secret is replaced while a call waits for the lock, it returns the new token.
 func TestSwapWhileWaiting(t *testing.T) {
 	t.Parallel()
 	p := newPod(t, "group/project")
@@ -387,13 +383,13 @@ func TestSwapWhileWaiting(t *testing.T) {
 	if err := p.gitlab.UpdateToken(podToken, func(tok *gitlabtest.Token) { tok.Revoked = true }); err != nil {
 		t.Fatal(err)
 	}
-	_ = first.Wait() // its token died while it asked: either answer is right
+	_ = first.Wait() // its token was revoked meanwhile: either result is right
 	if err := second.Wait(); err != nil || !strings.Contains(out.String(), "password="+otherToken+"\n") {
 		t.Errorf("get: %v\n%s", err, out)
 	}
 }
 
-// await waits until GitLab has been asked.
+// await waits for requests.
 func (p *pod) await(endpoint string, requests int) {
 	p.t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); p.gitlab.Count(endpoint) < requests; time.Sleep(5 * time.Millisecond) {
@@ -403,14 +399,13 @@ func (p *pod) await(endpoint string, requests int) {
 	}
 }
 
-// What is remembered is answered without a network, authorities, proxy or git:
-// each of them would fail or hang here if it were touched.
+// A cached verdict needs no network, CA file, proxy or git, each of which would fail here.
 func TestWarmTouchesNothing(t *testing.T) {
 	p := newPod(t, "group/project")
 	p.mustGet()
 	p.gitlab.Close()
 	trap := p.path("trap")
-	if err := os.Mkdir(trap, 0o755); err != nil { // a directory is no file of certificates
+	if err := os.Mkdir(trap, 0o755); err != nil { // not a file of certificates
 		t.Fatal(err)
 	}
 	p.env = []string{
@@ -422,7 +417,7 @@ func TestWarmTouchesNothing(t *testing.T) {
 	p.mustGet()
 	cmd, out := p.get("group/other")
 	if err := cmd.Run(); err == nil {
-		t.Errorf("the traps trap nothing: %s", out)
+		t.Errorf("without the cache, get succeeds: %s", out)
 	}
 }
 
@@ -445,7 +440,7 @@ func TestBlankLineEndsARequest(t *testing.T) {
 	if _, err := in.Write(append(request, '\n')); err != nil {
 		t.Fatal(err)
 	}
-	// The pipe stays open, as with a person at a terminal.
+	// The pipe stays open, as at a terminal.
 	if err := cmd.Wait(); err != nil || !strings.Contains(out.String(), "password="+podToken) {
 		t.Errorf("get: %v\n%s", err, out)
 	}

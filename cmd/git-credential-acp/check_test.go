@@ -34,7 +34,7 @@ func compile(name string) (*jsonschema.Schema, error) {
 	return compiler.Compile(filepath.Join(root, "docs", name))
 }
 
-// parseWith reads a document, and holds it to a schema.
+// parseWith parses a document and validates it against a schema.
 func parseWith(read func() (*jsonschema.Schema, error), document []byte) (result checkResult, err error) {
 	schema, err := read()
 	if err != nil {
@@ -60,9 +60,8 @@ type checkResult struct {
 	Steps    []struct{ Name, Status, Code, Instance string }
 }
 
-// parseCheck reads a document of check --json, and holds it to its schema and to
-// what a schema can't say: each step is there, in the order that is documented,
-// and the counts are right.
+// parseCheck parses the output of check --json and validates it against its schema; all
+// steps must be there, in order, and the counts must be right.
 func parseCheck(document []byte) (result checkResult, err error) {
 	if result, err = parseWith(checkSchema, document); err != nil || result.Outcome == string(check.Usage) {
 		return result, err
@@ -92,11 +91,10 @@ func parseCheck(document []byte) (result checkResult, err error) {
 	return result, nil
 }
 
-// invisible is a name of characters that a terminal acts on or does not show.
+// invisible is a name with control and invisible characters.
 const invisible = "\x1b[2J\u202e\u2028\u2029\u0085\u200b\u3164\ufe0f\u00a0\U000e0041\x7fname"
 
-// run runs the built program in the pod, and gives what it prints to standard
-// output, and its exit code.
+// run runs the built program in the pod, and returns standard output and the exit code.
 func (p *pod) run(args ...string) (stdout string, code int) {
 	p.t.Helper()
 	cmd := exec.Command(program(p.t), args...)
@@ -115,8 +113,8 @@ func (p *pod) run(args ...string) (stdout string, code int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// What the built program prints is what the schema describes, in every way in
-// which a check can end; and each step is seen to be good in one of them.
+// The output of check --json matches its schema with every outcome, and each step is good
+// in at least one case.
 func TestCheckSchema(t *testing.T) {
 	t.Parallel()
 	good := map[string]bool{}
@@ -169,14 +167,14 @@ func TestCheckSchema(t *testing.T) {
 		})
 	}
 	for _, name := range check.Steps() {
-		// In these, the host is an IP address, and git-lfs need not be there.
+		// Here the host is an IP address, and git-lfs may be missing.
 		if !good[name] && name != "dns" && name != "git-lfs-version" {
 			t.Errorf("%s was never good", name)
 		}
 	}
 }
 
-// The schema holds what it says: documents that are a little wrong are refused.
+// The schema rejects documents that are slightly wrong.
 func TestCheckSchemaRefuses(t *testing.T) {
 	p := newPod(t, "group/project")
 	out, _ := p.run("check", "--json", p.gitlab.URL()+"/group/project.git")
@@ -222,8 +220,7 @@ func (p *pod) project(f func(*gitlabtest.Project)) {
 	}
 }
 
-// check decides nothing that get would decide in another way: with the same
-// GitLab, the same Secret and the same settings, both end with the same exit code.
+// With the same GitLab, Secret and settings, check and get have the same exit code.
 func TestCheckAgreesWithGet(t *testing.T) {
 	t.Parallel()
 	fault := func(f gitlabtest.Fault) func(*pod) { return func(p *pod) { p.gitlab.AddFault(f) } }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// With few file descriptors, a command works, or says that files can't be opened.
-// It takes no file for absent or present, and blames nothing else.
+// With few file descriptors, a command works, or reports "too many open files" and no other
+// cause.
 func TestFewDescriptors(t *testing.T) {
 	t.Parallel()
 	p := newPod(t, "group/project")

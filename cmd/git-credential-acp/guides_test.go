@@ -19,14 +19,13 @@ import (
 
 var update = flag.Bool("update", false, "write what check prints into README.md")
 
-// What these guides give to type works as it stands, for somebody who has a
-// clone of the repository, a token to paste, and a GitLab.
+// The commands in these guides work with a clone of the repository, a token and a GitLab.
 func TestGuides(t *testing.T) {
 	t.Parallel()
 	for guide, test := range map[string]struct {
 		prepare func(*laptop)
-		// typed is a part of what there is to type, then is typed after it, and
-		// prints is a line of what all that prints.
+		// typed is a part of the guide's commands, then is run after them, and prints is a
+		// line of the output.
 		typed, then, prints string
 		needs               string
 	}{
@@ -49,7 +48,7 @@ func TestGuides(t *testing.T) {
 				script += block[1]
 			}
 			if !strings.Contains(script, test.typed) {
-				t.Fatalf("there is too little to type:\n%s", script)
+				t.Fatalf("commands are missing:\n%s", script)
 			}
 			l := newLaptop(t)
 			if test.prepare != nil {
@@ -66,8 +65,7 @@ func TestGuides(t *testing.T) {
 	}
 }
 
-// What is to be put into a pod's configuration is YAML, and the environment that
-// setup prints.
+// YAML in the documents is valid, and docs/pods.md has what setup prints.
 func TestManifests(t *testing.T) {
 	environment, err := exec.Command(program(t), "setup", "--env=kubernetes", "--instance", "https://gitlab.example.com").Output()
 	if err != nil {
@@ -92,7 +90,7 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// What the guides show as files is what setup prints, and what a script has tried.
+// Files in the guides are what setup prints, and what a script tests.
 func TestGuideFiles(t *testing.T) {
 	printed, err := exec.Command(program(t), "setup", "--print", "--instance", "https://gitlab.example.com").Output()
 	if err != nil {
@@ -117,8 +115,8 @@ func TestGuideFiles(t *testing.T) {
 	}
 }
 
-// README shows what check really prints, but for what differs from run to run.
-// With -update, it is made to.
+// README shows what check prints, except for what differs from run to run. -update writes
+// it.
 func TestReadmeCheck(t *testing.T) {
 	readme := filepath.Join(root, "README.md")
 	text, err := os.ReadFile(readme)
@@ -151,7 +149,7 @@ func TestReadmeCheck(t *testing.T) {
 	}
 }
 
-// example puts addresses as others have them in the place of this machine's.
+// example replaces this machine's addresses and paths.
 func (l *laptop) example(out string) string {
 	out = strings.ReplaceAll(out, l.home, "/home/you")
 	out = regexp.MustCompile(`\S+/git-credential-acp-\d+`).ReplaceAllString(out, "/tmp/git-credential-acp-1000")
@@ -159,8 +157,7 @@ func (l *laptop) example(out string) string {
 	return regexp.MustCompile(`127\.0\.0\.1, port \d+`).ReplaceAllString(out, "10.0.0.3, port 3128")
 }
 
-// steady takes out of a check's lines what differs from run to run: dates,
-// times, and what depends on the programs of the machine.
+// steady removes what differs from run to run: dates, times, versions of git.
 func steady(lines string) string {
 	for _, variable := range []string{
 		`\d{4}-\d\d-\d\d`, `\d\d:\d\d(:\d\d)? UTC`, `in \d+ ms`, `in \d+ days`, `\d+ of`,
@@ -171,8 +168,8 @@ func steady(lines string) string {
 	return lines
 }
 
-// laptop is a machine with a shell, a clone of this repository, and a GitLab that
-// is gitlab.example.com, with the project group/project.
+// laptop is a machine with a clone of this repository, and a GitLab at gitlab.example.com
+// with the project group/project.
 type laptop struct {
 	t                *testing.T
 	dir, home, clone string
@@ -219,7 +216,7 @@ func newLaptop(t *testing.T) *laptop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What building takes besides the sources is there already.
+	// Use the machine's build and module caches.
 	cached, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +226,7 @@ func newLaptop(t *testing.T) *laptop {
 	return l
 }
 
-// fetch puts the sources that the program is built from into the clone.
+// fetch copies the program's sources into the clone.
 func (l *laptop) fetch() {
 	l.t.Helper()
 	for _, name := range []string{"Makefile", "go.mod", "go.sum"} {
@@ -248,7 +245,7 @@ func (l *laptop) fetch() {
 	}
 }
 
-// install puts the program on the PATH, and the token into files.
+// install adds the program to the PATH and writes the token to files.
 func (l *laptop) install(files ...string) {
 	l.t.Helper()
 	dir := filepath.Join(l.home, ".config", "gitlab")
@@ -265,8 +262,8 @@ func (l *laptop) install(files ...string) {
 		"GIT_SSL_CAINFO="+filepath.Join(l.home, "company-ca.pem"))
 }
 
-// shell types a script, in the clone, with the token at hand to paste. It ends at
-// the first command that fails, and gives all that was printed.
+// shell runs a script in the clone, with the token on standard input, until a command fails.
+// It returns all output.
 func (l *laptop) shell(script string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()

@@ -15,8 +15,7 @@ import (
 	"time"
 )
 
-// installing is a run of install by the program as it is released. By itself it
-// has no environment, and files that it makes are its own alone.
+// installing runs install without an environment and with umask 077.
 func installing(t *testing.T, program string, args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
 	t.Helper()
 	cmd, stdout, stderr = exec.Command("sh", append([]string{"-c", `umask 077; exec "$@"`, "sh", program, "install"}, args...)...), &bytes.Buffer{}, &bytes.Buffer{}
@@ -32,7 +31,7 @@ func mustInstall(t *testing.T, program, dir, want string) {
 	}
 }
 
-// refuseInstall wants one message, and nothing changed in dir.
+// refuseInstall wants one message and an unchanged dir.
 func refuseInstall(t *testing.T, cmd *exec.Cmd, stdout, stderr *bytes.Buffer, dir, want string) {
 	t.Helper()
 	before := listing(t, dir)
@@ -47,7 +46,7 @@ func refuseInstall(t *testing.T, cmd *exec.Cmd, stdout, stderr *bytes.Buffer, di
 	}
 }
 
-// listing tells what is in a directory, by name, kind, mode, number and size.
+// listing lists a directory: name, mode, inode and size.
 func listing(t *testing.T, dir string) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -65,8 +64,7 @@ func listing(t *testing.T, dir string) string {
 	return all.String()
 }
 
-// wantInstalled wants the program in dir, whole and executable for all, and
-// nothing else.
+// wantInstalled wants only the program in dir, complete and executable for all.
 func wantInstalled(t *testing.T, dir string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -93,7 +91,7 @@ func same(t *testing.T, one, other string) bool {
 	return err == nil && bytes.Equal(a, b)
 }
 
-// shared is a directory as volumes are, where another user id installs than reads.
+// shared is a directory like a volume that another user reads.
 func shared(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "shared")
@@ -119,8 +117,7 @@ func TestInstall(t *testing.T) {
 		t.Errorf("the copy says %q, %v", out, err)
 	}
 
-	// Once more, by the copy itself: there is nothing to do. By another: it is
-	// made anew, while the old one runs on.
+	// Again by the copy itself: nothing to do. By another: replaced while the old one runs.
 	before := listing(t, dir)
 	mustInstall(t, copied, dir, copied+" is already this version of the program")
 	if after := listing(t, dir); after != before {
@@ -137,7 +134,7 @@ func TestInstall(t *testing.T) {
 	mustInstall(t, program(t), dir, "installed "+copied)
 	wantInstalled(t, dir)
 	if listing(t, dir) == before {
-		t.Error("it was not made anew")
+		t.Error("it was not replaced")
 	}
 	if _, err := io.WriteString(stdin, "protocol=https\nhost=github.com\n\n"); err != nil {
 		t.Error(err)
@@ -146,8 +143,7 @@ func TestInstall(t *testing.T) {
 		t.Errorf("the old one: %v", err)
 	}
 
-	// A program of another name is copied under the right one; one that nobody
-	// else may run is replaced by one that all may.
+	// A program with another name gets the right one; a copy with mode 0700 is replaced.
 	named := filepath.Join(shared(t), "helper")
 	if err := os.Link(program(t), named); err != nil {
 		t.Fatal(err)
@@ -161,7 +157,7 @@ func TestInstall(t *testing.T) {
 	mustInstall(t, filepath.Join(dir, "git-credential-acp"), dir, "installed "+filepath.Join(dir, "git-credential-acp"))
 	wantInstalled(t, dir)
 
-	// What else stands in a directory stays.
+	// Other files stay.
 	put(t, filepath.Join(dir, ".git-credential-acp-x"), "not ours")
 	cmd, _, _ := installing(t, program(t), dir)
 	if err := cmd.Run(); err != nil || !strings.Contains(listing(t, dir), ".git-credential-acp-x ") {
@@ -169,8 +165,7 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// A link where the program should be is replaced, whatever it leads to; what it
-// leads to is left alone. The directory itself may be a link.
+// A link in the program's place is replaced, not its target. The directory may be a link.
 func TestInstallLink(t *testing.T) {
 	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
 	put(t, elsewhere, "old")
@@ -190,7 +185,7 @@ func TestInstallLink(t *testing.T) {
 	}
 }
 
-// Where it can't be done, one message says why, and all is as before.
+// A failed install prints one message and changes nothing.
 func TestInstallRefused(t *testing.T) {
 	dir := shared(t)
 	blocked, file := shared(t), filepath.Join(dir, "file")
@@ -224,7 +219,7 @@ func TestInstallRefused(t *testing.T) {
 	}
 }
 
-// A user id that may not write there, with an older program in place.
+// A user ID without write access, with an older program in place.
 func TestInstallNotWritable(t *testing.T) {
 	dir := shared(t)
 	put(t, filepath.Join(dir, "git-credential-acp"), "old")
@@ -236,8 +231,7 @@ func TestInstallNotWritable(t *testing.T) {
 	refuseInstall(t, asNobody(cmd), stdout, stderr, dir, "the program can't be copied to "+dir+"/git-credential-acp: permission denied\n")
 }
 
-// reachable makes the way to the test's directories and to the program free for
-// other users.
+// reachable lets other users enter the test's directories and the program's.
 func reachable(t *testing.T) {
 	t.Helper()
 	program(t)
@@ -248,7 +242,7 @@ func reachable(t *testing.T) {
 	}
 }
 
-// A user id without a home, a name or rights, as OpenShift gives them.
+// A user ID without a name and home, as on OpenShift.
 func TestInstallAsNobody(t *testing.T) {
 	dir := shared(t)
 	if err := os.Chmod(dir, 0o777); err != nil {
@@ -262,11 +256,11 @@ func TestInstallAsNobody(t *testing.T) {
 	wantInstalled(t, dir)
 }
 
-// With all but the volume read-only, as a restricted pod has it.
+// With all but the volume read-only, as in a restricted pod.
 func TestInstallReadOnlyRoot(t *testing.T) {
 	dir := shared(t)
 	cmd, stdout, stderr := installing(t, program(t), dir)
-	// Mounts are the command's own, and its user namespace lets it make them.
+	// In mount and user namespaces of its own.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}}
@@ -310,10 +304,10 @@ func TestInstallFullDisk(t *testing.T) {
 	}
 }
 
-// Ended at any moment, it leaves nothing: neither a part of the program, nor
-// anything else. What was there before is there until the new one is.
+// Interrupted at any time, install leaves no partial or temporary file, and an older program
+// stays until the new one replaces it.
 func TestInstallEnded(t *testing.T) {
-	// With more behind its end, the program runs as before, and takes longer.
+	// Data after its end makes the copy take longer.
 	fat := filepath.Join(shared(t), "fat")
 	content, err := os.ReadFile(program(t))
 	if err != nil {
@@ -357,11 +351,11 @@ func TestInstallEnded(t *testing.T) {
 	}
 	t.Log(ends)
 	if ends["killed, before, in words false"] == 0 || ends["terminated, before, in words true"] == 0 {
-		t.Errorf("never ended in its midst: %v", ends)
+		t.Errorf("never interrupted while copying: %v", ends)
 	}
 }
 
-// All at once, and each succeeds.
+// Concurrent installs all succeed.
 func TestInstallTogether(t *testing.T) {
 	t.Parallel()
 	dir := shared(t)

@@ -18,8 +18,8 @@ func TestMain(m *testing.M) {
 	scripttest.Main(cleaned{m}, cli.Name, runTest, map[string]func(){"panics": panics, "spy": spy})
 }
 
-// runTest is run with the directory of the platform's runner in a variable: its place is
-// fixed in the program, and tests must not share it.
+// runTest is run with the directory of the platform's runner in a variable, since tests must
+// not share the program's fixed path.
 func runTest(stdout, stderr io.Writer) int {
 	env := surroundings(stdout, stderr)
 	env.RunnerDir = os.Getenv(scripttest.RunnerDir)
@@ -38,8 +38,7 @@ func (m cleaned) Run() int {
 	return m.M.Run()
 }
 
-// scripts is where the test scripts are; package scripttest describes their
-// commands.
+// scripts is the directory of the test scripts; package scripttest describes their commands.
 var scripts = filepath.Join(root, "testdata", "scripts")
 
 // scriptCommands are those that need this package:
@@ -74,7 +73,7 @@ func TestScripts(t *testing.T) {
 	scripttest.Run(t, scripttest.Params{Dir: scripts, Commands: scriptCommands})
 }
 
-// The attacks run against the program as it is built for release.
+// The attacks run against the built program.
 func TestAttacks(t *testing.T) {
 	t.Parallel()
 	scripttest.Run(t, scripttest.Params{Dir: attacks, Program: program(t), Commands: scriptCommands})

@@ -14,9 +14,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/process"
 )
 
-// panics is the program with a fault in it: it ends by a panic over the text in
-// its second argument, in its own main goroutine or in one of a library's. With
-// "open", the process has not been sealed.
+// panics is the program with a panic of its second argument, in the main goroutine or in a
+// library's. With "open", it is not hardened.
 func panics() {
 	where, value := os.Args[1], os.Args[2]
 	stderr := os.Stderr
@@ -37,8 +36,7 @@ func panics() {
 	os.Exit(cli.Run(context.Background(), env, []string{"get"}))
 }
 
-// A panic prints none of what the program works on, wherever it happens and
-// whatever the environment asks for.
+// A panic prints no data, in any goroutine and with any environment.
 func TestPanicPrintsNothing(t *testing.T) {
 	const canary = "glpat-CanaryInAPanic0123"
 	run := func(traceback string, args ...string) (code int, said string) {
@@ -54,12 +52,12 @@ func TestPanicPrintsNothing(t *testing.T) {
 		if code != 1 || strings.Count(said, "\n") != 2 || !strings.HasPrefix(said, "git-credential-acp: internal error: this is a bug in git-credential-acp ") {
 			t.Errorf("%q, main: exit code %d, said:\n%s", traceback, code, said)
 		}
-		// There, nobody can say anything any more.
+		// In another goroutine, nothing can be printed.
 		if code, said := run(traceback, "library", canary); code != 2 || said != "" {
 			t.Errorf("%q, library: exit code %d, said:\n%s", traceback, code, said)
 		}
 	}
 	if _, said := run("none", "library", canary, "open"); !strings.Contains(said, canary) {
-		t.Errorf("a process that is not sealed prints no value either: %q", said)
+		t.Errorf("a process that is not hardened prints no value either: %q", said)
 	}
 }

@@ -17,11 +17,10 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
-// nobody is a user id that owns nothing and may do nothing.
+// nobody is an unprivileged user ID.
 const nobody = 65534
 
-// spy tries to look into the process whose id is its argument, and tells how
-// each way to do so went.
+// spy tries to read another process (its argument is the ID), and prints what succeeds.
 func spy() {
 	pid, err := strconv.Atoi(os.Args[1])
 	if err != nil {
@@ -53,8 +52,7 @@ func spy() {
 	}
 }
 
-// asNobody makes a process of a user other than root's, with files that this
-// user can read. Root may look into anything.
+// asNobody runs a process of root's as nobody, since root can read any process.
 func asNobody(cmd *exec.Cmd) *exec.Cmd {
 	if os.Getuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
@@ -62,8 +60,7 @@ func asNobody(cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-// hanging is the program, as it is released, with the token in its memory: it
-// waits for an answer of GitLab's that never comes.
+// hanging is the built program with the token in memory, while it waits for GitLab.
 func hanging(t *testing.T, p *pod) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
 	for _, path := range []string{filepath.Dir(p.dir), p.dir, built.dir, p.gitlab.CAFile()} {
@@ -95,7 +92,7 @@ func hanging(t *testing.T, p *pod) (*exec.Cmd, *bytes.Buffer) {
 	return get, said
 }
 
-// No other process can look into this one, even one of the same user's.
+// Other processes can't read this one's memory, even the same user's.
 func TestMemoryIsClosed(t *testing.T) {
 	t.Parallel()
 	p := newPod(t, "group/project")
@@ -120,8 +117,7 @@ func TestMemoryIsClosed(t *testing.T) {
 		}
 		return ways
 	}
-	// What is open with a program that does nothing about it has to be closed
-	// with this one. (Some systems close a part of it for all.)
+	// Compare with another program: some systems close a part for all.
 	other := asNobody(exec.Command("sleep", "60"))
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
@@ -138,8 +134,7 @@ func TestMemoryIsClosed(t *testing.T) {
 	}
 }
 
-// The kernel writes no dump of the process, whatever the limit was, and the
-// runtime nothing to standard error.
+// The kernel writes no core dump, whatever the limit, and the runtime no stack trace.
 func TestNoCoreDump(t *testing.T) {
 	t.Parallel()
 	p := newPod(t, "group/project")

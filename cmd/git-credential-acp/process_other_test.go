@@ -2,5 +2,5 @@
 
 package main
 
-// spy has nothing to look at here.
+// spy is only for Linux.
 func spy() {}

@@ -10,10 +10,8 @@ import (
 	"testing"
 )
 
-// A get that is remembered opens the Secret, one verdict, and nothing else of
-// this program's choosing: no socket, no other program, no configuration, and it
-// writes nothing. Whatever is added to the way that nearly every call takes shows
-// here.
+// A get with a cached verdict opens only the Secret and the cache file: no socket, program or
+// configuration, and it writes nothing.
 func TestWarmPath(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -50,7 +48,7 @@ func TestWarmPath(t *testing.T) {
 			opened = append(opened, what(strings.Trim(name, `"`)))
 		}
 	}
-	// The Go runtime sees how large a page is, and how many processors it may use.
+	// The Go runtime reads the page size and the number of processors.
 	opened = slices.DeleteFunc(opened, func(name string) bool { return name == "the runtime's" })
 	want := []string{
 		"null", // to which standard error leads
@@ -61,8 +59,8 @@ func TestWarmPath(t *testing.T) {
 		"a version", "ca.crt",
 		"cache", "a verdict",
 	}
-	// The process is closed to others: who may not look into any process sees
-	// that files are opened, and not which.
+	// Without the right to read any process, strace sees no names, since the process is
+	// hardened.
 	if slices.Contains(opened, "hidden") {
 		for i := range want {
 			want[i] = "hidden"
@@ -73,7 +71,7 @@ func TestWarmPath(t *testing.T) {
 	}
 }
 
-// what a file is that was opened, by its name.
+// what names the kind of an opened file.
 func what(path string) string {
 	name := filepath.Base(path)
 	switch {

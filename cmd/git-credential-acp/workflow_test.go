@@ -16,8 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Actions are pinned by commit, since a tag can be moved, and what the workflows
-// make is in the Makefile.
+// Actions are pinned by commit, and the workflows' make targets exist.
 func TestWorkflows(t *testing.T) {
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil {
@@ -137,7 +136,7 @@ func TestMakeHelp(t *testing.T) {
 	}
 }
 
-// What docs/release.md says to verify is what the workflow signs.
+// docs/release.md verifies what the workflow signs.
 func TestVerifyRelease(t *testing.T) {
 	document, err := os.ReadFile(filepath.Join(root, "docs", "release.md"))
 	if err != nil {

@@ -15,20 +15,20 @@ func (s *Server) userView(r *http.Request, u User) map[string]any {
 		"web_url": s.base(r) + "/" + u.Username}
 }
 
-// base is the instance's URL as the client sees it.
+// base is the instance's URL as seen by the client.
 func (s *Server) base(r *http.Request) string { return s.origin(r) + s.opts.Path }
 
 func (s *Server) answerUser(r *http.Request, c *caller) reply {
 	v := s.userView(r, c.user)
 	v["email"], v["commit_email"] = c.user.Email, cmp.Or(c.user.CommitEmail, c.user.Email)
-	if c.user.Admin { // shown to administrators only
+	if c.user.Admin { // only administrators have it
 		v["is_admin"] = true
 	}
 	return jsonReply(http.StatusOK, v)
 }
 
-// answerProject answers for a project and what lies below it. Access comes
-// before the redirect, so that a path that moved says nothing to strangers.
+// answerProject serves a project and what is below it. Access is checked before the
+// redirect of a moved path.
 func (s *Server) answerProject(r *http.Request, rt route, c *caller) reply {
 	p, moved, ok := s.state.project(rt.project)
 	if !ok || p.GroupOnly || !p.visible(c.user) {
@@ -68,11 +68,11 @@ func (s *Server) projectView(r *http.Request, p Project, c *caller) map[string]a
 		v["marked_for_deletion_on"] = p.MarkedForDeletionOn
 	}
 	if p.codeVisible(c.user) && v["empty_repo"] == false {
-		v["default_branch"] = "main" // absent without access to the code
+		v["default_branch"] = "main" // only with access to the code
 	}
 	if c.user.ID != 0 {
-		// Invited groups and administrators are not in here, in GitLab
-		// neither: both entries null doesn't mean no access.
+		// As in GitLab, without invited groups and administrators: two nulls don't mean no
+		// access.
 		v["permissions"] = map[string]any{"project_access": accessView(p.Direct[c.user.ID]), "group_access": accessView(p.Group[c.user.ID])}
 	}
 	return v

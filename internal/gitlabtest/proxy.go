@@ -14,32 +14,26 @@ import (
 	"time"
 )
 
-// ProxyOptions say what kind of proxy to start. The zero value refuses all.
+// ProxyOptions are for StartProxy. The zero value refuses everything.
 type ProxyOptions struct {
-	// Routes maps host:port names, in lower case, to addresses that listen
-	// (https://gitlab.example.com is "gitlab.example.com:443"). "*:443" is any
-	// other name with that port, "*" any other at all. Names without a route
-	// get 502: nothing leaves the machine.
+	// Routes maps host:port, in lower case, to loopback addresses (https://gitlab.example.com
+	// is "gitlab.example.com:443"). "*:443" is any other name with that port, "*" any other.
+	// Without a route, the proxy replies 502: nothing leaves the machine.
 	Routes map[string]string
-	// Delay is a round trip: bytes take half of it in each direction, and a
-	// CONNECT is answered after one more, as connecting to a distant host
-	// takes one. Bandwidth is not limited.
+	// Delay is a round trip's time; a CONNECT takes one more. Bandwidth is not limited.
 	Delay time.Duration
-	// RequireAuth answers 407 to requests without Proxy-Authorization of the
-	// Basic kind; any user name but the empty one will do.
+	// RequireAuth replies 407 to requests without Basic Proxy-Authorization; any user name
+	// is accepted.
 	RequireAuth bool
-	// Answer, when not nil, is the status of every answer; nothing is
-	// connected, not even with 200.
+	// Answer, unless nil, is the status of every reply; nothing is connected.
 	Answer *int
-	// Dir, when not empty, makes clients speak TLS with the proxy, whose
-	// certificate is signed by the authority of that directory (see
-	// [Options.Dir]).
+	// Dir, unless empty, makes it a TLS proxy with a certificate of that directory's
+	// authority (see [Options.Dir]).
 	Dir string
 }
 
-// Proxy is an HTTP proxy (CONNECT, and absolute URIs for plain HTTP) that
-// stands in for DNS and for distance. The Path of its requests is the host:port of a
-// CONNECT, else the whole URL.
+// Proxy is an HTTP proxy (CONNECT, and absolute URIs for plain HTTP) with its own names and
+// delays. The Path of its requests is the host:port of a CONNECT, otherwise the whole URL.
 type Proxy struct {
 	*web
 	routes
@@ -70,7 +64,7 @@ func StartProxy(o ProxyOptions) (*Proxy, error) {
 	return p, err
 }
 
-// Close cuts all tunnels and leaves nothing behind.
+// Close closes all connections.
 func (p *Proxy) Close() {
 	p.web.Close()
 	p.tunnels.Wait()
@@ -89,14 +83,13 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 			p.connect(w, r)
 		case !r.URL.IsAbs():
 			http.Error(w, "this is a proxy", http.StatusBadRequest)
-		case pause(r, p.opts.Delay*3/2): // connecting, and half of the request's own round trip
+		case pause(r, p.opts.Delay*3/2): // connecting, and half of the request's round trip
 			p.forward.ServeHTTP(w, r)
 		}
 	})
 }
 
-// connect opens a tunnel. It outlives the handler, whose connection it takes
-// over, and ends with either side or with Close.
+// connect opens a tunnel, which takes over the connection and ends with either side or Close.
 func (p *Proxy) connect(w *statusWriter, r *http.Request) {
 	far, err := p.dial(r.Context(), "tcp", r.Host)
 	if err != nil {
@@ -111,7 +104,7 @@ func (p *Proxy) connect(w *statusWriter, r *http.Request) {
 	}
 	w.status = http.StatusOK
 	_ = near.SetDeadline(time.Time{})
-	_, _ = io.WriteString(near, "HTTP/1.1 200 Connection established\r\n\r\n") // the tunnel meets the error again
+	_, _ = io.WriteString(near, "HTTP/1.1 200 Connection established\r\n\r\n") // an error recurs in the tunnel
 	p.tunnels.Go(func() { tunnel(p.ctx, near, rw.Reader, far, p.opts.Delay/2) })
 }
 
@@ -121,15 +114,14 @@ type routes struct {
 	to map[string]string
 }
 
-// Route adds a name, or moves it to another address; an empty address takes it
-// away. Tunnels that are open stay.
+// Route sets the address of a name; "" removes it. Open tunnels stay.
 func (rs *routes) Route(hostport, addr string) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	rs.to[strings.ToLower(hostport)] = addr
 }
 
-// dial connects to where a name leads, on loopback or not at all.
+// dial connects to a name's address, on loopback only.
 func (rs *routes) dial(ctx context.Context, _, hostport string) (net.Conn, error) {
 	rs.mu.Lock()
 	port := hostport[strings.LastIndexByte(hostport, ':')+1:]
@@ -145,8 +137,8 @@ func (rs *routes) dial(ctx context.Context, _, hostport string) (net.Conn, error
 	return new(net.Dialer).DialContext(ctx, "tcp", addr)
 }
 
-// tunnel carries both ways between two connections until either ends or ctx does; what
-// comes from near is read from reader. Bytes are on their way for a time.
+// tunnel copies in both directions, delayed, until either connection or ctx ends. reader has
+// what near sends.
 func tunnel(ctx context.Context, near net.Conn, reader io.Reader, far net.Conn, late time.Duration) {
 	end := func() {
 		_ = near.Close()
@@ -160,14 +152,14 @@ func tunnel(ctx context.Context, near net.Conn, reader io.Reader, far net.Conn, 
 	ways.Wait()
 }
 
-// packet is bytes on their way, or the end of them.
+// packet is delayed data, or the end of it.
 type packet struct {
 	due  time.Time
 	data []byte
 }
 
-// carry copies one direction, each byte late but none waiting for the one before:
-// distance, not a narrow line. An error in writing is the end of both directions.
+// carry copies one direction with a delay that doesn't limit the bandwidth. A write error
+// ends both directions.
 func carry(to net.Conn, from io.Reader, end func(), late time.Duration) {
 	line := make(chan packet, 256) // bounds what is in flight to 8 MiB
 	var writer sync.WaitGroup
@@ -175,7 +167,7 @@ func carry(to net.Conn, from io.Reader, end func(), late time.Duration) {
 		for pk := range line {
 			time.Sleep(time.Until(pk.due))
 			if _, err := to.Write(pk.data); err != nil {
-				end() // from here on nothing can be written, and the reader ends
+				end() // the reader ends
 			}
 		}
 		if t, ok := to.(interface{ CloseWrite() error }); ok {

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// rateLimits counts API requests in fixed windows, by token, or by address
-// where there is none.
+// rateLimits counts API requests in fixed windows, by token or, without one, by address.
 type rateLimits struct {
 	mu      sync.Mutex
 	limit   int
@@ -23,11 +22,9 @@ type rateWindow struct {
 	seen int
 }
 
-// SetRateLimit allows each token that many API requests in a window, which
-// begins with its first request by the server's clock. While it is on, every
-// response carries RateLimit-Limit, -Observed, -Remaining and -Reset (unix
-// seconds); beyond it, 429 with the text "Retry later" and Retry-After
-// (seconds) come from in front of GitLab. A limit of 0 turns it off.
+// SetRateLimit allows each token that many API requests in a window, which begins with its
+// first request. Replies have RateLimit-Limit, -Observed, -Remaining and -Reset (unix
+// seconds); beyond the limit, 429 "Retry later" with Retry-After. 0 turns it off.
 func (s *Server) SetRateLimit(limit int, window time.Duration) {
 	s.limits.mu.Lock()
 	defer s.limits.mu.Unlock()
@@ -42,7 +39,7 @@ func limitKey(r *http.Request) string {
 	return "ip " + ip
 }
 
-// hit counts a request and says what the headers are, and whether it is over.
+// hit counts a request, and returns the headers and whether the limit is exceeded.
 func (l *rateLimits) hit(key string, now time.Time) (http.Header, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,8 +52,7 @@ func (l *rateLimits) hit(key string, now time.Time) (http.Header, bool) {
 		l.windows[key] = w
 	}
 	w.seen++
-	// http.Header.Set would spell it Ratelimit; GitLab sends RateLimit, and
-	// HTTP/1 clients that compare letters see the difference.
+	// http.Header.Set would write Ratelimit; GitLab sends RateLimit.
 	h := http.Header{
 		"RateLimit-Limit":     {strconv.Itoa(l.limit)},
 		"RateLimit-Observed":  {strconv.Itoa(w.seen)},

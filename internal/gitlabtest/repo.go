@@ -14,17 +14,16 @@ import (
 	"strings"
 )
 
-// gitProgram is the machine's git, run so that neither its configuration nor
-// its environment matters, and the repositories below a server's root.
+// gitProgram is the machine's git, run without its configuration and environment, and the
+// repositories of a server.
 type gitProgram struct {
 	git, backend        string
 	home, hooks         string
 	repositories, model string
 }
 
-// repositoryConfig is what git init leaves to be said. Nothing may start in the
-// background: a test that has ended must not have a gc running in its
-// directory. What clients may ask for is as on GitLab. The reflog has who pushed.
+// repositoryConfig starts nothing in the background, which could outlive a test. Clients may
+// ask for the same as on GitLab. The reflog names who pushed.
 const repositoryConfig = `
 [core]
 	logAllRefUpdates = true
@@ -42,7 +41,7 @@ const repositoryConfig = `
 	auto = false
 `
 
-// The hooks get what they need from the environment that serveGit gives git.
+// The hooks use variables that serveGit sets.
 const (
 	preReceive = `#!/bin/sh
 set -f
@@ -101,8 +100,7 @@ func newGitProgram(root string) (gitProgram, error) {
 	return g, errors.Join(err, f.Close())
 }
 
-// env is the whole environment of every git process. safe.directory is for
-// containers that map users: the repositories are this server's own.
+// env is the complete environment of git. safe.directory is for containers that map users.
 func (g gitProgram) env(more ...string) []string {
 	return append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + g.home, "XDG_CONFIG_HOME=" + g.home, "LC_ALL=C",
@@ -124,8 +122,7 @@ func (g gitProgram) run(ctx context.Context, stdin []byte, args ...string) (stri
 	return stdout.String(), nil
 }
 
-// name is the directory of a repository below repositories: by ID, as in
-// GitLab, so that a project that moves keeps it.
+// name is the directory of a repository, by ID, so that a moved project keeps it.
 func (g gitProgram) name(id int, wiki bool) string {
 	if wiki {
 		return strconv.Itoa(id) + ".wiki.git"
@@ -137,7 +134,7 @@ func (g gitProgram) dir(id int, wiki bool) string {
 	return filepath.Join(g.repositories, g.name(id, wiki))
 }
 
-// create makes the repository and the wiki of a project, if they aren't there.
+// create makes a project's repository and wiki, if missing.
 func (g gitProgram) create(p Project) error {
 	pages := []struct {
 		wiki          bool
@@ -157,7 +154,7 @@ func (g gitProgram) create(p Project) error {
 		if p.Empty && !page.wiki {
 			continue
 		}
-		// A fixed date gives the same commit in each run.
+		// With a fixed date, the commit is always the same.
 		const who = "GitLab <noreply@gitlab.invalid> 1735787045 +0000\n"
 		stream := "commit refs/heads/main\nauthor " + who + "committer " + who + data("Initial commit\n") +
 			"M 100644 inline " + page.file + "\n" + data(page.content) + "done\n"
@@ -168,18 +165,17 @@ func (g gitProgram) create(p Project) error {
 	return nil
 }
 
-// data is fast-import's counted string.
+// data is a string for git fast-import.
 func data(s string) string { return fmt.Sprintf("data %d\n%s\n", len(s), s) }
 
-// branch resolves a branch by its exact name to a commit ID.
+// branch returns a branch's commit ID.
 func (g gitProgram) branch(ctx context.Context, id int, name string) (commit string, ok bool) {
 	out, err := g.run(ctx, nil, "--git-dir="+g.dir(id, false), "show-ref", "--verify", "--hash", "refs/heads/"+name)
 	out = strings.TrimSpace(out)
 	return out, err == nil && len(out) >= 40
 }
 
-// empty says whether a repository has no branch, without starting git: every
-// project request asks.
+// empty reports whether a repository has no branch, without starting git.
 func (g gitProgram) empty(id int) bool {
 	dir := g.dir(id, false)
 	if packed, err := os.ReadFile(filepath.Join(dir, "packed-refs")); err == nil && bytes.Contains(packed, []byte(" refs/heads/")) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// route is what a request asks for.
+// route is a parsed request.
 type route struct {
 	endpoint string // a name as in Fault.Match, or "other"
 	rest     bool   // below <Path>/api/v4
@@ -20,13 +20,12 @@ type route struct {
 type repoRoute struct {
 	path    string // full path of the project, without ".git" and ".wiki"
 	wiki    bool
-	suffix  bool   // the URL had ".git"
-	service string // "git-upload-pack", "git-receive-pack", or what was asked for
-	rpc     string // "/info/refs", "/git-upload-pack", "/git-receive-pack", or LFS's part
+	suffix  bool   // the URL has ".git"
+	service string // "git-upload-pack", "git-receive-pack", or another
+	rpc     string // "/info/refs", "/git-upload-pack", "/git-receive-pack", or that of LFS
 }
 
-// route looks at the escaped path, never at the decoded one: a project's
-// "%2F" is part of its name there.
+// route parses the escaped path, in which a project's "%2F" is part of its name.
 func (s *Server) route(r *http.Request) route {
 	path, ok := strings.CutPrefix(r.URL.EscapedPath(), s.opts.Path)
 	if !ok || !strings.HasPrefix(path, "/") {
@@ -80,8 +79,7 @@ func apiRoute(method, path string) route {
 	return rt
 }
 
-// gitRoute finds the repository in a path. git-lfs's parts come first: their
-// tails are longer.
+// gitRoute finds the repository in a path of git or git-lfs.
 func gitRoute(r *http.Request, path string) *repoRoute {
 	path, err := url.PathUnescape(path)
 	if err != nil {
@@ -112,5 +110,5 @@ func (rt *repoRoute) named(repo string) *repoRoute {
 	return rt
 }
 
-// push says whether a request is one of a push.
+// push reports whether a request belongs to a push.
 func (rt *repoRoute) push() bool { return rt.service == "git-receive-pack" }

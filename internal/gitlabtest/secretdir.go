@@ -11,22 +11,20 @@ import (
 	"time"
 )
 
-// Names that kubelet's AtomicWriter uses (pkg/volume/util/atomic_writer.go).
+// Names of kubelet's AtomicWriter (pkg/volume/util/atomic_writer.go).
 const (
 	dataDir    = "..data"
 	newDataDir = "..data_tmp"
 )
 
-// WriteSecret lays out keys in dir as a kubelet mounts a Secret, or swaps them
-// in for what is there. The steps are those of kubelet's AtomicWriter, in its
-// order: write dir/..<timestamp>/<key>; link ..data_tmp to it; rename that onto
-// ..data, the one step that readers see; add dir/<key> -> ..data/<key> for new
-// keys; remove the links of keys that are gone; remove the old directory. A
-// payload that is there already changes nothing, as with kubelet.
+// WriteSecret writes keys to dir as kubelet mounts a Secret, or replaces them. The steps are
+// those of kubelet's AtomicWriter: write dir/..<timestamp>/<key>; link ..data_tmp to it;
+// rename that to ..data, the one step that readers see; add dir/<key> -> ..data/<key> for
+// new keys; remove the links of removed keys; remove the old directory. The same keys
+// change nothing.
 //
-// Files are 0644 and directories 0755, whatever the umask, since a Secret's
-// reader runs as another user than its writer. An error means that dir may
-// hold leavings, but ..data always names a whole payload.
+// Files are 0644 and directories 0755, whatever the umask, since another user reads them.
+// After an error, dir may have left-over files, but ..data is complete.
 func WriteSecret(dir string, keys map[string]string) error {
 	for k := range keys {
 		if k == "" || k == "." || strings.HasPrefix(k, "..") || strings.ContainsAny(k, "/\x00") {
@@ -36,7 +34,7 @@ func WriteSecret(dir string, keys map[string]string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("gitlabtest: %w", err)
 	}
-	old, _ := os.Readlink(filepath.Join(dir, dataDir)) // none yet on the first call
+	old, _ := os.Readlink(filepath.Join(dir, dataDir)) // none on the first call
 	if old != "" && maps.Equal(payload(filepath.Join(dir, old)), keys) {
 		return nil
 	}
@@ -54,7 +52,7 @@ func WriteSecret(dir string, keys map[string]string) error {
 	return os.RemoveAll(filepath.Join(dir, old))
 }
 
-// swap writes the keys into a directory of their own and renames ..data onto it.
+// swap writes the keys to a new directory and makes ..data a link to it.
 func swap(dir string, keys map[string]string) error {
 	fresh, err := os.MkdirTemp(dir, time.Now().UTC().Format("..2006_01_02_15_04_05."))
 	if err != nil {
@@ -66,7 +64,7 @@ func swap(dir string, keys map[string]string) error {
 		errs = append(errs, os.WriteFile(file, []byte(v), 0o644), os.Chmod(file, 0o644))
 	}
 	link := filepath.Join(dir, newDataDir)
-	_ = os.Remove(link) // left behind by a kill
+	_ = os.Remove(link) // left over by a kill
 	if err := errors.Join(append(errs, os.Symlink(filepath.Base(fresh), link))...); err != nil {
 		return err
 	}
@@ -81,10 +79,10 @@ func swap(dir string, keys map[string]string) error {
 	return nil
 }
 
-// payload is what the keys in a directory hold, "" for a link to nothing.
+// payload returns the keys in a directory; "" for a broken link.
 func payload(dir string) map[string]string {
 	held := map[string]string{}
-	entries, _ := os.ReadDir(dir) // none: nothing is held
+	entries, _ := os.ReadDir(dir) // an error means none
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), "..") {
 			b, _ := os.ReadFile(filepath.Join(dir, e.Name()))

@@ -1,17 +1,13 @@
-// Package gitlabtest is a GitLab for tests and for the demo: the few REST
-// endpoints that a credential helper asks, and real git repositories behind
-// `git http-backend`, over TLS with HTTP/2, on a loopback address.
+// Package gitlabtest is a local fake GitLab for tests and the demo: the REST endpoints that
+// a credential helper uses, and real git repositories behind `git http-backend`, over TLS
+// with HTTP/2, on a loopback address.
 //
-// Statuses, headers and bodies follow GitLab's source and documentation
-// (versions up to 19.5). A test that passes here is worth only as
-// much as that likeness, so a behaviour that GitLab doesn't have belongs in a
-// [Fault], never in an endpoint.
+// Statuses, headers and bodies follow GitLab's source and documentation (versions up to
+// 19.5). A behavior that GitLab doesn't have belongs in a [Fault], never in an endpoint.
 //
-// Beside the server stand the parts that a test of a whole machine needs: a
-// [Listener] that is not GitLab and must never see a token, a [Proxy] that
-// stands in for DNS and for distance, a [Platform] that stores tokens for
-// sessions, and [WriteSecret], which mounts a Kubernetes Secret the way a
-// kubelet does.
+// It also has a [Listener] that is not GitLab and must never see a token, a [Proxy] with its
+// own names and delays, a [Platform] that stores tokens for sessions, and [WriteSecret],
+// which mounts a Kubernetes Secret as kubelet does.
 package gitlabtest
 
 import (
@@ -27,15 +23,13 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 )
 
-// Options says what kind of GitLab to start. The zero value but for Dir is an
-// instance on https://127.0.0.1:<free port>.
+// Options are for Start. Dir is required. By default, the instance is on
+// https://127.0.0.1:<free port>.
 type Options struct {
-	// Dir holds the repositories and the certificate authority. It is
-	// required and made if missing; two servers may share one, and then share
-	// the authority, so that one CA file serves both.
+	// Dir has the repositories and the certificate authority, and is made if missing. Servers
+	// with the same Dir share the authority.
 	Dir string
-	// Path is the relative URL root of the instance, such as "/gitlab"; empty
-	// for an instance at the root of its host.
+	// Path is the relative URL root of the instance, such as "/gitlab", or empty.
 	Path string
 	// Hosts are further DNS names or addresses in the certificate; 127.0.0.1,
 	// ::1 and localhost are always in it.
@@ -49,13 +43,11 @@ type Options struct {
 	Now func() time.Time
 	// Certificate chooses a flaw in the server certificate.
 	Certificate CertificateKind
-	// ClientCertificates lets only clients in that show a certificate signed by
-	// the authority of Dir, as IssueClient makes them.
+	// ClientCertificates requires a client certificate of Dir's authority (IssueClient).
 	ClientCertificates bool
 }
 
-// Server is a running GitLab. All its methods may be called at any time, from
-// any goroutine, while clients are being served.
+// Server is a running GitLab. Its methods may be called concurrently.
 type Server struct {
 	*web
 	faults
@@ -68,8 +60,7 @@ type Server struct {
 	ban    loginBan
 }
 
-// Start makes the directories and the certificate and begins to serve. The
-// error names what is missing: git, git-http-backend, or a usable Dir.
+// Start starts a server. It fails without git, git-http-backend or a usable Dir.
 func Start(o Options) (*Server, error) {
 	if o.Dir == "" {
 		return nil, errors.New("gitlabtest: Options.Dir is required")
@@ -87,8 +78,7 @@ func Start(o Options) (*Server, error) {
 	if err = startWeb(&s.web, webOptions{dir: o.Dir, plain: o.PlainHTTP, certificate: o.Certificate, hosts: o.Hosts, clients: o.ClientCertificates, http1Only: o.HTTP1Only}, s.serve); err != nil {
 		return nil, err
 	}
-	// Each server has repositories of its own, even in a shared Dir: ids and
-	// paths of two instances must not meet.
+	// Servers that share Dir have their own repositories.
 	if s.root, err = os.MkdirTemp(filepath.Dir(s.ca.file), "gitlab-"); err == nil {
 		s.git, err = newGitProgram(s.root)
 	}
@@ -103,8 +93,7 @@ func Start(o Options) (*Server, error) {
 // without a trailing slash.
 func (s *Server) URL() string { return s.web.URL() + s.opts.Path }
 
-// serve is every request's way: what it asks for, what is remembered of it,
-// what fault it meets, and only then GitLab.
+// serve routes and records a request, then replies with a fault or as GitLab.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	rt := s.route(r)
 	answer := func(w http.ResponseWriter) {
@@ -140,8 +129,7 @@ func (s *Server) goGet(w http.ResponseWriter, r *http.Request, parts []string) {
 	_, _ = fmt.Fprintf(w, "<html><head><meta name=\"go-import\" content=\"%[1]s git https://%[1]s.git\"></head></html>\n", root)
 }
 
-// servePage answers for the web interface, of which there is none but the
-// redirect to its sign-in page and what the go command asks.
+// servePage is the web interface: only the redirect to the sign-in page, and go-get.
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, s.opts.Path)
 	if r.URL.Query().Get("go-get") == "1" {
@@ -157,8 +145,8 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("<!DOCTYPE html>\n<html><head><title>Not Found</title></head><body><h1>404</h1></body></html>\n"))
 }
 
-// origin is scheme and host as the client used them, so that what GitLab says
-// about itself stays true behind a [Proxy] that gives it another name.
+// origin is scheme and host as the client used them, since a [Proxy] can give the server
+// another name.
 func (s *Server) origin(r *http.Request) string {
 	if r.TLS == nil {
 		return "http://" + r.Host
@@ -166,8 +154,8 @@ func (s *Server) origin(r *http.Request) string {
 	return "https://" + r.Host
 }
 
-// MountSecret mounts a Secret with a token, an instance URL and the server's CA,
-// or replaces it; see [WriteSecret].
+// MountSecret mounts or replaces a Secret with a token, an instance URL and the server's CA;
+// see [WriteSecret].
 func (s *Server) MountSecret(dir, token, instanceURL string) error {
 	ca, err := os.ReadFile(s.CAFile())
 	if err != nil {
@@ -176,9 +164,9 @@ func (s *Server) MountSecret(dir, token, instanceURL string) error {
 	return WriteSecret(dir, map[string]string{"token": token, "instanceUrl": instanceURL, "ca.crt": string(ca)})
 }
 
-// Environ makes dir/home and returns an environment with that home directory for
-// git and the program: git trusts the server and asks nobody, the program is first
-// on the PATH and has a cache in dir.
+// Environ makes dir/home and returns an environment with that home directory for git and the
+// program: git trusts the server and doesn't prompt, the program is first on the PATH, and
+// its cache is in dir.
 func (s *Server) Environ(dir, program string) ([]string, error) {
 	home := filepath.Join(dir, "home")
 	if err := os.Mkdir(home, 0o755); err != nil {
@@ -192,8 +180,7 @@ func (s *Server) Environ(dir, program string) ([]string, error) {
 	}, nil
 }
 
-// AddGoodToken adds a token with all that the program needs: the default scopes
-// and 90 days to live.
+// AddGoodToken adds a token with the default scopes that expires in 90 days.
 func (s *Server) AddGoodToken(value string, userID int) {
 	s.AddToken(Token{Value: value, UserID: userID, Scopes: access.DefaultScopes(),
 		ExpiresAt: time.Now().UTC().AddDate(0, 0, 90).Format(time.DateOnly)})

@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// SOCKS is a SOCKS proxy, version 5 (RFC 1928), that stands in for DNS: it knows
-// the names that it is given and no others.
+// SOCKS is a SOCKS 5 proxy (RFC 1928) that knows only its own names.
 type SOCKS struct {
 	routes
 	ln      net.Listener
@@ -51,15 +50,14 @@ func StartSOCKS(to map[string]string) (*SOCKS, error) {
 // Addr is host:port where the proxy listens.
 func (s *SOCKS) Addr() string { return s.ln.Addr().String() }
 
-// Asked lists the places, as host:port, that clients wanted to be connected with,
-// oldest first.
+// Asked returns the requested addresses (host:port), oldest first.
 func (s *SOCKS) Asked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.asked)
 }
 
-// Close cuts all tunnels and leaves nothing behind.
+// Close closes all connections.
 func (s *SOCKS) Close() {
 	s.cancel()
 	_ = s.ln.Close()
@@ -78,7 +76,7 @@ func (s *SOCKS) serve(near net.Conn) {
 	s.asked = append(s.asked, where)
 	s.mu.Unlock()
 	far, err := s.dial(s.ctx, "tcp", where)
-	// Succeeded, or host unreachable; then an address that nobody needs.
+	// Succeeded, or host unreachable; then an unused address.
 	answer := []byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0}
 	if err != nil {
 		answer[1] = 4
@@ -91,15 +89,15 @@ func (s *SOCKS) serve(near net.Conn) {
 	tunnel(s.ctx, near, near, far, 0)
 }
 
-// greet hears out a client: it wants no login, and a connection to host:port.
+// greet reads a client's request without login, and returns host:port.
 func greet(near net.Conn) (string, error) {
 	read := func(n int) []byte {
 		data := make([]byte, n)
-		_, _ = io.ReadFull(near, data) // what is missing is zero, and refused below
+		_, _ = io.ReadFull(near, data) // missing bytes are zero, which is refused below
 		return data
 	}
 	if head := read(2); head[0] != 5 || len(read(int(head[1]))) == 0 {
-		return "", errors.New("gitlabtest: not what a SOCKS client says")
+		return "", errors.New("gitlabtest: invalid SOCKS request")
 	}
 	_, _ = near.Write([]byte{5, 0})
 	request := read(4) // version, command, reserved, kind of address
@@ -108,7 +106,7 @@ func greet(near net.Conn) (string, error) {
 		length = int(read(1)[0])
 	}
 	if request[1] != 1 || length == 0 {
-		return "", errors.New("gitlabtest: not what a SOCKS client says")
+		return "", errors.New("gitlabtest: invalid SOCKS request")
 	}
 	host, port := read(length), read(2)
 	name := string(host)

@@ -21,28 +21,26 @@ import (
 // CertificateKind is a flaw in a server certificate.
 type CertificateKind string
 
-// What clients meet in the wild, and must refuse but for the first.
+// Clients must refuse all but the first.
 const (
 	CertificateGood       CertificateKind = ""
 	CertificateExpired    CertificateKind = "expired"
 	CertificateWrongName  CertificateKind = "wrong-name"  // for wrong-name.invalid only
-	CertificateSelfSigned CertificateKind = "self-signed" // right names, but not signed by the CA file's authority
+	CertificateSelfSigned CertificateKind = "self-signed" // not signed by the CA file's authority
 )
 
-// caLife is long enough for a demo that is left running, and no more.
+// caLife is enough for a demo that keeps running.
 const caLife = 7 * 24 * time.Hour
 
-// authority is the certificate authority of one directory. The zero value signs each
-// certificate with the certificate's own key.
+// authority is a directory's certificate authority. The zero value self-signs.
 type authority struct {
 	cert *x509.Certificate
 	key  crypto.PrivateKey
 	file string
 }
 
-// loadAuthority returns the authority of dir and makes it if there is none.
-// Several processes may do so at once: the first to link its file wins and the
-// others use that one.
+// loadAuthority returns the authority of dir, and makes it if missing. Of concurrent
+// processes, the first to link its file wins.
 func loadAuthority(dir string) (*authority, error) {
 	both, public := filepath.Join(dir, "ca-key.pem"), filepath.Join(dir, "ca.pem")
 	pair, err := os.ReadFile(both)
@@ -73,7 +71,7 @@ func loadAuthority(dir string) (*authority, error) {
 	return &authority{cert: c.Leaf, key: c.PrivateKey, file: public}, nil
 }
 
-// sign makes a certificate with a key of its own.
+// sign makes a certificate with a new key.
 func (a *authority) sign(template *x509.Certificate) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -104,7 +102,7 @@ func encoded(c *tls.Certificate) (certificate, key []byte) {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// issue makes a server certificate with the flaw asked for.
+// issue makes a server certificate with a flaw.
 func (a *authority) issue(kind CertificateKind, hosts []string) (*tls.Certificate, error) {
 	leaf := &x509.Certificate{
 		Subject: pkix.Name{CommonName: "gitlabtest"}, NotAfter: a.cert.NotAfter,
@@ -145,14 +143,13 @@ func (w *web) IssueClient(name string) (certificate, key []byte, err error) {
 	return certificate, key, nil
 }
 
-// writeWhole writes to a temporary file in dir and puts it in place with put,
-// so that nobody ever reads half of it.
+// writeWhole writes a file atomically, by a temporary file in dir and put (a rename or link).
 func writeWhole(dir, file string, data []byte, put func(from, to string) error) error {
 	f, err := os.CreateTemp(dir, ".tmp-*")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone already after a rename
+	defer func() { _ = os.Remove(f.Name()) }() // missing after a rename
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err

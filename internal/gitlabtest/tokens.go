@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// isoTime is how GitLab writes times.
+// isoTime is GitLab's format of times.
 const isoTime = "2006-01-02T15:04:05.000Z07:00"
 
-// Limits of a new token's life: the default after a rotation, and the longest.
+// Life of a rotated token: the default and the maximum.
 const (
 	rotatedLife = 7 * 24 * time.Hour
 	longestLife = 365 * 24 * time.Hour
@@ -43,8 +43,7 @@ func (s *Server) answerSelf(c *caller) reply {
 	return jsonReply(http.StatusOK, s.tokenView(c.token))
 }
 
-// rotate replaces the caller's token. The old one is dead before the new one
-// is on its way, so an answer that gets lost is a token that is lost.
+// rotate replaces the caller's token. The old one is revoked before the reply is sent.
 func (s *Server) rotate(r *http.Request, c *caller) reply {
 	if c.token.Kind != "" {
 		return routeError(http.StatusMethodNotAllowed, "405 Method Not Allowed")
@@ -54,7 +53,7 @@ func (s *Server) rotate(r *http.Request, c *caller) reply {
 	var given struct {
 		ExpiresAt string `json:"expires_at"`
 	}
-	if _ = json.NewDecoder(r.Body).Decode(&given); given.ExpiresAt != "" { // no body: no date
+	if _ = json.NewDecoder(r.Body).Decode(&given); given.ExpiresAt != "" { // the body is optional
 		at, err := time.Parse(time.DateOnly, given.ExpiresAt)
 		switch {
 		case err != nil:
@@ -69,7 +68,7 @@ func (s *Server) rotate(r *http.Request, c *caller) reply {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
 	old, ok := s.state.tokens[c.token.Value]
-	if !ok || old.Revoked { // another rotation was faster
+	if !ok || old.Revoked { // by a concurrent rotation
 		return invalidToken("Token was revoked. You have to re-authorize from the user.")
 	}
 	old.Revoked = true
@@ -83,8 +82,8 @@ func (s *Server) rotate(r *http.Request, c *caller) reply {
 	return jsonReply(http.StatusOK, v)
 }
 
-// revokeFamily is what GitLab does when a revoked token is used to rotate: it
-// takes it for a stolen one, and ends all that it was rotated into.
+// revokeFamily revokes all tokens of a rotation chain, as GitLab does when a revoked token
+// is rotated.
 func (s *Server) revokeFamily(t Token) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()

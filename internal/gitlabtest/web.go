@@ -16,22 +16,22 @@ import (
 	"time"
 )
 
-// maxWindow is how much of HTTP/2 request bodies may be on the way unread.
+// maxWindow is the HTTP/2 receive window.
 const maxWindow = 64 << 20
 
-// webOptions are what the servers of this package differ in on the wire.
+// webOptions are a server's options for connections.
 type webOptions struct {
-	// dir has the certificate authority, and is made if missing; "" for no TLS.
+	// dir has the certificate authority, made if missing; "" for no TLS.
 	dir         string
 	plain       bool // no TLS, although there is an authority
 	certificate CertificateKind
 	hosts       []string
-	anyName     bool // a certificate for each name that is asked for
-	clients     bool // clients need a certificate of the authority
+	anyName     bool // a certificate for each requested name
+	clients     bool // require client certificates
 	http1Only   bool
 }
 
-// web is a server on a loopback address: what all servers of this package share.
+// web is what all servers of this package share: an HTTP server on loopback.
 type web struct {
 	*requestLog
 	ca     *authority
@@ -45,7 +45,7 @@ type web struct {
 
 type connKey struct{}
 
-// startWeb starts a server that answers by h, and sets at before the first request.
+// startWeb starts a server with the handler h, and sets at before the first request.
 func startWeb(at **web, o webOptions, h http.HandlerFunc) error {
 	w := &web{requestLog: newRequestLog()}
 	*at = w
@@ -60,7 +60,7 @@ func startWeb(at **web, o webOptions, h http.HandlerFunc) error {
 	}))
 	c := w.server.Config
 	c.MaxHeaderBytes, c.ReadHeaderTimeout = maxHeader, 30*time.Second
-	c.ErrorLog = log.New(io.Discard, "", 0) // refused certificates are what tests are about
+	c.ErrorLog = log.New(io.Discard, "", 0) // tests refuse certificates on purpose
 	c.BaseContext = func(net.Listener) context.Context { return w.ctx }
 	c.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
 	c.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -68,9 +68,8 @@ func startWeb(at **web, o webOptions, h http.HandlerFunc) error {
 			w.accepted.Add(1)
 		}
 	}
-	// With the usual window of 1 MiB, one push in ten of more than that hangs
-	// for good in git with curl 7.88 (Debian 12): after a pause, curl reads on
-	// behind the end that git has told it, and git waits for itself.
+	// With the default window of 1 MiB, one larger push in ten hangs in git with curl 7.88
+	// (Debian 12).
 	c.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: maxWindow, MaxReceiveBufferPerConnection: maxWindow}
 	if err := w.secure(o); err != nil {
 		_ = w.server.Listener.Close()
@@ -123,23 +122,22 @@ func (w *web) URL() string { return w.server.URL }
 // Addr is host:port, as for [Proxy.Route].
 func (w *web) Addr() string { return w.server.Listener.Addr().String() }
 
-// CAFile names the PEM file with the authority that signed the certificate. It
-// exists for plain and for self-signed servers too, where it helps nobody.
+// CAFile is the PEM file of the certificate authority. It exists for plain and self-signed
+// servers, too.
 func (w *web) CAFile() string { return w.ca.file }
 
-// Connections is how many TCP connections were accepted since the start or the
-// last reset, failed handshakes included.
+// Connections is the number of TCP connections since the start or the last reset, including
+// failed handshakes.
 func (w *web) Connections() int { return int(w.accepted.Load()) }
 
-// ResetRequests forgets all requests, evidence and connections seen so far.
+// ResetRequests clears the request log and the count of connections.
 func (w *web) ResetRequests() {
 	w.accepted.Store(0)
 	w.reset()
 }
 
-// Close cuts all connections and returns when no request is being served any more
-// and git's processes have ended. It may be called twice. The context ends first: on
-// it, faults and git's processes hang.
+// Close closes all connections and waits for handlers and git's processes. It may be called
+// twice. It ends the context first, on which faults and git's processes wait.
 func (w *web) Close() {
 	w.cancel()
 	w.server.CloseClientConnections()
@@ -149,7 +147,7 @@ func (w *web) Close() {
 	}
 }
 
-// logged answers a request by answer, and notes it in the log.
+// logged records a request and its reply.
 func (w *web) logged(rw http.ResponseWriter, r *http.Request, rt route, answer func(*statusWriter)) {
 	entry := w.begin(r, rt)
 	sw := &statusWriter{ResponseWriter: rw}
@@ -157,8 +155,7 @@ func (w *web) logged(rw http.ResponseWriter, r *http.Request, rt route, answer f
 	answer(sw)
 }
 
-// cut closes the TCP connection under a request at once, without TLS's or
-// HTTP's goodbye.
+// cut closes a request's TCP connection, without ending TLS or HTTP properly.
 func cut(r *http.Request) {
 	c, _ := r.Context().Value(connKey{}).(net.Conn)
 	if t, ok := c.(*tls.Conn); ok {

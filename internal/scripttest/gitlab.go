@@ -84,7 +84,7 @@ func (m *machine) userID(name string) int {
 func (m *machine) addToken(ts *testscript.TestScript, args []string) error {
 	name, o := args[0], parseOptions(args[1:])
 	t := gitlabtest.Token{
-		// No part of the default may appear anywhere by chance.
+		// No part of the default may appear by chance.
 		Value: cmp.Or(m.tokens[name], o["value"], fmt.Sprintf("glpat-Canary%08X", crc32.ChecksumIEEE([]byte(name)))),
 		Name:  cmp.Or(unquote(o["name"]), name), UserID: m.userID(o["user"]),
 		Scopes:    access.DefaultScopes(),
@@ -103,7 +103,7 @@ func (m *machine) addToken(ts *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// expiry is the date that a script means by a date, a number of days or never.
+// expiry parses a date, a number of days (30d), or never.
 func expiry(text string) string {
 	days := 365
 	switch {

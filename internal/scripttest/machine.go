@@ -29,13 +29,13 @@ type machine struct {
 	relays    []*relay
 	closers   []func()
 	users     []string
-	// through lists what the last proxy was asked for; went is how much of it
-	// the command through has looked at.
+	// through returns the last proxy's requests; went is how many the command through has
+	// checked.
 	through func() []string
 	went    int
 	tokens  map[string]string // by name
 	secrets map[string]bool   // files and directories that may hold a token
-	before  map[string]string // the files for the command left
+	before  map[string]string // files at the start, for the command left
 }
 
 type machineKey struct{}
@@ -176,8 +176,8 @@ func (m *machine) wantLeft(_ *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// files returns the mode and content of each file, except recorded output and
-// what may hold a token.
+// files returns the mode and content of each file, except recorded output and files that may
+// have a token.
 func (m *machine) files() map[string]string {
 	found := map[string]string{}
 	_ = filepath.WalkDir(m.dir, func(path string, entry fs.DirEntry, err error) error {

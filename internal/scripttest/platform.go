@@ -53,7 +53,7 @@ func (m *machine) addPlatformUser(ts *testscript.TestScript, args []string) erro
 	return nil
 }
 
-// platformToken is a token none of whose parts may appear anywhere by chance.
+// platformToken is a token without parts that could appear by chance.
 func platformToken(kind, name string) string {
 	return fmt.Sprintf("eyJh.%s%08X.c2ln", kind, crc32.ChecksumIEEE([]byte(name)))
 }
@@ -110,7 +110,7 @@ func (m *machine) setTurn(_ *testscript.TestScript, args []string) error {
 	return os.Chmod(path, 0o600)
 }
 
-// beginTurn asks the platform with a user's own token, and sets the user's identity.
+// beginTurn gets the token with a user's platform token, and sets the user's identity.
 func (m *machine) beginTurn(user, session string) (string, error) {
 	req, err := http.NewRequest(http.MethodGet, m.platform.URL()+"/api/projects/team/agentic-sessions/"+session+"/credentials/gitlab", nil)
 	if err != nil {
@@ -153,8 +153,7 @@ func (m *machine) addCredential(_ *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// wantPushes looks into the reflog of the repository on GitLab, where git http-backend
-// notes who has pushed.
+// wantPushes reads who pushed from the reflog of GitLab's repository.
 func (m *machine) wantPushes(_ *testscript.TestScript, args []string) error {
 	out, err := exec.Command("git", "--git-dir", m.gitlab.RepositoryDir(args[0]), "log", "--walk-reflogs", "--format=%gs %gn", "main").CombinedOutput()
 	if err != nil {

@@ -27,8 +27,8 @@ const (
 	recordDir       = "record"
 )
 
-// recorded runs the program and copies its output into the record directory, to
-// be searched for tokens. The answer of get is not copied: it has one.
+// recorded runs the program and copies its output, except that of get, to the record
+// directory, to be searched for tokens.
 func recorded(run func(stdout, stderr io.Writer) int) int {
 	stderr := process.Harden()
 	dir := os.Getenv(recordVariable)
@@ -67,8 +67,7 @@ func recorded(run func(stdout, stderr io.Writer) int) int {
 	return code
 }
 
-// runBuilt runs a built program with this one's arguments and returns its exit
-// code.
+// runBuilt runs a built program with the same arguments and returns its exit code.
 func runBuilt(built string, stdout io.Writer, stderr *os.File) int {
 	// The program must not see the test's variables.
 	for _, name := range []string{programVariable, recordVariable, "GORACE"} {
@@ -105,7 +104,7 @@ func (c copied) Write(p []byte) (int, error) {
 // Fd lets the program find out whether it writes to a terminal.
 func (c copied) Fd() uintptr { return c.file.Fd() }
 
-// askLimit ends a program that hangs; it is longer than any answer may take.
+// askLimit is when a program that hangs is killed.
 const askLimit = time.Minute
 
 // ask is the program that scripts call as ask. It returns 98 for a wrong exit
@@ -177,8 +176,7 @@ func runForwarding(cmd *exec.Cmd, forward os.Signal) error {
 	return cmd.Wait()
 }
 
-// unquote reads a text with Go's escapes; one that has a bad escape stands for
-// itself.
+// unquote decodes Go's escapes; a text with an invalid one is returned as is.
 func unquote(text string) string {
 	if out, err := strconv.Unquote(`"` + text + `"`); err == nil {
 		return out

@@ -11,7 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// relay passes connections on to an address, and keeps what comes back.
+// relay forwards connections to an address, and keeps the replies.
 type relay struct {
 	listener net.Listener
 	to       string
@@ -19,7 +19,7 @@ type relay struct {
 	answers  []*bytes.Buffer
 }
 
-// startRelay opens a relay to a port that is free, for a program of the script's.
+// startRelay starts a relay to a free port, for a program of the script.
 func (m *machine) startRelay(ts *testscript.TestScript, _ []string) error {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,14 +67,14 @@ func (r *relay) pass(client net.Conn) {
 	r.answers = append(r.answers, got)
 }
 
-// checkRelays fails if a client got a part of a token, or nothing at all.
+// checkRelays fails if a client got a part of a token, or if nothing was relayed.
 func (m *machine) checkRelays() error {
 	for _, r := range m.relays {
 		_ = r.listener.Close()
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if len(r.answers) == 0 {
-			return fmt.Errorf("nothing came through the relay to %s: the test proves nothing", r.to)
+			return fmt.Errorf("nothing came through the relay to %s", r.to)
 		}
 		for _, answer := range r.answers {
 			if part := m.leak(answer.Bytes()); part != "" {

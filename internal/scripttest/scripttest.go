@@ -293,8 +293,8 @@ func setup(env *testscript.Env) error {
 			return err
 		}
 	}
-	// Under the race detector, each process would sleep for a second at its end,
-	// and print races to the standard error that Harden closes.
+	// With the race detector, each process would sleep a second at its end, and print races
+	// to standard error, which Harden closes.
 	race := filepath.Join(env.WorkDir, "race")
 	for name, value := range map[string]string{
 		"HOME": home, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0",
@@ -326,8 +326,7 @@ func setup(env *testscript.Env) error {
 	return os.WriteFile(filepath.Join(home, ".gitconfig"), []byte(gitConfig), 0o644)
 }
 
-// checkServers fails if GitLab saw a session's token for the platform, or a proxy
-// any token.
+// checkServers fails if GitLab got a session's platform token, or a proxy any token.
 func (m *machine) checkServers() error {
 	for session, bot := range m.bots {
 		if m.gitlab.SawSecret(bot) {
@@ -348,8 +347,8 @@ func (m *machine) checkProxies() error {
 	return nil
 }
 
-// leaks names the files of the script, and of the program's recorded output, that
-// hold eight characters in a row of a token.
+// leaks returns the script's files, with recorded output, that have eight consecutive
+// characters of a token.
 func (m *machine) leaks() []string {
 	var found []string
 	_ = filepath.WalkDir(m.dir, func(path string, entry os.DirEntry, err error) error {
@@ -378,15 +377,13 @@ func (m *machine) leaks() []string {
 	return found
 }
 
-// leak finds eight characters in a row of a token's random part, or of its base64
-// forms, in data.
+// leak finds eight consecutive characters of a token's random part, or of its base64 forms.
 func (m *machine) leak(data []byte) string {
 	for _, value := range m.tokens {
 		own := strings.TrimPrefix(value, "glpat-")
 		forms := []string{own}
 		for offset := range 3 {
-			// base64 shows its input at one of three offsets; the characters at
-			// the ends depend on the neighbors.
+			// base64 depends on the offset (one of three), and at the ends on the neighbors.
 			encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", offset) + own))
 			forms = append(forms, encoded[4:len(encoded)-2])
 		}
