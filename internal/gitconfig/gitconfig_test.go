@@ -131,9 +131,17 @@ func TestInsteadOf(t *testing.T) {
 	p.git("work", "config", "--global", "url.https://gitlab.example.com/.insteadOf", "git@gitlab.example.com:")
 	p.git("work", "config", "--global", "--add", "url.https://gitlab.example.com/.insteadOf", "lab:")
 	p.git("work", "config", "url.https://gitlab.example.com/team/.insteadOf", "lab:t/")
-	for _, url := range []string{"git@gitlab.example.com:group/project.git", "lab:group/project", "lab:t/project", "https://other.example.com/x/y"} {
+	// Two rules for one text: the base that comes first in the configuration counts, although
+	// its rule comes later.
+	p.git("work", "config", "--global", "url.https://b.example.com/.insteadOf", "both:")
+	p.git("work", "config", "url.https://gitlab.example.com/.insteadOf", "both:")
+	for _, url := range []string{"git@gitlab.example.com:group/project.git", "lab:group/project", "lab:t/project", "https://other.example.com/x/y", "both:group/project"} {
 		p.git("work", "remote", "add", "origin", url)
-		p.want("work", "", p.git("work", "remote", "get-url", "origin"))
+		to := p.git("work", "remote", "get-url", "origin")
+		p.want("work", "", to)
+		if got, _, _ := p.in("work").read().Rewritten(url, false); got != strings.TrimSpace(to) {
+			t.Errorf("%s is rewritten to %q, want %q", url, got, to)
+		}
 		p.git("work", "remote", "remove", "origin")
 	}
 }

@@ -16,11 +16,12 @@ func (c Config) RemoteURLs() []string {
 	return c.remoteURLs()
 }
 
-// Limits of what is made of remotes: a URL of more bytes is left out, and so are
-// further ones. Rules could otherwise blow up what is in a file.
+// Limits of what is made of remotes: a URL of more bytes is left out, and so are further
+// ones. With more rules, no remote is known. Rules could otherwise multiply what is in a file.
 const (
-	maxURL  = 8 << 10
-	maxURLs = 1000
+	maxURL   = 8 << 10
+	maxURLs  = 1000
+	maxRules = 10000
 )
 
 // remote is a remote as it is configured, before anything is rewritten.
@@ -29,39 +30,37 @@ type remote struct{ urls, pushURLs []string }
 func (c Config) remoteURLs() []string {
 	var names []string
 	remotes := map[string]*remote{}
-	fetch, push := newRewrites(), newRewrites()
 	for _, e := range c.Entries {
 		name, found := e.Subsection()
-		switch {
-		case !found:
-		case e.Section == "url" && e.Key == "insteadof":
-			fetch.add(e.Value(), name)
-		case e.Section == "url" && e.Key == "pushinsteadof":
-			push.add(e.Value(), name)
-		case e.Section == "remote":
-			if remotes[name] == nil {
-				remotes[name] = &remote{}
-				names = append(names, name)
-			}
-			switch r := remotes[name]; e.Key {
-			case "url":
-				r.urls = appendURL(r.urls, e.Value())
-			case "pushurl":
-				r.pushURLs = appendURL(r.pushURLs, e.Value())
-			}
+		if !found || e.Section != "remote" {
+			continue
 		}
+		if remotes[name] == nil {
+			remotes[name] = &remote{}
+			names = append(names, name)
+		}
+		switch r := remotes[name]; e.Key {
+		case "url":
+			r.urls = appendURL(r.urls, e.Value())
+		case "pushurl":
+			r.pushURLs = appendURL(r.pushURLs, e.Value())
+		}
+	}
+	fetch, push := c.rules(keyInsteadOf), c.rules(keyPushInsteadOf)
+	if len(fetch)+len(push) > maxRules {
+		return nil
 	}
 	var urls []string
 	for _, name := range names {
 		r := remotes[name]
+		for _, url := range slices.Concat(r.urls, r.pushURLs) {
+			to, _, _ := rewrite(fetch, url)
+			urls = append(urls, to)
+		}
 		for _, url := range r.urls {
-			urls = append(urls, fetch.rewrite(url))
-			if pushed, found := push.apply(url); found && len(r.pushURLs) == 0 {
+			if pushed, _, found := rewrite(push, url); found && len(r.pushURLs) == 0 {
 				urls = append(urls, pushed)
 			}
-		}
-		for _, url := range r.pushURLs {
-			urls = append(urls, fetch.rewrite(url))
 		}
 		if len(urls) > maxURLs {
 			break
@@ -70,30 +69,66 @@ func (c Config) remoteURLs() []string {
 	return urls
 }
 
-// Rewritten is the address that git uses for a URL, by url.<base>.insteadOf or, for
-// a push, pushInsteadOf, and the rule; false when it is the URL itself.
-func (c Config) Rewritten(url string, push bool) (string, Entry, bool) {
-	var by Entry
-	longest := -1
+// appendURL adds a remote's URL to those before it; an empty one drops them.
+func appendURL(urls []string, url string) []string {
+	switch {
+	case url == "":
+		return nil
+	case len(url) > maxURL || len(urls) >= maxURLs:
+		return urls
+	}
+	return append(urls, url)
+}
+
+// Keys of url.<base>.*.
+const (
+	keyInsteadOf     = "insteadof"
+	keyPushInsteadOf = "pushinsteadof"
+)
+
+// rules are the entries url.<base>.insteadOf, or pushInsteadOf, in the order in which git
+// compares them: those of one base together (git's remote.c, add_rewrite).
+func (c Config) rules(key string) []Entry {
+	var rules []Entry
+	order := map[string]int{}
 	for _, e := range c.Entries {
-		if e.Section != "url" || e.Implicit() || e.Key != "insteadof" && (e.Key != "pushinsteadof" || !push) {
+		base, found := e.Subsection()
+		if !found || e.Section != "url" || e.Key != key || e.Implicit() || len(base) > maxURL || len(e.Value()) > maxURL {
 			continue
 		}
-		// pushInsteadOf counts before insteadOf, then the longest text, then the
-		// first (git-config(1)).
-		weight := len(e.Value())
-		if e.Key == "pushinsteadof" {
-			weight += maxURL
+		if _, known := order[base]; !known {
+			order[base] = len(order)
 		}
-		if len(e.Value()) <= maxURL && strings.HasPrefix(url, e.Value()) && weight > longest {
-			by, longest = e, weight
+		rules = append(rules, e)
+	}
+	slices.SortStableFunc(rules, func(a, b Entry) int { return order[a.text.subsection] - order[b.text.subsection] })
+	return rules
+}
+
+// rewrite applies the rule with the longest match, the first of several (git-config(1)); false
+// if there is none.
+func rewrite(rules []Entry, url string) (to string, by Entry, found bool) {
+	for _, e := range rules {
+		if strings.HasPrefix(url, e.Value()) && (!found || len(e.Value()) > len(by.Value())) {
+			by, found = e, true
 		}
+	}
+	if !found {
+		return url, by, false
 	}
 	base, _ := by.Subsection()
-	if longest < 0 {
-		return url, Entry{}, false
-	}
 	return base + strings.TrimPrefix(url, by.Value()), by, true
+}
+
+// Rewritten is the address that git uses for a URL, by url.<base>.insteadOf or, for
+// a push, pushInsteadOf, and the rule; false when it is the URL itself.
+func (c Config) Rewritten(url string, push bool) (to string, by Entry, found bool) {
+	if push {
+		if to, by, found = rewrite(c.rules(keyPushInsteadOf), url); found {
+			return to, by, found
+		}
+	}
+	return rewrite(c.rules(keyInsteadOf), url)
 }
 
 // Diverted is the rule by which git goes to another server than a URL's, or to the
@@ -108,73 +143,4 @@ func (c Config) Diverted(url string, push bool) (Entry, bool) {
 	used, same := normalize(to, false)
 	same = same && ok && used.scheme == asked.scheme && used.host == asked.host && used.port == asked.port
 	return by, !same
-}
-
-// appendURL adds a remote's URL to those before it; an empty one drops them.
-func appendURL(urls []string, url string) []string {
-	switch {
-	case url == "":
-		return nil
-	case len(url) > maxURL || len(urls) >= maxURLs:
-		return urls
-	}
-	return append(urls, url)
-}
-
-// rewrites are the rules of url.<base>.insteadOf: what begins with one text
-// begins with its base instead.
-type rewrites struct {
-	bases map[string]string
-	// order is when a base was first seen: of two for one text, the earlier
-	// counts.
-	order map[string]int
-	// lengths are those of the texts, the longest first: it counts
-	// (git-config(1)). There are few, since each takes up its length in a file.
-	lengths []int
-	sorted  bool
-}
-
-func newRewrites() *rewrites {
-	return &rewrites{bases: map[string]string{}, order: map[string]int{}}
-}
-
-func (r *rewrites) add(from, base string) {
-	if len(base) > maxURL {
-		return
-	}
-	if _, known := r.order[base]; !known {
-		r.order[base] = len(r.order)
-	}
-	if other, known := r.bases[from]; !known {
-		r.lengths = append(r.lengths, len(from))
-	} else if r.order[other] < r.order[base] {
-		return
-	}
-	r.bases[from] = base
-	r.sorted = false
-}
-
-// apply applies the rule with the longest match; false when there is none.
-func (r *rewrites) apply(url string) (string, bool) {
-	if !r.sorted {
-		slices.SortFunc(r.lengths, func(a, b int) int { return b - a })
-		r.lengths = slices.Compact(r.lengths)
-		r.sorted = true
-	}
-	for _, length := range r.lengths {
-		if length > len(url) {
-			continue
-		}
-		if base, found := r.bases[url[:length]]; found {
-			return base + strings.TrimPrefix(url, url[:length]), true
-		}
-	}
-	return "", false
-}
-
-func (r *rewrites) rewrite(url string) string {
-	if rewritten, found := r.apply(url); found {
-		return rewritten
-	}
-	return url
 }
