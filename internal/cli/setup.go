@@ -85,22 +85,28 @@ script for github.com only.
 			return run.do(ctx)
 		},
 	}
+	run.flags(cmd)
+	return cmd
+}
+
+// flags declares the flags.
+func (r *setupRun) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.BoolVar(&run.global, "global", false, "write to the user's configuration (the default)")
-	flags.BoolVar(&run.system, "system", false, "write to the system's configuration")
-	flags.BoolVar(&run.local, "local", false, "write to the current repository's configuration")
-	flags.BoolVar(&run.print, "print", false, "print the configuration as a file")
-	flags.StringVar(&run.form, "env", "", "print the configuration as environment variables (git 2.31 and newer), in the `form` shell, kubernetes (a YAML list) or registry (container.env of the platform's agent registry, in JSON)")
+	flags.BoolVar(&r.global, "global", false, "write to the user's configuration (the default)")
+	flags.BoolVar(&r.system, "system", false, "write to the system's configuration")
+	flags.BoolVar(&r.local, "local", false, "write to the current repository's configuration")
+	flags.BoolVar(&r.print, "print", false, "print the configuration as a file")
+	flags.StringVar(&r.form, "env", "", "print the configuration as environment variables (git 2.31 and newer), in the `form` shell, kubernetes (a YAML list) or registry (container.env of the platform's agent registry, in JSON)")
 	flags.Lookup("env").NoOptDefVal = formShell
-	flags.BoolVar(&run.closed, "closed", false, "have git ask no other helper for any host, but the platform's script for github.com")
-	flags.BoolVar(&run.remove, "remove", false, "remove what setup wrote")
-	flags.IntVar(&run.sshPort, "rewrite-ssh", 0, "use https for the instance's ssh addresses too; `port` is the one in them, if any")
+	flags.BoolVar(&r.closed, "closed", false, "have git ask no other helper for any host, but the platform's script for github.com")
+	flags.BoolVar(&r.remove, "remove", false, "remove what setup wrote")
+	flags.IntVar(&r.sshPort, "rewrite-ssh", 0, "use https for the instance's ssh addresses too; `port` is the one in them, if any")
 	flags.Lookup("rewrite-ssh").NoOptDefVal = "22"
-	flags.BoolVar(&run.identity, "identity", false, "set user.name and user.email, if unset, from the GitLab profile")
-	flags.StringVar(&run.program, "helper", "", "`path` of this program, if it is not on the PATH")
-	flags.StringVar(&run.proxy, "proxy", "", "`URL` of git-credential-acp serve: have git use it for the instance, and no helper")
+	flags.BoolVar(&r.identity, "identity", false, "set user.name and user.email, if unset, from the GitLab profile")
+	flags.StringVar(&r.program, "helper", "", "`path` of this program, if it is not on the PATH")
+	flags.StringVar(&r.proxy, "proxy", "", "`URL` of git-credential-acp serve: have git use it for the instance, and no helper")
 	cmd.MarkFlagsMutuallyExclusive("global", "system", "local", "print", "env")
-	takesMinAccess(d, cmd)
+	takesMinAccess(r.d, cmd)
 	cmd.MarkFlagsMutuallyExclusive("remove", flagMinAccess)
 	cmd.MarkFlagsMutuallyExclusive("remove", "print")
 	cmd.MarkFlagsMutuallyExclusive("remove", "env")
@@ -111,7 +117,6 @@ script for github.com only.
 	complete(cmd, "helper", aFile)
 	complete(cmd, "proxy", cobra.NoFileCompletions)
 	complete(cmd, "rewrite-ssh", cobra.NoFileCompletions)
-	return cmd
 }
 
 // arguments is about the arguments besides flags: a URL, where it has a meaning.
