@@ -233,10 +233,10 @@ func (c Config) InSession() bool {
 }
 
 // InRunner reports whether this is the container of the platform's runner, by what the
-// operator and the control plane set there alone: AGENTIC_SESSION_NAME and at least two of the
-// others, since a session may override variables. A pod that sets AGENTIC_SESSION_NAME and
+// operator and the control plane set there alone: AGENTIC_SESSION_NAME, which may be an empty
+// display name, and at least two of the others, since a session may override variables. A pod that sets AGENTIC_SESSION_NAME and
 // BACKEND_API_URL itself, to use the platform as a source, is none, and neither is
-// init-hydrate. An empty variable counts as absent.
+// init-hydrate. Any other empty variable counts as absent.
 func (c Config) InRunner() bool {
 	count := 0
 	for _, s := range []Setting{c.SessionID, c.userID, c.workspacePath, c.BackendAPIURL} {
@@ -244,7 +244,7 @@ func (c Config) InRunner() bool {
 			count++
 		}
 	}
-	return c.Session.Value != "" && count >= 2
+	return c.Session.Set && count >= 2
 }
 
 // Proxy is the variable that names the proxy for https, or else for http; one that is

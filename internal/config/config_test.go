@@ -204,7 +204,7 @@ func TestInRunner(t *testing.T) {
 	if Read(environment("AGENTIC_SESSION_NAME", "one", "WORKSPACE_PATH", "", "USER_ID", "", "BACKEND_API_URL", "x")).InRunner() {
 		t.Error("empty variables count")
 	}
-	if Read(environment("AGENTIC_SESSION_NAME", "", "WORKSPACE_PATH", "x", "USER_ID", "x")).InRunner() {
-		t.Error("an empty name of the session counts")
+	if !Read(environment("AGENTIC_SESSION_NAME", "", "WORKSPACE_PATH", "x", "USER_ID", "x")).InRunner() {
+		t.Error("a session with an empty display name is not recognized")
 	}
 }
