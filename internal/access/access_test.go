@@ -193,8 +193,7 @@ func TestJudgeOldGitLab(t *testing.T) {
 	})
 }
 
-// Who asks for the owner alone is told what a GitLab before 15.5 would be
-// believed, and no more.
+// With the reply of /user alone, the verdict is that for a GitLab before 15.5.
 func TestJudgeUser(t *testing.T) {
 	for _, user := range []User{
 		owner(false), owner(true), {Reply: absent}, {Reply: revoked}, {Reply: unknown}, {Reply: blocked}, {Reply: noScope},
@@ -305,8 +304,8 @@ func TestJudgeLevel(t *testing.T) {
 	}
 }
 
-// What GitLab holds against the token or its account counts, whichever answer
-// says so and whatever else could not be learned.
+// A refusal of the token or its account decides, in any reply, even if other replies are
+// missing.
 func TestJudgeRefusalsFirst(t *testing.T) {
 	put := []func(*Facts, Reply){
 		func(f *Facts, r Reply) { f.Self = Self{Reply: r} },
@@ -475,8 +474,8 @@ func TestJudgeNeverGrantsTheUnlearned(t *testing.T) {
 	}
 }
 
-// FuzzJudge makes arbitrary answers of its input, such as the client can give:
-// what is told beside a state is told by GitLab only, with a 200.
+// FuzzJudge builds arbitrary replies from its input, as the client can return them: fields
+// are set only for the state Given.
 func FuzzJudge(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{30, 15, 1, 1, 0, 1, 7, 3, 1, 1, 1, 0, 7, 1, 1, 30, 1, 30})
@@ -529,7 +528,7 @@ func FuzzJudge(f *testing.F) {
 	})
 }
 
-// A good token's expiry is told from seven days before, and that there is none.
+// The warning begins seven days before the expiry; a token without expiry gets one too.
 func TestExpiryWorthTelling(t *testing.T) {
 	week := now.Add(7 * 24 * time.Hour)
 	tests := []struct {

@@ -390,7 +390,7 @@ func TestClockJumpsBack(t *testing.T) {
 	w.want("")
 }
 
-// The expiry is told once a day and token, whatever it is asked for.
+// The expiry warning is shown once a day per token, for any project.
 func TestTellOnce(t *testing.T) {
 	w := newWorld(t)
 	w.says.ExpiresAt = time.Time{}

@@ -39,8 +39,8 @@ func (m Machine) firstLine(ctx context.Context, program string, args ...string) 
 	return line, err
 }
 
-// unasking are variables that make git not prompt, and print English.
-var unasking = []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GCM_INTERACTIVE=never", "ACP_GITLAB_TRACE="}
+// noPrompts are variables that make git not prompt, and print English.
+var noPrompts = []string{"LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "GCM_INTERACTIVE=never", "ACP_GITLAB_TRACE="}
 
 // git runs git as the user would here, but without prompts and without the variables that
 // redact changes, and returns its standard error. The exit code is -1 if it could not be
@@ -56,7 +56,7 @@ func (m Machine) git(ctx context.Context, redact func(string) string, args ...st
 			return "", -1 // without it, git would have another configuration
 		}
 	}
-	cmd.Env = append(cmd.Env, unasking...)
+	cmd.Env = append(cmd.Env, noPrompts...)
 	if m.MinAccess != nil {
 		cmd.Env = append(cmd.Env, "ACP_GITLAB_MIN_ACCESS="+*m.MinAccess) // for the helper that git runs
 	}

@@ -22,7 +22,7 @@ func (r *run) remote(p place) bool {
 	username := r.username(p)
 	if instance.OtherCredential(username) {
 		r.fail(stepInstance, errOtherUsername(message.Quote(username)))
-		r.skipThrough(stepPush, unasked)
+		r.skipThrough(stepPush, unreached)
 		return false
 	}
 	r.good(stepInstance, InstanceData{URL: i.URL()}, "%s%s", i.URL(), origin(i, p.found.Belongs))
@@ -34,7 +34,7 @@ func (r *run) remote(p place) bool {
 	})
 	if a == nil {
 		r.fail(stepProxy, errNoAnswer())
-		r.skipThrough(stepPush, unasked)
+		r.skipThrough(stepPush, unreached)
 		return false
 	}
 	defer a.close()
@@ -49,7 +49,7 @@ func (r *run) remote(p place) bool {
 		a.judge()
 		return true
 	}
-	r.skipThrough(stepPush, unasked)
+	r.skipThrough(stepPush, unreached)
 	return false
 }
 
@@ -138,8 +138,8 @@ func (r *run) inquire(ctx context.Context, client *gitlab.Client, watch func(con
 	}
 }
 
-// unasked is why steps after a failed one are skipped.
-const unasked = "GitLab can't be reached"
+// unreached is why steps after a failed one are skipped.
+const unreached = "GitLab can't be reached"
 
 // origin is the setting that names an instance.
 func origin(i instance.Instance, belongs string) string {

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// A panic is told in two lines that name the place and nothing else, whatever
-// its value is.
+// A panic is reported in two lines with its place, and never with its value.
 func TestBug(t *testing.T) {
 	const canary = "glpat-CanaryInAPanic0123"
 	var array []string

@@ -173,8 +173,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// Whichever request fails, a valid token is left, the error has a hint, and Resume finishes
-// the rotation.
+// After a failure of any request, a valid token is left, the error has a hint, and Resume
+// finishes the rotation.
 func TestFaultsAnywhere(t *testing.T) {
 	t.Parallel()
 	// The requests of a rotation in their order, and which of its kind each is.

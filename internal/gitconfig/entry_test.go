@@ -138,7 +138,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// What git can't read is told, and what can be read without it is.
+// A file that git can't read is reported, and the others are still read.
 func TestProblem(t *testing.T) {
 	p := newPlace(t)
 	p.git("", "init", "-q", "work")

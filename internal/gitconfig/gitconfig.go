@@ -189,7 +189,7 @@ func Parse(out, dir string) []Entry {
 		scope, origin, item := scopes[items[0]], items[1], items[2]
 		path, isFile := strings.CutPrefix(origin, "file:")
 		if !isFile {
-			continue // the environment, of which FromEnvironment is told
+			continue // the environment, which FromEnvironment reads
 		}
 		name, value, assigned := strings.Cut(item, "\n")
 		if e, ok := newEntry(scope, absolute(path, dir), name, value, !assigned); ok {

@@ -174,7 +174,7 @@ func objectOf(fields []string, field, value string) string {
 	return "{" + strings.Join(parts, ",") + "}"
 }
 
-// What is told of a token, a user, a project and a membership gets through.
+// All fields of a token, a user, a project and a membership are read.
 func TestFacts(t *testing.T) {
 	c := stubbed(t, func(r *http.Request) (*http.Response, error) {
 		switch strings.TrimPrefix(r.URL.EscapedPath(), "/api/v4") {
@@ -326,7 +326,7 @@ func TestInvalidToken(t *testing.T) {
 	}
 }
 
-// Where a redirect leads is told: the host and nothing else.
+// A redirect's target is reported by its host alone.
 func TestRedirected(t *testing.T) {
 	const api = "/api/v4/projects/42?private_token=glpat-CanaryQuery"
 	for location, want := range map[string]access.Reply{

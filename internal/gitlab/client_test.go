@@ -909,8 +909,7 @@ func TestCheckRejectedEndsOther(t *testing.T) {
 	}
 }
 
-// Whose fault it was is told without a word of the error's own: that could be
-// anything.
+// A fault's detail contains nothing of the error's text, which is untrusted.
 func TestSilenceDetail(t *testing.T) {
 	through, err := url.Parse("http://user:glpat-CanaryProxyPassword@proxy.example:3128")
 	if err != nil {
@@ -968,8 +967,7 @@ func TestUser(t *testing.T) {
 	}
 }
 
-// A panic over an answer ends the check in the goroutine of the one who asked
-// for it, where it can be told, whichever of the questions it was.
+// A panic in either request reaches the caller's goroutine, where it is reported.
 func TestPanic(t *testing.T) {
 	for _, at := range []string{"/self", "/projects/"} {
 		c := stubbed(t, func(r *http.Request) (*http.Response, error) {
@@ -990,7 +988,7 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// A server that speaks nothing newer than TLS 1.1 never hears of the token.
+// A server with TLS 1.1 or older never gets the token.
 func TestOldTLS(t *testing.T) {
 	for version, want := range map[uint16]access.Reason{tls.VersionTLS11: access.TLSVersion, tls.VersionTLS12: access.Garbled} {
 		heard := 0

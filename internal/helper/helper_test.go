@@ -952,7 +952,7 @@ func FuzzGet(f *testing.F) {
 	})
 }
 
-// Nobody is told that a token was handed over that was not.
+// No message claims that git got a token that it did not get.
 func TestAllowedWithoutAnAnswer(t *testing.T) {
 	w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, rules: Rules{AllowUnverified: true}, findings: []Finding{silent}}
 	r := w.get(t, ours+"username=a:b\n")
@@ -1049,8 +1049,8 @@ func TestFailedLogin(t *testing.T) {
 
 // An answer that was decided in one user's turn is not given in another's.
 func TestTurns(t *testing.T) {
-	// turns are the tokens of the users whose turn it is, one after the other; "" is
-	// nobody's. A turn ends while GitLab is asked.
+	// turns are the tokens of the users whose turn it is, one after the other; "" means
+	// no turn. A turn ends while GitLab is asked.
 	tests := []struct {
 		name     string
 		turns    []string

@@ -93,7 +93,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// What was meant is told where it shows, and nothing else of the URL ever is.
+// The error suggests what was probably meant, and shows nothing else of the URL.
 func TestParseInstead(t *testing.T) {
 	const want = "https://gitlab.example.com"
 	utf16 := func(text string, first, second string) string {

@@ -367,7 +367,7 @@ func TestConnections(t *testing.T) {
 			}
 		})
 	}
-	// A proxy that does not connect is told of as such.
+	// A failure of the proxy is reported as the proxy's.
 	for status, words := range map[int][2]string{407: {"kube-proxy-login", "the proxy requires a login (407)"}, 403: {"kube-unreachable", "the proxy answers 403"}} {
 		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 		client := open(t, strings.Replace(kubeconfigFor(tls.URL, ca), "{server:", "{proxy-url: \""+proxy.URL+"\", server:", 1))

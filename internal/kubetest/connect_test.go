@@ -213,7 +213,7 @@ func TestConnectRights(t *testing.T) {
 	}
 }
 
-// An immutable Secret is told before the token is read.
+// An immutable Secret is refused before the token is read.
 func TestConnectImmutable(t *testing.T) {
 	o := newOwner(t)
 	o.store(o.keys(canary), frozen)
@@ -269,8 +269,8 @@ func TestDisconnect(t *testing.T) {
 	o.front.strike(2, before(func() { o.store(o.keys(another)) }))
 	o.wants(1, "disconnect", "was changed by another program in the meantime")
 	o.wantKeys(o.keys(another))
-	// From an immutable one no keys can be taken, which is told before GitLab revokes
-	// the token; without keys of others, all of it goes.
+	// No keys can be removed from an immutable Secret, which is refused before GitLab revokes
+	// the token; without others' keys, the Secret is deleted.
 	cluster.Delete(t, o.namespace, "mine")
 	keys["token"] = another
 	o.store(keys, frozen)

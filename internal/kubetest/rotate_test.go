@@ -320,8 +320,8 @@ func (o *owner) gone() plan {
 	}
 }
 
-// Whichever request to the API server fails, a valid token is left, the error says so, and the
-// rotation can be finished.
+// After a failure of any request to the API server, a valid token is left, the error says so,
+// and the rotation can be finished.
 func TestRotateFaults(t *testing.T) {
 	plans := map[string]func(o *owner, done bool) plan{
 		"lost":  func(_ *owner, done bool) plan { return lost(done) },
@@ -601,7 +601,7 @@ func TestRotatePods(t *testing.T) {
 		}
 	}
 
-	// What is in the way is told before anything is changed.
+	// Obstacles are reported before anything is changed.
 	for name, row := range map[string]struct {
 		verbs []string
 		words string

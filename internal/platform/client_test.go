@@ -554,7 +554,7 @@ func TestConfined(t *testing.T) {
 	}
 }
 
-// Whoever is not proven to be the platform hears nothing.
+// A server with an invalid certificate gets no request.
 func TestTLS(t *testing.T) {
 	for kind, code := range map[gitlabtest.CertificateKind]string{
 		gitlabtest.CertificateExpired: "tls-expired", gitlabtest.CertificateWrongName: "tls-wrong-name", gitlabtest.CertificateSelfSigned: "tls-untrusted",

@@ -9,8 +9,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// A fault of the connection is told of the platform as of GitLab, but for what
-// to do about it.
+// A connection fault has the same text for the platform as for GitLab, and a hint of its own.
 func TestPlatformSilent(t *testing.T) {
 	platform := Endpoint{URL: "https://platform.example.com", Where: "here"}
 	for _, reason := range []access.Reason{access.Timeout, access.Interrupted, access.NameUnknown, access.DNSFailed, access.Unreachable, access.ProxyFailed, access.ProxyLogin,

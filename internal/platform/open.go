@@ -96,9 +96,8 @@ func isSessionTokenFile(path string) bool {
 	return err == nil && os.SameFile(own, used)
 }
 
-// token is the token for the platform, which Hide is told, and the place that it is
-// from. The file comes before BOT_TOKEN,
-// which is not renewed. by is what names the address.
+// token is the token for the platform, after passing it to Hide, and its source. The file
+// comes before BOT_TOKEN, which is not renewed. by is the setting that names the address.
 func (e Environment) token(base Base, by string) (token.Bearer, string, error) {
 	at := Endpoint{URL: base.URL(), Where: config.PlatformTokenVariable}
 	text, own := e.Config.PlatformToken(), false

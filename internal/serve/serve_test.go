@@ -397,8 +397,8 @@ func TestStreamCutWithinTheToken(t *testing.T) {
 	}
 }
 
-// A token that was rotated is replaced within a request that can be sent again; else
-// the client is told to try again, and never to log in.
+// A rotated token is replaced within a request that can be sent again; otherwise the hint
+// is to try again. The client is never asked to log in.
 func TestRotatedWithinARequest(t *testing.T) {
 	for request, want := range map[string]string{get(fetchRefs): "200", post(batch, `{"operation":"upload"}`): "502", post(fetchPack, "0000"): "403"} {
 		p := start(t, true, nil, func(w http.ResponseWriter, r *http.Request) {
@@ -902,7 +902,7 @@ func TestListenUnix(t *testing.T) {
 	}
 }
 
-// What is told of requests.
+// A record describes each request.
 func TestRecord(t *testing.T) {
 	p := start(t, true, nil, git)
 	p.send(t, post(fetchPack, "0000"), false)

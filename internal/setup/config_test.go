@@ -17,7 +17,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// surroundings is an environment for git that is nobody's.
+// surroundings is an environment for git without any configuration.
 func surroundings(home string) []string {
 	return []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C"}
 }
@@ -586,8 +586,7 @@ func TestManyAtOnce(t *testing.T) {
 	h.want("[user]\n\tname = x\n")
 }
 
-// git's program is bounded in time, stops for a signal, and its absence or death
-// is told.
+// The git program has a time limit and stops on a signal; a missing or killed one is reported.
 func TestGitEnds(t *testing.T) {
 	a := instanceAt(t, urlA)
 	sections := []Section{Helper(a, Program)}

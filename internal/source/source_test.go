@@ -458,7 +458,7 @@ func TestFindSource(t *testing.T) {
 		{"nothing there", Config{Dirs: []string{empty}, TokenEnv: none}, "", "", []string{lookedMount + empty, lookedEnv}},
 		{"environment white", Config{TokenEnv: func() string { return " " }}, Env, "token-empty", []string{lookedEnv}},
 
-		// What is there and broken is told, not passed over.
+		// A broken source is reported, not skipped.
 		{"Secret broken", Config{Dirs: []string{bad}, TokenFile: file, TokenEnv: env}, Mount, "secret-not-directory", []string{lookedMount + bad}},
 		{"file broken", Config{TokenFile: bad, TokenEnv: env}, File, "token-empty", []string{lookedFile + bad}},
 		{"file a directory", Config{TokenFile: secret, TokenEnv: env}, File, "file-unreadable", []string{lookedFile + secret}},

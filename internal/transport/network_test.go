@@ -54,8 +54,7 @@ func clients(t *testing.T) (server *gitlabtest.Server, roots *x509.CertPool, cer
 	return server, all.Pool, certificate, key
 }
 
-// A certificate and its key are read, or it is told what is wrong with them, and
-// nothing of their content.
+// A certificate and its key are read; an error names the fault and shows no content.
 func TestIdentity(t *testing.T) {
 	_, _, certificate, key := clients(t)
 	_, _, _, other := clients(t)
@@ -93,8 +92,8 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// Who wants a certificate gets the one that is set, over each version of TLS and
-// HTTP; and that it wanted one is told when it lets nobody in.
+// A server that requests a certificate gets the configured one, over each version of TLS and
+// HTTP; if it refuses, the error says that it wanted one.
 func TestClientCertificate(t *testing.T) {
 	server, roots, certificate, key := clients(t)
 	pair, problem := Identity(Named{write(t, certificate, key), "CERT"}, Named{})
@@ -241,7 +240,7 @@ func TestTLSProxy(t *testing.T) {
 	}
 }
 
-// A SOCKS proxy is told names; what it can't do is told as its own failure.
+// A SOCKS proxy resolves names, and its failures are reported as the proxy's.
 func TestSOCKS(t *testing.T) {
 	server, err := gitlabtest.Start(gitlabtest.Options{Dir: t.TempDir(), Hosts: []string{"gitlab.example.com"}})
 	if err != nil {

@@ -85,7 +85,7 @@ func TestRoots(t *testing.T) {
 	}
 }
 
-// Faults are told apart by their kind; nothing of their text is told.
+// Faults differ by kind; nothing of the error's text is shown.
 func TestFault(t *testing.T) {
 	through, err := url.Parse("http://user:" + canary + "@proxy.example:3128")
 	if err != nil {
