@@ -134,7 +134,7 @@ func TestMemoryIsClosed(t *testing.T) {
 	}
 }
 
-// The kernel writes no core dump, whatever the limit, and the runtime no stack trace.
+// The kernel writes no core dump, with any limit, and the runtime no stack trace.
 func TestNoCoreDump(t *testing.T) {
 	t.Parallel()
 	p := newPod(t, "group/project")

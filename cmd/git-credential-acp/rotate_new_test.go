@@ -13,8 +13,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
-// Of several rotations at once, only one asks GitLab for a token. A second request with the old
-// token would revoke the new one too.
+// Only one of several concurrent rotations asks GitLab for a token. A second request with the
+// old token would revoke the new one too.
 func TestRotateNewAtOnce(t *testing.T) {
 	r := newRotation(t)
 	r.gitlab.AddFault(gitlabtest.Fault{Match: "self", Delay: 50 * time.Millisecond})

@@ -180,7 +180,7 @@ func TestJudgeOldGitLab(t *testing.T) {
 		old("forbidden", User{Reply: forbidden}, refused(AccessForbidden), Nothing),
 		old("down", User{Reply: down}, unverified(down), Nothing),
 
-		// What the project says waits for what the token is.
+		// The project is not judged before the token is known.
 		{"project known, user not asked yet", guide, Facts{Self: Self{Reply: absent}, Project: level(Owner)}, Verdict{}, AskUser},
 		{"project too", guide, Facts{Self: Self{Reply: absent}, User: owner(false), Project: level(Developer)}, granted(time.Time{}), Nothing},
 		{"project down", guide, Facts{Self: Self{Reply: absent}, User: owner(false), Project: Project{Reply: down}}, unverified(down), Nothing},
@@ -246,8 +246,8 @@ func TestJudgeProject(t *testing.T) {
 		{"never expires, project down", guide, Facts{Self: alive(expires(time.Time{})), Project: Project{Reply: down}}, unlimited(unverified(down)), Nothing},
 		{"clock ahead, project down", guide, Facts{Self: alive(expires(past)), Project: Project{Reply: down}}, unverified(down), Nothing},
 
-		// Who asks for scopes none of which reads a project does without this
-		// check; who asks for one that does has a token that lacks it.
+		// Without a required scope that reads projects, the project is not checked; with one,
+		// a 403 means that the token lacks it.
 		{"no scope asked for reads projects", writer, Facts{Self: alive(scopes("write_repository")), Project: Project{Reply: noScope}}, granted(soon), Nothing},
 		{"the same, but granular", writer, Facts{Self: alive(granular), Project: Project{Reply: noScope}}, expiring(refused(ScopeMissing, "read_api"), soon), Nothing},
 		{"the same, for another reason", writer, Facts{Self: alive(scopes("write_repository")), Project: Project{Reply: forbidden}},
@@ -294,8 +294,7 @@ func TestJudgeLevel(t *testing.T) {
 		{"nobody tells who owns it", guide, Facts{Self: alive(func(s *Self) { s.UserID = 0 }), Project: level(0), User: User{Reply: down}},
 			expiring(unverified(down), soon), Nothing},
 	})
-	// Whatever else /user says, an owner without a number is not asked about
-	// again: Check would ask for ever.
+	// A user without an ID is not requested again: Check would loop forever.
 	for _, user := range []User{{Reply: given}, {Reply: given, Admin: true}, {Reply: absent}, {Reply: noGrant}} {
 		facts := Facts{Self: alive(func(s *Self) { s.UserID = 0 }), Project: level(0), User: user}
 		if got, need := guide.Judge(facts, now); need != Nothing || got.Outcome != Unverified {
@@ -542,7 +541,7 @@ func TestExpiryWorthTelling(t *testing.T) {
 		{"unlimited", unlimited(granted(time.Time{})), true},
 		// GitLab before 15.5 does not tell, nor does a clock that is ahead.
 		{"not known", granted(time.Time{}), false},
-		// Who gets another message has enough to read.
+		// Other messages come without a warning of expiry.
 		{"refused", expiring(refused(LevelTooLow), soon), false},
 		{"refused, unlimited", unlimited(refused(TokenInactive)), false},
 		{"unverified", expiring(unverified(down), soon), false},
@@ -599,7 +598,7 @@ func TestRatePressed(t *testing.T) {
 	}{
 		{0, 0, time.Minute, 0},
 		{300, 300, time.Minute, 0},
-		// Used up, whatever the length of the window.
+		// An exhausted limit is low for any length of the window.
 		{300, 0, 40 * time.Second, 40 * time.Second},
 		{300, -1, time.Hour, time.Hour},
 		{300, 0, 0, 0},

@@ -188,7 +188,7 @@ func TestDeadTokenIsAskedAboutOnce(t *testing.T) {
 		if a := w.verify(project); a.Verdict.Reason != access.TokenRevoked {
 			t.Errorf("got %+v", a)
 		}
-		// What is known of a dead token is not made younger by its use.
+		// Using a cached refusal does not extend it.
 		w.now = w.now.Add(9 * time.Second)
 	}
 	w.want("self a/b")
@@ -305,7 +305,7 @@ func TestRateLimit(t *testing.T) {
 	w.now = w.now.Add(19 * time.Minute)
 	w.granted(w.verify("a/b"))
 	w.want("")
-	// What isn't known is asked all the same.
+	// Unknown facts are requested in spite of the cache.
 	w.granted(w.verify("c/d"))
 	w.want("self c/d")
 }
@@ -341,7 +341,7 @@ func TestRetryAfterIsShared(t *testing.T) {
 	w.want("self c/d")
 }
 
-// What is left of a limit is known from good answers, too.
+// Granted verdicts store what is left of the rate limit too.
 func TestLastRequest(t *testing.T) {
 	w := newWorld(t)
 	w.rate = access.Rate{Limit: 300, Reset: w.now.Add(30 * time.Second)}
@@ -411,7 +411,7 @@ func TestTellOnce(t *testing.T) {
 	}
 }
 
-// Nothing that is written, and no name of it, holds any part of the token.
+// No file and no file name contains a part of the token.
 func TestNoTokenOnDisk(t *testing.T) {
 	w := newWorld(t)
 	for n := range 20 {
@@ -493,7 +493,7 @@ func TestLargeEntry(t *testing.T) {
 	}
 }
 
-// Whoever finds in the file what it looks for writes nothing.
+// A cache hit writes nothing.
 func TestReadersDoNotWrite(t *testing.T) {
 	w := newWorld(t)
 	w.says.ExpiresAt = time.Time{}
@@ -587,8 +587,8 @@ func TestNames(t *testing.T) {
 			seen[name] = true
 		}
 	}
-	// Whatever a policy has, and will have, makes a difference: a verdict must not
-	// be remembered for a stricter question than the one that it answers.
+	// Every field of a policy is a part of the key: a verdict must not answer a stricter
+	// question than its own.
 	policy := reflect.TypeFor[access.Policy]()
 	for n := range policy.NumField() {
 		changed := other(func(q *Question) { change(t, reflect.ValueOf(&q.Policy).Elem().Field(n)) })
@@ -619,7 +619,7 @@ func change(t *testing.T, field reflect.Value) {
 	}
 }
 
-// Whatever a file holds, reading it gives entries that are written as they were read.
+// Reading any file gives entries that are written back unchanged.
 func FuzzEntry(f *testing.F) {
 	key := []byte("key")
 	for _, v := range []access.Verdict{{Outcome: access.Granted}, {Outcome: access.Refused, Reason: access.LevelTooLow, Level: 20}} {
@@ -632,7 +632,7 @@ func FuzzEntry(f *testing.F) {
 	f.Add([]byte("verdict-a 1 2 true\nverdict-a {\n\nverdict-a"), true)
 	f.Fuzz(func(t *testing.T, data []byte, authentic bool) {
 		if authentic {
-			// What comes after a good first line is read as well.
+			// Lines after a valid first line are read too.
 			data = append(authentication("name", key, data), data...)
 		}
 		r := parse(data, "name", key)
@@ -650,8 +650,8 @@ func FuzzEntry(f *testing.F) {
 	})
 }
 
-// What was learned until a login failed counts no more, also not in an outage; what
-// others have learned since does.
+// After a failed login, older verdicts are not used, not even in an outage; newer ones of
+// other calls are.
 func TestAfter(t *testing.T) {
 	w := newWorld(t)
 	w.granted(w.verify("a/b"))

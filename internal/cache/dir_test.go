@@ -164,7 +164,7 @@ func TestSweepLeavesOthers(t *testing.T) {
 			t.Errorf("%s is still there", name)
 		}
 	}
-	// What a killed write has left goes soon, what one is writing stays.
+	// Temporary files of killed writers are removed soon, those in use stay.
 	for name, age := range map[string]time.Duration{"acp2-tmp-old": 2 * time.Minute, "acp2-tmp-new": time.Second} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
@@ -179,7 +179,7 @@ func TestSweepLeavesOthers(t *testing.T) {
 	if err != nil || len(left) != 1 || !strings.HasSuffix(left[0], "-new") {
 		t.Errorf("left %v, %v", left, err)
 	}
-	// What would still be used in an outage stays.
+	// Files that an outage would still use stay.
 	at := w.now.Add(-maxStale)
 	if err := os.Chtimes(w.file(), at, at); err != nil {
 		t.Fatal(err)
@@ -322,8 +322,7 @@ func TestUpdateWithoutLock(t *testing.T) {
 	}
 }
 
-// What is learned of a refusal is as old as the asking, not as what was known of
-// the token.
+// A refusal's age counts from the request, not from older facts about the token.
 func TestRefusalIsOfNow(t *testing.T) {
 	w := newWorld(t)
 	w.granted(w.verify("a/b"))
@@ -376,7 +375,7 @@ func TestClockStepsBackInAnOutage(t *testing.T) {
 	}
 }
 
-// What is dropped while a call asks does not come back with its answer.
+// A verdict that is dropped during a request does not come back with its reply.
 func TestForgetWhileAsking(t *testing.T) {
 	w := newWorld(t)
 	w.granted(w.verify("a/b"))
@@ -396,7 +395,7 @@ func TestForgetWhileAsking(t *testing.T) {
 	w.want("")
 }
 
-// Neither a rate limit nor what was told of the expiry is forgotten with them.
+// Rate limits and shown expiry warnings are kept.
 func TestForgetKeepsTheRest(t *testing.T) {
 	w := newWorld(t)
 	w.says.ExpiresAt = time.Time{}
@@ -493,8 +492,7 @@ func TestSharedTrouble(t *testing.T) {
 	}
 }
 
-// What another caller has learned in the meantime is better than one's own
-// failure, and is not overwritten by it.
+// A failure does not overwrite a verdict that another call stored meanwhile.
 func TestOwnFailureAfterAnothersSuccess(t *testing.T) {
 	w := newWorld(t)
 	q := w.question("a/b")

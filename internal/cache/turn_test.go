@@ -46,7 +46,7 @@ func TestTurn(t *testing.T) {
 	why, helped = RescueFailure{Verdict: access.Verdict{Outcome: access.Refused, Reason: access.ScopeMissing, Missing: []string{"api"}}}, true
 	try(ctx, "team/mine", 3)
 	try(ctx, "team/mine", 4)
-	// Nothing to say is remembered as well.
+	// An empty result is cached too.
 	why, helped = RescueFailure{}, false
 	try(ctx, "team/mine", 5)
 	try(ctx, "team/mine", 5)

@@ -7,7 +7,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// What is added to a message leaves that one as it is.
+// Adding to a message does not change the original.
 func TestAdded(t *testing.T) {
 	why := message.Explain(access.Verdict{Reason: access.Unreachable, Detail: "h:1"}, message.Subject{Instance: "gitlab.example.com"})
 	before := *message.As(why)

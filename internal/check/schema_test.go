@@ -91,7 +91,7 @@ func TestSchemaDescribesAll(t *testing.T) {
 			t.Errorf("%s is the data of no step", name)
 		}
 	}
-	// What all steps have is described once.
+	// Common fields of the steps are described once.
 	fields := slices.Sorted(func(yield func(string) bool) {
 		for name := range parse(t, defs.Defs["step"]).Properties {
 			if !yield(name) {

@@ -72,7 +72,7 @@ func TestParseTargetRefuses(t *testing.T) {
 		{"ssh://git@gitlab.example.com/group/project.git", "url-is-ssh", "https://gitlab.example.com/group/project.git"},
 		{"SSH://git@gitlab.example.com:2222/group/project.git", "url-is-ssh", "https://gitlab.example.com/group/project.git"},
 		{"git+ssh://gitlab.example.com/group/project", "url-is-ssh", "https://gitlab.example.com/group/project.git"},
-		// What the https URL is, can't be told.
+		// The https URL can't be derived from these.
 		{"git@gitlab.example.com:project", "url-is-ssh", "give the https URL of the repository"},
 		{"git@gitlab..com:group/project", "url-is-ssh", "give the https URL of the repository"},
 		{"git@gitlab.example.com:group/../project", "url-is-ssh", "give the https URL of the repository"},
@@ -93,8 +93,7 @@ func TestParseTargetRefuses(t *testing.T) {
 	}
 }
 
-// Whatever stands in an argument: what is taken is an address that git could
-// ask for, and a login is never shown, wherever it stands.
+// Any argument: an accepted one is an address that git can use, and a login is never shown.
 func FuzzParseTarget(f *testing.F) {
 	for _, raw := range []string{
 		"https://gitlab.example.com/a/b", "https://u:@h/a/b", "git@h:a/b", "ssh://git@h:22/a/b", "h:1/a", "http://[::1]/%2e/@",

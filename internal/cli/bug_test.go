@@ -34,8 +34,7 @@ $`)
 	}
 }
 
-// What is wrong on the command line is shown without what it would do to a
-// terminal.
+// Wrong arguments are shown without control characters.
 func TestUsageIsPrintable(t *testing.T) {
 	var said bytes.Buffer
 	code := Run(t.Context(), Env{Stdout: &said, Stderr: &said, LookupEnv: func(string) (string, bool) { return "", false }}, []string{"get", "--\x1b[2Kname\nglpat-CanaryInAFlag0123"})

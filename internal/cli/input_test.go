@@ -39,7 +39,7 @@ func TestInputLimit(t *testing.T) {
 	}
 }
 
-// What has come is no reason to end anything later.
+// A request that has arrived is not cut off later.
 func TestInputInTime(t *testing.T) {
 	reader, writer, err := os.Pipe()
 	if err != nil {

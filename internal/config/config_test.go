@@ -177,7 +177,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// The runner's container is told from pods that only have some of its variables.
+// The runner's container is distinguished from pods that have only some of its variables.
 func TestInRunner(t *testing.T) {
 	tests := []struct {
 		environment []string

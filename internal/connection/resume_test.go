@@ -40,7 +40,7 @@ func TestResumeKilled(t *testing.T) {
 	}
 }
 
-// What may have changed since the rotation was interrupted.
+// Changes that may have happened since the interruption.
 func TestResume(t *testing.T) {
 	revoke := func(s *scene, value string, revoked bool) {
 		if err := s.gitlab.UpdateToken(value, func(tok *gitlabtest.Token) { tok.Revoked = revoked }); err != nil {

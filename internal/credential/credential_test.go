@@ -147,7 +147,7 @@ func TestAnswerRefuses(t *testing.T) {
 	}
 }
 
-// What can be read can be written, and gives the same bytes again.
+// Any request that can be read can be written again with the same bytes.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("protocol=https\nhost=gitlab.example.com\npath=group/project.git\n"))
 	f.Add([]byte("capability[]=authtype\ncapability[]=state\nprotocol=https\nhost=h\nwwwauth[]=Basic realm=\"GitLab\"\n\n"))
@@ -179,7 +179,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// Whatever login is answered with, git reads back exactly that login.
+// git reads back exactly the login that was written.
 func FuzzAnswer(f *testing.F) {
 	f.Add("oauth2", "glpat-Canary", true)
 	f.Add("u", "a\nb", false)

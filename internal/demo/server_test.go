@@ -15,9 +15,8 @@ import (
 	_ "github.com/ambient-code/git-credential-acp/internal/cli"
 )
 
-// What the demo server prints is typed into a shell as it stands, and comes to
-// what is printed with it. At its end, nothing is left of it, and nothing has
-// changed for the one who typed it.
+// The demo server's commands work as printed and give the printed output. At its end, it has
+// removed everything and changed nothing for the user.
 func TestServer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()

@@ -57,8 +57,8 @@ func listed(entries []Entry) []string {
 	return list
 }
 
-// Entries are those that git lists, with their scopes, in its order, wherever
-// they stand and whatever includes them.
+// Entries are those that git lists, with their scopes and in its order, from all files and
+// includes.
 func TestEntries(t *testing.T) {
 	p := newPlace(t)
 	p.git("", "init", "-q", "work")
@@ -121,8 +121,8 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-// What the user's configuration includes on a condition counts where git says that
-// it holds; what the repository's includes is the repository's.
+// Conditional includes of the user's configuration count where git applies them; those of the
+// repository's belong to the repository.
 func TestConditions(t *testing.T) {
 	p := newPlace(t)
 	p.git("", "init", "-q", "work")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What a relative path names is the repository's.
+// Relative paths belong to the repository.
 func TestEnvironmentRelative(t *testing.T) {
 	environ := []string{"HOME=.", "XDG_CONFIG_HOME=x", "GIT_EXEC_PATH=bin", "GIT_CONFIG_GLOBAL=.gitconfig", "GIT_CONFIG_SYSTEM="}
 	want := []string{"LC_ALL=C", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_CONFIG_SYSTEM=" + os.DevNull, "GIT_CONFIG_COUNT=0"}

@@ -232,7 +232,7 @@ func TestInsteadOfPairs(t *testing.T) {
 	}
 }
 
-// What is broken, hostile or in the way is no repository, at once.
+// Broken, hostile or missing directories are no repository, without a delay.
 func TestHostile(t *testing.T) {
 	p := newPlace(t)
 	p.git("", "init", "-q", "work")
@@ -263,7 +263,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// Whatever git prints, nothing that is shown of it holds a password.
+// No part of git's output is shown with a password.
 func FuzzParse(f *testing.F) {
 	f.Add("global\x00file:/f\x00http.https://u:p@h/.proxy\nhttps://u:p@p\x00")
 	f.Add("global\x00file:/f\x00p.https://u:p@h/.prottps://u:p@\x00")

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Of many patterns, those match a URL that match it for git, and the same one wins.
+// A URL matches the same patterns as for git, and the same one wins.
 func TestMatch(t *testing.T) {
 	patterns := []string{
 		"", "https://", "gitlab.example.com", "https://gitlab.example.com", "https://gitlab.example.com/", "https://gitlab.example.com:443",
@@ -80,8 +80,7 @@ func TestMatch(t *testing.T) {
 	t.Log(matches, "matches")
 }
 
-// Helpers are those that git runs, in its order, and they are told what git tells
-// them.
+// Helpers are those that git runs, in its order and with its input.
 func TestCredential(t *testing.T) {
 	p := newPlace(t)
 	p.git("", "init", "-q", "work")
@@ -175,8 +174,7 @@ func TestCredential(t *testing.T) {
 	}
 }
 
-// What is said of the URLs below an instance is said of every URL there: between
-// them, git asks what it asks anywhere.
+// What is reported for an instance's URL holds for every URL below it.
 func TestBelow(t *testing.T) {
 	const text = `[credential]
 	helper = plain
@@ -228,7 +226,7 @@ func TestBelow(t *testing.T) {
 	}
 }
 
-// What stands in plain sight is named, and nothing else.
+// Only plain-text secrets are named.
 func TestExposed(t *testing.T) {
 	p := newPlace(t)
 	p.git("", "init", "-q", "work")

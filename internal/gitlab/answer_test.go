@@ -16,7 +16,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/transport"
 )
 
-// Where the four questions go.
+// The paths of the four requests.
 const (
 	atSelf    = "/personal_access_tokens/self"
 	atUser    = "/user"
@@ -131,7 +131,7 @@ func TestAnswers(t *testing.T) {
 				wantReason(t, ask(t.Context(), t, answering(t, at, 200, body), guide), access.Unverified, access.Garbled)
 			})
 		}
-		// A key that comes twice, in whatever case, leaves it open what GitLab said.
+		// A duplicate key, in any case, makes a reply unusable.
 		for _, twice := range []string{`"id":7`, `"ID":7`, `"x":{"a":1,"A":1}`, `"name":"","name":null`} {
 			body := whole[:len(whole)-1] + "," + twice + "}"
 			wantReason(t, ask(t.Context(), t, answering(t, at, 200, body), guide), access.Unverified, access.Garbled)
@@ -280,7 +280,7 @@ func TestRefusals(t *testing.T) {
 		{"400", 400, `{"message":"400 Bad request"}`, silent(access.Garbled, "the status 400")},
 		{"405", 405, `{}`, silent(access.Garbled, "the status 405")},
 		{"418", 418, `{}`, silent(access.Garbled, "the status 418")},
-		// Nothing of these is GitLab's own word, whatever they say.
+		// None of these replies is GitLab's own.
 		{"500 with a refusal's body", 500, invalid("Token is expired."), silent(access.ServerError, "500 Internal Server Error")},
 		{"599", 599, `{}`, silent(access.ServerError, "599 ")},
 		{"429 with a refusal's body", 429, invalid("Token is expired."), silent(access.RateLimited, "")},
@@ -420,8 +420,7 @@ func TestMidnight(t *testing.T) {
 	}
 }
 
-// Whatever comes: no panic, nothing is Given but by a 200 of JSON, and no word
-// of the body's own gets into what people are told.
+// Any reply: no panic, Given only for a 200 with JSON, and no text of the body in messages.
 func FuzzAnswer(f *testing.F) {
 	for _, seed := range []struct {
 		status            int

@@ -175,8 +175,8 @@ func TestCheckAsksAtOnce(t *testing.T) {
 	}
 }
 
-// What is known is not asked again, and a token that is known to be dead is not
-// shown to GitLab any more.
+// Known facts are not requested again, and a token that is known to be invalid is not sent to
+// GitLab.
 func TestCheckKnown(t *testing.T) {
 	server := stand(t, gitlabtest.Options{})
 	c := connect(t, server.URL(), server.CAFile())
@@ -216,7 +216,7 @@ func TestCheckRate(t *testing.T) {
 	if rate := facts.Rate; rate.Limit != 300 || rate.Remaining != 298 || rate.Reset.Before(before) || rate.Reset.After(before.Add(2*time.Minute)) {
 		t.Errorf("%+v", rate)
 	}
-	// What is no number, or no limit, is no news.
+	// Invalid rate limit headers are ignored.
 	server.SetRateLimit(0, 0)
 	for _, header := range []http.Header{
 		{"RateLimit-Limit": {"many"}, "RateLimit-Remaining": {"1"}, "RateLimit-Reset": {"1"}},
@@ -233,7 +233,7 @@ func TestCheckRate(t *testing.T) {
 	}
 }
 
-// A signal ends a check at once, whatever it is at.
+// A signal ends a check at once, in any phase.
 func TestCheckInterrupted(t *testing.T) {
 	t.Run("before it begins", func(t *testing.T) {
 		server := stand(t, gitlabtest.Options{})
@@ -310,7 +310,7 @@ func mute(t *testing.T, accepted func()) string {
 	return l.Addr().String()
 }
 
-// The time limit holds whatever hangs, and the verdict names it.
+// The time limit holds in every phase, and the verdict names it.
 func TestCheckTimeout(t *testing.T) {
 	const limit = 300 * time.Millisecond
 	for name, start := range map[string]func(t *testing.T) *Client{
@@ -485,7 +485,7 @@ func TestCheckBounds(t *testing.T) {
 			{"longest body", gitlabtest.Fault{Match: "api", Size: transport.MaxBody}, true},
 			{"longer body", gitlabtest.Fault{Match: "self", Size: transport.MaxBody + 1}, false},
 			{"longer body of a refusal", gitlabtest.Fault{Match: "self", Status: 403, Body: `{"message":"` + strings.Repeat("a", transport.MaxBody) + `"}`}, false},
-			// What fits is whole and right: still, it is not all that came.
+			// The part within the limit is valid JSON, but not the whole reply.
 			{"longer body for its white space", gitlabtest.Fault{Match: "self", Header: http.Header{"Content-Type": {"application/json"}}, Body: wellKnown +
 				strings.Repeat(" ", transport.MaxBody+1-len(wellKnown))}, false},
 			{"endless body", gitlabtest.Fault{Match: "project", Endless: true}, false},
@@ -632,7 +632,7 @@ func TestRetryWait(t *testing.T) {
 		{"reset", []string{"RateLimit-Reset", unix(7 * time.Second)}, 7 * time.Second},
 		{"both", []string{"Retry-After", "7", "RateLimit-Reset", unix(time.Minute)}, 7 * time.Second},
 		{"the first is nonsense", []string{"Retry-After", "soon", "RateLimit-Reset", unix(7 * time.Second)}, 7 * time.Second},
-		// Nothing to wait for, and nothing that can be waited for.
+		// There is nothing to wait for, or it can't be waited for.
 		{"no seconds", []string{"Retry-After", "0"}, usual},
 		{"date past", []string{"Retry-After", date(-time.Hour)}, usual},
 		{"reset past", []string{"RateLimit-Reset", unix(-time.Hour)}, usual},
@@ -938,7 +938,7 @@ func TestSilenceDetail(t *testing.T) {
 	}
 }
 
-// Whose token it is: the name, and the address that the user wants in commits.
+// The user's name, and the address for commits.
 func TestUser(t *testing.T) {
 	server := stand(t, gitlabtest.Options{})
 	for _, test := range []struct{ email, commit, want string }{

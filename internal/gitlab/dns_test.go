@@ -28,7 +28,7 @@ func init() {
 	}}
 }
 
-// What a name server answers (RFC 1035, 4.1.1), and how it does not.
+// Replies of a name server (RFC 1035, 4.1.1), and missing ones.
 const (
 	found     = 0
 	servfail  = 2

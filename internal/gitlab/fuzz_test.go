@@ -12,9 +12,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 )
 
-// Whatever GitLab, or something in its place, answers: what is granted stands in
-// the answers, no request leaves the API, and no word of the answers gets into
-// what people are told.
+// Any replies, of GitLab or something in front of it: a grant is in the replies, no request
+// leaves the API, and no text of the replies is in messages.
 func FuzzCheck(f *testing.F) {
 	const (
 		self    = wellKnown
@@ -111,8 +110,8 @@ func read(body string) map[string]any {
 	return fields
 }
 
-// Whatever answers git's question for refs: nobody but the instance is asked,
-// nothing of the token is in the reply, and refs are given by a success alone.
+// Any reply to git's request for refs: only the instance is asked, the token is not in the
+// result, and only a success gives refs.
 func FuzzRefs(f *testing.F) {
 	f.Add(118, "001e# service=git-upload-pack\n0000004895dcfa3633004da0049d3d0fa03f80589cbcaf31 refs/heads/maint\x00multi_ack\n0000", "", "", true)
 	f.Add(200, "001e# service=git-upload-pack\n0000004895dcfa3633004da0049d3d0fa03f80589cbcaf31 refs/heads/maint\x00multi_ack\n0000", "application/x-git-upload-pack-advertisement", "", true)
@@ -149,8 +148,8 @@ func FuzzRefs(f *testing.F) {
 	})
 }
 
-// Whatever answers the request for a new token: it is made once, and a token comes
-// of a success alone, and shows nowhere.
+// Any reply to the request for a new token: the request is sent once, only a success gives a
+// token, and the token is not printed.
 func FuzzRotate(f *testing.F) {
 	f.Add(200, `{"id":1,"token":"glpat-CanaryQ7x9Zk2WvB4n","expires_at":"2030-01-01"}`, "application/json")
 	f.Add(201, `{"id":"x","token":"glpat-CanaryQ7x9Zk2WvB4n","expires_at":7}`, "application/json")

@@ -9,7 +9,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
-// What git's own part of GitLab says, with real repositories behind it.
+// Replies of git on GitLab, with real repositories.
 func TestRefs(t *testing.T) {
 	server := stand(t, gitlabtest.Options{})
 	for _, p := range []gitlabtest.Project{
@@ -55,7 +55,7 @@ func TestRefs(t *testing.T) {
 	}
 }
 
-// What stands before git, or in its place.
+// Replies of something in front of git.
 func TestRefsRefused(t *testing.T) {
 	const refs = "001e# service=git-upload-pack\n0000"
 	for _, test := range []struct {

@@ -67,7 +67,7 @@ func TestRetryFault(t *testing.T) {
 			})
 		})
 	}
-	// One fault is ridden out, whatever comes after it.
+	// One fault is retried, with any second reply.
 	for name, cut := range map[string]stub{
 		"refused":   func(*http.Request) (*http.Response, error) { return nil, refusal },
 		"cut short": func(r *http.Request) (*http.Response, error) { return cutShort(r), nil },

@@ -205,7 +205,7 @@ func TestMovedProject(t *testing.T) {
 			t.Errorf("%s: %d %v %s", path, a.status, a.header, a.body)
 		}
 	}
-	// Who may not see it is not told that it moved.
+	// Users without access don't see that it moved.
 	if a := get(t, s, "projects/old%2Fplace", "glpat-CanaryCarol"); a.status != 404 || a.body != noProject || a.header.Get("Location") != "" {
 		t.Errorf("stranger: %d %v %s", a.status, a.header, a.body)
 	}

@@ -91,7 +91,7 @@ func TestFaultThatCannotMatch(t *testing.T) {
 	s.AddFault(Fault{Match: "users", Status: 500})
 }
 
-// What never ends does so when the client leaves, and when the server closes.
+// Endless replies end when the client leaves and when the server closes.
 func TestHangAndEndless(t *testing.T) {
 	for _, o := range []Options{{}, {HTTP1Only: true}} {
 		s := gitlab(t, o)

@@ -266,7 +266,7 @@ func TestSOCKS(t *testing.T) {
 	if want := []string{"gitlab.example.com:443", s.Addr(), "elsewhere.example:443"}; len(asked) < 4 || !slices.Equal(asked[:3], want) {
 		t.Errorf("asked for %q", asked)
 	}
-	// What is no SOCKS is cut.
+	// Other protocols than SOCKS are cut off.
 	conn, err := net.Dial("tcp", p.Addr())
 	if err != nil {
 		t.Fatal(err)

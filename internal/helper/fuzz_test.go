@@ -13,9 +13,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
-// Two instances, each with a token of its own, and whatever request: what is
-// answered is the token of the instance that another reader of addresses finds
-// in the request, and of no other; and no message shows either.
+// Two instances, each with its own token, and any request: the answer is the token of the
+// instance that another URL parser finds in the request, and no message shows either.
 func FuzzInstances(f *testing.F) {
 	f.Add("\x86\x86\x86\x86\x86https://", "https://gitlab.example.com:8443", "protocol=https\nhost=gitlab.example.com:8443\n\n", true)
 	f.Add("https://gitlab.example.com", "https://gitlab.example.com/gitlab", "protocol=https\nhost=gitlab.example.com\npath=gitlab/group/project.git\n", false)

@@ -292,7 +292,7 @@ func TestGetForeign(t *testing.T) {
 	}
 }
 
-// What breaks the protocol, or can't be, ends before anybody is asked.
+// Malformed and impossible requests end before anything is looked up.
 func TestGetMalformed(t *testing.T) {
 	// Nothing is called for these: the request is read first.
 	for name, request := range map[string]string{
@@ -315,8 +315,7 @@ func TestGetMalformed(t *testing.T) {
 	}
 	t.Run("reader fails", func(t *testing.T) {
 		w := &world{places: []source.Found{place(t, "https://gitlab.example.com")}, findings: []Finding{granted}}
-		// All that is needed came in, but not all of it: nobody knows what was
-		// to follow.
+		// The required attributes arrived, but not the end of the request.
 		in := io.MultiReader(strings.NewReader(ours), iotest.ErrReader(errors.New("it broke")))
 		result := w.helper().Get(t.Context(), in)
 		hold(t, result)
@@ -366,7 +365,7 @@ func TestGetWithoutToken(t *testing.T) {
 		{"token of another", world{places: []source.Found{elsewhere}}, ours, NotOurs, "", nil},
 		{"broken place of another", world{places: []source.Found{broken(t, "https://other.example")}}, ours, NotOurs, "", nil},
 
-		// Whose the token is can't be told: a word, but git goes on to others.
+		// The token's instance is unknown: a message, but git goes on to other helpers.
 		{"in doubt", world{places: []source.Found{unknown}}, ours, Failed, "", []string{"token-key-missing"}},
 		{"in doubt, nothing learned", world{places: []source.Found{unheard}}, ours, Unverified, "", []string{"platform-error"}},
 		{"in doubt over http", world{places: []source.Found{unknown}}, "protocol=http\nhost=gitlab.example.com\n", Failed, "", []string{"token-key-missing"}},
@@ -396,7 +395,7 @@ func TestGetWithoutToken(t *testing.T) {
 		{"broken", world{places: []source.Found{broken(t, "https://gitlab.example.com")}}, ours, Refused, quit, []string{"token-key-missing"}},
 		{"broken, known", world{known: &us, places: []source.Found{broken(t, "https://gitlab.example.com")}}, ours, Refused, quit, []string{"token-key-missing"}},
 
-		// A good place counts, whatever else is broken.
+		// A good source is used although others are broken.
 		{"in doubt, not answered", world{places: []source.Found{silentPlace(t, "")}}, ours, Unverified, "", []string{"kube-timeout"}},
 		{"known, not answered", world{known: &us, places: []source.Found{silentPlace(t, "")}}, ours, Unverified, quit, []string{"kube-timeout"}},
 		{"not answered", world{places: []source.Found{silentPlace(t, "https://gitlab.example.com")}}, ours, Unverified, quit, []string{"kube-timeout"}},
@@ -480,7 +479,7 @@ func TestGetVerdict(t *testing.T) {
 		{"allowed: unverified", allow, silent, Answered, "username=oauth2\npassword=" + canary + "\n", []string{"allowed-unverified"}},
 		{"allowed: unverified, expiry known", allow, lateProject, Answered, answered, []string{"allowed-unverified"}},
 		{"allowed: unverified, with a note", allow, noted(lateProject), Answered, answered, []string{"waiting", "allowed-unverified"}},
-		// Who presses Ctrl-C wants an end, not an answer.
+		// Ctrl-C ends the request without an answer.
 		{"allowed: interrupted", allow, interrupted, Unverified, quit, []string{"interrupted"}},
 		{"allowed: could not ask", allow, Finding{Problem: message.CAInvalid("x", "y")}, Refused, quit, []string{"ca-invalid"}},
 	}
@@ -513,7 +512,7 @@ func TestGetVerdict(t *testing.T) {
 	})
 }
 
-// What a verdict is wanted for: this token, the request's project, the settings.
+// The question for the verifier: this token, the request's project, the settings.
 func TestGetQuestion(t *testing.T) {
 	rules := Rules{Minimum: access.Maintainer, Scopes: []string{"api", "sudo"}}
 	tests := []struct{ instance, path, project string }{
@@ -917,8 +916,8 @@ func TestErase(t *testing.T) {
 	}
 }
 
-// Whatever comes in: the token goes to its own host over https and to no other,
-// and GitLab is asked about nothing else.
+// Any input: the token goes only to its own host over https, and GitLab is asked about nothing
+// else.
 func FuzzGet(f *testing.F) {
 	f.Add(ours)
 	f.Add(pathless + "username=alice\ncapability[]=authtype\n")
@@ -975,8 +974,8 @@ func TestRedactEarly(t *testing.T) {
 	}
 }
 
-// Of instances on one host, the one with the longest path counts, in whatever
-// order their tokens are found; without a path nobody can say.
+// Of instances on one host, the one with the longest path wins, in any order of the sources;
+// without a path, it is ambiguous.
 func TestInstancesOnOneHost(t *testing.T) {
 	outer, inner := place(t, "https://gitlab.example.com"), place(t, "https://gitlab.example.com/gitlab")
 	inner.Where = "the inner one"

@@ -60,7 +60,7 @@ func (f failing) ReadAt(p []byte, at int64) (int, error) {
 	return len(p), nil
 }
 
-// What goes wrong midway leaves everything as it was.
+// A failure midway changes nothing.
 func TestPutFails(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -90,7 +90,7 @@ func TestPutFails(t *testing.T) {
 				}
 			}
 		}
-		// What can't be named leaves nothing, either.
+		// Nor does an invalid name.
 		dir := t.TempDir()
 		path := filepath.Join(dir, "program")
 		if err := os.MkdirAll(filepath.Join(path, "full"), 0o700); err != nil {

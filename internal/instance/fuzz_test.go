@@ -33,9 +33,8 @@ func ascii(t *testing.T, host string) string {
 	return strings.ToLower(host)
 }
 
-// Whatever instance there is and whatever git asks for: what is taken for it is
-// the same scheme, host and port to another reader of addresses, and below its
-// path.
+// Any instance and request: for an accepted request, another URL parser finds the same scheme,
+// host and port, and a path below the instance's.
 func FuzzMatch(f *testing.F) {
 	f.Add("https://gitlab.com", "https", "GitLab.com:443", "group/project.git")
 	f.Add("https://gitlab.com:8443/gitlab", "https", "gitlab.com:8443", "gitlab/../x")
@@ -76,7 +75,7 @@ func FuzzMatch(f *testing.F) {
 	})
 }
 
-// Whatever URL a remote has: a project is found on the instance only.
+// Any remote's URL: a project is found on the instance only.
 func FuzzProjectOf(f *testing.F) {
 	f.Add("https://user:x@gitlab.example.com:443/lab/group/project.git")
 	f.Add("https://gitlab.example.com@evil.example/lab/group/project.git")

@@ -326,8 +326,8 @@ func TestOtherCredential(t *testing.T) {
 	}
 }
 
-// What Parse takes is written back as a URL that means the same instance, and
-// that URL's own parts, and only they, are Ours.
+// An accepted URL is written back as one for the same instance, and only that URL's own parts
+// match it.
 func FuzzParse(f *testing.F) {
 	for _, raw := range []string{"https://gitlab.com", "https://h:8443/gitlab/", "http://[::1]:80", "https://a@b", "https://h:0443"} {
 		f.Add(raw)

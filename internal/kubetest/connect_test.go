@@ -286,7 +286,7 @@ func TestDisconnect(t *testing.T) {
 		t.Error("the immutable Secret is there")
 	}
 	o.wants(0, connectNew)
-	// Where the Secret's own token can't be read, no other is revoked in its place.
+	// If the Secret's own token can't be read, no other token is revoked.
 	broken := o.keys(another)
 	broken["token"] = "x y"
 	o.store(broken)

@@ -16,8 +16,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// What the guide for people's own machines gives to type works, with a
-// kubeconfig, and with the right to get one Secret and nothing else.
+// The commands of the guide for laptops work with a kubeconfig and the right to get one
+// Secret.
 func TestGuide(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "local.md"))
 	must(t, err)
@@ -54,8 +54,8 @@ const registry = `[
 ]
 `
 
-// What the guide for the platform gives to type puts git's settings into the agent
-// registry, keeps what is there, and takes them out again.
+// The commands of the platform's guide add git's settings to the agent registry, keep what is
+// there, and remove them again.
 func TestPlatformGuide(t *testing.T) {
 	kubectl := filepath.Join(os.Getenv(envAssets), "kubectl")
 	if _, err := exec.LookPath(kubectl); err != nil {

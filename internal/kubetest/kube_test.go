@@ -138,7 +138,7 @@ func TestRights(t *testing.T) {
 	want(t, problem, "kube-forbidden", "may not patch")
 	want(t, client.Delete(t.Context(), got), "kube-forbidden", "may not delete")
 
-	// Who may patch one that isn't there may still not create it.
+	// The right to patch does not include creating.
 	client = as(t, cluster.Account(t, namespace, "patcher", Only("new", "get", "patch")))
 	_, problem = client.Apply(t.Context(), kube.Name{Namespace: namespace, Name: "new"}, kube.Wanted{})
 	want(t, problem, "kube-forbidden", "patcher may not create the Secret "+namespace+"/new")

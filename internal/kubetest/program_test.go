@@ -20,7 +20,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
-// program is the one that is tested, as it is released, built once.
+// program is the tested binary, built once as for a release.
 type program struct {
 	once      sync.Once
 	dir, path string

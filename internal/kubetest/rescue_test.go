@@ -26,7 +26,7 @@ func TestRescue(t *testing.T) {
 
 	d.store(d.keys(another))
 	d.revoke()
-	// What is remembered of the old one counts until git is refused, and says so.
+	// A cached verdict of the old token counts until git's login fails.
 	d.forget(canary)
 	line := "warning: the token from the Secret at " + d.path("mount") + " is no longer valid on " + strings.TrimPrefix(d.gitlab.URL(), "https://") +
 		"; using the newer one from the Secret " + d.namespace + "/mine in the cluster\n"

@@ -385,7 +385,7 @@ func newFrontOf(o *owner) string {
 	return o.front.kubeconfig(o.t, cluster.Token(o.t, o.namespace, "owner"))
 }
 
-// Other keys and fields of the Secret stay, whoever has set them, in either form.
+// Other keys and fields of the Secret stay, set by anybody, in both forms.
 func TestRotateKeeps(t *testing.T) {
 	o := newOwner(t)
 	o.store(map[string]string{"token": canary, "instanceUrl": o.gitlab.URL(), "theirs": "x"}, func(s *core.Secret) {

@@ -236,8 +236,7 @@ func TestForeign(t *testing.T) {
 		t.Error("something was written down")
 	}
 
-	// Where only the Secret tells, it has to be read once, and what it told is
-	// remembered.
+	// If only the Secret names the instance, it is read once and cached.
 	d.set("ACP_GITLAB_INSTANCE_URL=")
 	asked := d.login("get")
 	d.store(d.keys(canary))
@@ -265,7 +264,7 @@ func TestForeign(t *testing.T) {
 	cluster.Delete(t, d.namespace, "mine")
 	nothing("other.example")
 
-	// Nobody knows, and the cluster does not say: a word, and git may go on.
+	// The instance is unknown and the cluster does not answer: a message, and git may go on.
 	d.set("KUBECONFIG="+cluster.Kubeconfig(t, admin(), func(c *api.Config) { c.Clusters["cluster"].Server = "https://" + addr }), "ACP_GITLAB_TIMEOUT=30s")
 	start := time.Now()
 	if stdout, stderr, code := d.ask("github.com"); stdout != "" || code != 3 || !strings.Contains(stderr, "did not answer") {

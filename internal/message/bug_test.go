@@ -25,8 +25,7 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-// Whatever the text, it is one line that moves nothing, and what was harmless is
-// as it was.
+// Any text becomes one line without control characters; harmless text is unchanged.
 func FuzzPrintable(f *testing.F) {
 	for _, text := range []string{"", "hint: Settings → Integrations", "\x1b]0;title\x07", "\xc3\x28", "\u2066\u2029"} {
 		f.Add(text)

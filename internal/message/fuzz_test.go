@@ -8,8 +8,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/access"
 )
 
-// Whatever comes from outside into a message, it has nothing left for the
-// printer to escape, and no line of it is long.
+// Any outside text in a message: the printer has nothing left to escape, and no line is long.
 func FuzzWords(f *testing.F) {
 	f.Add("group/project", "/var/run/secrets", "gitlab.example.com", 30, uint8(0))
 	f.Add("group/\x1b[2Jproject\r\n", "/tmp/\u202e\u2028", "\x00", -1, uint8(14))

@@ -217,7 +217,7 @@ func TestLevelHint(t *testing.T) {
 	}
 }
 
-// What the verdict holds stands in the words.
+// The verdict's values are in the text.
 func TestExplainDetails(t *testing.T) {
 	tests := []struct {
 		verdict access.Verdict
@@ -325,8 +325,7 @@ func TestQuote(t *testing.T) {
 	}
 }
 
-// Whatever the text, what is shown is printable ASCII, bounded, and the text
-// itself or a quotation of it.
+// Any text is shown as bounded printable ASCII: itself or quoted.
 func FuzzQuote(f *testing.F) {
 	for _, text := range []string{"", "plain", "\x1b[2J", "\u2028", "\xff\xfe", `"\`, strings.Repeat("é", 101), strings.Repeat("\x00", 300)} {
 		f.Add(text)

@@ -40,7 +40,7 @@ func TestInCluster(t *testing.T) {
 		"https://127.1":                            false,
 		"https://localhost.evil.com":               false,
 	} {
-		// What can't be an address is refused before.
+		// Invalid addresses are refused before a request.
 		if base, err := ParseBase(raw, true); err == nil && base.InCluster() != want || err != nil && want {
 			t.Errorf("%s: %v, %v", raw, base.InCluster(), err)
 		}

@@ -166,7 +166,7 @@ func TestStory(t *testing.T) {
 	}
 }
 
-// What the platform refuses, each in its own words.
+// The platform's refusals, each with its own message.
 func TestRefused(t *testing.T) {
 	p, gitlab := stand(t, gitlabtest.PlatformOptions{})
 	tok, i := parsed(t, pat, gitlab.URL())
@@ -392,7 +392,7 @@ func TestOtherInstance(t *testing.T) {
 	}
 }
 
-// What is stored, in the forms that it may have.
+// Stored connections in all their forms.
 func TestStatusForms(t *testing.T) {
 	p, _ := stand(t, gitlabtest.PlatformOptions{})
 	c := connect(t, p, user)
@@ -448,7 +448,7 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// Nothing waits longer than its context, and what ended it is named.
+// No request waits longer than its context, and the error names why it ended.
 func TestLimit(t *testing.T) {
 	p, gitlab := stand(t, gitlabtest.PlatformOptions{})
 	c := connect(t, p, user)
@@ -473,7 +473,7 @@ func TestLimit(t *testing.T) {
 		t.Error(m)
 	}
 	want(t, within(300*time.Millisecond, "status", gitlabtest.Fault{Delay: time.Hour}, status), "timeout", true)
-	// What was met before time ran out says more.
+	// The fault before the timeout says more than the timeout.
 	p.ClearFaults()
 	p.AddFault(gitlabtest.Fault{Match: "status", Status: 503, Times: 1})
 	want(t, within(600*time.Millisecond, "other", gitlabtest.Fault{Hang: true}, status), "", true)
@@ -537,7 +537,7 @@ func TestConfined(t *testing.T) {
 	proxy.Route(p.Addr(), "")
 	_, m := connect(t, p, user, through).Status(t.Context())
 	want(t, m, "proxy-failed", true)
-	// What a proxy answers itself is not the platform's, whatever its status.
+	// A proxy's own replies are not taken for the platform's, with any status.
 	for _, status := range []int{302, 404, 405, 503} {
 		proxy, err := gitlabtest.StartProxy(gitlabtest.ProxyOptions{Answer: &status})
 		if err != nil {
@@ -578,7 +578,7 @@ func TestTLS(t *testing.T) {
 	want(t, m, "name-unknown", true)
 }
 
-// Nothing that holds a token shows it.
+// No value with a token prints it.
 func TestUnprintable(t *testing.T) {
 	p, gitlab := stand(t, gitlabtest.PlatformOptions{})
 	p.SetConnection("alice", &gitlabtest.PlatformConnection{Token: pat, InstanceURL: gitlab.URL()})

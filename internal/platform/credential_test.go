@@ -8,7 +8,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/gitlabtest"
 )
 
-// What CREDENTIAL_IDS may hold. An id becomes a part of a path.
+// Values of CREDENTIAL_IDS. An ID becomes a part of a path.
 func TestCredentialOf(t *testing.T) {
 	const ksuid = "2aBcDeFgHiJkLmNoPqRsTuVwXyZ"
 	tests := []struct{ ids, id, err string }{
@@ -44,7 +44,7 @@ func TestCredentialOf(t *testing.T) {
 	}
 }
 
-// Whatever CREDENTIAL_IDS holds, what comes of it is one part of a path.
+// Any value of CREDENTIAL_IDS: an accepted ID is one segment of a path.
 func FuzzCredentialOf(f *testing.F) {
 	for _, ids := range []string{`{"gitlab":"2aB"}`, `{"gitlab":"../x"}`, `{"gitlab":"a/b"}`, `{"gitlab":"\u002e\u002e"}`, `{"GITLAB":"x"}`, `{"gitlab":"%2e"}`, `{}`, `[]`} {
 		f.Add(ids)

@@ -19,9 +19,8 @@ type answering func(*http.Request) (*http.Response, error)
 
 func (a answering) RoundTrip(r *http.Request) (*http.Response, error) { return a(r) }
 
-// Whatever the platform, or something in its place, answers: credentials are
-// those that stand in the answer, nothing is asked of anybody else, and no word
-// of the answer gets into what people are told.
+// Any reply, of the platform or something in front of it: credentials are those in the reply,
+// only the platform is asked, and no text of the reply is in messages.
 func FuzzAnswers(f *testing.F) {
 	for status, bodies := range map[int][]string{
 		200: {

@@ -44,8 +44,7 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// No string holds a secret, whatever JSON escapes in it; and a document without
-// one is still a document.
+// No string contains a secret, in any JSON escape; a document without one is unchanged.
 func TestDocumentRedacts(t *testing.T) {
 	for _, secret := range []string{"Canary<&>\"\\0123", "Canary/plain", "1234567890"} {
 		var out strings.Builder

@@ -25,8 +25,8 @@ import (
 
 func pktLine(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
 
-// Whatever way git's receive-pack reads push options, the proxy has judged them: git takes
-// the capability with a value as well.
+// The proxy reads push options as git's receive-pack does: git takes the capability with a
+// value as well.
 func TestPushOptionsAsGitReadsThem(t *testing.T) {
 	git := repository(t, "sha1")
 	git(history(1), "fast-import", "--quiet", "--force")
@@ -121,7 +121,7 @@ func TestBatchSpellings(t *testing.T) {
 			t.Errorf("%s: %q", href, answer)
 		}
 	}
-	// Wherever the token is in an answer, the client does not get it.
+	// The client does not get the token from any part of a reply.
 	basic := "Basic b2F1dGgyOmdscGF0LUNhbmFyeVNlcnZlMV8teA=="
 	for _, body := range []string{
 		`{"Objects":[{"Actions":{"download":{"HREF":"x","Header":{"authorization":"` + basic + `"}}}}]}`,

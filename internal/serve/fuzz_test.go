@@ -13,8 +13,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 )
 
-// Whatever is asked for: what is forwarded names a repository of an allowed project,
-// by any way to read the path, and nothing else of the instance.
+// Any request: a forwarded one names a repository of an allowed project, however the path is
+// parsed, and nothing else of the instance.
 func FuzzParse(f *testing.F) {
 	for _, target := range []string{fetchRefs, fetchPack, pushPack, batch, "/gitlab" + fetchRefs, "/group/sub/project.wiki.git/git-upload-pack",
 		"/group/project/info/refs?service=git-receive-pack", "/group/project.git/info/lfs/locks?limit=1&path=a%2Fb", "/group/project.git/info/lfs/locks/1/unlock",
@@ -56,8 +56,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// Whatever is pushed: the bytes that are forwarded before the pack update only allowed
-// refs, as go-git reads them, and as git does.
+// Any push: the bytes before the pack update only allowed refs, as read by go-git and by git.
 func FuzzReadUpdates(f *testing.F) {
 	line := func(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
 	one, two, none := strings.Repeat("1", 40), strings.Repeat("2", 40), strings.Repeat("0", 40)

@@ -202,8 +202,7 @@ func forms(tok string) (all []string) {
 	return append(all, percent, strings.ToLower(percent))
 }
 
-// leaked finds a token in bytes, in whatever form: eight characters of it, or the same
-// of its base64.
+// leaked finds a token in bytes: eight characters of it, or of its base64.
 func leaked(data string) string {
 	for _, text := range []string{data, strings.NewReplacer("-", "+", "_", "/").Replace(data), unescaped(data)} {
 		for _, tok := range []string{canary, rotated} {
@@ -268,7 +267,7 @@ func TestOnlyTheTokenGoesUp(t *testing.T) {
 	}
 }
 
-// Whatever the instance says of the token, the client does not get it.
+// The client does not get the token from any reply.
 func TestNothingOfTheTokenComesDown(t *testing.T) {
 	places := map[string]func(w http.ResponseWriter, r *http.Request, form string){
 		"header": func(w http.ResponseWriter, r *http.Request, form string) {
@@ -486,7 +485,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// What is not git's or LFS's, and what could be read in two ways, is not forwarded.
+// Requests that are not git's or LFS's, or ambiguous, are not forwarded.
 func TestBadRequests(t *testing.T) {
 	p := start(t, true, func(c *Config) { c.Policy.Projects = []string{"group/*"} }, git)
 	ref := "refs/heads/x"
@@ -599,7 +598,7 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// Of two requests that one could be taken for, each is judged by itself.
+// Two requests that could be read as one are judged separately.
 func TestSmuggling(t *testing.T) {
 	p := start(t, false, func(c *Config) { c.Policy.Projects = []string{"group/*"} }, git)
 	p.send(t, post(fetchPack, "0000", "X: 1\r\n Content-Length: 9", "Content-Length: 4"), false)
@@ -768,7 +767,7 @@ func TestHalfClosed(t *testing.T) {
 	}
 }
 
-// What the instance answers that is no answer of git's is not passed on.
+// Replies that are not git's are not passed on.
 func TestUnusableAnswers(t *testing.T) {
 	raw := func(text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {

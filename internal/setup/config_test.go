@@ -173,8 +173,8 @@ var files = map[string]string{
 	"a signing key":               "[user]\n\tsigningKey = ABC\n# end\n",
 }
 
-// Whatever was there, it is written once, git reads it, and removing it restores the
-// file byte for byte.
+// Added to any file, it is written once, git reads it, and removing it restores the file byte
+// for byte.
 func TestWriteRemove(t *testing.T) {
 	who, err := Identity("Dev", "dev@example.com", IdentityKeys())
 	if err != nil {
@@ -259,7 +259,7 @@ func TestWriteAbove(t *testing.T) {
 	}
 }
 
-// What is written is one line in git's file, and our file.
+// It writes one line in git's file, and a file of its own.
 func TestWritten(t *testing.T) {
 	h := newHome(t, "[include]\n\tpath = other\n[user]\n\tname = x\n")
 	h.write(Helper(instanceAt(t, urlA), Program))
@@ -295,7 +295,7 @@ func TestFileNames(t *testing.T) {
 	}
 }
 
-// What others do after us stays when we go.
+// Later changes of others stay when ours are removed.
 func TestRemoveAfterOthers(t *testing.T) {
 	const before = "[user]\n\tsigningKey = ABC\n"
 	who, err := Identity("Dev", "dev@example.com", IdentityKeys())
@@ -361,8 +361,7 @@ func TestRemoveOne(t *testing.T) {
 	h.want(before)
 }
 
-// What says something else than is wanted now, or has no effect any more, is
-// written anew.
+// Settings that differ from the wanted ones, or have no effect any more, are written again.
 func TestWriteAnew(t *testing.T) {
 	a := instanceAt(t, urlA)
 	path, err := AbsoluteProgram("/opt/git-credential-acp")
@@ -474,8 +473,8 @@ func TestLocked(t *testing.T) {
 	h.want("[user]\n\tname = x\n")
 }
 
-// What can't be a file of configuration is named, and left alone: git would put
-// a file in the place of a device.
+// Files that can't be configuration are named and left alone: git would replace a device by a
+// file.
 func TestNoFile(t *testing.T) {
 	a := instanceAt(t, urlA)
 	h := newHome(t, "[user\n")
@@ -527,8 +526,8 @@ func (h *home) wrapper(script string) {
 	h.git.Program = name
 }
 
-// Wherever it is cut off, nothing half done has an effect, and to do it again does
-// the rest.
+// After an interruption at any point, nothing half done has an effect, and a second run
+// completes it.
 func TestCutOff(t *testing.T) {
 	a := instanceAt(t, urlA)
 	sections := []Section{Helper(a, Program), Rewrite(a, 0)}
@@ -566,7 +565,7 @@ exec "$GIT" "$@"
 	t.Error("it never ended")
 }
 
-// Who sets up at the same time as others does no harm.
+// Concurrent runs do no harm.
 func TestManyAtOnce(t *testing.T) {
 	a := instanceAt(t, urlA)
 	h := newHome(t, "[user]\n\tname = x\n")

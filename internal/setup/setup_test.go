@@ -35,7 +35,7 @@ func odd() Section {
 	}}
 }
 
-// What is printed for a file is what git reads, and what git itself would write.
+// The printed file is read by git, and is what git itself would write.
 func TestFile(t *testing.T) {
 	i := instanceAt(t, "https://gitlab.example.com:8443/gitlab")
 	sections := []Section{Helper(i, Program), Rewrite(i, 2222), odd(), {Name: "url", Sub: `a"b\c`, Lines: []Line{{"insteadOf", "x"}}}}
@@ -226,8 +226,7 @@ func TestAbsoluteProgram(t *testing.T) {
 	}
 }
 
-// A helper with a path runs, whatever the path: by git, with the arguments that
-// were meant.
+// git runs a helper with any path, and with its arguments.
 func TestAbsoluteProgramByGit(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("file names with these characters")

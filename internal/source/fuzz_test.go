@@ -11,9 +11,8 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/message"
 )
 
-// Whatever stands in the keys of a Secret: a token that can be used is the one
-// that stands there, and belongs to the instance that stands beside it; and
-// nothing of a token is in what people are told.
+// Any keys of a Secret: a usable token is the one in it, belongs to the instance beside it,
+// and is not in messages.
 func FuzzKeys(f *testing.F) {
 	f.Add(uint8(3), uint8(0), "\n", "https://gitlab.example.com\n", "")
 	f.Add(uint8(1), uint8(3), "gldt-", "", "")

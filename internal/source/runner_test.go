@@ -123,7 +123,7 @@ func TestRunnerSame(t *testing.T) {
 	}
 }
 
-// Where nobody knows which instance a token belongs to, there is no token.
+// If a token's instance is unknown, there is no token.
 func TestRunnerDoubt(t *testing.T) {
 	c, path := aTurn(t)
 	write(t, path, canary)

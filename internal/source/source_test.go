@@ -98,8 +98,8 @@ func (f Found) want(t *testing.T, wantCode, wantInstance string) {
 	quiet(t, f)
 }
 
-// quiet fails when a place shows eight characters of the canary in a row. Its
-// instance may: an address is no secret, whatever it looks like.
+// quiet fails if a place shows eight characters of the canary in a row. Its instance may: an
+// address is no secret.
 func quiet(t testing.TB, f Found) {
 	t.Helper()
 	f.Instance = instance.Instance{}
@@ -147,7 +147,7 @@ func TestFindMounted(t *testing.T) {
 		{"plain http on loopback", keys{"token": canary, "instanceUrl": "http://127.0.0.1:8080"}, "instance-invalid", "127.0.0.1:8080"},
 		{"two URLs", keys{"token": canary, "instanceUrl": "https://a\nhttps://b"}, "instance-invalid", ""},
 		{"URL too long", keys{"token": canary, "instanceUrl": "https://h" + strings.Repeat(" ", maxValue)}, "file-too-large", ""},
-		// Whose the token is matters before what it is.
+		// An unknown instance is reported before an invalid token.
 		{"nothing right", keys{"token": "", "instanceUrl": "h"}, "instance-invalid", ""},
 
 		{"URL alone", keys{"instanceUrl": "https://h"}, "token-key-missing", "h"},
@@ -194,7 +194,7 @@ func inCluster(keys map[string]string) Object {
 	}}
 }
 
-// What only a Secret of the cluster can be.
+// Forms that only a Secret of the cluster can have.
 func TestRead(t *testing.T) {
 	Read("team/mine", inCluster(nil), false).want(t, "token-key-missing", "gitlab.com")
 	http := map[string]string{"token": canary, "instanceUrl": "http://127.0.0.1:1"}
@@ -230,7 +230,7 @@ func TestFindCredentials(t *testing.T) {
 		{"escapes", entry(`"\u0067`+canary[1:]+`"`, `,"instanceUrl":"https:\/\/h"`), "", "h"},
 		{"byte order mark", "\ufeff" + entry(good, ""), "", "gitlab.com"},
 		{"fields that are not ours, of any type", entry(good, `,"userId":7,"updatedAt":[{}],"extra":{"token":"x","instanceUrl":"https://evil"}`), "", "gitlab.com"},
-		// Of two, nobody can say which one the platform meant.
+		// With two, it is unknown which one the platform meant.
 		{"token twice", entry(`"glpat-Older"`, `,"token":`+good), "credentials-garbled", ""},
 		{"token in two cases", entry(`"glpat-Older"`, `,"Token":`+good), "credentials-garbled", ""},
 		{"URL twice", entry(good, `,"instanceUrl":"https://a","instanceUrl":"https://b"`), "credentials-garbled", ""},
@@ -280,7 +280,7 @@ func TestFindCredentials(t *testing.T) {
 func TestFindOddDirectory(t *testing.T) {
 	tests := []struct {
 		name string
-		// make makes the directory, or whatever is in its place.
+		// make makes the directory, or something else in its place.
 		make func(t *testing.T, dir string)
 		// code is that of the problem, "none" when nothing is to be found.
 		code string
@@ -322,7 +322,7 @@ func TestFindOddDirectory(t *testing.T) {
 			write(t, filepath.Join(dir, "other"), canary)
 			link(t, "token", filepath.Join(dir, "token"))
 		}, "file-unreadable"},
-		// What a Secret holds can't make the helper read other files of the pod.
+		// A Secret's content can't make the helper read other files of the pod.
 		{"token a link out of it", func(t *testing.T, dir string) {
 			write(t, dir+".other", canary)
 			write(t, filepath.Join(dir, "other"), canary)
@@ -618,8 +618,8 @@ func TestFindInstanceURL(t *testing.T) {
 	only(t, Config{AllowHTTPLoopback: true}, dir).want(t, "", "127.0.0.1:1")
 }
 
-// What the platform answers is asked for only when it is named, and then held to
-// what holds for every token.
+// The platform is asked only if it is named, and its answer is held to the same rules as any
+// token.
 func TestFindBackend(t *testing.T) {
 	asked := 0
 	config := func(answer Answer) Config {
@@ -683,8 +683,8 @@ func TestParseSource(t *testing.T) {
 	}
 }
 
-// The authorities are read when a connection is made, and are those of the token,
-// whatever was swapped in by then.
+// The authorities are read when a connection is made, and are those of the token even if the
+// Secret has been swapped since.
 func TestCA(t *testing.T) {
 	dir := t.TempDir()
 	keys := map[string]string{"token": canary}
@@ -705,7 +705,7 @@ func TestCA(t *testing.T) {
 	for _, pem := range []string{"first\n", "second", strings.Repeat("x", maxCA), ""} {
 		keys["ca.crt"] = pem
 		mounted(t, dir, keys)
-		// What was read before goes with the authorities of that time.
+		// Values that were read before belong to the authorities of that time.
 		read(before, "", want, none)
 		before, want, none = only(t, Config{}, dir), pem, false
 	}

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// Whatever the text: nothing that begins like a token and goes on like one is
-// left, and what is masked stays as it is.
+// Any text: nothing is left that looks like a token, and masking twice changes nothing.
 func FuzzMask(f *testing.F) {
 	for _, text := range []string{"", canary, "x" + canary + ".y", "glpat-short", "glpat-glrt-abcdefgh", "https://oauth2:" + canary + "@h", "ghp_0123456789", "glpat-\x00abcdefghij"} {
 		f.Add(text)
@@ -28,8 +27,8 @@ func FuzzMask(f *testing.F) {
 	})
 }
 
-// Wherever a part of a token stands in a text, or of a base64 form of it: no
-// eight characters of it are left, and the rest of the text is.
+// Any text around a part of a token, or of its base64: no eight characters of it are left, and
+// the rest of the text is.
 func FuzzRedact(f *testing.F) {
 	f.Add("password=", canary, "\n", uint8(0), uint8(0))
 	f.Add("Authorization: Basic ", "glpat-bzoxCnU6MnNhYWFhYWFhYWFhYWFhYWFhEA.0y04texdh", "", uint8(5), uint8(3))

@@ -23,7 +23,7 @@ func inUTF16(text string, bigEndian bool) string {
 	return out.String()
 }
 
-// What people put in the place of a token, by what it is.
+// Common mistakes in the place of a token.
 func TestParseShapes(t *testing.T) {
 	const old = "Canary7xQ_9Zk2WvB4n-"
 	base64Of := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
@@ -80,8 +80,7 @@ func TestParseShapes(t *testing.T) {
 	}
 }
 
-// Whatever GitLab generates is taken for a token, with any prefix that an instance
-// can have.
+// Every token that GitLab generates is accepted, with any prefix that an instance can have.
 func TestParseTakesRealTokens(t *testing.T) {
 	const body = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz123456789-_"
 	random := rand.New(rand.NewPCG(1, 2))

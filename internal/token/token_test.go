@@ -161,8 +161,8 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-// Whatever is taken for a token can be written on one line of an HTTP header
-// and of git's protocol, and no text shows eight characters of it.
+// An accepted token fits on one line of an HTTP header and of git's protocol, and no text
+// shows eight characters of it.
 func FuzzParse(f *testing.F) {
 	f.Add(canary)
 	f.Add("glpat-bzoxCnU6MnNhYWFhYWFhYWFhYWFhYWFhEA.0y04texdh")

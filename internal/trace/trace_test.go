@@ -25,7 +25,7 @@ func TestStep(t *testing.T) {
 	}
 }
 
-// Nothing that isn't on the list gets through, whoever writes it, and no token.
+// Only listed values are traced, and no token.
 func TestList(t *testing.T) {
 	tok, err := token.Parse(canary)
 	if err != nil {

@@ -274,7 +274,7 @@ func TestSOCKS(t *testing.T) {
 	if asked := strings.Join(proxy.Asked(), " "); asked != "gitlab.example.com:443 elsewhere.example.com:443 gitlab.example.com:443 elsewhere.example.com:443" {
 		t.Errorf("it was asked for %s", asked)
 	}
-	// Nobody there.
+	// No server listens there.
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

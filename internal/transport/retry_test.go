@@ -120,8 +120,8 @@ func request(ctx context.Context, t *testing.T) *retryablehttp.Request {
 	return req
 }
 
-// What a try has met is still known if the context ends before another answer, and
-// the wait for the next try is not begun if it would not end in time.
+// The fault of a try is kept if the context ends before the next reply, and a wait that would
+// not end in time is not begun.
 func TestRetryEnds(t *testing.T) {
 	for name, test := range map[string]struct {
 		answer stub

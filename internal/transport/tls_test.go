@@ -204,7 +204,7 @@ func TestCertificateCauses(t *testing.T) {
 	}
 }
 
-// What else keeps TLS from being set up; and that what a hint says helps does help.
+// Other causes of TLS failures; the hint's remedy helps.
 func TestTLSCauses(t *testing.T) {
 	root := certify(t, "root", true, signed{}, nil)
 	trusted := encode("CERTIFICATE", root.cert.Raw)

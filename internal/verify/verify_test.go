@@ -125,8 +125,8 @@ func TestRateLimited(t *testing.T) {
 	w.verify(t, access.Unverified, access.RateLimited)
 }
 
-// Where git logs in by itself, nobody is asked; what git follows and this program does
-// not is named where nothing was learned.
+// If git logs in by itself, GitLab is not asked; settings that only git follows are named if
+// nothing was learned.
 func TestAsGit(t *testing.T) {
 	w := newWorld(t)
 	w.settings = [][2]string{{"http.extraHeader", "Authorization: Basic x"}}
