@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"sync"
 	"time"
 
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
 	kubetransport "k8s.io/client-go/transport"
@@ -69,9 +71,12 @@ func (c *Client) ask(ctx context.Context, r request) ([]byte, error) {
 // maxRetries is how often a request is repeated.
 const maxRetries = 4
 
-// send makes one request, and repeats it if the API server rejects it because of its load
-// and says when to try again, within the time limit. The error is a refusal if the reply
-// says so.
+// lostWait is how long to wait before a request is repeated whose connection was lost.
+const lostWait = time.Second
+
+// send makes one request. It repeats it within the time limit if the API server rejects it
+// because of its load and says when to try again, or if the connection is lost and the request
+// changes nothing, as client-go does. The error is a refusal if the reply says so.
 func (c *Client) send(ctx context.Context, r request) ([]byte, error) {
 	at := *c.base
 	at.Path, at.RawQuery = path.Join("/", at.Path, r.path(r.name)), r.query.Encode()
@@ -84,19 +89,19 @@ func (c *Client) send(ctx context.Context, r request) ([]byte, error) {
 		maps.Copy(req.Header, r.header)
 		resp, err := c.http.Do(req)
 		if err != nil {
-			return nil, err
+			lost := utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err)
+			if req.Method != http.MethodGet || !lost || try == maxRetries || !wait(ctx, lostWait) {
+				return nil, err
+			}
+			continue
 		}
 		body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 		_ = resp.Body.Close()
 		fault := transport.StatusFault(resp.StatusCode, resp.Header, time.Now())
-		end, limited := ctx.Deadline()
 		switch {
-		case fault.Again && resp.Header.Get("Retry-After") != "" && try < maxRetries && (!limited || time.Until(end) > fault.Wait):
-			select {
-			case <-time.After(fault.Wait):
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
+		case fault.Again && resp.Header.Get("Retry-After") != "" && try < maxRetries && wait(ctx, fault.Wait):
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
 		case err == nil && len(body) > maxAnswer:
 			return nil, errTooLarge
 		case err == nil && resp.StatusCode/100 != 2:
@@ -104,6 +109,20 @@ func (c *Client) send(ctx context.Context, r request) ([]byte, error) {
 		default:
 			return body, err
 		}
+	}
+}
+
+// wait waits before another try. It returns false at once if the time limit would end first, and
+// when ctx ends.
+func wait(ctx context.Context, long time.Duration) bool {
+	if end, limited := ctx.Deadline(); limited && time.Until(end) <= long {
+		return false
+	}
+	select {
+	case <-time.After(long):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -121,12 +140,17 @@ func within[T any](ctx context.Context, work func() T) (T, error) {
 	}
 }
 
+// standardError is held while os.Stderr is replaced.
+var standardError sync.Mutex
+
 // connect sets what requests go through: client-go's login, and TLS to the API server.
 func (c *Client) connect(config *rest.Config) error {
 	if config.ExecProvider != nil {
 		// client-go makes the plugin write to the current os.Stderr. Its output may
 		// contain secrets, and a plugin that is left running must not keep git's
-		// standard error open.
+		// standard error open. serve has several clients at once.
+		standardError.Lock()
+		defer standardError.Unlock()
 		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 		if err != nil {
 			return err

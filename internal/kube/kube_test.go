@@ -11,8 +11,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -272,6 +275,72 @@ func TestRetryAfter(t *testing.T) {
 				t.Errorf("requests: %q", bodies)
 			}
 		})
+	}
+}
+
+// A lost connection, as when an API server restarts, is tried again if nothing is changed.
+func TestConnectionLost(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		do       func(*Client) error
+		requests int
+		code     string
+	}{
+		{"get", func(c *Client) error { _, err := c.Get(t.Context(), mine); return err }, 2, ""},
+		{"apply", func(c *Client) error { _, err := c.Apply(t.Context(), mine, Wanted{}); return err }, 1, "kube-unreachable"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var requests atomic.Int32
+			client, _ := server(t, func(w http.ResponseWriter, _ *http.Request) {
+				if requests.Add(1) == 1 {
+					panic(http.ErrAbortHandler)
+				}
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = io.WriteString(w, `{"kind":"Secret","apiVersion":"v1","metadata":{"namespace":"team","name":"mine"}}`)
+			})
+			problem := test.do(client)
+			if test.code != "" {
+				want(t, problem, test.code, "")
+			} else if problem != nil {
+				t.Error(problem)
+			}
+			if n := int(requests.Load()); n != test.requests {
+				t.Errorf("%d requests", n)
+			}
+		})
+	}
+}
+
+// Clients with an exec plugin are made at the same time in serve, and leave os.Stderr as it was.
+func TestStandardError(t *testing.T) {
+	program, err := exec.LookPath("true")
+	if err != nil {
+		t.Skip("there is no true")
+	}
+	text := fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: here,
+contexts: [{name: here, context: {cluster: here, user: me}}],
+clusters: [{name: here, cluster: {server: "https://127.0.0.1:1"}}],
+users: [{name: me, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: %q, interactiveMode: Never}}}]}`, program)
+	path := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := os.Stderr
+	defer func() { os.Stderr = before }()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				if _, err := Open(t.Context(), Config{Kubeconfig: path}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if os.Stderr != before {
+		t.Error("os.Stderr is another file")
 	}
 }
 
