@@ -306,6 +306,26 @@ func TestUnansweredQuestion(t *testing.T) {
 	}
 }
 
+// A bug that ends one push does not keep others from being verified.
+func TestPanicInPush(t *testing.T) {
+	var asked atomic.Int32
+	p := start(t, true, func(c *Config) {
+		c.Ancestor = func(context.Context, source.Found, string, string, string) (bool, error) {
+			if asked.Add(1) <= maxHeavy {
+				panic("a bug")
+			}
+			return false, nil
+		}
+	}, git)
+	body := pktLine(strings.Repeat("1", 40)+" "+strings.Repeat("2", 40)+" refs/heads/x\x00report-status") + "0000"
+	for range maxHeavy {
+		p.send(t, post(pushPack, body), false)
+	}
+	if answer := p.send(t, post(pushPack, body), false); !strings.Contains(answer, "ng refs/heads/x policy: ") {
+		t.Errorf("%q", answer)
+	}
+}
+
 // Only two pushes at once can be looked into, so a slow one may not take long.
 func TestSlowPush(t *testing.T) {
 	p := start(t, true, func(c *Config) { c.Silence = 300 * time.Millisecond }, git)

@@ -38,17 +38,7 @@ func (x *exchange) allowPush() bool {
 	refused, moved := policy.updates(updates)
 	var read bytes.Buffer
 	if len(refused) == 0 && len(moved) > 0 {
-		done := x.server.heavyWork(x.ctx)
-		slow := time.AfterFunc(min(heavyTimeout, x.server.config.Silence), x.client.abort)
-		known, incomplete := readCommits(io.TeeReader(io.LimitReader(in, maxHeld), &read), len(moved[0].New))
-		slow.Stop()
-		ancestor := x.askGitLab()
-		for _, update := range moved {
-			if why := fastForward(known, incomplete, update, ancestor); why != nil {
-				refused[update.Ref] = why
-			}
-		}
-		done()
+		refused = x.refusedMoves(moved, io.TeeReader(io.LimitReader(in, maxHeld), &read))
 	}
 	x.body = io.MultiReader(bytes.NewReader(updates.Raw), &read, in)
 	if len(refused) == 0 {
@@ -56,6 +46,22 @@ func (x *exchange) allowPush() bool {
 	}
 	x.reject(updates, refused, in)
 	return false
+}
+
+// refusedMoves are the updates that are not fast-forwards, by their refs. It reads the commits
+// in the pack.
+func (x *exchange) refusedMoves(moved []Update, pack io.Reader) map[string]error {
+	defer x.server.heavyWork(x.ctx)()
+	slow := time.AfterFunc(min(heavyTimeout, x.server.config.Silence), x.client.abort)
+	known, incomplete := readCommits(pack, len(moved[0].New))
+	slow.Stop()
+	ancestor, refused := x.askGitLab(), map[string]error{}
+	for _, update := range moved {
+		if why := fastForward(known, incomplete, update, ancestor); why != nil {
+			refused[update.Ref] = why
+		}
+	}
+	return refused
 }
 
 // plainBody is a request's body without its compression; status is for the error.
