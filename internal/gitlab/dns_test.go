@@ -44,13 +44,20 @@ const (
 // are looked up there until the test ends.
 func nameServer(t *testing.T, answer func(aaaa bool, before int) int) (asked func() int) {
 	t.Helper()
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var packets net.PacketConn
+	var listener net.Listener
+	for range 100 {
+		var err error
+		if packets, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		if listener, err = net.Listen("tcp", packets.LocalAddr().String()); err == nil {
+			break
+		}
+		_ = packets.Close() // another program has the port for TCP
 	}
-	listener, err := net.Listen("tcp", packets.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
+	if listener == nil {
+		t.Fatal("no port is free for both UDP and TCP")
 	}
 	var mu sync.Mutex
 	counts := map[bool]int{}
@@ -115,8 +122,7 @@ func nameServer(t *testing.T, answer func(aaaa bool, before int) int) (asked fun
 	}
 }
 
-// Only "no such name" refuses at once. Whatever else a name server does is tried
-// again.
+// Only "no such name" refuses at once; any other reply of a name server is retried.
 func TestDNS(t *testing.T) {
 	server := stand(t, gitlabtest.Options{Hosts: []string{"gitlab.example.com"}})
 	_, port, err := net.SplitHostPort(server.Addr())
