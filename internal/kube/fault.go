@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -39,6 +40,7 @@ var unreachable = map[access.Reason]string{
 
 // silence is the message for a request without a valid reply.
 func (c *Client) silence(ctx context.Context, err error) error {
+	var op *net.OpError
 	fault := c.transport.RequestFault(ctx, err)
 	switch why := unreachable[fault.Reason]; {
 	case errors.Is(err, errTooLarge) || errors.Is(err, errOther):
@@ -49,6 +51,8 @@ func (c *Client) silence(ctx context.Context, err error) error {
 		return errProxyLogin(c.cluster)
 	case fault.Reason == access.ProxyFailed && fault.Status > 0:
 		return errUnreachable(c.cluster, "the proxy answers "+strconv.Itoa(fault.Status))
+	case fault.Reason == access.Unreachable && !(errors.As(err, &op) && op.Op == "dial"):
+		return errUnreachable(c.cluster, "the connection broke")
 	case why != "":
 		return errUnreachable(c.cluster, why)
 	case fault.Reason == access.Timeout:

@@ -300,7 +300,7 @@ func TestConnectionLost(t *testing.T) {
 			})
 			problem := test.do(client)
 			if test.code != "" {
-				want(t, problem, test.code, "")
+				want(t, problem, test.code, "the connection broke")
 			} else if problem != nil {
 				t.Error(problem)
 			}
