@@ -77,17 +77,26 @@ func readBlock(text []byte) pemBlock {
 		}
 	}
 	certificate, err := x509.ParseCertificate(der)
-	switch {
-	case err == nil:
+	if err == nil {
 		return pemBlock{certificate: certificate}
-	case negativeSerial(err):
-		return pemBlock{problem: "its serial number is negative, which RFC 5280 forbids (GODEBUG=x509negativeserial=1 in git's environment accepts it)", valid: true}
+	}
+	if problem := unsupported(err); problem != "" {
+		return pemBlock{problem: "its " + problem, valid: true}
 	}
 	return pemBlock{problem: "it is damaged (no certificate)"}
 }
 
-// negativeSerial reports a crypto/x509 error without a type.
-func negativeSerial(err error) bool { return strings.Contains(err.Error(), "negative serial number") }
+// unsupported is what crypto/x509 rejects in a certificate that git's TLS libraries accept, ""
+// for other errors. These errors have no type.
+func unsupported(err error) string {
+	switch text := err.Error(); {
+	case strings.Contains(text, "negative serial number"):
+		return "serial number is negative, which RFC 5280 forbids (GODEBUG=x509negativeserial=1 in git's environment accepts it)"
+	case strings.Contains(text, "unsupported elliptic curve"), strings.Contains(text, "invalid ECDSA parameters"):
+		return "key is on an elliptic curve that is not supported (P-256, P-384 and P-521 by name are)"
+	}
+	return ""
+}
 
 // splitTrusted cuts off OpenSSL's trust settings after a certificate (X509_AUX in x509(1)),
 // and reports whether they exclude servers.

@@ -38,8 +38,8 @@ func tlsFault(err error) (reason access.Reason, cause string) {
 	case says("tls: server selected unsupported protocol version"):
 		return access.TLSVersion, ""
 	case says("tls: failed to parse certificate from server"):
-		if negativeSerial(err) {
-			return access.TLSUnusable, negative
+		if problem := unsupported(err); problem != "" {
+			return access.TLSUnusable, "in a certificate that the server sends, the " + problem
 		}
 		return access.TLSUnusable, "a certificate that the server sends is malformed"
 	case says("bit keys are insecure"):
@@ -69,11 +69,8 @@ func alertFault(alert error) (reason access.Reason, cause string) {
 	return access.TLSFailed, ""
 }
 
-// Causes that make a certificate unusable.
-const (
-	negative = "a certificate that the server sends has a negative serial number, which RFC 5280 forbids (GODEBUG=x509negativeserial=1 in git's environment accepts it)"
-	shortKey = "an RSA key in its chain is shorter than 1024 bits"
-)
+// shortKey makes a certificate unusable.
+const shortKey = "an RSA key in its chain is shorter than 1024 bits"
 
 // certificateFault is the reason for a rejected certificate chain.
 func certificateFault(failed *tls.CertificateVerificationError) (reason access.Reason, cause string) {

@@ -233,12 +233,48 @@ func TestTLSCauses(t *testing.T) {
 	check(exchange, access.TLSCiphers, "")
 	check(serveTLS(t, leaf.key, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA}}, leaf.cert.Raw), access.TLSCiphers, "")
 	strange := serveTLS(t, leaf.key, nil, negate(t, leaf, root.key))
-	check(strange, access.TLSUnusable, "negative serial number")
+	check(strange, access.TLSUnusable, "serial number is negative")
+	curve, _ := pem.Decode([]byte(otherCurve))
+	check(serveTLS(t, leaf.key, nil, curve.Bytes), access.TLSUnusable, "the key is on an elliptic curve that is not supported")
 	check(serveTLS(t, leaf.key, nil, []byte("no certificate")), access.TLSUnusable, "malformed")
 	t.Setenv("GODEBUG", "tlsrsakex=1,x509negativeserial=1")
 	check(exchange, "", "")
 	check(strange, "", "")
 }
+
+// Authorities that OpenSSL and GnuTLS accept and crypto/x509 can't parse: with a key on
+// secp256k1, and with one on P-256 given by its parameters.
+const (
+	otherCurve = `-----BEGIN CERTIFICATE-----
+MIIBkDCCATagAwIBAgIUQ4usXt3mIEzo1z37Uij5Dwy91r0wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MB4XDTI2MTEyODIwNDgzOFoXDTI2MTIyODIw
+NDgzOFowFDESMBAGA1UEAwwJbG9jYWxob3N0MFYwEAYHKoZIzj0CAQYFK4EEAAoD
+QgAE+vmP9craAjpnje/apDypa0SjRtoI6Zf8kpOzuGPeaY/s7QSg6OISZ6bIg1FW
+1tfqfh1LWqa+XteVubYvPqgktaNpMGcwHQYDVR0OBBYEFMhAYxcZbqz5C1TpxTJh
+3OU4/jURMB8GA1UdIwQYMBaAFMhAYxcZbqz5C1TpxTJh3OU4/jURMA8GA1UdEwEB
+/wQFMAMBAf8wFAYDVR0RBA0wC4IJbG9jYWxob3N0MAoGCCqGSM49BAMCA0gAMEUC
+IQDlZR1YasgxtBgYDiKybDwSsOi6uWxYuifcs1fvOJu8twIgV8LyzV7idyoEw02N
+8TPys0Lj6bRsRepxpwVVphjKDIg=
+-----END CERTIFICATE-----
+`
+	curveByParameters = `-----BEGIN CERTIFICATE-----
+MIICdDCCAhmgAwIBAgIUYfDkNrW8lLWLX8f6PkWpEF+oWHQwCgYIKoZIzj0EAwIw
+FTETMBEGA1UEAwwKRXhwbGljaXRDQTAeFw0yNjExMjgyMDUwMjlaFw0yNjEyMjgy
+MDUwMjlaMBUxEzARBgNVBAMMCkV4cGxpY2l0Q0EwggFLMIIBAwYHKoZIzj0CATCB
+9wIBATAsBgcqhkjOPQEBAiEA/////wAAAAEAAAAAAAAAAAAAAAD/////////////
+//8wWwQg/////wAAAAEAAAAAAAAAAAAAAAD///////////////wEIFrGNdiqOpPn
+s+u9VXaYhrxlHQawzFOw9jvOPD4n0mBLAxUAxJ02CIbnBJNqZnjhE50mt4GffpAE
+QQRrF9Hy4SxCR/i85uVjpEDydwN9gS3rM6D0oTlF2JjClk/jQuL+Gn+bjufrSnwP
+nhYrzjNXazFezsu2QGg3v1H1AiEA/////wAAAAD//////////7zm+q2nF56E87nK
+wvxjJVECAQEDQgAEEg91KPSuMkzN0w7q89uga2qyRAeNzjLhsMdNIVbMTpN/UZvr
+z14qGfA8O1KExraF+Epksy8wRj1u/qaOFA9S4qNTMFEwHQYDVR0OBBYEFHaX6lDm
+5n7KAycoG4n6rVZSz7r0MB8GA1UdIwQYMBaAFHaX6lDm5n7KAycoG4n6rVZSz7r0
+MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhAN78UeqQ5DIKPith
+r5RMo4jxvkBXPBMkfu2JLW883oPtAiEAp3J5K0/3gO3Yb+jFjek9vIPJe6Z0N7fP
+h5V6AWLWWh4=
+-----END CERTIFICATE-----
+`
+)
 
 // speaking is the address of a server that says one thing.
 func speaking(t *testing.T, text string) string {
@@ -308,6 +344,11 @@ func TestPEM(t *testing.T) {
 		"a key beside":          {encode("PRIVATE KEY", []byte("x")) + second, "", true, ""},
 		"negative serial":       {negative, "block 1 can't be read: its serial number is negative", false, ""},
 		"negative serial among": {first + negative, "", false, "block 2 of ca.crt is not used: its serial number is negative"},
+
+		"curve":                {otherCurve, "block 1 can't be read: its key is on an elliptic curve that is not supported", false, ""},
+		"curve among":          {second + otherCurve, "", true, ""},
+		"curve among, in vain": {first + otherCurve, "", false, "block 2 of ca.crt is not used: its key is on an elliptic curve that is not supported"},
+		"curve by parameters":  {first + curveByParameters, "", false, "block 2 of ca.crt is not used: its key is on an elliptic curve that is not supported"},
 
 		"damaged":          {strings.Replace(second, "M", "!", 1), "block 1 can't be read: it is damaged (no valid base64)", false, ""},
 		"damaged inside":   {second + strings.Replace(first, "\nMI", "\nAA", 1), "block 2 can't be read: it is damaged (no certificate)", false, ""},
