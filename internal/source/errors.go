@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/ambient-code/git-credential-acp/internal/message"
@@ -17,6 +18,9 @@ func errSecretType(where, kind string) error {
 // errTokenFileMissing is for a token file that does not exist, when no other source
 // has a token; connect is as for NotConnected.
 func errTokenFileMissing(path, connect string) error {
+	if !filepath.IsAbs(path) {
+		connect = "set ACP_GITLAB_TOKEN_FILE to an absolute path: git calls the helper in different directories, and ~ is not expanded"
+	}
 	return &message.Error{Code: "token-file-missing", Topic: message.Configuration,
 		What: "GitLab is not connected: the token file " + message.Quote(path) + " (ACP_GITLAB_TOKEN_FILE) does not exist", Hint: connect}
 }
