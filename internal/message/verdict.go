@@ -283,8 +283,8 @@ func ExplainTLS(v access.Verdict, s Subject) (what, hint string) {
 		what = s.Instance + " supports only TLS 1.1 or older; TLS 1.2 or newer is required"
 		hint = Also(reissue+"to enable TLS 1.2 or 1.3", v.Detail)
 	case access.TLSCiphers:
-		what = s.Instance + " accepts none of the TLS cipher suites offered (ECDHE key exchange with AES-GCM or ChaCha20)"
-		hint = Also(reissue+"to enable one; for a server with RSA key exchange only, set GODEBUG=tlsrsakex=1 in git's environment", v.Detail)
+		what = s.Instance + " accepts none of the TLS cipher suites offered (ECDHE key exchange with AES-GCM or ChaCha20), or none of the curves or signature algorithms"
+		hint = Also(reissue+"to enable one of each; for a server with RSA key exchange only, set GODEBUG=tlsrsakex=1 in git's environment", v.Detail)
 	case access.TLSPlain:
 		what = s.Instance + " answers in plain http, without TLS"
 		hint = Also("check that the port in the instance URL is the https port", v.Detail)

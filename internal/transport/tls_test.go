@@ -231,6 +231,7 @@ func TestTLSCauses(t *testing.T) {
 	long := certify(t, "leaf", false, root, nil, key)
 	exchange := serveTLS(t, long.key, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}}, long.cert.Raw)
 	check(exchange, access.TLSCiphers, "")
+	check(serveTLS(t, leaf.key, &tls.Config{MaxVersion: tls.VersionTLS12, CurvePreferences: []tls.CurveID{30}}, leaf.cert.Raw), access.TLSCiphers, "")
 	check(serveTLS(t, leaf.key, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA}}, leaf.cert.Raw), access.TLSCiphers, "")
 	strange := serveTLS(t, leaf.key, nil, negate(t, leaf, root.key))
 	check(strange, access.TLSUnusable, "serial number is negative")
