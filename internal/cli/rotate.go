@@ -15,6 +15,7 @@ import (
 	"github.com/ambient-code/git-credential-acp/internal/connection"
 	"github.com/ambient-code/git-credential-acp/internal/instance"
 	"github.com/ambient-code/git-credential-acp/internal/kube"
+	"github.com/ambient-code/git-credential-acp/internal/message"
 	"github.com/ambient-code/git-credential-acp/internal/source"
 )
 
@@ -169,6 +170,9 @@ func newRotation(ctx context.Context, d *deps, flags rotateFlags) (r connection.
 		return r, err
 	}
 	r.Recovery = connection.RecoveryIn(dir, keeper)
+	if flags.recoveryDir != "" {
+		r.Recovery.Flags += " --recovery-dir " + message.Quote(flags.recoveryDir)
+	}
 	switch keeper := keeper.(type) {
 	case *connection.Secret:
 		keeper.Replace = true

@@ -16,6 +16,8 @@ import (
 type Keeper interface {
 	// Where names the place.
 	Where() string
+	// Flag is the command line's flag for it.
+	Flag() string
 	// Read returns what is stored. It succeeds if there is nothing.
 	Read(ctx context.Context) (Kept, error)
 	// Write replaces what was read before by a token. If that has changed since, and

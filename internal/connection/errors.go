@@ -122,27 +122,27 @@ func errRotateLost(keeper string) error {
 }
 
 // errRotateUncertain is for a rotation with an unknown result, because of why.
-func errRotateUncertain(why error, path string) error {
+func errRotateUncertain(why error, r Recovery) error {
 	return &message.Error{Code: "rotate-uncertain", Topic: message.As(why).Topic,
-		What: message.As(why).What + "; GitLab may or may not have replaced the token (recorded in " + message.Quote(path) + ")",
-		Hint: "run git-credential-acp rotate --resume when GitLab can be reached, and not rotate --new"}
+		What: message.As(why).What + "; GitLab may or may not have replaced the token (recorded in " + message.Quote(r.Path) + ")",
+		Hint: "run git-credential-acp rotate " + r.Flags + " --resume when GitLab can be reached, and not rotate --new"}
 }
 
 // errRotateUnknown is for an interrupted rotation whose old token is not here.
-func errRotateUnknown(keeper string) error {
+func errRotateUnknown(r Recovery) error {
 	return &message.Error{Code: "rotate-unknown", Topic: message.Configuration,
-		What: "the result of the interrupted rotation can't be determined: " + keeper + " does not return its token, and there is no other copy here",
-		Hint: "run rotate --resume where the token is mounted, or connect a new token and remove the file"}
+		What: "the result of the interrupted rotation can't be determined: " + r.Keeper + " does not return its token, and there is no other copy here",
+		Hint: "run git-credential-acp rotate " + r.Flags + " --resume where the token is mounted, or connect a new token and remove the file"}
 }
 
 // errRotateSaved is for a token that GitLab created and that could not be stored,
 // because of why, but is in the recovery file.
-func errRotateSaved(why error, path string) error {
+func errRotateSaved(why error, r Recovery) error {
 	m := &message.Error{Code: "rotate-saved", Topic: message.As(why).Topic,
-		What: message.As(why).What + "; the new token is saved in " + message.Quote(path) + ", and the old one is revoked",
-		Hint: "run git-credential-acp rotate --resume to store it"}
+		What: message.As(why).What + "; the new token is saved in " + message.Quote(r.Path) + ", and the old one is revoked",
+		Hint: "run git-credential-acp rotate " + r.Flags + " --resume to store it"}
 	if kube.Immutable(why) {
-		m.Hint = "delete the Secret with kubectl, and run git-credential-acp rotate --resume, which creates it again with the new token; then recreate the pods that mount it"
+		m.Hint = "delete the Secret with kubectl, and run git-credential-acp rotate " + r.Flags + " --resume, which creates it again with the new token; then recreate the pods that mount it"
 	}
 	return m
 }
@@ -170,10 +170,10 @@ func warnRotateUnmade(keeper string) error {
 }
 
 // errUnfinished is for an earlier rotation that must be resumed first.
-func errUnfinished(path string) error {
+func errUnfinished(r Recovery) error {
 	return &message.Error{Code: "rotate-unfinished", Topic: message.Configuration,
-		What: "an earlier rotation was interrupted; it is recorded in " + message.Quote(path),
-		Hint: "run git-credential-acp rotate --resume first"}
+		What: "an earlier rotation was interrupted; it is recorded in " + message.Quote(r.Path),
+		Hint: "run git-credential-acp rotate " + r.Flags + " --resume first"}
 }
 
 // errUnderWay is for another running rotation of the same token.
@@ -204,10 +204,10 @@ func errRecoveryReplaced(path, keeper string) error {
 }
 
 // errRecoveryOwner is for a recovery file of another user's connection.
-func errRecoveryOwner(path, keeper string) error {
+func errRecoveryOwner(r Recovery) error {
 	return &message.Error{Code: "recovery-owner", Topic: message.Configuration,
-		What: "the interrupted rotation in " + message.Quote(path) + " belongs to another user's connection in " + keeper + "; nothing was changed",
-		Hint: "run rotate --resume with that user's token for the platform"}
+		What: "the interrupted rotation in " + message.Quote(r.Path) + " belongs to another user's connection in " + r.Keeper + "; nothing was changed",
+		Hint: "run git-credential-acp rotate " + r.Flags + " --resume with that user's token for the platform"}
 }
 
 // errNothingToResume is for rotate --resume without a recovery file.

@@ -131,7 +131,7 @@ func (s spec) rotation(step func(string)) (Rotation, error) {
 		return Rotation{}, err
 	}
 	r := Rotation{
-		Keeper: stepped{keeper, step}, Scopes: []string{"api"}, Recovery: Recovery{Path: s.Recovery, Keeper: keeper.Where()},
+		Keeper: stepped{keeper, step}, Scopes: []string{"api"}, Recovery: Recovery{Path: s.Recovery, Keeper: keeper.Where(), Flags: keeper.Flag()},
 		Shield: func() func() { step("shield"); return func() {} },
 		Tell:   func(name, _ string) { step("done " + name) },
 	}

@@ -21,6 +21,9 @@ type Platform struct {
 // Where names the platform.
 func (p Platform) Where() string { return "the platform at " + p.Client.Platform().URL }
 
+// Flag is that of Keeper.
+func (Platform) Flag() string { return "--platform" }
+
 // Read asks for the status of the connection.
 func (p Platform) Read(ctx context.Context) (Kept, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.Limit)

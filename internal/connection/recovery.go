@@ -19,8 +19,8 @@ import (
 // the token until that is stored.
 type Recovery struct {
 	Path string
-	// Keeper names the keeper, for messages.
-	Keeper string
+	// Keeper names the keeper, and Flags are those that rotate --resume needs, for messages.
+	Keeper, Flags string
 }
 
 // Record is its content. Without a token, GitLab was not asked, or its reply was not saved.
@@ -62,7 +62,7 @@ var (
 // RecoveryIn is the file in a directory for a keeper.
 func RecoveryIn(dir string, keeper Keeper) Recovery {
 	sum := sha256.Sum256([]byte(keeper.Where()))
-	return Recovery{Path: filepath.Join(dir, fmt.Sprintf("rotation-%x.json", sum[:8])), Keeper: keeper.Where()}
+	return Recovery{Path: filepath.Join(dir, fmt.Sprintf("rotation-%x.json", sum[:8])), Keeper: keeper.Where(), Flags: keeper.Flag()}
 }
 
 // Hold keeps other rotations of the same place from running until release is called.
@@ -104,7 +104,7 @@ func (r Recovery) Read() (Record, bool, error) {
 func (r Recovery) unfinished() error {
 	_, found, err := r.Read()
 	if found {
-		err = errUnfinished(r.Path)
+		err = errUnfinished(r)
 	}
 	return err
 }

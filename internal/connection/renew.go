@@ -84,14 +84,14 @@ func notMade(ctx context.Context, r Rotation, t target, reply access.Reply, expi
 		return drop(r, errRotateNotMade(why))
 	case reply.Reason == access.Timeout:
 		// GitLab may still execute the request.
-		return errRotateUncertain(why, r.Recovery.Path)
+		return errRotateUncertain(why, r.Recovery)
 	}
 	_, err := r.GitLab.verify(ctx, t.old)
 	switch {
 	case err == nil:
 		return drop(r, why)
 	case message.Unverified(err):
-		return errRotateUncertain(why, r.Recovery.Path)
+		return errRotateUncertain(why, r.Recovery)
 	}
 	return drop(r, errRotateLost(r.Keeper.Where()))
 }
@@ -112,7 +112,7 @@ func finish(ctx context.Context, r Rotation, t target, record Record, saved bool
 		case !saved && r.Recovery.Write(record) != nil: // there may be room on the disk again
 			return errRotateUnsaved(err, r.Recovery.Path)
 		}
-		return errRotateSaved(err, r.Recovery.Path)
+		return errRotateSaved(err, r.Recovery)
 	}
 	left := r.Recovery.Remove()
 	// The new token is stored, so failing to annotate pods is not an error.
@@ -141,7 +141,7 @@ func unusable(ctx context.Context, r Rotation, t target, record Record, fresh so
 		}
 		return true, errRotateDead(err, r.Recovery.Path)
 	case err != nil:
-		return !message.Unverified(err), errRotateSaved(err, r.Recovery.Path)
+		return !message.Unverified(err), errRotateSaved(err, r.Recovery)
 	case record.UserID != 0 && self.UserID != record.UserID:
 		return true, errRotateOtherUser(r.Keeper.Where())
 	}

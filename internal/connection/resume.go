@@ -59,7 +59,7 @@ func findRecorded(ctx context.Context, r Rotation, record Record) (target, error
 		// It may have been recreated, or is reached by another address.
 		return target{}, errRecoveryReplaced(r.Recovery.Path, r.Keeper.Where())
 	case record.Owner != "" && kept.Username != "" && record.Owner != kept.Username:
-		return target{}, errRecoveryOwner(r.Recovery.Path, r.Keeper.Where())
+		return target{}, errRecoveryOwner(r.Recovery)
 	case r.Only != nil && *r.Only != i:
 		return target{}, message.RotateOtherInstance(r.Keeper.Where(), i.String(), r.Only.String())
 	// A Secret without a token names its instance only by default.
@@ -88,7 +88,7 @@ func superseded(ctx context.Context, r Rotation, kept Kept, record Record) error
 // withoutToken ends a rotation that was interrupted before GitLab's reply was saved.
 func withoutToken(ctx context.Context, r Rotation, t target, record Record) error {
 	if t.old.Token.IsZero() {
-		return errRotateUnknown(r.Keeper.Where())
+		return errRotateUnknown(r.Recovery)
 	}
 	self, err := r.GitLab.verify(ctx, t.old)
 	switch {

@@ -39,6 +39,9 @@ var labels = map[string]string{"app": "ambient-code", "ambient-code.io/provider"
 // Where names the Secret.
 func (s Secret) Where() string { return "the Secret " + s.Name.String() }
 
+// Flag is that of Keeper.
+func (s Secret) Flag() string { return "--secret " + s.Name.String() }
+
 // Read reads the Secret.
 func (s Secret) Read(ctx context.Context) (Kept, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Limit)
