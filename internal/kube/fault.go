@@ -51,7 +51,7 @@ func (c *Client) silence(ctx context.Context, err error) error {
 		return errProxyLogin(c.cluster)
 	case fault.Reason == access.ProxyFailed && fault.Status > 0:
 		return errUnreachable(c.cluster, "the proxy answers "+strconv.Itoa(fault.Status))
-	case fault.Reason == access.Unreachable && !(errors.As(err, &op) && op.Op == "dial"):
+	case fault.Reason == access.Unreachable && (!errors.As(err, &op) || op.Op != "dial"):
 		return errUnreachable(c.cluster, "the connection broke")
 	case why != "":
 		return errUnreachable(c.cluster, why)
